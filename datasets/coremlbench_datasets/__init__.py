@@ -1,0 +1,1 @@
+"""The datasets that coremlbench trains on, one file each."""

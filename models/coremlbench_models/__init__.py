@@ -1,0 +1,1 @@
+"""The networks that coremlbench trains, one file each."""

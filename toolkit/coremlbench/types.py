@@ -1,0 +1,324 @@
+"""Every noun of coremlbench, on one page.
+
+An ``Experiment`` becomes a request; the supervised children of a run end as an ``Exit`` each; a run ends as
+``Trained`` or as a ``Failure``, and either way as one ``TrainingRecord`` on disk.
+
+Units are SI: seconds, bytes, shares from 0 to 1. They are rounded where text is made, nowhere else. This
+module imports the standard library only and nothing of ours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Union
+
+SCHEMA = 1
+"""The version of the records written by this release. Older ones are read, newer ones refused."""
+
+
+class CoremlbenchError(Exception):
+    """Something the person at the keyboard can mend; its text is one sentence: what, which, next step."""
+
+
+class InputError(CoremlbenchError):
+    """A wrong option, a missing file, a dataset that cannot be used: exit code 2."""
+
+
+# --- data ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where data or weights come from, so that a figure can be traced to its input.
+
+    ``sha256`` is the hash of the file they came in, or of the names, sizes and labels of the files of a folder.
+    """
+
+    name: str
+    source: str
+    version: str = ""
+    sha256: str = ""
+    licence: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class LabelledImage:
+    """One picture on disk and the index of its class."""
+
+    path: Path
+    label: int
+
+
+@dataclass(frozen=True)
+class SkippedImage:
+    """A file that was left out, and why (one sentence)."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """A dataset of images on disk, split and ready: what every image experiment takes.
+
+    ``train`` and ``test`` are ordered; the order depends on the seed alone. ``classes`` holds the names by label.
+    ``examined`` is the number of files looked at, ``skipped`` those of them left out as unreadable or repeated.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    train: tuple[LabelledImage, ...]
+    test: tuple[LabelledImage, ...]
+    provenance: Provenance
+    examined: int
+    skipped: tuple[SkippedImage, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+# --- machine ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a figure was measured on. ``id`` is the same for every run on one machine and tells nothing else."""
+
+    id: str
+    chip: str
+    architecture: str
+    physical_cores: int
+    logical_cores: int
+    memory_bytes: int
+    system: str
+    system_version: str
+    model: str = ""
+    rosetta: bool = False
+    accelerators: tuple[str, ...] = ()
+    python: str = ""
+    packages: dict[str, str] = field(default_factory=dict)
+
+
+# --- a supervised child -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One line of a worker's progress: how far which phase is, and its newest figures."""
+
+    phase: str
+    done: int
+    total: int
+    message: str = ""
+    figures: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class MemorySample:
+    """Resident bytes of a child's whole process tree, ``seconds`` after its start."""
+
+    seconds: float
+    bytes: int
+
+
+StopReason = Literal["deadline", "silence", "memory-limit", "interrupted"]
+
+
+@dataclass(frozen=True)
+class Exit:
+    """How a supervised child ended, before anyone has judged it.
+
+    ``returncode`` is as ``subprocess`` has it: negative for a signal, ``None`` when it could not be learnt.
+    ``stopped`` says why the supervisor itself stopped the child, if it did. ``error`` is the exception that the
+    worker reported: ``type``, ``message``, ``errno`` and ``traceback``. ``result`` is the content of its
+    ``result.json``, or ``None`` when there was no valid one: that is a failure whatever the exit code.
+    """
+
+    returncode: int | None
+    seconds: float
+    phase: str = ""
+    last_progress: Progress | None = None
+    stopped: StopReason | None = None
+    limit: float | None = None
+    error: dict[str, Any] | None = None
+    result: dict[str, Any] | None = None
+    log_tail: tuple[str, ...] = ()
+    peak_bytes: int = 0
+    memory: tuple[MemorySample, ...] = ()
+    oom_kills: int | None = None
+
+
+# --- outcomes -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a failure's judgement rests on."""
+
+    phase: str = ""
+    progress: str = ""
+    returncode: int | None = None
+    signal: str = ""
+    exception: str = ""
+    matched: tuple[str, ...] = ()
+    log_tail: tuple[str, ...] = ()
+    peak_bytes: int = 0
+    memory: tuple[MemorySample, ...] = ()
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A run that did not finish: a result like any other."""
+
+    kind: str
+    reason: str
+    hint: str
+    evidence: Evidence = Evidence()
+    status: Literal["failed"] = "failed"
+
+
+@dataclass(frozen=True)
+class ClassResult:
+    """How one class fared on the test set. ``precision`` is ``None`` when nothing was predicted to be it."""
+
+    name: str
+    images: int
+    precision: float | None
+    recall: float | None
+
+
+@dataclass(frozen=True)
+class Solver:
+    """How the logistic regression ended: its own words, and the iterations it took of those allowed."""
+
+    name: str
+    status: str
+    iterations: int
+    max_iterations: int
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A run that finished. Accuracies are shares of images; ``confusion[actual][predicted]`` counts test images."""
+
+    test_accuracy: float
+    training_accuracy: float | None = None
+    validation_accuracy: float | None = None
+    per_class: tuple[ClassResult, ...] = ()
+    confusion: tuple[tuple[int, ...], ...] = ()
+    solver: Solver | None = None
+    status: Literal["trained"] = "trained"
+
+
+Outcome = Union[Trained, Failure]
+
+
+# --- records ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One stretch of a run: its wall-clock seconds, and how many items (images, mostly) it worked on."""
+
+    name: str
+    seconds: float
+    items: int
+    peak_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class IterationRow:
+    """One row of the solver's table."""
+
+    iteration: int
+    seconds: float
+    training_accuracy: float | None = None
+    validation_accuracy: float | None = None
+
+
+@dataclass(frozen=True)
+class EpochRow:
+    """One epoch of a TensorFlow training; the first is recorded and left out of compared figures."""
+
+    epoch: int
+    seconds: float
+    steps: int
+    loss: float
+    accuracy: float | None = None
+    validation_loss: float | None = None
+    validation_accuracy: float | None = None
+
+
+@dataclass(frozen=True)
+class DatasetRecord:
+    """The data of a run. ``images`` counts files by role; ``extractions`` counts feature vectors, copies included."""
+
+    name: str
+    provenance: Provenance
+    classes: tuple[str, ...]
+    train: int
+    validation: int
+    test: int
+    examined: int
+    skipped: tuple[SkippedImage, ...] = ()
+    skipped_count: int = 0
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How often the saved model and the trained one predict the same class, and on which runtime it was run."""
+
+    runtime: str
+    images: int
+    equal: int
+
+    @property
+    def share(self) -> float:
+        """Return the share of images with the same prediction."""
+        return self.equal / self.images if self.images else 0.0
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """A model file of a run, relative to the run's folder."""
+
+    path: str
+    format: str
+    precision: str
+    sha256: str
+    bytes: int
+    agreement: Agreement | None = None
+
+
+@dataclass(frozen=True)
+class TrainingRecord:
+    """One training run, as saved in ``results/<id>/run.json``.
+
+    ``options`` are the settings the run used; ``deviations`` say in words where they are not the experiment's
+    protocol ("iterations 5"), so that no table compares unlike runs unmarked.
+    """
+
+    id: str
+    experiment: str
+    started: str
+    command: tuple[str, ...]
+    coremlbench: str
+    machine: Machine
+    engine: str
+    options: dict[str, Any]
+    outcome: Outcome
+    schema: int = SCHEMA
+    kind: Literal["training"] = "training"
+    ended: str = ""
+    seconds: float = 0.0
+    deviations: tuple[str, ...] = ()
+    versions: dict[str, str] = field(default_factory=dict)
+    dataset: DatasetRecord | None = None
+    weights: Provenance | None = None
+    phases: tuple[Phase, ...] = ()
+    iterations: tuple[IterationRow, ...] = ()
+    epochs: tuple[EpochRow, ...] = ()
+    model: SavedModel | None = None
+    peak_bytes: int = 0
+    notes: tuple[str, ...] = ()

@@ -1,0 +1,1 @@
+"""What runs inside a supervised child process, one file each."""
