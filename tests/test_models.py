@@ -5,6 +5,7 @@ from pathlib import Path
 from subprocess import run
 
 import pytest
+
 from coremlbench_models import NETWORKS
 
 
