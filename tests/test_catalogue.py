@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import pytest
-from coremlbench_models import NETWORKS
 
 from coremlbench.catalogue import EXPERIMENTS, deviations, select
 from coremlbench.types import InputError
+from coremlbench_models import NETWORKS
 
 
 def options_of_the_protocol(name: str) -> dict[str, object]:
