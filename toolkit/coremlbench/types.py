@@ -77,6 +77,104 @@ class ImageSet:
     warnings: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class ArraySet:
+    """A dataset of small images in four ``.npy`` files, split and ready: what every array experiment takes.
+
+    Images are uint8 of shape (n, height, width) or (n, height, width, channels), labels are int64 of shape (n,).
+    Only the first ``train`` and the first ``test`` rows count.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    train_images: Path
+    train_labels: Path
+    test_images: Path
+    test_labels: Path
+    train: int
+    test: int
+    provenance: Provenance
+
+
+# --- experiments --------------------------------------------------------------------------------------------
+
+
+Metric = Literal["seconds per epoch", "total seconds", "whole run"]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A row of the catalogue: one experiment of the article with its protocol, literally.
+
+    ``dataset`` is the protocol's own; an experiment that takes ``"images"`` accepts every dataset of pictures in
+    its place. ``input_shape`` is (height, width, channels). ``validates`` says whether every epoch ends with a pass
+    over the test images, whose seconds then belong to the epoch as Keras prints it. ``weights`` names the published
+    weights that the training starts from. ``"seconds per epoch"`` leaves the first epoch out.
+    """
+
+    name: str
+    title: str
+    family: Literal["create-ml", "tensorflow"]
+    takes: Literal["images", "arrays"]
+    dataset: str
+    classes: int
+    train: int
+    test: int
+    metric: Metric
+    source: str
+    network: str = ""
+    input_shape: tuple[int, int, int] | None = None
+    epochs: int = 0
+    batch: int = 0
+    learning_rate: float = 0.0
+    validates: bool = False
+    weights: str | None = None
+    iterations: int = 0
+    augmentation: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Published:
+    """A figure that somebody else published: never mixed with measured ones.
+
+    ``low`` and ``high`` are seconds, equal for a single figure, ``None`` where only the ending is known.
+    """
+
+    experiment: str
+    machine: str
+    metric: Metric
+    source: str
+    low: float | None = None
+    high: float | None = None
+    failed: bool = False
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class ComparisonRow:
+    """One figure of one experiment: published by somebody, or measured here or on another machine.
+
+    ``seconds`` is the middle of a published range, ``ratio`` is ``seconds`` over those of the reference record,
+    above 1 for a slower machine. ``figure`` is the text to print; a failure has one too. ``deviations`` say
+    where a measured run is not the protocol.
+    """
+
+    experiment: str
+    metric: Metric
+    kind: Literal["published", "measured"]
+    machine: str
+    figure: str
+    source: str
+    seconds: float | None = None
+    ratio: float | None = None
+    failed: bool = False
+    this_machine: bool = False
+    reference: bool = False
+    accuracy: float | None = None
+    deviations: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
 # --- machine ------------------------------------------------------------------------------------------------
 
 
@@ -238,7 +336,10 @@ class IterationRow:
 
 @dataclass(frozen=True)
 class EpochRow:
-    """One epoch of a TensorFlow training; the first is recorded and left out of compared figures."""
+    """One epoch of a TensorFlow training; the first is recorded and left out of compared figures.
+
+    ``seconds`` is the whole epoch as Keras prints it; ``training_seconds`` is its part without the validation.
+    """
 
     epoch: int
     seconds: float
@@ -247,6 +348,30 @@ class EpochRow:
     accuracy: float | None = None
     validation_loss: float | None = None
     validation_accuracy: float | None = None
+    training_seconds: float = 0.0
+
+    @property
+    def steps_per_second(self) -> float:
+        """Return the training steps per second, validation left out."""
+        return self.steps / self.training_seconds if self.training_seconds else 0.0
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a TensorFlow training really ran, and why there.
+
+    ``requested`` is ``auto``, ``cpu`` or ``gpu``; ``device`` is TensorFlow's name of the device that holds the
+    network's variables (``GPU:0``), ``name`` the hardware's. ``variables`` counts variables by device. ``peak_bytes``
+    is the device's own peak memory where TensorFlow tells it.
+    """
+
+    requested: str
+    device: str
+    name: str
+    reason: str
+    devices: tuple[str, ...] = ()
+    variables: dict[str, int] = field(default_factory=dict)
+    peak_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -319,6 +444,7 @@ class TrainingRecord:
     phases: tuple[Phase, ...] = ()
     iterations: tuple[IterationRow, ...] = ()
     epochs: tuple[EpochRow, ...] = ()
+    placement: Placement | None = None
     model: SavedModel | None = None
     peak_bytes: int = 0
     notes: tuple[str, ...] = ()
