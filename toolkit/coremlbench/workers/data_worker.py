@@ -10,9 +10,8 @@ from coremlbench.workers.harness import Report, run
 
 def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
     """Return the ``ImageSet`` of the request as JSON."""
-    from coremlbench_datasets import DatasetRequest, find
-
     from coremlbench import jsonable
+    from coremlbench_datasets import DatasetRequest, find
 
     images = find(request["dataset"]).prepare(
         DatasetRequest(

@@ -12,7 +12,7 @@ from coremlbench.workers.harness import Report, run
 
 def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
     """Return the number of rows written, their length, and which network they come from."""
-    from coremlbench.features import Extractor, Part, producers, produce
+    from coremlbench.features import Extractor, Part, produce, producers
 
     folder = Path(request["folder"])
     parts = [
