@@ -22,7 +22,17 @@ COMMANDS = {
 }
 """Each command's module is imported when it is called or described."""
 
-FAILED = 3
+
+class Unusable(click.ClickException):
+    """Wrong options or missing input."""
+
+    exit_code = 2
+
+
+class Failed(click.ClickException):
+    """Something that could not be done."""
+
+    exit_code = 3
 
 
 class Commands(click.Group):
@@ -47,9 +57,7 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except CoremlbenchError as error:
-            shown = click.ClickException(str(error))
-            shown.exit_code = 2 if isinstance(error, InputError) else FAILED
-            raise shown from error
+            raise (Unusable if isinstance(error, InputError) else Failed)(str(error)) from error
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -15,6 +15,7 @@ from coremlbench.units import format_bytes, format_percent, format_seconds
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+    from typing_extensions import Self
 
     from coremlbench.doctor import Check
 
@@ -47,7 +48,7 @@ class Watch:
         self._began = self._said = 0.0
         self._first = 0
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> Self:
         if self._console.is_terminal:
             from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
@@ -154,7 +155,6 @@ def _console() -> Console:
 def _table(*headings: str, title: str = "") -> Table:
     from rich import box
     from rich.table import Table
-
 
     table = Table(title=title or None, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     for index, heading in enumerate(headings):
@@ -274,10 +274,11 @@ def print_results(records: Sequence[TrainingRecord], folder: Path) -> None:
     table = _table("run", "outcome", "time", "peak memory", "not the protocol")
     for record in records:
         outcome = record.outcome
-        trained = isinstance(outcome, Trained)
         table.add_row(
             record.id,
-            f"{format_percent(outcome.test_accuracy)} test accuracy" if trained else f"failed: {outcome.kind}",
+            f"{format_percent(outcome.test_accuracy)} test accuracy"
+            if isinstance(outcome, Trained)
+            else f"failed: {outcome.kind}",
             format_seconds(record.seconds) if record.seconds else "–",
             format_bytes(record.peak_bytes) if record.peak_bytes else "–",
             ", ".join(record.deviations) or "–",

@@ -329,7 +329,7 @@ class Trained:
     status: Literal["trained"] = "trained"
 
 
-Outcome = Union[Trained, Failure]
+Outcome = Trained | Failure
 
 
 # --- records ------------------------------------------------------------------------------------------------

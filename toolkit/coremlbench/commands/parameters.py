@@ -15,7 +15,7 @@ _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
-class Bytes(click.ParamType):
+class Bytes(click.ParamType[int]):
     """An amount of memory such as 2GiB, 300MiB or 1.5G, in bytes."""
 
     name = "size"
@@ -28,7 +28,7 @@ class Bytes(click.ParamType):
         return int(float(match[1]) * _UNITS[match[2].upper()])
 
 
-class Duration(click.ParamType):
+class Duration(click.ParamType[float]):
     """A time such as 90, 90s, 15m or 2h, in seconds."""
 
     name = "time"
@@ -41,7 +41,7 @@ class Duration(click.ParamType):
         return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
 
 
-class Augmentation(click.ParamType):
+class Augmentation(click.ParamType[tuple[str, ...]]):
     """Augmentation options by name, with a comma between, or none."""
 
     name = "options"
@@ -63,7 +63,7 @@ class Augmentation(click.ParamType):
         return [CompletionItem(typed + comma + name) for name in names]
 
 
-class DatasetName(click.ParamType):
+class DatasetName(click.ParamType[str]):
     """A dataset's name, or a folder of pictures."""
 
     name = "name|dir"

@@ -23,7 +23,8 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
         ),
         report,
     )
-    return jsonable.to_json(images)
+    prepared: dict[str, Any] = jsonable.to_json(images)
+    return prepared
 
 
 if __name__ == "__main__":

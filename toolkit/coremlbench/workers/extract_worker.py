@@ -30,7 +30,8 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
         sink.close()
         return {"rows": rows, "seconds": time.perf_counter() - started}
 
-    from coremlbench.network import fingerprint, read_network, write_onnx
+    from coremlbench.network import fingerprint, read_network
+    from coremlbench.network_onnx import write_onnx
 
     network = read_network(Path(request["network"]))
     write_onnx(network, folder / "extractor.onnx", bgr=request["bgr"])
