@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Union
+from typing import Any, Literal, Protocol, Union
 
 SCHEMA = 1
 """The version of the records written by this release. Older ones are read, newer ones refused."""
@@ -23,6 +23,21 @@ class CoremlbenchError(Exception):
 
 class InputError(CoremlbenchError):
     """A wrong option, a missing file, a dataset that cannot be used: exit code 2."""
+
+
+class UnusableData(CoremlbenchError):  # noqa: N818 - named for what the data is
+    """Data so broken that a figure measured on it would mean nothing: the run is a failure, exit code 3."""
+
+
+class DownloadError(CoremlbenchError):
+    """Something could not be fetched, or was not what it should be."""
+
+
+class ReportProgress(Protocol):
+    """What long work tells its progress to; the figures are its newest numbers, by name."""
+
+    def __call__(self, phase: str, done: int, total: int, message: str = "", **figures: Any) -> None:
+        """Take note that ``done`` of ``total`` items of ``phase`` are ready; ``total`` 0 means unknown."""
 
 
 # --- data ---------------------------------------------------------------------------------------------------
