@@ -14,7 +14,6 @@ import os
 import pickle
 import shutil
 import tempfile
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
@@ -30,6 +29,10 @@ if TYPE_CHECKING:
 FILES = ("train_images", "train_labels", "test_images", "test_labels")
 REACH_SECONDS = 4.0
 """How long a server may take to answer at all: a machine without a network must not wait."""
+
+
+_UNREADABLE = (CoremlbenchError, OSError, EOFError, KeyError, TypeError, ValueError, pickle.UnpicklingError)
+"""What reading a source may raise when it is not there, or not what it should be."""
 
 
 class UnavailableError(CoremlbenchError):
@@ -79,16 +82,19 @@ class ArrayDataset:
         if not (folder / "about.json").is_file():
             _save(self._from(source, cache), folder)
         about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
-        counts = {}
-        for split, wanted in (("train", train), ("test", test)):
-            counts[split] = wanted if wanted is not None else about[split]
-            if not 0 < counts[split] <= about[split]:
+        counts = {"train": about["train"] if train is None else train, "test": about["test"] if test is None else test}
+        for split, wanted in counts.items():
+            if not 0 < wanted <= about[split]:
                 raise InputError(f"{self.title} has {about[split]:,} {split} images, {wanted:,} were asked for.")
         return ArraySet(
             name=self.name,
             classes=self.classes,
-            **{name: folder / f"{name}.npy" for name in FILES},
-            **counts,
+            train_images=folder / "train_images.npy",
+            train_labels=folder / "train_labels.npy",
+            test_images=folder / "test_images.npy",
+            test_labels=folder / "test_labels.npy",
+            train=counts["train"],
+            test=counts["test"],
             provenance=Provenance(**about["provenance"]),
         )
 
@@ -97,13 +103,13 @@ class ArrayDataset:
         if source is not None:
             try:
                 return self._checked(self.read(source))
-            except (UnavailableError, OSError, EOFError, KeyError, ValueError, pickle.UnpicklingError) as error:
+            except _UNREADABLE as error:
                 raise InputError(f"{source} cannot be read as {self.title}: {error} {self.missing}") from error
         reasons = []
         for read in self.sources:
             try:
                 return self._checked(read(cache / "downloads"))
-            except (CoremlbenchError, OSError, EOFError, KeyError, ValueError, pickle.UnpicklingError) as error:
+            except _UNREADABLE as error:  # noqa: PERF203 - three sources at most
                 reasons.append(str(error) or type(error).__name__)
         raise InputError(f"{self.title} cannot be had here: {' '.join(reasons)} {self.missing}")
 
@@ -173,12 +179,9 @@ def keras_copy(url: str, kept: Path, cache: Path, sha256: str | None = None) -> 
     if kept.is_file() and (sha256 is None or file_sha256(kept) == sha256):
         return kept
     try:
-        request = urllib.request.Request(url, method="HEAD")  # noqa: S310: the addresses are literals of the datasets
-        with urllib.request.urlopen(request, timeout=REACH_SECONDS):  # noqa: S310: as above
-            pass
-    except (urllib.error.URLError, OSError) as error:
-        reason = getattr(error, "reason", error)
-        raise UnavailableError(f"{url} does not answer ({reason}).") from error
+        urllib.request.urlopen(url, timeout=REACH_SECONDS).close()  # noqa: S310 - the addresses are literals
+    except OSError as error:  # URLError is one
+        raise UnavailableError(f"{url} does not answer ({getattr(error, 'reason', error)}).") from error
     return download(url, cache / url.rpartition("/")[2], sha256=sha256)
 
 

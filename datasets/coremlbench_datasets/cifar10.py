@@ -48,7 +48,7 @@ def read_archive(path: Path, source: str) -> Splits:
     except tarfile.TarError as error:
         raise UnavailableError(f"{path} is no archive: {error}.") from error
     note = "" if sha256 == _SHA256 else "not the published archive"
-    return _splits(lambda name: found.get(name), Provenance("cifar10", source, sha256=sha256, note=note))
+    return _splits(found.get, Provenance("cifar10", source, sha256=sha256, note=note))
 
 
 def read_folder(folder: Path, source: str) -> Splits:

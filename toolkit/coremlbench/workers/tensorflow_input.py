@@ -117,7 +117,7 @@ def open_splits(
         InputError: The arrays do not have the network's shape.
     """
     if data["kind"] == "arrays":
-        return (*(_open_arrays(data, split, shape) for split in ("train", "test")), ())
+        return _open_arrays(data, "train", shape), _open_arrays(data, "test", shape), ()
     return _open_pictures(data, shape, cache)
 
 
@@ -146,7 +146,9 @@ def _open_pictures(
     needed = (len(data["train"]) + len(data["test"])) * shape[0] * shape[1] * shape[2]
     available = int(psutil.virtual_memory().available * MEMORY_SHARE)
     budget = min(available, cache["memory_bytes"]) if cache.get("memory_bytes") is not None else available
-    folder, keep, notes = None, True, ()
+    folder: Path | None = None
+    keep = True
+    notes: tuple[str, ...] = ()
     if needed > budget:
         folder = Path(cache["folder"])
         folder.mkdir(parents=True, exist_ok=True)
