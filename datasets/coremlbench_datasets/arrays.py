@@ -10,9 +10,11 @@ import gzip
 import hashlib
 import io
 import json
+import math
 import os
 import pickle
 import shutil
+import struct
 import tempfile
 import urllib.request
 from collections.abc import Callable, Iterable
@@ -245,14 +247,14 @@ def read_idx(content: bytes) -> NDArray[np.uint8]:
     """
     import numpy as np
 
-    if len(content) < 4 or content[:3] != b"\0\0\x08":
+    rank = content[3] if content[:3] == b"\0\0\x08" and len(content) > 3 else 0
+    start = 4 + 4 * rank
+    if not 1 <= rank <= 4 or len(content) < start:
         raise UnavailableError("it is no idx file of unsigned bytes.")
-    rank = content[3]
-    shape = np.frombuffer(content, ">u4", count=rank, offset=4)
-    data = np.frombuffer(content, np.uint8, offset=4 + 4 * rank)
-    if data.size != np.prod(shape, dtype=np.int64):
-        raise UnavailableError(f"its header promises {tuple(int(n) for n in shape)} bytes and it holds {data.size}.")
-    return data.reshape(shape)
+    shape = struct.unpack_from(f">{rank}I", content, 4)
+    if len(content) - start != math.prod(shape) or not all(shape):
+        raise UnavailableError(f"its header promises {shape} bytes and it holds {len(content) - start:,}.")
+    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
 
 
 _PICKLED = {
