@@ -1,0 +1,428 @@
+"""The Create ML run through Turi Create: set up, data, augment and extract, train, evaluate, save the model.
+
+Each stage is a supervised child; between stages stands a record on disk with all that is known so far.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import random
+import shutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from coremlbench import jsonable
+from coremlbench.augmentation import RANGES, copies
+from coremlbench.extractors import Obtained
+from coremlbench.network import UnreadableNetworkError, read_network
+from coremlbench.stages import Stages
+from coremlbench.types import (
+    Agreement,
+    ClassResult,
+    DatasetRecord,
+    Exit,
+    ImageSet,
+    IterationRow,
+    LabelledImage,
+    Phase,
+    SavedModel,
+    Solver,
+    Trained,
+    TrainingRecord,
+)
+
+PACKAGE = "model.mlpackage"
+WORKER = Path(__file__).parent.parent / "workers" / "turicreate_worker.py"
+RECORDED_SKIPS = 100
+"""Skipped images named in a record; all of them are counted."""
+
+# Seconds that a stage may say nothing. Setting up fetches 600 MB in one go; the solver prints its first iterations
+# and then every tenth or so; the first batch of Turi Create's own extractor waits for TensorFlow.
+SILENCE = {"setup": 1800.0, "data": 300.0, "extract": 300.0, "train": 1200.0, "export": 300.0}
+
+
+@dataclass(frozen=True)
+class CreateMLOptions:
+    """The settings of a Create ML run; the defaults are the article's.
+
+    ``train`` and ``test`` count images, ``timeout`` and ``silence`` are seconds, ``memory_limit`` is bytes.
+    """
+
+    dataset: str = "drawn-food"
+    source: str | None = None
+    train: int = 7500
+    test: int = 2500
+    iterations: int = 25
+    augment: tuple[str, ...] = ("rotation", "flip")
+    extractor: str = "auto"
+    extraction: str = "pipelined"
+    seed: int = 0
+    timeout: float | None = None
+    silence: float | None = None
+    memory_limit: int | None = None
+
+
+Save = Callable[[TrainingRecord], None]
+
+
+def train(
+    options: CreateMLOptions, record: TrainingRecord, folder: Path, cache: Path, stages: Stages, save: Save
+) -> TrainingRecord:
+    """Return the record of the finished run; ``save`` is called with what is known after each stage.
+
+    Raises:
+        StageFailedError: a stage failed; what was measured before is in the record last saved.
+    """
+    ended = stages.run("setup", _ours("setup"), {"extractor": options.extractor, "cache": str(cache)}, silence=SILENCE["setup"])
+    setup = _result(ended)
+    obtained = jsonable.from_json(Obtained, setup["obtained"])
+    record = replace(
+        record,
+        weights=obtained.provenance,
+        options={**record.options, "extractor": obtained.extractor.name, "extractor chosen": obtained.reason},
+    )
+    record = _with_phase(record, ended, "setup", 1)
+    save(record)
+
+    ended = stages.run("data", _ours("data"), _data_request(options, cache), silence=SILENCE["data"])
+    images = jsonable.from_json(ImageSet, _result(ended))
+    training, validation = split_validation(images.train, options.seed)
+    record = replace(record, dataset=_dataset_record(images, len(training), len(validation)))
+    record = _with_phase(record, ended, "data", images.examined)
+    save(record)
+
+    parts = {"train": training, "validation": validation, "test": images.test}
+    record, features = _extract(options, record, obtained, setup["python"], parts, stages)
+    save(record)
+
+    ended = stages.run(
+        "train", [setup["python"], "-I", str(WORKER)], _train_request(options, parts, features, stages), silence=SILENCE["train"]
+    )
+    trained = _result(ended)
+    record = _with_training(record, ended, trained, images, parts, options)
+    save(record)
+
+    if obtained.weights is not None:
+        record = _export(options, record, obtained, trained, features, images, folder, stages)
+    return record
+
+
+# --- requests -----------------------------------------------------------------------------------------------
+
+
+def _ours(name: str) -> list[str]:
+    return [sys.executable, "-I", "-m", f"coremlbench.workers.{name}_worker"]
+
+
+def _data_request(options: CreateMLOptions, cache: Path) -> dict[str, Any]:
+    return {
+        "dataset": options.dataset,
+        "source": options.source,
+        "cache": str(cache / "datasets"),
+        "train": options.train,
+        "test": options.test,
+        "seed": options.seed,
+    }
+
+
+def validation_size(images: int) -> int:
+    """Return how many training images Create ML holds back: none under 50, 10% to 199, 5% from 200."""
+    if images < 50:
+        return 0
+    return images // 10 if images < 200 else images // 20
+
+
+def split_validation(
+    images: Sequence[LabelledImage], seed: int
+) -> tuple[tuple[LabelledImage, ...], tuple[LabelledImage, ...]]:
+    """Return the training images less the validation images, and the validation images, both in their old order.
+
+    Stratified: each class gives its share, and the classes with the largest remainders one more.
+    """
+    size = validation_size(len(images))
+    by_class: dict[int, list[int]] = {}
+    for index, image in enumerate(images):
+        by_class.setdefault(image.label, []).append(index)
+    shares = {label: size * len(members) / max(len(images), 1) for label, members in by_class.items()}
+    counts = {label: math.floor(share) for label, share in shares.items()}
+    for label in sorted(shares, key=lambda each: (counts[each] - shares[each], each))[: size - sum(counts.values())]:
+        counts[label] += 1
+    generator = random.Random(f"validation {seed}")
+    held = {index for label in sorted(by_class) for index in generator.sample(by_class[label], counts[label])}
+    return (
+        tuple(image for index, image in enumerate(images) if index not in held),
+        tuple(image for index, image in enumerate(images) if index in held),
+    )
+
+
+@dataclass(frozen=True)
+class Features:
+    """Where the feature vectors lie, how long each is, and the rows (first, last) of each part."""
+
+    path: Path
+    length: int
+    parts: Mapping[str, tuple[int, int]]
+    size: tuple[int, int]
+
+
+def _extract(
+    options: CreateMLOptions,
+    record: TrainingRecord,
+    obtained: Obtained,
+    python: str,
+    parts: Mapping[str, Sequence[LabelledImage]],
+    stages: Stages,
+) -> tuple[TrainingRecord, Features]:
+    extraction, note = _path_of_extraction(options, obtained)
+    rows, first = {}, 0
+    for name, images in parts.items():
+        last = first + len(images) * (copies(options.augment) if name == "train" else 1)
+        rows[name], first = (first, last), last
+    work = stages.work
+    ended = stages.run(
+        "extract",
+        _ours("extract"),
+        {
+            "folder": str(work),
+            "size": obtained.extractor.size,
+            "network": str(obtained.weights) if extraction == "pipelined" else None,
+            "bgr": obtained.extractor.bgr,
+            "parts": [
+                {
+                    "name": name,
+                    "paths": [str(image.path) for image in images],
+                    "options": options.augment if name == "train" else (),
+                    "seed": options.seed,
+                }
+                for name, images in parts.items()
+            ],
+        },
+        silence=SILENCE["extract"],
+    )
+    result = _result(ended)
+    record = _with_phase(record, ended, "extract" if extraction == "pipelined" else "augment", first)
+    if extraction == "turicreate":
+        scratch = _turicreate_scratch(work, obtained)
+        ended = stages.run(
+            "turicreate-extract",
+            [python, "-I", str(WORKER)],
+            {
+                "task": "extract",
+                "extractor": obtained.extractor.name,
+                "size": obtained.extractor.size,
+                "rows": first,
+                "pixels": str(work / "pixels.u8"),
+                "features": str(work / "features.f32"),
+                "scratch": str(scratch),
+            },
+            silence=SILENCE["extract"],
+        )
+        result = {**result, **_result(ended)}
+        record = _with_phase(record, ended, "extract", first)
+        (work / "pixels.u8").unlink()
+    record = replace(
+        record,
+        options={**record.options, "extraction": extraction, "extractions": first, "augmentation ranges": RANGES},
+        notes=(*record.notes, *([note] if note else [])),
+        versions={**record.versions, **result.get("versions", {})},
+    )
+    return record, Features(work / "features.f32", result["length"], rows, obtained.extractor.size)
+
+
+def _path_of_extraction(options: CreateMLOptions, obtained: Obtained) -> tuple[str, str]:
+    """Return "pipelined" or "turicreate", and a note where it is not what was asked for."""
+    if options.extraction == "turicreate":
+        return "turicreate", ""
+    if obtained.weights is None:
+        return "turicreate", f"{obtained.extractor.name} runs inside macOS only, so Turi Create extracted its features."
+    try:
+        read_network(obtained.weights)
+    except UnreadableNetworkError as error:
+        return "turicreate", f"Turi Create extracted the features: {error}"
+    return "pipelined", ""
+
+
+def _turicreate_scratch(work: Path, obtained: Obtained) -> Path:
+    """Return a folder for Turi Create's own files, where it finds the extractor's weights and downloads nothing."""
+    scratch = work / "turicreate"
+    models = scratch / "model_cache"
+    models.mkdir(parents=True, exist_ok=True)
+    if obtained.weights is not None:
+        link = models / obtained.weights.name
+        link.unlink(missing_ok=True)
+        link.symlink_to(obtained.weights)
+    return scratch
+
+
+def _train_request(
+    options: CreateMLOptions, parts: Mapping[str, Sequence[LabelledImage]], features: Features, stages: Stages
+) -> dict[str, Any]:
+    scratch = stages.work / "turicreate"
+    scratch.mkdir(exist_ok=True)
+    return {
+        "task": "train",
+        "features": str(features.path),
+        "length": features.length,
+        "parts": features.parts,
+        "labels": {name: [image.label for image in images] for name, images in parts.items()},
+        "iterations": options.iterations,
+        "seed": options.seed,
+        "scratch": str(scratch),
+    }
+
+
+def _export(
+    options: CreateMLOptions,
+    record: TrainingRecord,
+    obtained: Obtained,
+    trained: Mapping[str, Any],
+    features: Features,
+    images: ImageSet,
+    folder: Path,
+    stages: Stages,
+) -> TrainingRecord:
+    assert isinstance(record.outcome, Trained)
+    accuracy = record.outcome.test_accuracy
+    package = stages.work / PACKAGE
+    ended = stages.run(
+        "export",
+        _ours("export"),
+        {
+            "folder": str(stages.work),
+            "package": str(package),
+            "network": str(obtained.weights),
+            "bgr": obtained.extractor.bgr,
+            "size": features.size,
+            "length": features.length,
+            "classes": images.classes,
+            "coefficients": trained["coefficients"],
+            "images": [str(image.path) for image in images.test],
+            "predicted": trained["predicted"],
+            "description": (
+                f"Classifies an image as one of {len(images.classes)} classes of {images.name}. "
+                f"Test accuracy {accuracy:.1%} on {len(images.test)} images."
+            ),
+            "metadata": {
+                "test accuracy": f"{accuracy:.4f}",
+                "dataset": images.name,
+                "extractor": obtained.extractor.name,
+                "iterations": str(options.iterations),
+                "run": record.id,
+            },
+        },
+        silence=SILENCE["export"],
+    )
+    result = _result(ended)
+    saved = folder / PACKAGE
+    shutil.rmtree(saved, ignore_errors=True)
+    package.rename(saved)
+    (stages.work / "head.npz").replace(folder / "head.npz")
+    digest, size = hash_folder(saved)
+    model = SavedModel(
+        path=PACKAGE,
+        format="ML Program (.mlpackage)",
+        precision="float16, the classifier in float32",
+        sha256=digest,
+        bytes=size,
+        agreement=Agreement(**result["agreement"]),
+    )
+    record = replace(record, model=model, versions={**record.versions, **result["versions"]})
+    return _with_phase(record, ended, "export", len(images.test))
+
+
+def hash_folder(folder: Path) -> tuple[str, int]:
+    """Return the SHA-256 over the names and contents of a folder's files, and their size in bytes together."""
+    digest, size = hashlib.sha256(), 0
+    for path in sorted(each for each in folder.rglob("*") if each.is_file()):
+        content = path.read_bytes()
+        digest.update(f"{path.relative_to(folder).as_posix()}\0{len(content)}\0".encode())
+        digest.update(content)
+        size += len(content)
+    return digest.hexdigest(), size
+
+
+# --- the record ---------------------------------------------------------------------------------------------
+
+
+def _result(ended: Exit) -> dict[str, Any]:
+    assert ended.result is not None  # or the stage would have failed
+    return ended.result
+
+
+def _with_phase(record: TrainingRecord, ended: Exit, name: str, items: int, seconds: float | None = None) -> TrainingRecord:
+    phase = Phase(name, ended.seconds if seconds is None else seconds, items, ended.peak_bytes)
+    return replace(record, phases=(*record.phases, phase), peak_bytes=max(record.peak_bytes, ended.peak_bytes))
+
+
+def _dataset_record(images: ImageSet, training: int, validation: int) -> DatasetRecord:
+    return DatasetRecord(
+        name=images.name,
+        provenance=images.provenance,
+        classes=images.classes,
+        train=training,
+        validation=validation,
+        test=len(images.test),
+        examined=images.examined,
+        skipped=images.skipped[:RECORDED_SKIPS],
+        skipped_count=len(images.skipped),
+        warnings=images.warnings,
+    )
+
+
+def _with_training(
+    record: TrainingRecord,
+    ended: Exit,
+    trained: Mapping[str, Any],
+    images: ImageSet,
+    parts: Mapping[str, Sequence[LabelledImage]],
+    options: CreateMLOptions,
+) -> TrainingRecord:
+    confusion = confusion_matrix([image.label for image in images.test], trained["predicted"], len(images.classes))
+    evaluating = trained["seconds"]["evaluate"]
+    record = replace(
+        record,
+        iterations=tuple(jsonable.from_json(IterationRow, row) for row in trained["iterations"]),
+        versions={**record.versions, **trained["versions"]},
+        outcome=Trained(
+            test_accuracy=trained["test_accuracy"],
+            training_accuracy=trained["training_accuracy"],
+            validation_accuracy=trained["validation_accuracy"],
+            per_class=per_class(images.classes, confusion),
+            confusion=confusion,
+            solver=Solver(
+                trained["solver"], trained["solver_status"], trained["solver_iterations"], options.iterations
+            ),
+        ),
+    )
+    rows = len(parts["train"]) * copies(options.augment)
+    record = _with_phase(record, ended, "train", rows, ended.seconds - evaluating)
+    return _with_phase(record, ended, "evaluate", len(images.test), evaluating)
+
+
+def confusion_matrix(actual: Sequence[int], predicted: Sequence[int], classes: int) -> tuple[tuple[int, ...], ...]:
+    """Return counts of test images by actual (row) and predicted class (column)."""
+    counts = [[0] * classes for _ in range(classes)]
+    for truth, guess in zip(actual, predicted, strict=True):
+        counts[truth][guess] += 1
+    return tuple(tuple(row) for row in counts)
+
+
+def per_class(names: Sequence[str], confusion: Sequence[Sequence[int]]) -> tuple[ClassResult, ...]:
+    """Return precision and recall by class, None where they divide by nothing."""
+    results = []
+    for index, name in enumerate(names):
+        right = confusion[index][index]
+        actual, guessed = sum(confusion[index]), sum(row[index] for row in confusion)
+        results.append(
+            ClassResult(
+                name,
+                actual,
+                precision=right / guessed if guessed else None,
+                recall=right / actual if actual else None,
+            )
+        )
+    return tuple(results)

@@ -1,0 +1,107 @@
+"""Convolutions.
+
+The sizes of the ``same`` paddings are those of coremltools' shape inference (``aggregated_pad``) and of TensorFlow,
+whose SAME convolutions are converted to it: ``ceil(input / stride)`` outputs, and what padding they need split in
+two, the odd element behind (``same``) or before (``same_lower``). The op's documentation gives a formula that
+agrees only where the stride is 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from coremlbench.mil_onnx.graph import Graph, Operation, UnsupportedProgram, dims
+
+AUTO_PAD = {"same": "SAME_UPPER", "same_lower": "SAME_LOWER"}
+
+
+def same_padding(sizes: Sequence[int], window: Sequence[int], strides: Sequence[int], *, lower: bool) -> list[int]:
+    """Return the padding before each dimension, then behind each, of a ``same`` convolution or pooling.
+
+    ``window`` is the extent of the kernel with its dilation.
+    """
+    total = [
+        max((-(-size // stride) - 1) * stride + extent - size, 0)
+        for size, extent, stride in zip(sizes, window, strides, strict=True)
+    ]
+    small, large = [pad // 2 for pad in total], [pad - pad // 2 for pad in total]
+    return large + small if lower else small + large
+
+
+def ints(value: object) -> list[int]:
+    """Return a constant vector of the program as Python integers."""
+    return [int(item) for item in value]  # type: ignore[attr-defined]  # a numpy array, by the op's definition
+
+
+def onnx_pads(pad: Sequence[int]) -> list[int]:
+    """Return MIL's padding (before and behind, dimension by dimension) in ONNX's order (all before, all behind)."""
+    return [*pad[::2], *pad[1::2]]
+
+
+def conv(graph: Graph, op: Operation) -> str:
+    """Return the convolution of ``x`` (n, channels, 1 to 3 spatial dimensions), of any padding and grouping."""
+    kernel = [int(size) for size in op.weight.shape[2:]]
+    strides, dilations = ints(op.strides.val), ints(op.dilations.val)
+    pad_type, sizes = op.pad_type.val, dims(op.x)[2:]
+    pads, auto_pad = None, None
+    if pad_type == "custom":
+        pads = onnx_pads(ints(op.pad.val))
+    elif pad_type in AUTO_PAD:
+        known = [size for size in sizes if size is not None]
+        if len(known) == len(sizes):
+            window = [(size - 1) * dilation + 1 for size, dilation in zip(kernel, dilations, strict=True)]
+            pads = same_padding(known, window, strides, lower=pad_type == "same_lower")
+        else:
+            auto_pad = AUTO_PAD[pad_type]
+    inputs = [graph.tensor(op.x), graph.tensor(op.weight)]
+    if op.bias is not None:
+        inputs.append(graph.tensor(op.bias))
+    return graph.node(
+        "Conv",
+        inputs,
+        kernel_shape=kernel,
+        strides=strides,
+        dilations=dilations,
+        group=int(op.groups.val),
+        pads=pads,
+        auto_pad=auto_pad,
+    )
+
+
+def conv_transpose(graph: Graph, op: Operation) -> str:
+    """Return the transposed convolution of ``x``; its output's size is the one the program states.
+
+    Where the size is larger than input, stride and kernel make it, the rest is padded behind; where it is smaller,
+    the surplus is cut: behind for ``valid`` and ``custom``, on both sides for ``same``, the odd element behind, as
+    the gradient of a ``same`` convolution has it.
+    """
+    kernel = [int(size) for size in op.weight.shape[2:]]
+    strides, dilations = ints(op.strides.val), ints(op.dilations.val)
+    sizes, wanted = dims(op.x)[2:], dims(op.outputs[0])[2:]
+    pad = ints(op.pad.val) if op.pad_type.val == "custom" else [0] * 2 * len(kernel)
+    before, behind, extra = [], [], []
+    for axis, (size, target) in enumerate(zip(sizes, wanted, strict=True)):
+        if size is None or target is None:
+            raise UnsupportedProgram(f"The conv_transpose that makes '{op.outputs[0].name}' has an input of open size.")
+        full = (size - 1) * strides[axis] + (kernel[axis] - 1) * dilations[axis] + 1
+        cut = full - target
+        first = max(cut, 0) // 2 if op.pad_type.val == "same" else pad[2 * axis]
+        before.append(first)
+        behind.append(max(cut - first, 0))
+        extra.append(max(first - cut, 0))
+    inputs = [graph.tensor(op.x), graph.tensor(op.weight)]
+    if op.bias is not None:
+        inputs.append(graph.tensor(op.bias))
+    return graph.node(
+        "ConvTranspose",
+        inputs,
+        kernel_shape=kernel,
+        strides=strides,
+        dilations=dilations,
+        group=int(op.groups.val),
+        pads=[*before, *behind],
+        output_padding=extra if any(extra) else None,
+    )
+
+
+OPS: dict[str, Callable[[Graph, Operation], str]] = {"conv": conv, "conv_transpose": conv_transpose}

@@ -1,0 +1,89 @@
+"""Normalisations, computed in float32 from start to end: their inner values are not rounded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from coremlbench.mil_onnx.graph import Graph, Operation, Var
+
+
+def _or_filled(graph: Graph, var: Var | None, channels: int, value: float) -> str:
+    return graph.constant(np.full(channels, value), np.float32) if var is None else graph.tensor(var)
+
+
+def batch_norm(graph: Graph, op: Operation) -> str:
+    """Return ``gamma * (x - mean) / sqrt(variance + epsilon) + beta`` by channel."""
+    channels = int(op.mean.shape[0])
+    scale, shift = _or_filled(graph, op.gamma, channels, 1), _or_filled(graph, op.beta, channels, 0)
+    inputs = [graph.tensor(op.x), scale, shift, graph.tensor(op.mean), graph.tensor(op.variance)]
+    return graph.node("BatchNormalization", inputs, epsilon=float(op.epsilon.val))
+
+
+def instance_norm(graph: Graph, op: Operation) -> str:
+    """Return each channel of each sample with mean 0 and variance 1, scaled and shifted."""
+    channels = int(op.x.shape[1])
+    scale, shift = _or_filled(graph, op.gamma, channels, 1), _or_filled(graph, op.beta, channels, 0)
+    return graph.node("InstanceNormalization", [graph.tensor(op.x), scale, shift], epsilon=float(op.epsilon.val))
+
+
+def l2_norm(graph: Graph, op: Operation) -> str:
+    """Return ``x`` divided by the root of the sum of squares over the last three dimensions plus epsilon."""
+    name = graph.tensor(op.x)
+    total = graph.node("ReduceSumSquare", [name, graph.ints([-3, -2, -1])], keepdims=1)
+    root = graph.node("Sqrt", [graph.node("Add", [total, graph.like(op.x, op.epsilon.val)])])
+    return graph.node("Div", [name, root])
+
+
+def layer_norm(graph: Graph, op: Operation) -> str:
+    """Return ``x`` with mean 0 and variance 1 over ``axes``, scaled and shifted."""
+    rank, name = op.x.rank, graph.tensor(op.x)
+    axes = sorted(int(axis) % rank for axis in op.axes.val)
+    shape = [int(size) if axis in axes else 1 for axis, size in enumerate(op.x.shape)]
+    trailing = axes == list(range(rank - len(axes), rank))
+    scale, shift = (None if var is None else graph.value(var) for var in (op.gamma, op.beta))
+    epsilon = float(op.epsilon.val)
+    if trailing:
+        inner = shape[axes[0] :]
+        inputs = [name, graph.constant(np.ones(inner) if scale is None else scale.reshape(inner), np.float32)]
+        if shift is not None:
+            inputs.append(graph.constant(shift.reshape(inner), np.float32))
+        return graph.node("LayerNormalization", inputs, axis=axes[0], epsilon=epsilon)
+    over = graph.ints(axes)
+    centred = graph.node("Sub", [name, graph.node("ReduceMean", [name, over], keepdims=1)])
+    variance = graph.node("ReduceMean", [graph.node("Mul", [centred, centred]), over], keepdims=1)
+    root = graph.node("Sqrt", [graph.node("Add", [variance, graph.constant(epsilon, np.float32)])])
+    result = graph.node("Div", [centred, root])
+    if scale is not None:
+        result = graph.node("Mul", [result, graph.constant(scale.reshape(shape), np.float32)])
+    if shift is not None:
+        result = graph.node("Add", [result, graph.constant(shift.reshape(shape), np.float32)])
+    return result
+
+
+def local_response_norm(graph: Graph, op: Operation) -> str:
+    """Return ``x / (k + alpha / size * sum of squares of the neighbouring channels) ** beta``.
+
+    Of an even number of neighbours one more lies before than behind, as in PyTorch, whose op is converted to this.
+    """
+    name, size = graph.tensor(op.x), int(op.size.val)
+    squares = graph.node("Unsqueeze", [graph.node("Mul", [name, name]), graph.ints([1])])
+    if op.x.rank == 3:
+        squares = graph.node("Unsqueeze", [squares, graph.ints([4])])
+    pads = [0, 0, size // 2, 0, 0, 0, 0, (size - 1) // 2, 0, 0]
+    padded = graph.node("Pad", [squares, graph.ints(pads)])
+    mean = graph.node("AveragePool", [padded], kernel_shape=[size, 1, 1], strides=[1, 1, 1])
+    mean = graph.node("Squeeze", [mean, graph.ints([1, 4] if op.x.rank == 3 else [1])])
+    scaled = graph.node("Mul", [mean, graph.like(op.x, op.alpha.val)])
+    base = graph.node("Add", [scaled, graph.like(op.x, op.k.val)])
+    return graph.node("Div", [name, graph.node("Pow", [base, graph.like(op.x, op.beta.val)])])
+
+
+OPS: dict[str, Callable[[Graph, Operation], str]] = {
+    "batch_norm": batch_norm,
+    "instance_norm": instance_norm,
+    "l2_norm": l2_norm,
+    "layer_norm": layer_norm,
+    "local_response_norm": local_response_norm,
+}

@@ -1,0 +1,131 @@
+"""Shapes: reshape, transpose, concat, split, pad and their like."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from coremlbench.mil_onnx.graph import Graph, Operation, Var, carrier, dims, dtype_name, static_shape
+
+Outputs = str | list[str]
+
+
+def shape_vector(graph: Graph, var: Var) -> str:
+    """Return the int64 tensor that an int32 vector of sizes or indices is for ONNX."""
+    value = graph.value(var)
+    return graph.cast(graph.tensor(var), np.int64) if value is None else graph.ints(np.atleast_1d(value))
+
+
+def known_axes(op: Operation) -> list[int]:
+    """Return the constant ``axes`` of an op, counted from the front of its input."""
+    return [int(axis) % op.x.rank for axis in np.asarray(op.axes.val).reshape(-1)]
+
+
+def identity(graph: Graph, op: Operation) -> str:
+    """Return ``x``."""
+    return graph.tensor(op.x)
+
+
+def reshape(graph: Graph, op: Operation) -> str:
+    """Return ``x`` in another shape; 0 stands for the input's size and -1 for what is left, as in ONNX."""
+    target = static_shape(op.outputs[0])
+    shape = graph.ints(target) if target is not None else shape_vector(graph, op.shape)
+    return graph.node("Reshape", [graph.tensor(op.x), shape])
+
+
+def transpose(graph: Graph, op: Operation) -> str:
+    """Return ``x`` with its dimensions in another order."""
+    perm = [int(axis) % op.x.rank for axis in op.perm.val]
+    name = graph.tensor(op.x)
+    return name if perm == list(range(op.x.rank)) else graph.node("Transpose", [name], perm=perm)
+
+
+def squeeze(graph: Graph, op: Operation) -> str:
+    """Return ``x`` without dimensions of size 1: those of ``axes``, or all."""
+    axes = [axis for axis, size in enumerate(dims(op.x)) if size == 1] if op.axes is None else known_axes(op)
+    return graph.node("Squeeze", [graph.tensor(op.x), graph.ints(axes)])
+
+
+def expand_dims(graph: Graph, op: Operation) -> str:
+    """Return ``x`` with a dimension of size 1 at each of ``axes``."""
+    return graph.node("Unsqueeze", [graph.tensor(op.x), graph.ints(np.asarray(op.axes.val).reshape(-1))])
+
+
+def concat(graph: Graph, op: Operation) -> str:
+    """Return the values joined along ``axis``; interleaved, the first of each, then the second of each."""
+    names, axis = [graph.tensor(var) for var in op.values], int(op.axis.val) % op.values[0].rank
+    if not op.interleave.val:
+        return graph.node("Concat", names, axis=axis)
+    behind = graph.ints([axis + 1])
+    stacked = graph.node("Concat", [graph.node("Unsqueeze", [name, behind]) for name in names], axis=axis + 1)
+    sizes = list(dims(op.values[0]))
+    shape = [0] * axis + [-1 if sizes[axis] is None else int(sizes[axis] or 0) * len(names)]
+    tail = sizes[axis + 1 :]
+    if any(size is None for size in tail):
+        perm = [*range(axis), axis + 1, axis, *range(axis + 2, len(sizes) + 1)]
+        flipped = graph.node("Transpose", [graph.node("Transpose", [stacked], perm=perm)], perm=perm)
+        return graph.node("Reshape", [flipped, graph.ints([*shape, -1])])
+    return graph.node("Reshape", [stacked, graph.ints([*shape, *(int(size or 0) for size in tail)])])
+
+
+def stack(graph: Graph, op: Operation) -> str:
+    """Return the values joined along a new dimension."""
+    axis = int(op.axis.val) % (op.values[0].rank + 1)
+    where = graph.ints([axis])
+    return graph.node("Concat", [graph.node("Unsqueeze", [graph.tensor(var), where]) for var in op.values], axis=axis)
+
+
+def split(graph: Graph, op: Operation) -> Outputs:
+    """Return ``x`` cut along ``axis`` into the sizes that the program states."""
+    axis = int(op.axis.val) % op.x.rank
+    sizes = None if op.split_sizes is None else op.split_sizes.val
+    if sizes is None:
+        return graph.node_with_outputs(
+            "Split", [graph.tensor(op.x)], len(op.outputs), axis=axis, num_outputs=len(op.outputs)
+        )
+    return graph.node_with_outputs("Split", [graph.tensor(op.x), graph.ints(sizes)], len(op.outputs), axis=axis)
+
+
+def pad(graph: Graph, op: Operation) -> str:
+    """Return ``x`` with its last dimensions padded with a constant, or with its own values."""
+    mode = {"constant": "constant", "reflect": "reflect", "replicate": "edge"}[op.mode.val]
+    value = graph.value(op.pad)
+    if value is None:
+        columns = graph.node("Reshape", [graph.cast(graph.tensor(op.pad), np.int64), graph.ints([-1, 2])])
+        pads = graph.node("Reshape", [graph.node("Transpose", [columns], perm=[1, 0]), graph.ints([-1])])
+    else:
+        full = np.zeros((op.x.rank, 2), dtype=np.int64)
+        if len(value):
+            full[-(len(value) // 2) :] = value.reshape(-1, 2)
+        pads = graph.ints(full.T.reshape(-1))
+    inputs = [graph.tensor(op.x), pads]
+    if mode == "constant":
+        inputs.append(graph.like(op.x, op.constant_val.val))
+    return graph.node("Pad", inputs, mode=mode)
+
+
+def flatten2d(graph: Graph, op: Operation) -> str:
+    """Return a matrix: the dimensions before ``axis`` by the others."""
+    axis = int(op.axis.val)
+    return graph.node("Flatten", [graph.tensor(op.x)], axis=axis + op.x.rank if axis < 0 else axis)
+
+
+def shape(graph: Graph, op: Operation) -> str:
+    """Return the sizes of ``x``."""
+    return graph.cast(graph.node("Shape", [graph.tensor(op.x)]), carrier(dtype_name(op.outputs[0])))
+
+
+OPS: dict[str, Callable[[Graph, Operation], Outputs]] = {
+    "concat": concat,
+    "expand_dims": expand_dims,
+    "flatten2d": flatten2d,
+    "identity": identity,
+    "pad": pad,
+    "reshape": reshape,
+    "shape": shape,
+    "split": split,
+    "squeeze": squeeze,
+    "stack": stack,
+    "transpose": transpose,
+}

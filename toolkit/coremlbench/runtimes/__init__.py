@@ -1,0 +1,1 @@
+"""Where a Core ML model can be executed: one module for each runtime."""
