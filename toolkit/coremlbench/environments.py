@@ -32,7 +32,7 @@ print("proof:" + json.dumps({"tensorflow": tensorflow.__version__}))
 """
 """Run before an environment is used: `import turicreate` alone succeeds in environments that cannot hold data."""
 
-PROBE = 'import json, platform, sys; print(json.dumps([list(sys.version_info[:3]), platform.machine()]))'
+PROBE = "import json, platform, sys; print(json.dumps([list(sys.version_info[:3]), platform.machine()]))"
 
 
 class EnvironmentBuildError(CoremlbenchError):

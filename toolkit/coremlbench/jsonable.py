@@ -24,5 +24,4 @@ def from_json(kind: type[T], value: Any) -> T:
 def _adapter(kind: Any) -> Any:
     from pydantic import TypeAdapter
 
-
     return TypeAdapter(kind)

@@ -233,9 +233,7 @@ def _add_sum(graph: _OnnxGraph, layer: Layer) -> None:
         total = graph.node("Add", [total, term], layer.name if last else f"{layer.name}/{index}")
 
 
-def _add_convolution(
-    graph: _OnnxGraph, layer: Layer, size: tuple[int, int], *, reverse_input: bool
-) -> tuple[int, int]:
+def _add_convolution(graph: _OnnxGraph, layer: Layer, size: tuple[int, int], *, reverse_input: bool) -> tuple[int, int]:
     """Add a convolution and its activation; return the size it leaves."""
     import numpy as np
 

@@ -77,7 +77,9 @@ def train(
     Raises:
         StageFailedError: a stage failed; what was measured before is in the record last saved.
     """
-    ended = stages.run("setup", _ours("setup"), {"extractor": options.extractor, "cache": str(cache)}, silence=SILENCE["setup"])
+    ended = stages.run(
+        "setup", _ours("setup"), {"extractor": options.extractor, "cache": str(cache)}, silence=SILENCE["setup"]
+    )
     setup = _result(ended)
     obtained = jsonable.from_json(Obtained, setup["obtained"])
     record = replace(
@@ -100,7 +102,10 @@ def train(
     save(record)
 
     ended = stages.run(
-        "train", [setup["python"], "-I", str(WORKER)], _train_request(options, parts, features, stages), silence=SILENCE["train"]
+        "train",
+        [setup["python"], "-I", str(WORKER)],
+        _train_request(options, parts, features, stages),
+        silence=SILENCE["train"],
     )
     trained = _result(ended)
     record = _with_training(record, ended, trained, images, parts, options)
@@ -353,7 +358,9 @@ def _result(ended: Exit) -> dict[str, Any]:
     return ended.result
 
 
-def _with_phase(record: TrainingRecord, ended: Exit, name: str, items: int, seconds: float | None = None) -> TrainingRecord:
+def _with_phase(
+    record: TrainingRecord, ended: Exit, name: str, items: int, seconds: float | None = None
+) -> TrainingRecord:
     phase = Phase(name, ended.seconds if seconds is None else seconds, items, ended.peak_bytes)
     return replace(record, phases=(*record.phases, phase), peak_bytes=max(record.peak_bytes, ended.peak_bytes))
 

@@ -20,6 +20,7 @@ from typing import Any
 from coremlbench.types import CoremlbenchError, EpochRow, Phase, Placement
 from coremlbench.workers.harness import Report, run
 from coremlbench.workers.tensorflow_input import Pictures, Rows, evaluation_batches, open_splits, training_batches
+from coremlbench.workers.tensorflow_weights import obtain
 
 
 class LossNotFiniteError(CoremlbenchError):
@@ -43,7 +44,10 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
     """
     phases: list[Phase] = []
     shape = tuple(request["input_shape"])
-    report("start TensorFlow", 0, 1, pid=os.getpid())
+    report("weights", 0, 1, pid=os.getpid())
+    with _timed(phases, "weights"):
+        weights, provenance = obtain(request["weights"], Path(request["cache"]["kept"]), report)
+    report("start TensorFlow", 0, 1)
     with _timed(phases, "start TensorFlow"):
         import keras
 
@@ -55,7 +59,7 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
     report("build", 0, 1)
     with _timed(phases, "build"):
         network = NETWORKS[request["network"]]
-        model = network.build(shape, request["classes"], weights=request["weights"])
+        model = network.build(shape, request["classes"], weights=weights)
         optimizer = keras.optimizers.Adam(learning_rate=request["learning_rate"])
         model.compile(optimizer=optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
         train, test, notes = open_splits(request["data"], shape, request["cache"])
@@ -80,6 +84,7 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
         "epochs": [asdict(row) for row in epochs],
         "phases": [asdict(phase) for phase in phases],
         "placement": asdict(placement),
+        "weights": asdict(provenance) if provenance else None,
         "versions": devices.versions(),
         "confusion": confusion,
         "parameters": model.count_params(),

@@ -201,7 +201,10 @@ def image(tc, data, height, width):
 
 
 def versions(tc):
-    found = {"turicreate": importlib_metadata.version("turicreate"), "turicreate python": "%d.%d.%d" % sys.version_info[:3]}
+    found = {
+        "turicreate": importlib_metadata.version("turicreate"),
+        "turicreate python": "%d.%d.%d" % sys.version_info[:3],
+    }
     tensorflow = sys.modules.get("tensorflow")
     if tensorflow is not None:
         found["turicreate tensorflow"] = tensorflow.__version__
