@@ -216,6 +216,19 @@ class Machine:
 
 
 @dataclass(frozen=True)
+class Limits:
+    """What a supervised child may use; ``None`` is no limit.
+
+    ``deadline`` is for the whole child, ``silence`` for the time without a progress line or log output, both in
+    seconds. ``memory_bytes`` is for the resident memory of its process tree.
+    """
+
+    deadline: float | None = None
+    silence: float | None = None
+    memory_bytes: int | None = None
+
+
+@dataclass(frozen=True)
 class Progress:
     """One line of a worker's progress: how far which phase is, and its newest figures."""
 
@@ -245,6 +258,9 @@ class Exit:
     ``stopped`` says why the supervisor itself stopped the child, if it did. ``error`` is the exception that the
     worker reported: ``type``, ``message``, ``errno`` and ``traceback``. ``result`` is the content of its
     ``result.json``, or ``None`` when there was no valid one: that is a failure whatever the exit code.
+    ``limit`` is the limit that was reached (seconds or bytes), ``stop_signal`` the name of the signal that asked
+    the supervisor itself to stop. ``oom_kills`` counts what the system killed for memory in the child's control
+    group meanwhile, ``None`` where that cannot be read. ``notes`` are sentences on what the supervision could not do.
     """
 
     returncode: int | None
@@ -259,6 +275,11 @@ class Exit:
     peak_bytes: int = 0
     memory: tuple[MemorySample, ...] = ()
     oom_kills: int | None = None
+    stop_signal: str = ""
+    pid: int | None = None
+    user_seconds: float = 0.0
+    system_seconds: float = 0.0
+    notes: tuple[str, ...] = ()
 
 
 # --- outcomes -----------------------------------------------------------------------------------------------

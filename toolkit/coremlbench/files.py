@@ -1,0 +1,49 @@
+"""Files that are whole or absent: what is written here is never seen half way."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+TEMPORARY = ".writing-"
+"""What the name of a file begins with while it is being written; one that stays behind may be removed."""
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Leave ``data`` at ``path``, or whatever was there before: also when the process or the machine dies.
+
+    The bytes go to a temporary file in the same folder, reach the disk, and take the name in one step. Raises
+    ``OSError`` (a full disk, no permission, no such folder) and leaves no temporary file behind then.
+    """
+    descriptor, name = tempfile.mkstemp(prefix=TEMPORARY, dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fchmod(file.fileno(), 0o666 & ~_umask())
+            os.fsync(file.fileno())
+        os.replace(name, path)  # noqa: PTH105 - both are names, not Paths, up to here
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(name)  # noqa: PTH108 - as above
+        raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a new name in ``folder`` last; some file systems cannot, and lose nothing but the promise."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _umask() -> int:
+    """Return the permissions that new files do not get; the only way to ask is to set it."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
