@@ -1,0 +1,208 @@
+"""One TensorFlow training, inside its own process: a request in, progress lines out, a result at the end.
+
+The request is what ``engines.tensorflow`` writes. Every finished epoch is also appended to a file of its own at
+once, so that whatever ends the process leaves the epochs that were done.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from coremlbench.types import CoremlbenchError, EpochRow, Phase, Placement
+from coremlbench.workers.harness import Report, run
+from coremlbench.workers.tensorflow_input import Pictures, Rows, evaluation_batches, open_splits, training_batches
+from coremlbench.workers.tensorflow_weights import obtain
+
+
+class LossNotFiniteError(CoremlbenchError):
+    """The loss became NaN or infinite: what is trained after that is worth nothing."""
+
+
+@contextmanager
+def _timed(phases: list[Phase], name: str, items: int = 0) -> Iterator[None]:
+    """Add a phase of this name to ``phases`` when the block ends without an error."""
+    start = time.perf_counter()
+    yield
+    phases.append(Phase(name, time.perf_counter() - start, items))
+
+
+def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
+    """Train, test and save the requested network, and return what only this process can know about it.
+
+    Raises:
+        LossNotFiniteError: The loss became NaN or infinite.
+        InputError: The data do not fit the network, or the requested device is not there.
+    """
+    phases: list[Phase] = []
+    shape = tuple(request["input_shape"])
+    report("weights", 0, 1, pid=os.getpid())
+    with _timed(phases, "weights"):
+        weights, provenance = obtain(request["weights"], Path(request["cache"]["kept"]), report)
+    report("start TensorFlow", 0, 1)
+    with _timed(phases, "start TensorFlow"):
+        import keras
+
+        from coremlbench.workers import tensorflow_devices as devices
+        from coremlbench_models import NETWORKS
+
+        keras.utils.set_random_seed(request["seed"])
+        device, reason = devices.choose(request["device"])
+    report("build", 0, 1)
+    with _timed(phases, "build"):
+        network = NETWORKS[request["network"]]
+        model = network.build(shape, request["classes"], weights=weights)
+        optimizer = keras.optimizers.Adam(learning_rate=request["learning_rate"])
+        model.compile(optimizer=optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+        train, test, notes = open_splits(request["data"], shape, request["cache"])
+    with _timed(phases, "train", items=len(train) * request["epochs"]):
+        epochs = _fit(model, request, train=train, test=test, scale=network.scale, report=report)
+    with _timed(phases, "evaluate", items=len(test)):
+        confusion = _confusion(model, request, test, network.scale, report)
+    report("save", 0, 1)
+    with _timed(phases, "save"):
+        model.save(request["model"])
+    placed = _variables_by_device(model)
+    placement = Placement(
+        requested=request["device"],
+        device=max(placed, key=lambda name: placed[name]),
+        name=devices.hardware_name(device),
+        reason=reason,
+        devices=tuple(sorted(placed)),
+        variables=placed,
+        peak_bytes=devices.device_peak_bytes(device),
+    )
+    return {
+        "epochs": [asdict(row) for row in epochs],
+        "phases": [asdict(phase) for phase in phases],
+        "placement": asdict(placement),
+        "weights": asdict(provenance) if provenance else None,
+        "versions": devices.versions(),
+        "confusion": confusion,
+        "parameters": model.count_params(),
+        "model": {"sha256": _sha256(Path(request["model"])), "bytes": Path(request["model"]).stat().st_size},
+        "notes": list(notes),
+    }
+
+
+def _fit(
+    model: Any, request: dict[str, Any], *, train: Rows, test: Rows, scale: float, report: Report
+) -> tuple[EpochRow, ...]:
+    """Train the model with Keras's own ``fit`` and return a row for each epoch."""
+    import tensorflow as tf
+
+    batch, epochs = request["batch"], request["epochs"]
+    steps = math.ceil(len(train) / batch)
+    watch = _watch(report, Path(request["epochs_file"]), epochs=epochs, steps=steps)
+    batches = training_batches(train, batch=batch, seed=request["seed"], scale=scale, first_epoch=1, last_epoch=epochs)
+    validation = evaluation_batches(test, batch=batch, scale=scale) if request["validates"] else None
+    try:
+        model.fit(
+            batches,
+            epochs=epochs,
+            steps_per_epoch=steps,
+            validation_data=validation,
+            verbose=0,
+            shuffle=False,
+            callbacks=[watch],
+        )
+    except tf.errors.OpError:
+        for rows in (train, test):
+            if isinstance(rows.pixels, Pictures) and rows.pixels.error is not None:
+                raise rows.pixels.error from None  # TensorFlow wrapped it in an error of its own, without its type
+        raise
+    return tuple(watch.rows)
+
+
+def _watch(report: Report, file: Path, *, epochs: int, steps: int) -> Any:
+    """Return the Keras callback that times epochs, keeps them in ``file``, reports, and stops at a loss of NaN."""
+    import keras
+
+    class Watch(keras.callbacks.Callback):  # type: ignore[misc]  # keras ships no type information
+        async_safe = True  # Keras need not wait for the device after each step on our account
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.rows: list[EpochRow] = []
+            self.last_report = -math.inf
+
+        def on_epoch_begin(self, epoch: int, _logs: Any = None) -> None:
+            self.epoch, self.start, self.trained = epoch + 1, time.perf_counter(), 0.0
+            report(f"epoch {self.epoch} of {epochs}", 0, steps)
+
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            now = time.perf_counter()
+            if now - self.last_report < 0.2 and batch + 1 < steps:
+                return
+            self.last_report = now
+            figures = {name: float(value) for name, value in (logs or {}).items()}
+            self.check(figures.get("loss", 0.0), batch + 1)
+            rate = (batch + 1) / max(now - self.start, 1e-9)
+            left = (steps - batch - 1) / rate
+            whole = self.rows[-1].seconds if self.rows else steps / rate
+            figures |= {"steps_per_second": rate, "seconds_left": left + (epochs - self.epoch) * whole}
+            message = f"loss {figures.get('loss', math.nan):.4f}, {rate:.1f} steps/s"
+            report(f"epoch {self.epoch} of {epochs}", batch + 1, steps, message, **figures)
+
+        def on_test_begin(self, _logs: Any = None) -> None:
+            self.trained = time.perf_counter() - self.start
+
+        def on_epoch_end(self, _epoch: int, logs: Any = None) -> None:
+            seconds = time.perf_counter() - self.start
+            self.check(float(logs["loss"]), steps)
+            row = EpochRow(
+                epoch=self.epoch,
+                seconds=seconds,
+                steps=steps,
+                loss=float(logs["loss"]),
+                accuracy=float(logs["accuracy"]),
+                validation_loss=float(logs["val_loss"]) if "val_loss" in logs else None,
+                validation_accuracy=float(logs["val_accuracy"]) if "val_accuracy" in logs else None,
+                training_seconds=self.trained or seconds,
+            )
+            self.rows.append(row)
+            with file.open("a", encoding="utf-8") as lines:
+                lines.write(json.dumps(asdict(row)) + "\n")
+
+        def check(self, loss: float, step: int) -> None:
+            if not math.isfinite(loss):
+                raise LossNotFiniteError(f"The loss became {loss} in epoch {self.epoch}, by step {step} of {steps}.")
+
+    return Watch()
+
+
+def _confusion(model: Any, request: dict[str, Any], test: Rows, scale: float, report: Report) -> list[list[int]]:
+    """Return how many test images of each class (rows) were predicted to be of each class (columns)."""
+    import numpy as np
+
+    classes = request["classes"]
+    report("evaluate", 0, len(test))
+    predicted = model.predict(evaluation_batches(test, batch=request["batch"], scale=scale), verbose=0).argmax(axis=1)
+    report("evaluate", len(test), len(test))
+    counts = np.bincount(test.labels * classes + predicted, minlength=classes * classes)
+    return [[int(count) for count in row] for row in counts.reshape(classes, classes)]
+
+
+def _variables_by_device(model: Any) -> dict[str, int]:
+    """Return how many of the network's variables each device holds ("GPU:0": 8): where it really trained."""
+    found: dict[str, int] = {}
+    for variable in model.variables:
+        device = str(variable.value.device).rpartition("device:")[2] or "CPU:0"
+        found[device] = found.get(device, 0) + 1
+    return found
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+if __name__ == "__main__":
+    run(work)
