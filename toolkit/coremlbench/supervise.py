@@ -57,8 +57,8 @@ def supervise(
 
     ``folder`` gets ``request.json``, ``log.txt`` and ``progress.jsonl``, and the child's temporary files go to
     ``scratch`` in it, which is removed at the end. ``environment`` holds variables that the child gets beside this
-    process's own. Nothing is raised for what the child does or cannot do; what ``on_progress`` raises ends the child and
-    comes through. SIGINT, SIGTERM and SIGHUP stop the child meanwhile (a second one kills it at once), and the
+    process's own. Nothing is raised for what the child does or cannot do; what ``on_progress`` raises ends the child
+    and comes through. SIGINT, SIGTERM and SIGHUP stop the child meanwhile (a second one kills it at once), and the
     ``Exit`` says so; that needs the main thread, as Python delivers signals there.
     """
     began = time.monotonic()
