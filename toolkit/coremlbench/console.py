@@ -17,9 +17,8 @@ if TYPE_CHECKING:
     from rich.table import Table
     from typing_extensions import Self
 
-    from coremlbench_datasets import DatasetSummary
-
     from coremlbench.doctor import Check
+    from coremlbench_datasets import DatasetSummary
 
 PHASES = {
     "setup": "set up",
@@ -234,8 +233,8 @@ def _particulars(record: TrainingRecord) -> list[str]:
     options = record.options
     if "extractions" in options:
         lines.append(
-            f"extractor: {options['extractor']}, {options['extractions']:,} extractions, "
-            f"{options['extraction']} ({options['extractor chosen']})"
+            f"extractor: {options['extractor']}, {options['extractions']:,} extractions, {options['extraction']}; "
+            f"chosen as {options['extractor chosen']}"
         )
     if isinstance(record.outcome, Trained) and record.outcome.solver is not None:
         solver = record.outcome.solver
@@ -274,6 +273,8 @@ def print_results(records: Sequence[TrainingRecord], folder: Path) -> None:
         )
         return
     table = _table("run", "outcome", "time", "peak memory", "not the protocol")
+    table.columns[0].no_wrap = True
+    table.columns[4].justify = "left"
     for record in records:
         outcome = record.outcome
         table.add_row(

@@ -78,10 +78,10 @@ def obtain(choice: str, cache: Path, report: Callable[[str], None]) -> Obtained:
     if choice != "auto":
         if choice not in EXTRACTORS:
             raise InputError(f"There is no extractor called {choice!r}; choose from auto, {', '.join(EXTRACTORS)}.")
-        return _OBTAIN[choice](EXTRACTORS[choice], cache, report, f"asked for with --extractor {choice}")
+        return _OBTAIN[choice](EXTRACTORS[choice], cache, report, "the one asked for")
     passed: list[str] = []
     for name, extractor in EXTRACTORS.items():
-        reason = "the best that can be had here" + (f" ({'; '.join(passed)})" if passed else "")
+        reason = "the best that can be had here" + (f": {'; '.join(passed)}" if passed else "")
         try:
             return _OBTAIN[name](extractor, cache, report, reason)
         except MissingWeightsError as error:

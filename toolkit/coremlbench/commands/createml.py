@@ -96,7 +96,7 @@ def createml(
     results: Path,
     as_json: bool,
 ) -> None:
-    r"""Reproduce the Create ML image classification run: train, test and save an image classifier.
+    """Reproduce the Create ML image classification run: train, test and save an image classifier.
 
     7500 training and 2500 test images in 10 classes; each training image becomes 12 flipped and rotated copies; an
     extractor turns each into a feature vector; Turi Create fits a logistic regression in at most 25 iterations. The
@@ -109,11 +109,13 @@ def createml(
     coremlbench createml --memory-limit 2GiB  as a machine with less memory
 
     Exit code 0 when it trained, 3 when it failed, 2 for wrong options or missing input, 130 after Ctrl-C.
-    """
+    """  # noqa: D301  \\b is click's mark for lines that are not to be joined
     from coremlbench.console import Watch, print_json, print_training
     from coremlbench.engines.turicreate import CreateMLOptions
     from coremlbench.pipeline import create_ml, exit_code, scaled
+    from coremlbench_datasets import find
 
+    find(dataset)  # a wrong name is told before anything is made
     options = CreateMLOptions(
         dataset=dataset,
         source=source,
