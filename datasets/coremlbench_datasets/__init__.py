@@ -1,1 +1,51 @@
-"""The datasets that coremlbench trains on, one file each."""
+"""The datasets that coremlbench trains on, one file each.
+
+``find`` turns what stands on the command line into a dataset; its ``prepare`` turns that into an ``ImageSet``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from pathlib import Path
+
+from coremlbench.types import InputError
+from coremlbench_datasets.interface import Dataset, DatasetRequest, DatasetSummary
+
+__all__ = ["DATASETS", "Dataset", "DatasetRequest", "DatasetSummary", "find", "summaries"]
+
+DATASETS = {
+    "drawn-food": "drawn_food",
+    "food101-10": "food101_10",
+}
+"""The image datasets by name, and the module whose ``DATASET`` each is; the first is the default."""
+
+
+def find(name_or_dir: str) -> Dataset:
+    """Return the dataset of that name, or else of the folder of that name.
+
+    Raises:
+        InputError: it is neither.
+    """
+    if name_or_dir in DATASETS:
+        named: Dataset = importlib.import_module(f"{__name__}.{DATASETS[name_or_dir]}").DATASET
+        return named
+    folder = Path(name_or_dir).expanduser()
+    if name_or_dir and folder.is_dir():
+        from coremlbench_datasets.folder import FolderDataset
+
+        return FolderDataset(folder)
+    if name_or_dir and folder.exists():
+        raise InputError(f"{name_or_dir} is a file; a dataset is a folder of pictures, or one of {_names()}.")
+    close = difflib.get_close_matches(name_or_dir, DATASETS, n=1)
+    meant = f"; did you mean {close[0]}?" if close else "."
+    raise InputError(f"There is no dataset or folder {name_or_dir!r}: give a folder, or one of {_names()}{meant}")
+
+
+def summaries(cache: Path) -> list[DatasetSummary]:
+    """Return what is known of each named dataset without preparing it; ``cache`` is where prepared ones are kept."""
+    return [find(name).summary(cache) for name in DATASETS]
+
+
+def _names() -> str:
+    return ", ".join(DATASETS)

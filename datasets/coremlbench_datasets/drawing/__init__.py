@@ -1,0 +1,1 @@
+"""How drawn-food is drawn: a brush, tiles of texture, tableware, and one file per kind of food."""

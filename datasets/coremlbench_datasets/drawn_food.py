@@ -1,0 +1,164 @@
+"""Ten kinds of food, drawn: the dataset that needs no download.
+
+Each picture depends on the seed, the split, its class and its number alone, so any of them can be drawn again by
+itself, a smaller set is a part of a larger one, and work that was cut short goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+from filelock import FileLock
+
+from coremlbench.types import ImageSet, InputError, LabelledImage, Provenance, ReportProgress
+from coremlbench_datasets.drawing.picture import DISHES, draw_picture
+from coremlbench_datasets.interface import DatasetRequest, DatasetSummary
+from coremlbench_datasets.parallel import in_processes
+from coremlbench_datasets.selection import (
+    PROTOCOL_TEST,
+    PROTOCOL_TRAIN,
+    check_counts,
+    even_shares,
+    fingerprint,
+    shuffled,
+)
+
+VERSION = 1
+"""The version of the drawing: any change that moves a pixel takes the next number."""
+
+CLASSES = tuple(sorted(DISHES))
+
+PER_CLASS = 10_000
+"""Pictures of one class and split that can be asked for; more would repeat no picture but teach nothing new."""
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One picture to draw."""
+
+    path: Path
+    seed: int
+    split: str
+    kind: str
+    index: int
+
+
+class DrawnFood:
+    """The dataset ``drawn-food``."""
+
+    name = "drawn-food"
+    title = "Drawn food"
+    description = (
+        "Ten kinds of food drawn on this machine, on tables, plates and boards, seeded; nothing is downloaded."
+    )
+
+    def prepare(self, request: DatasetRequest, report: ReportProgress) -> ImageSet:
+        """Return the pictures, drawing those that are not in the cache yet."""
+        if request.source is not None:
+            raise InputError("drawn-food is drawn here and takes no --source; leave the option out.")
+        limit = PER_CLASS * len(CLASSES)
+        check_counts(self.name, len(CLASSES), (request.train, request.test), (limit, limit))
+        wanted = {
+            "train": PROTOCOL_TRAIN if request.train is None else request.train,
+            "test": PROTOCOL_TEST if request.test is None else request.test,
+        }
+        folder = _folder(request.cache, request.seed)
+        jobs = {split: list(_jobs(folder, request.seed, split, count)) for split, count in wanted.items()}
+        _draw_missing(folder, request.seed, [job for part in jobs.values() for job in part], report)
+        images = {
+            split: tuple(
+                LabelledImage(job.path, CLASSES.index(job.kind)) for job in shuffled(part, request.seed, split)
+            )
+            for split, part in jobs.items()
+        }
+        both = (*images["train"], *images["test"])
+        return ImageSet(
+            name=self.name,
+            classes=CLASSES,
+            train=images["train"],
+            test=images["test"],
+            provenance=Provenance(
+                name=self.name,
+                source="drawn on this machine",
+                version=f"{VERSION}, seed {request.seed}",
+                sha256=fingerprint((str(one.path.relative_to(folder)), one.label, one.path) for one in both),
+                licence="BSD-3-Clause",
+            ),
+            examined=len(both),
+        )
+
+    def summary(self, cache: Path) -> DatasetSummary:
+        """Return what a listing says of it."""
+        cached = sum(1 for _ in _folder(cache, 0).glob("*/*/*.jpg"))
+        images = PROTOCOL_TRAIN + PROTOCOL_TEST
+        return DatasetSummary(self.name, self.title, self.description, images, len(CLASSES), 0, cached)
+
+
+DATASET = DrawnFood()
+
+
+def _folder(cache: Path, seed: int) -> Path:
+    return cache / "drawn-food" / str(VERSION) / f"seed-{seed}"
+
+
+def _jobs(folder: Path, seed: int, split: str, count: int) -> Iterator[_Job]:
+    for kind, share in zip(CLASSES, even_shares(count, [PER_CLASS] * len(CLASSES)), strict=True):
+        for index in range(share):
+            yield _Job(folder / split / kind / f"{index:05d}.jpg", seed, split, kind, index)
+
+
+def _draw_missing(folder: Path, seed: int, jobs: list[_Job], report: ReportProgress) -> None:
+    """Draw what is not there; one process at a time, so that what it finds half done is nobody's work."""
+    for parent in {job.path.parent for job in jobs}:
+        parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_name(folder.name + ".lock")):
+        there = _finished(folder)
+        missing = [job for job in jobs if job.path not in there]
+        if missing:
+            _write_manifest(folder, seed)
+        done = len(jobs) - len(missing)
+        report("draw", done, len(jobs))
+        for _ in in_processes(_draw, missing):
+            done += 1
+            report("draw", done, len(jobs))
+
+
+def _finished(folder: Path) -> set[Path]:
+    """Return the pictures that are there, and remove what a killed process has left half done."""
+    there = set()
+    for split in ("train", "test"):
+        for kind in CLASSES:
+            parent = folder / split / kind
+            if not parent.is_dir():
+                continue
+            with os.scandir(parent) as entries:
+                for entry in entries:
+                    if entry.name.endswith(".jpg") and entry.stat().st_size > 0:
+                        there.add(parent / entry.name)
+                    else:
+                        (parent / entry.name).unlink(missing_ok=True)
+    return there
+
+
+def _write_manifest(folder: Path, seed: int) -> None:
+    """Say beside the pictures what drew them."""
+    import PIL
+
+    manifest = {"dataset": DATASET.name, "version": VERSION, "seed": seed, "pillow": PIL.__version__}
+    temporary = folder / "manifest.json.tmp"
+    temporary.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+    temporary.replace(folder / "manifest.json")
+
+
+def _draw(job: _Job) -> None:
+    """Draw one picture; it gets its name when it is whole."""
+    random = Random(f"{DATASET.name}/{job.seed}/{job.split}/{job.kind}/{job.index}")
+    picture = draw_picture(job.kind, random)
+    temporary = job.path.with_name(f"{job.path.name}.{os.getpid()}.tmp")
+    picture.save(temporary, "JPEG", quality=random.randint(70, 95))
+    temporary.replace(job.path)
