@@ -11,7 +11,7 @@ be rounded: so Conv and Relu stay neighbours, ONNX Runtime fuses them, and one r
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -23,6 +23,8 @@ from coremlbench.types import CoremlbenchError
 Array: TypeAlias = npt.NDArray[Any]
 Var: TypeAlias = Any  # coremltools.converters.mil.mil.Var, imported nowhere at module level
 Operation: TypeAlias = Any  # coremltools.converters.mil.mil.Operation
+
+Builder: TypeAlias = "Callable[[Graph, Operation], str | list[str]]"
 
 SMALL = 1024
 """Constants up to this many bytes are shared between the nodes that use equal ones."""
@@ -89,14 +91,22 @@ def dims(var: Var) -> tuple[int | None, ...]:
     return tuple(None if is_symbolic(size) else int(size) for size in var.shape)
 
 
+def is_half(var: Var) -> bool:
+    """Return whether a value is a float16 tensor."""
+    from coremltools.converters.mil.mil import types
+
+    return not types.is_list(var.sym_type) and not types.is_dict(var.sym_type) and dtype_name(var) == "fp16"
+
+
 class Graph:
     """An ONNX graph under construction.
 
     ``nodes`` and ``initializers`` are ONNX protos in order. A subgraph (the branch of a condition, the body of a
-    loop) has its ``parent``, whose values it can see, as in ONNX.
+    loop) has its ``parent``, whose values it can see, as in ONNX. ``builders`` has the function of each op.
     """
 
-    def __init__(self, parent: Graph | None = None) -> None:
+    def __init__(self, builders: Mapping[str, Builder], parent: Graph | None = None) -> None:
+        self.builders = builders
         self.parent = parent
         self.nodes: list[Any] = []
         self.initializers: list[Any] = []

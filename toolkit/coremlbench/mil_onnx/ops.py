@@ -2,19 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from coremlbench.mil_onnx import (
+    activation,
+    attention,
+    classify,
+    control,
+    conv,
+    elementwise,
+    generate,
+    linear,
+    normalization,
+    pool,
+    quantization,
+    rearrange,
+    recurrent,
+    reduction,
+    resize,
+    scatter_gather,
+    slicing,
+    tensor,
+)
+from coremlbench.mil_onnx.graph import Builder
 
-from coremlbench.mil_onnx import activation, classify, conv, elementwise, linear, normalization, pool, reduction, tensor
-from coremlbench.mil_onnx.graph import Graph, Operation
-
-OPS: dict[str, Callable[[Graph, Operation], str | list[str]]] = {
+OPS: dict[str, Builder] = {
     **elementwise.OPS,
     **activation.OPS,
     **conv.OPS,
     **pool.OPS,
     **linear.OPS,
+    **attention.OPS,
     **normalization.OPS,
     **reduction.OPS,
     **tensor.OPS,
+    **slicing.OPS,
+    **scatter_gather.OPS,
+    **generate.OPS,
+    **rearrange.OPS,
+    **resize.OPS,
+    **quantization.OPS,
+    **recurrent.OPS,
+    **control.OPS,
     **classify.OPS,
 }

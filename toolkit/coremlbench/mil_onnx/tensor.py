@@ -42,8 +42,10 @@ def transpose(graph: Graph, op: Operation) -> str:
 
 
 def squeeze(graph: Graph, op: Operation) -> str:
-    """Return ``x`` without dimensions of size 1: those of ``axes``, or all."""
-    axes = [axis for axis, size in enumerate(dims(op.x)) if size == 1] if op.axes is None else known_axes(op)
+    """Return ``x`` without dimensions of size 1: those of ``axes``, or all. Axes of another size stay."""
+    sizes = dims(op.x)
+    given = list(range(op.x.rank)) if op.axes is None else known_axes(op)
+    axes = [axis for axis in given if sizes[axis] == 1 or (sizes[axis] is None and op.axes is not None)]
     return graph.node("Squeeze", [graph.tensor(op.x), graph.ints(axes)])
 
 
@@ -105,6 +107,13 @@ def pad(graph: Graph, op: Operation) -> str:
     return graph.node("Pad", inputs, mode=mode)
 
 
+def reshape_like(graph: Graph, op: Operation) -> str:
+    """Return ``x`` in a shape put together from those of other tensors."""
+    target = static_shape(op.outputs[0])
+    assert target is not None, "by the op's definition its output has a known shape"
+    return graph.node("Reshape", [graph.tensor(op.x), graph.ints(target)])
+
+
 def flatten2d(graph: Graph, op: Operation) -> str:
     """Return a matrix: the dimensions before ``axis`` by the others."""
     axis = int(op.axis.val)
@@ -123,6 +132,7 @@ OPS: dict[str, Callable[[Graph, Operation], Outputs]] = {
     "identity": identity,
     "pad": pad,
     "reshape": reshape,
+    "reshape_like": reshape_like,
     "shape": shape,
     "split": split,
     "squeeze": squeeze,

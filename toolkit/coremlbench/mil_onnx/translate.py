@@ -12,17 +12,17 @@ from coremlbench.mil_onnx.classify import labels
 from coremlbench.mil_onnx.graph import (
     Graph,
     Operation,
-    UnknownOp,
     UnsupportedProgram,
     Var,
     carrier,
     dims,
     dtype_name,
+    is_half,
     onnx_type,
 )
 from coremlbench.mil_onnx.ops import OPS
 from coremlbench.mil_onnx.program import Program
-from coremlbench.mil_onnx.rounding import COMMUTES, EXACT
+from coremlbench.mil_onnx.walk import walk
 
 OPSET = 20
 IR_VERSION = 9
@@ -45,9 +45,9 @@ def to_onnx(program: Program, *, also: Sequence[str] = ()) -> Any:
 
     function = program.function
     exposed = _exposed(program, also)
-    graph = Graph()
+    graph = Graph(OPS)
     for var in exposed:
-        if var.val is not None or _is_half(var):
+        if var.val is not None or is_half(var):
             graph.reserve(var.name)
     inputs = [_input(graph, name, var) for name, var in function.inputs.items()]
     walk(graph, function.operations)
@@ -60,35 +60,6 @@ def to_onnx(program: Program, *, also: Sequence[str] = ()) -> Any:
     if classes is not None:
         helper.set_model_props(model, {CLASSES_KEY: json.dumps(classes)})
     return model
-
-
-def walk(graph: Graph, operations: Iterable[Operation]) -> None:
-    """Add the nodes of every operation that is not a constant, in order."""
-    for number, op in enumerate(operations):
-        if op.op_type == "const" or op.op_type.startswith("constexpr_"):
-            continue
-        if all(var.val is not None for var in op.outputs):
-            continue  # coremltools computed it from constants; it becomes an initializer where it is used
-        build = OPS.get(op.op_type)
-        if build is None:
-            raise UnknownOp(
-                f"The reference runtime does not know the op '{op.op_type}' (operation {number}, which makes "
-                f"'{op.outputs[0].name}'); run this model on a Mac, or convert it without that op."
-            )
-        outer = (graph.place, graph.through, graph.took_unrounded)
-        graph.place, graph.through, graph.took_unrounded = op.outputs[0].name, op.op_type in COMMUTES, False
-        made = build(graph, op)
-        names = (made,) if isinstance(made, str) else made
-        rounds = graph.took_unrounded if op.op_type in COMMUTES else op.op_type not in EXACT
-        for var, name in zip(op.outputs, names, strict=True):
-            graph.bind(var, name, rounding=rounds and _is_half(var))
-        graph.place, graph.through, graph.took_unrounded = outer
-
-
-def _is_half(var: Var) -> bool:
-    from coremltools.converters.mil.mil import types
-
-    return not types.is_list(var.sym_type) and not types.is_dict(var.sym_type) and dtype_name(var) == "fp16"
 
 
 def _input(graph: Graph, name: str, var: Var) -> Any:
@@ -133,9 +104,9 @@ def _output(graph: Graph, var: Var) -> Any:
             return helper.make_tensor_value_info(graph.tensor(var), TensorProto.FLOAT, [len(found)])
         kind = TensorProto.STRING if isinstance(found[0], str) else TensorProto.INT64
         return helper.make_tensor_value_info(graph.tensor(var), kind, [1])
-    element = np.dtype(np.float16) if _is_half(var) else carrier(dtype_name(var))
+    element = np.dtype(np.float16) if is_half(var) else carrier(dtype_name(var))
     shape = [f"{var.name}_{index}" if size is None else size for index, size in enumerate(dims(var))]
-    if _is_half(var):
+    if is_half(var):
         source = graph.pending.get(var) or graph.tensor(var)
         graph.nodes.append(helper.make_node("Cast", [source], [var.name], to=onnx_type(element)))
     elif graph.tensor(var) != var.name:

@@ -1,0 +1,217 @@
+"""Convert every Keras image application to an ML Program, execute it, and compare its logits with TensorFlow's.
+
+    python benchmarks/applications.py                     all of them, and docs/applications.md
+    python benchmarks/applications.py ResNet50 NASNetMobile
+
+The weights are random and seeded. Batch normalisations take the mean and variance of what reaches them (one pass
+over a few random images), and the scales that ConvNeXt starts at a millionth are set to 1, so that signals neither
+vanish nor explode on the way to the logits. Every network has a process of its own: the memory of one is gone
+before the next begins.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+TABLE = ROOT / "docs" / "applications.md"
+LIMIT = 1e-4
+"""The error that is allowed, as a share of the logits' range."""
+SECONDS = 900
+"""What is still a reasonable time for one network on two cores."""
+IMAGES = 3
+
+APPLICATIONS = (
+    *("Xception", "VGG16", "VGG19", "ResNet50", "ResNet101", "ResNet152", "ResNet50V2", "ResNet101V2", "ResNet152V2"),
+    *("InceptionV3", "InceptionResNetV2", "MobileNet", "MobileNetV2", "MobileNetV3Small", "MobileNetV3Large"),
+    *("DenseNet121", "DenseNet169", "DenseNet201", "NASNetMobile", "NASNetLarge"),
+    *(f"EfficientNetB{size}" for size in range(8)),
+    *(f"EfficientNetV2{size}" for size in ("B0", "B1", "B2", "B3", "S", "M", "L")),
+    *(f"ConvNeXt{size}" for size in ("Tiny", "Small", "Base", "Large", "XLarge")),
+)
+
+
+def build(name: str) -> Any:
+    """Return the application at its own input size, with seeded weights that keep signals alive."""
+    import keras
+    import numpy as np
+
+    keras.utils.set_random_seed(0)
+    shape = (224, 224, 3) if name.startswith("MobileNetV3") else None  # the others have a size of their own
+    model = getattr(keras.applications, name)(weights=None, classifier_activation=None, input_shape=shape)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.0  # the statistics of the next batch replace the old ones
+        if type(layer).__name__ == "LayerScale":
+            layer.gamma.assign(np.ones(layer.gamma.shape))
+    model(images(model, 2), training=True)
+    return model
+
+
+def images(model: Any, count: int) -> Any:
+    """Return random images: 0 to 255 where the network rescales them itself, else -1 to 1."""
+    import keras
+    import numpy as np
+
+    rescales = any(isinstance(layer, (keras.layers.Rescaling, keras.layers.Normalization)) for layer in model.layers)
+    low, high = (0, 255) if rescales else (-1, 1)
+    return np.random.default_rng(1).uniform(low, high, (count, *model.input_shape[1:])).astype(np.float32)
+
+
+def convert(model: Any, package: Path) -> None:
+    """Save the model as an ML Program in float32.
+
+    Keras runs grouped convolutions in a compiled function of their own, which coremltools cannot see into: while
+    functions are told to run eagerly, the tracing goes through them. Erfc, of which GELU is made, is explained to
+    coremltools as ``1 - erf(x)``.
+    """
+    import coremltools as ct
+    import tensorflow as tf
+    from coremltools.converters.mil import Builder, register_tf_op
+
+    @register_tf_op(override=True)  # type: ignore[untyped-decorator]  # coremltools has no types
+    def Erfc(context: Any, node: Any) -> None:  # noqa: N802 - named as TensorFlow's op
+        argument = context[node.inputs[0]]
+        context.add(node.name, Builder.sub(x=1.0, y=Builder.erf(x=argument), name=node.name))
+
+    signature = [tf.TensorSpec((1, *model.input_shape[1:]), tf.float32, name="image")]
+    tf.config.run_functions_eagerly(True)
+    traced = tf.function(lambda image: model(image, training=False), input_signature=signature).get_concrete_function()
+    tf.config.run_functions_eagerly(False)
+    converted = ct.convert(
+        [traced],
+        source="tensorflow",
+        convert_to="mlprogram",
+        compute_precision=ct.precision.FLOAT32,
+        minimum_deployment_target=ct.target.macOS12,
+        skip_model_load=True,
+    )
+    converted.save(str(package))
+
+
+def measure(name: str) -> dict[str, Any]:
+    """Return one row: what the network is, how long it took, and how far its logits are from TensorFlow's."""
+    import numpy as np
+
+    from coremlbench.mil_onnx import load_program
+    from coremlbench.runtimes.reference import ReferenceRuntime
+
+    model = build(name)
+    with tempfile.TemporaryDirectory() as folder:
+        package = Path(folder) / "model.mlpackage"
+        started = time.perf_counter()
+        convert(model, package)
+        converted = time.perf_counter() - started
+        size = sum(file.stat().st_size for file in package.rglob("*") if file.is_file())
+        started = time.perf_counter()
+        program = load_program(package)
+        census = collections.Counter(op.op_type for op in program.function.operations if op.op_type != "const")
+        runtime = ReferenceRuntime(program)
+        loaded = time.perf_counter() - started
+    samples = images(model, IMAGES)
+    expected = np.concatenate([model(sample[np.newaxis], training=False).numpy() for sample in samples])
+    started = time.perf_counter()
+    actual = np.concatenate([runtime.predict({"image": sample[np.newaxis]})[runtime.outputs[0]] for sample in samples])
+    predicted = (time.perf_counter() - started) / IMAGES
+    return {
+        "name": name,
+        "input": list(model.input_shape[1:]),
+        "parameters": int(model.count_params()),
+        "bytes": size,
+        "ops": sum(census.values()),
+        "kinds": sorted(census),
+        "convert": converted,
+        "load": loaded,
+        "predict": predicted,
+        "range": float(np.ptp(expected)),
+        "error": float(np.abs(actual - expected).max() / np.ptp(expected)),
+        "agreement": float((actual.argmax(1) == expected.argmax(1)).mean()),
+    }
+
+
+def in_child(name: str) -> dict[str, Any]:
+    """Return the row of one network, measured in a process of its own; a row with a reason if it fails."""
+    environment = dict(os.environ, TF_CPP_MIN_LOG_LEVEL="3")
+    command = [sys.executable, str(Path(__file__).resolve()), "--one", name]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, env=environment, check=False)
+    except subprocess.TimeoutExpired:
+        return {"name": name, "failed": f"not done after {SECONDS} s"}
+    lines = done.stdout.strip().splitlines()
+    if done.returncode or not lines:
+        last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        return {"name": name, "failed": f"exit code {done.returncode}: {last}"}
+    row: dict[str, Any] = json.loads(lines[-1])
+    return row
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Return docs/applications.md."""
+    import coremltools
+    import keras
+    import onnxruntime
+    import tensorflow as tf
+
+    good = [row for row in rows if "error" in row]
+    below = sum(row["error"] < LIMIT for row in good)
+    kinds = sorted({kind for row in good for kind in row["kinds"]})
+    versions = (
+        f"Keras {keras.__version__}, TensorFlow {tf.__version__}, coremltools {coremltools.__version__}, "
+        f"ONNX Runtime {onnxruntime.__version__}"
+    )
+    lines = [
+        "# Keras applications on the reference runtime",
+        "",
+        "Made by `python benchmarks/applications.py`; no number here was written by hand. Each application has seeded",
+        "random weights and batch-norm statistics taken from random images; it was converted to an ML Program in",
+        "float32, saved, read back and executed at its own input size. The error is the largest difference of a logit",
+        f"from TensorFlow's over {IMAGES} random images, as a share of the logits' range; {LIMIT:g} is the limit.",
+        f"{below} of {len(rows)} are below it. Convert, load and run (one image) are seconds on {os.cpu_count()}",
+        f"shared cores. {versions}.",
+        "",
+        "| application | input | parameters | MB | ops | error / range | range | same class | convert | load | run |",
+        "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    for row in rows:
+        if "failed" in row:
+            lines.append(f"| {row['name']} | {row['failed']} |" + " |" * 9)
+            continue
+        lines.append(
+            f"| {row['name']} | {'x'.join(map(str, row['input']))} | {row['parameters']:,} | {row['bytes'] / 1e6:.1f} "
+            f"| {row['ops']} | {row['error']:.1e} | {row['range']:.3g} | {row['agreement']:.0%} "
+            f"| {row['convert']:.1f} | {row['load']:.1f} | {row['predict']:.3f} |"
+        )
+    lines += ["", f"Ops used between them: {', '.join(f'`{kind}`' for kind in kinds)}.", ""]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("names", nargs="*", help="applications (default: all, and the table is written)")
+    parser.add_argument("--one", help="measure one in this process and print it as JSON")
+    options = parser.parse_args()
+    if options.one:
+        print(json.dumps(measure(options.one)))
+        return
+    rows = []
+    for name in options.names or APPLICATIONS:
+        row = in_child(name)
+        rows.append(row)
+        print(f"{name}: {row.get('failed') or 'error / range {:.1e}'.format(row['error'])}", flush=True)
+        if not options.names:
+            TABLE.write_text(table(rows), encoding="utf-8")  # after each, so that an interrupted run keeps its rows
+    if any(row.get("error", 1) >= LIMIT for row in rows):
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
