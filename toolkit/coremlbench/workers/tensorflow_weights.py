@@ -41,7 +41,7 @@ def obtain(wanted: str | None, cache: Path, report: ReportProgress) -> tuple[str
     if wanted is None:
         return None, None
     if wanted == "random":
-        return None, Provenance("random", "random numbers", note="asked for")
+        return None, Provenance("random", "random numbers", note="The extractor is random, as asked for: its accuracy says nothing.")
     target = home / "models" / FILE
     if wanted != "imagenet":
         _keep(Path(wanted), target)

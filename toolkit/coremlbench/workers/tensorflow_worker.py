@@ -6,7 +6,6 @@ once, so that whatever ends the process leaves the epochs that were done.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import os
@@ -88,7 +87,6 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
         "versions": devices.versions(),
         "confusion": confusion,
         "parameters": model.count_params(),
-        "model": {"sha256": _sha256(Path(request["model"])), "bytes": Path(request["model"]).stat().st_size},
         "notes": list(notes),
     }
 
@@ -198,10 +196,6 @@ def _variables_by_device(model: Any) -> dict[str, int]:
         device = str(variable.value.device).rpartition("device:")[2] or "CPU:0"
         found[device] = found.get(device, 0) + 1
     return found
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 if __name__ == "__main__":
