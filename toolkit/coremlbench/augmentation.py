@@ -183,4 +183,5 @@ def nearest_resize(pixels: Pixels, size: tuple[int, int]) -> Pixels:
         np.floor((np.arange(new) - (new - 1) / 2) * ((old - 1) / max(new - 1, 1)) + (old - 1) / 2 + 0.5).astype(np.intp)
         for old, new in zip(pixels.shape[:2], size, strict=True)
     )
-    return pixels[rows[:, None], columns[None, :]]
+    resized: Pixels = pixels[rows[:, None], columns[None, :]]
+    return resized

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -106,7 +106,9 @@ def build_program(network: Network, head: Head, *, bgr: bool) -> Any:
         values = {network.input: image}
         for layer in network.layers:
             if layer.kind != "InputLayer":
-                values[layer.name] = _mil(mb, layer, values, reverse_input=bgr and layer.inputs == (network.input,))
+                sources = [values[name] for name in layer.inputs]
+                reverse = bgr and layer.inputs == (network.input,)
+                values[layer.name] = LAYERS[layer.kind](mb, _reversed(layer) if reverse else layer, sources)
         features = mb.reshape(x=values[network.output], shape=[1, -1], name="features")
         logits = mb.linear(
             x=features,
@@ -119,59 +121,107 @@ def build_program(network: Network, head: Head, *, bgr: bool) -> Any:
     return program
 
 
-def _mil(mb: Any, layer: Layer, values: Mapping[str, Any], *, reverse_input: bool) -> Any:
-    """Return a layer's output as MIL; the layer kinds are those of ``network.KINDS``."""
+def _reversed(layer: Layer) -> Layer:
+    """Return a convolution that reads its input's channels in reverse; any other layer does not care."""
+    if "kernel" not in layer.weights:
+        return layer
+    return replace(layer, weights={**layer.weights, "kernel": layer.weights["kernel"][:, :, ::-1, :]})
+
+
+def _convolution(mb: Any, layer: Layer, sources: Sequence[Any]) -> Any:
     import numpy as np
 
-    sources = [values[name] for name in layer.inputs]
-    x, settings, name = sources[0], layer.settings, layer.name.replace("/", "_")
-    if layer.kind == "Conv2D":
-        kernel = layer.weights["kernel"][:, :, ::-1, :] if reverse_input else layer.weights["kernel"]
-        x = mb.conv(
-            x=x,
-            weight=np.ascontiguousarray(kernel.transpose(3, 2, 0, 1)),
-            bias=layer.weights.get("bias"),
-            strides=settings["strides"],
-            dilations=settings["dilation_rate"],
-            groups=settings.get("groups", 1),
-            **_mil_padding(x, kernel.shape[:2], settings),
-            name=name,
-        )
-        return x if settings.get("activation", "linear") == "linear" else mb.relu(x=x, name=f"{name}_relu")
-    if layer.kind in ("MaxPooling2D", "AveragePooling2D"):
-        window = {"x": x, "kernel_sizes": settings["pool_size"], "strides": settings["strides"], "name": name}
-        padding = _mil_padding(x, settings["pool_size"], settings)
-        if layer.kind == "MaxPooling2D":
-            return mb.max_pool(**window, **padding)
-        return mb.avg_pool(**window, **padding, exclude_padding_from_average=True)
-    if layer.kind == "BatchNormalization":
-        weights = layer.weights
-        return mb.batch_norm(
-            x=x,
-            mean=weights["moving_mean"],
-            variance=weights["moving_variance"],
-            gamma=weights["gamma"],
-            beta=weights["beta"],
-            epsilon=np.float32(settings["epsilon"]),
-            name=name,
-        )
-    if layer.kind == "ZeroPadding2D":
-        (top, bottom), (left, right) = settings["padding"]
-        return mb.pad(x=x, pad=[0, 0, 0, 0, top, bottom, left, right], mode="constant", constant_val=0.0, name=name)
-    if layer.kind == "Add":
-        for index, other in enumerate(sources[1:], start=2):
-            x = mb.add(x=x, y=other, name=name if index == len(sources) else f"{name}_{index}")
-        return x
-    if layer.kind == "Concatenate":
-        return mb.concat(values=sources, axis=1, name=name)
-    if layer.kind == "GlobalAveragePooling2D":
-        return mb.reduce_mean(x=x, axes=[2, 3], keep_dims=False, name=name)
-    if layer.kind in ("Activation", "ReLU"):
-        return mb.relu(x=x, name=name)
-    return mb.identity(x=x, name=name)
+    settings, kernel = layer.settings, layer.weights["kernel"]
+    output = mb.conv(
+        x=sources[0],
+        weight=np.ascontiguousarray(kernel.transpose(3, 2, 0, 1)),
+        bias=layer.weights.get("bias"),
+        strides=settings["strides"],
+        dilations=settings["dilation_rate"],
+        groups=settings.get("groups", 1),
+        **_padding(sources[0], kernel.shape[:2], settings),
+        name=_name(layer),
+    )
+    return (
+        output if settings.get("activation", "linear") == "linear" else mb.relu(x=output, name=f"{_name(layer)}_relu")
+    )
 
 
-def _mil_padding(x: Any, kernel: Sequence[int], settings: Mapping[str, Any]) -> dict[str, Any]:
+def _max_pooling(mb: Any, layer: Layer, sources: Sequence[Any]) -> Any:
+    settings = layer.settings
+    return mb.max_pool(
+        x=sources[0],
+        kernel_sizes=settings["pool_size"],
+        strides=settings["strides"],
+        **_padding(sources[0], settings["pool_size"], settings),
+        name=_name(layer),
+    )
+
+
+def _average_pooling(mb: Any, layer: Layer, sources: Sequence[Any]) -> Any:
+    settings = layer.settings
+    return mb.avg_pool(
+        x=sources[0],
+        kernel_sizes=settings["pool_size"],
+        strides=settings["strides"],
+        **_padding(sources[0], settings["pool_size"], settings),
+        exclude_padding_from_average=True,
+        name=_name(layer),
+    )
+
+
+def _batch_normalization(mb: Any, layer: Layer, sources: Sequence[Any]) -> Any:
+    import numpy as np
+
+    return mb.batch_norm(
+        x=sources[0],
+        mean=layer.weights["moving_mean"],
+        variance=layer.weights["moving_variance"],
+        gamma=layer.weights["gamma"],
+        beta=layer.weights["beta"],
+        epsilon=np.float32(layer.settings["epsilon"]),
+        name=_name(layer),
+    )
+
+
+def _zero_padding(mb: Any, layer: Layer, sources: Sequence[Any]) -> Any:
+    (top, bottom), (left, right) = layer.settings["padding"]
+    pad = [0, 0, 0, 0, top, bottom, left, right]
+    return mb.pad(x=sources[0], pad=pad, mode="constant", constant_val=0.0, name=_name(layer))
+
+
+def _sum(mb: Any, layer: Layer, sources: Sequence[Any]) -> Any:
+    total = sources[0]
+    for index, term in enumerate(sources[1:], start=2):
+        total = mb.add(x=total, y=term, name=_name(layer) + ("" if index == len(sources) else f"_{index}"))
+    return total
+
+
+LAYERS: dict[str, Callable[[Any, Layer, Sequence[Any]], Any]] = {
+    "Activation": lambda mb, layer, sources: mb.relu(x=sources[0], name=_name(layer)),
+    "Add": _sum,
+    "AveragePooling2D": _average_pooling,
+    "BatchNormalization": _batch_normalization,
+    "Concatenate": lambda mb, layer, sources: mb.concat(values=sources, axis=1, name=_name(layer)),
+    "Conv2D": _convolution,
+    "Dropout": lambda mb, layer, sources: mb.identity(x=sources[0], name=_name(layer)),
+    "Flatten": lambda mb, layer, sources: mb.identity(x=sources[0], name=_name(layer)),
+    "GlobalAveragePooling2D": lambda mb, layer, sources: mb.reduce_mean(
+        x=sources[0], axes=[2, 3], keep_dims=True, name=_name(layer)
+    ),
+    "MaxPooling2D": _max_pooling,
+    "ReLU": lambda mb, layer, sources: mb.relu(x=sources[0], name=_name(layer)),
+    "Reshape": lambda mb, layer, sources: mb.identity(x=sources[0], name=_name(layer)),
+    "ZeroPadding2D": _zero_padding,
+}
+"""As in ``network_onnx``, whose reading of a file has already refused activations other than ReLU."""
+
+
+def _name(layer: Layer) -> str:
+    return layer.name.replace("/", "_")
+
+
+def _padding(x: Any, kernel: Sequence[int], settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return MIL's padding of a window; "same" is spelt out, with TensorFlow's odd pixel after."""
     if settings["padding"] == "valid":
         return {"pad_type": "valid"}

@@ -1,4 +1,4 @@
-"""Feature extractors as plain data: read from the Keras HDF5 file that Turi Create uses, written as ONNX.
+"""Feature extractors as plain data: read from and written as the Keras HDF5 file that Turi Create uses.
 
 Turi Create on Linux keeps each extractor as ``<name>-TuriCreate-6.0.h5``: a functional Keras model, float32
 pixels (N, H, W, 3) from 0 to 255 in, one feature vector per image out. Reading that very file, without
@@ -127,168 +127,6 @@ def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
     return total // 2, total - total // 2
 
 
-def write_onnx(network: Network, path: Path, *, bgr: bool) -> None:
-    """Write the network as an ONNX file: uint8 "pixels" (N, H, W, 3) RGB in, float32 "features" (N, F) out.
-
-    A network that expects BGR gets the input channels of its first convolutions turned round instead, which
-    costs nothing when it runs.
-    """
-    import onnx
-
-    onnx.save(to_onnx(network, bgr=bgr), str(path))
-
-
-def to_onnx(network: Network, *, bgr: bool) -> Any:
-    """Return the network as an ``onnx.ModelProto``; see ``write_onnx``."""
-    from onnx import TensorProto, checker, helper
-
-    graph = _OnnxGraph()
-    height, width = network.size
-    graph.node("Cast", ["pixels"], "pixels/float", to=TensorProto.FLOAT)
-    graph.node("Transpose", ["pixels/float"], network.input, perm=[0, 3, 1, 2])
-    # Channels-first tensors by layer name, and the spatial size of each, which "same" padding needs.
-    graph.sizes[network.input] = (height, width)
-    for layer in network.layers:
-        if layer.kind != "InputLayer":
-            _add_onnx(graph, layer, reverse_input=bgr and layer.inputs == (network.input,))
-    graph.node("Flatten", [network.output], "features", axis=1)
-    model = helper.make_model(
-        helper.make_graph(
-            graph.nodes,
-            "extractor",
-            [helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["images", height, width, 3])],
-            [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["images", None])],
-            graph.initializers,
-        ),
-        opset_imports=[helper.make_opsetid("", 17)],
-        ir_version=8,
-    )
-    checker.check_model(model)
-    return model
-
-
-class _OnnxGraph:
-    """The nodes and constants collected so far."""
-
-    def __init__(self) -> None:
-        self.nodes: list[Any] = []
-        self.initializers: list[Any] = []
-        self.sizes: dict[str, tuple[int, int]] = {}
-
-    def node(self, op: str, inputs: list[str], output: str, **attributes: Any) -> str:
-        from onnx import helper
-
-        self.nodes.append(helper.make_node(op, inputs, [output], name=output, **attributes))
-        return output
-
-    def constant(self, name: str, value: Any) -> str:
-        from onnx import numpy_helper
-
-        self.initializers.append(numpy_helper.from_array(value, name))
-        return name
-
-
-def _add_onnx(graph: _OnnxGraph, layer: Layer, *, reverse_input: bool) -> None:
-    source = layer.inputs[0]
-    size = graph.sizes.get(source, (1, 1))
-    settings = layer.settings
-    if layer.kind == "Conv2D":
-        size = _add_convolution(graph, layer, size, reverse_input=reverse_input)
-    elif layer.kind in ("MaxPooling2D", "AveragePooling2D"):
-        op = "MaxPool" if layer.kind == "MaxPooling2D" else "AveragePool"
-        pads, out = _window(size, settings["pool_size"], settings["strides"], settings["padding"])
-        graph.node(op, [source], layer.name, kernel_shape=settings["pool_size"], strides=settings["strides"], pads=pads)
-        size = out
-    elif layer.kind == "BatchNormalization":
-        names = [
-            graph.constant(f"{layer.name}/{key}", layer.weights[key])
-            for key in ("gamma", "beta", "moving_mean", "moving_variance")
-        ]
-        graph.node("BatchNormalization", [source, *names], layer.name, epsilon=settings["epsilon"])
-    elif layer.kind == "ZeroPadding2D":
-        (top, bottom), (left, right) = settings["padding"]
-        import numpy as np
-
-        pads = graph.constant(f"{layer.name}/pads", np.array([0, 0, top, left, 0, 0, bottom, right], np.int64))
-        graph.node("Pad", [source, pads], layer.name)
-        size = (size[0] + top + bottom, size[1] + left + right)
-    elif layer.kind == "Add":
-        _add_sum(graph, layer)
-    elif layer.kind == "Concatenate":
-        graph.node("Concat", list(layer.inputs), layer.name, axis=1)
-    elif layer.kind == "GlobalAveragePooling2D":
-        graph.node("GlobalAveragePool", [source], layer.name)
-        size = (1, 1)
-    elif layer.kind in ("Activation", "ReLU"):
-        _activate(graph, source, layer.name, settings.get("activation", "relu"), layer)
-    else:  # Dropout does nothing when it predicts; Flatten and Reshape only end the network, which is flattened
-        graph.node("Identity", [source], layer.name)
-    graph.sizes[layer.name] = size
-
-
-def _add_sum(graph: _OnnxGraph, layer: Layer) -> None:
-    total = layer.inputs[0]
-    for index, term in enumerate(layer.inputs[1:], start=2):
-        last = index == len(layer.inputs)
-        total = graph.node("Add", [total, term], layer.name if last else f"{layer.name}/{index}")
-
-
-def _add_convolution(graph: _OnnxGraph, layer: Layer, size: tuple[int, int], *, reverse_input: bool) -> tuple[int, int]:
-    """Add a convolution and its activation; return the size it leaves."""
-    import numpy as np
-
-    settings = layer.settings
-    kernel = layer.weights["kernel"]
-    if reverse_input:
-        kernel = kernel[:, :, ::-1, :]
-    inputs = [
-        layer.inputs[0],
-        graph.constant(f"{layer.name}/kernel", np.ascontiguousarray(kernel.transpose(3, 2, 0, 1))),
-    ]
-    if "bias" in layer.weights:
-        inputs.append(graph.constant(f"{layer.name}/bias", layer.weights["bias"]))
-    pads, out = _window(size, kernel.shape[:2], settings["strides"], settings["padding"], settings["dilation_rate"])
-    activation = settings.get("activation", "linear")
-    raw = layer.name if activation == "linear" else f"{layer.name}/linear"
-    graph.node(
-        "Conv",
-        inputs,
-        raw,
-        kernel_shape=list(kernel.shape[:2]),
-        strides=list(settings["strides"]),
-        dilations=list(settings["dilation_rate"]),
-        group=settings.get("groups", 1),
-        pads=pads,
-    )
-    if raw != layer.name:
-        _activate(graph, raw, layer.name, activation, layer)
-    return out
-
-
-def _activate(graph: _OnnxGraph, source: str, output: str, activation: str, layer: Layer) -> None:
-    plain_relu = not (layer.settings.get("max_value") or layer.settings.get("negative_slope"))
-    if activation != "relu" or not plain_relu:
-        raise UnreadableNetworkError(
-            f"Layer {layer.name} has the activation {activation}, which the pipelined extraction does not know; "
-            "use --extraction turicreate."
-        )
-    graph.node("Relu", [source], output)
-
-
-def _window(
-    size: tuple[int, int], kernel: Any, strides: Any, padding: str, dilation: Any = (1, 1)
-) -> tuple[list[int], tuple[int, int]]:
-    """Return ONNX's pads (top, left, bottom, right) of a sliding window, and the size it leaves."""
-    begins, ends, out = [], [], []
-    for axis in (0, 1):
-        reach = (kernel[axis] - 1) * dilation[axis] + 1
-        before, after = same_padding(size[axis], reach, strides[axis]) if padding == "same" else (0, 0)
-        begins.append(before)
-        ends.append(after)
-        out.append((size[axis] + before + after - reach) // strides[axis] + 1)
-    return [*begins, *ends], (out[0], out[1])
-
-
 # --- SqueezeNet v1.1 ----------------------------------------------------------------------------------------
 
 SQUEEZENET_MEAN_BGR = (104.0, 117.0, 123.0)
@@ -333,10 +171,10 @@ def squeezenet(weights: Path) -> Network:
             fire = f"fire{index}"
             squeeze = f"{fire}/squeeze1x1"
             layers.append(_convolution(squeeze, last, arrays(squeeze)))
-            for branch in ("expand1x1", "expand3x3"):
-                layers.append(_convolution(f"{fire}/{branch}", squeeze, arrays(f"{fire}/{branch}"), padding="same"))
+            branches = (f"{fire}/expand1x1", f"{fire}/expand3x3")
+            layers += [_convolution(branch, squeeze, arrays(branch), padding="same") for branch in branches]
             last = f"{fire}/concat"
-            layers.append(Layer(last, "Concatenate", (f"{fire}/expand1x1", f"{fire}/expand3x3"), {"axis": -1}))
+            layers.append(Layer(last, "Concatenate", branches, {"axis": -1}))
         layers.append(_convolution("conv10", last, arrays("conv10")))
     layers.append(Layer("pool10", "GlobalAveragePooling2D", ("conv10",), {"data_format": "channels_last"}))
     return Network((227, 227), tuple(layers), "data", "pool10")
@@ -372,7 +210,7 @@ def write_keras(network: Network, path: Path) -> None:
     import h5py
     import numpy as np
 
-    config = {
+    config: dict[str, Any] = {
         "class_name": "Model",
         "config": {
             "name": "extractor",
@@ -380,7 +218,7 @@ def write_keras(network: Network, path: Path) -> None:
                 {
                     "name": layer.name,
                     "class_name": layer.kind,
-                    "config": {"name": layer.name, **layer.settings},
+                    "config": {"name": layer.name} | dict(layer.settings),
                     "inbound_nodes": [[[source, 0, 0, {}] for source in layer.inputs]] if layer.inputs else [],
                 }
                 for layer in network.layers

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from coremlbench.failures import classify
-from coremlbench.supervise import Limits, supervise
-from coremlbench.types import Exit, Failure, Progress
+from coremlbench.supervise import supervise
+from coremlbench.types import Exit, Failure, Limits, Progress
 
 
 class StageFailedError(Exception):
@@ -34,7 +34,6 @@ class Stages:
     timeout: float | None = None
     memory_bytes: int | None = None
     silence: float | None = None
-    environment: Mapping[str, str] = field(default_factory=dict)
     peak_bytes: int = 0
     started: float = field(default_factory=time.monotonic)
 
@@ -55,7 +54,6 @@ class Stages:
             request=request,
             limits=Limits(deadline=remaining, silence=self.silence or silence, memory_bytes=self.memory_bytes),
             on_progress=self.on_progress,
-            environment=self.environment,
         )
         self.peak_bytes = max(self.peak_bytes, ended.peak_bytes)
         failure = classify(ended)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol, Union
+from typing import Any, Literal, Protocol
 
 SCHEMA = 1
 """The version of the records written by this release. Older ones are read, newer ones refused."""
@@ -344,7 +344,7 @@ class Trained:
     status: Literal["trained"] = "trained"
 
 
-Outcome = Union[Trained, Failure]
+Outcome = Trained | Failure
 
 
 # --- records ------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from coremlbench.workers.harness import Report, run
 
 def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
     """Return the number of rows written, their length, and which network they come from."""
-    from coremlbench.features import Extractor, Part, producers, produce
+    from coremlbench.features import Extractor, Part, produce, producers
 
     folder = Path(request["folder"])
     parts = [
@@ -30,7 +30,8 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
         sink.close()
         return {"rows": rows, "seconds": time.perf_counter() - started}
 
-    from coremlbench.network import fingerprint, read_network, write_onnx
+    from coremlbench.network import fingerprint, read_network
+    from coremlbench.network_onnx import write_onnx
 
     network = read_network(Path(request["network"]))
     write_onnx(network, folder / "extractor.onnx", bgr=request["bgr"])

@@ -143,7 +143,7 @@ def train(tc, channel, request):
         "solver_status": model.training_solver_status,
         "solver_iterations": model.training_iterations,
         "seconds": {"load": loaded - started, "train": trained - loaded, "evaluate": time.time() - trained},
-        "versions": versions(tc),
+        "versions": versions(),
     }
 
 
@@ -184,7 +184,7 @@ def extract(tc, channel, request):
             channel.report("extract", done, rows)
         features.flush()
         os.fsync(features.fileno())
-    return {"length": length, "rows": done, "seconds": {"extract": time.time() - started}, "versions": versions(tc)}
+    return {"length": length, "rows": done, "seconds": {"extract": time.time() - started}, "versions": versions()}
 
 
 def image(tc, data, height, width):
@@ -200,7 +200,7 @@ def image(tc, data, height, width):
     )
 
 
-def versions(tc):
+def versions():
     found = {
         "turicreate": importlib_metadata.version("turicreate"),
         "turicreate python": "%d.%d.%d" % sys.version_info[:3],

@@ -1,0 +1,313 @@
+"""What people see in a terminal: progress while a run lasts, tables at its end. Progress goes to standard error."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from coremlbench import jsonable
+from coremlbench.types import Failure, Phase, Progress, Trained, TrainingRecord
+from coremlbench.units import format_bytes, format_percent, format_seconds
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+    from typing_extensions import Self
+
+    from coremlbench.doctor import Check
+
+PHASES = {
+    "setup": "set up",
+    "data": "data",
+    "augment": "augment",
+    "prepare": "augment",
+    "extract": "augment and extract",
+    "train": "train",
+    "evaluate": "evaluate",
+    "export": "save the model",
+}
+
+PLAIN_SECONDS = 10.0
+"""Without a terminal, a line of progress at most so often within a phase."""
+
+
+class Watch:
+    """Shows progress: a live line for the present phase on a terminal, plain lines now and then elsewhere."""
+
+    def __init__(self, title: str) -> None:
+        from rich.console import Console
+
+        self._title = title
+        self._console = Console(stderr=True, highlight=False)
+        self._live: Any = None
+        self._task: Any = None
+        self._phase = ""
+        self._began = self._said = 0.0
+        self._first = 0
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+
+            self._live = Progress(
+                SpinnerColumn(),
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=24),
+                TextColumn("{task.fields[figures]}"),
+                console=self._console,
+                transient=True,
+            )
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._end_phase()
+        if self._live is not None:
+            self._live.stop()
+
+    def __call__(self, progress: Progress) -> None:
+        """Show a line of progress."""
+        now = time.monotonic()
+        if progress.phase != self._phase:
+            self._end_phase()
+            self._phase, self._began, self._said, self._first = progress.phase, now, 0.0, progress.done
+            self._last = progress
+            if self._live is not None:
+                self._task = self._live.add_task(PHASES.get(self._phase, self._phase), total=None, figures="")
+        self._last = progress
+        if self._live is not None:
+            self._live.update(
+                self._task, completed=progress.done, total=progress.total or None, figures=self._figures(now)
+            )
+        elif now - self._said >= PLAIN_SECONDS:
+            self._said = now
+            self._console.print(f"{PHASES.get(self._phase, self._phase)}: {self._figures(now)}", soft_wrap=True)
+
+    def _figures(self, now: float) -> str:
+        progress, seconds = self._last, now - self._began
+        said = []
+        if progress.total > 1:
+            said.append(f"{progress.done:,} of {progress.total:,}")
+        done = progress.done - self._first
+        # The solver's iterations take unlike times; a rate and an end are promised only for many like items.
+        if progress.total >= 50 and done > 0 and seconds > 1:
+            rate = done / seconds
+            said.append(f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.1f}/s")
+            if progress.done < progress.total:
+                said.append(f"{format_seconds((progress.total - progress.done) / rate)} left")
+        said += [
+            f"{key.replace('_', ' ')} {format_percent(value)}"
+            for key, value in progress.figures.items()
+            if key.endswith("accuracy")
+        ]
+        if progress.message:
+            said.append(progress.message)
+        return ", ".join(said) or "started"
+
+    def _end_phase(self) -> None:
+        if not self._phase:
+            return
+        seconds = time.monotonic() - self._began
+        if self._live is not None:
+            self._live.remove_task(self._task)
+        counted = f", {self._last.done:,} of {self._last.total:,}" if self._last.total > 2 else ""
+        self._console.print(
+            f"{PHASES.get(self._phase, self._phase)}: {format_seconds(seconds)}{counted}", soft_wrap=True
+        )
+        self._phase = ""
+
+
+def print_json(value: Any) -> None:
+    """Print a record, or a list of records, as JSON on standard output."""
+    import json
+
+    import click
+
+    shown = [jsonable.to_json(each) for each in value] if isinstance(value, list) else jsonable.to_json(value)
+    click.echo(json.dumps(shown, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def print_training(record: TrainingRecord, folder: Path) -> None:
+    """Print how a run went, and where it is saved."""
+    console = _console()
+    if isinstance(record.outcome, Trained):
+        _print_trained(console, record, record.outcome, folder)
+    else:
+        _print_failed(console, record, record.outcome)
+    if record.phases:
+        console.print(_phase_table(record.phases, record.seconds))
+    for line in _particulars(record):
+        console.print(line, soft_wrap=True)
+    console.print(f"saved: {_shown(folder / 'run.json')}", soft_wrap=True)
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(highlight=False, markup=False)
+
+
+def _table(*headings: str, title: str = "") -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title=title or None, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    for index, heading in enumerate(headings):
+        table.add_column(heading, justify="left" if index == 0 else "right", overflow="fold")
+    return table
+
+
+def _print_trained(console: Console, record: TrainingRecord, outcome: Trained, folder: Path) -> None:
+    console.print("\nCreate ML run: trained", style="bold green")
+    table = _table("accuracy", "", "images")
+    data = record.dataset
+    rows = [
+        ("test", outcome.test_accuracy, data.test if data else 0),
+        ("validation", outcome.validation_accuracy, data.validation if data else 0),
+        ("training", outcome.training_accuracy, record.phases[-1].items if not data else data.train),
+    ]
+    for name, accuracy, images in rows:
+        table.add_row(name, "–" if accuracy is None else format_percent(accuracy), f"{images:,}")
+    console.print(table)
+    if outcome.per_class:
+        classes = _table("class", "images", "precision", "recall")
+        for each in outcome.per_class:
+            classes.add_row(each.name, f"{each.images:,}", _share(each.precision), _share(each.recall))
+        console.print(classes)
+    if record.model is not None:
+        agreement = record.model.agreement
+        told = ""
+        if agreement is not None:
+            told = (
+                f"; predicts what was trained for {agreement.equal:,} of {agreement.images:,} test images, run on: "
+                f"{agreement.runtime}"
+            )
+        console.print(f"model: {_shown(folder / record.model.path)}{told}", soft_wrap=True)
+
+
+def _print_failed(console: Console, record: TrainingRecord, failure: Failure) -> None:
+    where = f" ({failure.evidence.progress})" if failure.evidence.progress else ""
+    console.print(f"\nCreate ML run: failed – {failure.kind}{where}", style="bold red")
+    console.print(failure.reason, soft_wrap=True)
+    if failure.evidence.log_tail:
+        console.print("last lines of its log:", style="dim")
+        for line in failure.evidence.log_tail[-5:]:
+            console.print(f"  {line[:200]}", style="dim", soft_wrap=True)
+    console.print(f"what to do: {failure.hint}", soft_wrap=True)
+    del record
+
+
+def _phase_table(phases: Sequence[Phase], total: float) -> Table:
+    table = _table("phase", "time", "items", "items/s", "peak memory")
+    for phase in phases:
+        rate = phase.items / phase.seconds if phase.seconds and phase.items > 1 else 0
+        table.add_row(
+            PHASES.get(phase.name, phase.name),
+            format_seconds(phase.seconds),
+            f"{phase.items:,}" if phase.items > 1 else "",
+            f"{rate:,.1f}" if rate else "",
+            format_bytes(phase.peak_bytes),
+        )
+    table.add_section()
+    table.add_row("whole run", format_seconds(total), "", "", format_bytes(max(phase.peak_bytes for phase in phases)))
+    return table
+
+
+def _particulars(record: TrainingRecord) -> list[str]:
+    """Return what a reader must know to compare the figures."""
+    lines = []
+    data = record.dataset
+    if data is not None:
+        lines.append(
+            f"data: {data.name}, {data.train:,} training, {data.validation:,} validation and {data.test:,} test "
+            f"images in {len(data.classes)} classes"
+            + (f"; {data.skipped_count:,} of {data.examined:,} left out" if data.skipped_count else "")
+        )
+        lines += [f"note: {warning}" for warning in data.warnings]
+    options = record.options
+    if "extractions" in options:
+        lines.append(
+            f"extractor: {options['extractor']}, {options['extractions']:,} extractions, "
+            f"{options['extraction']} ({options['extractor chosen']})"
+        )
+    if isinstance(record.outcome, Trained) and record.outcome.solver is not None:
+        solver = record.outcome.solver
+        lines.append(
+            f"solver: {solver.name}, {solver.iterations} of at most {solver.max_iterations} iterations, {solver.status}"
+        )
+    machine = record.machine
+    lines.append(
+        f"machine: {machine.chip}, {machine.logical_cores} cores, {format_bytes(machine.memory_bytes)}, "
+        f"{machine.system} {machine.system_version}"
+    )
+    if record.deviations:
+        lines.append(f"not the protocol: {', '.join(record.deviations)}")
+    lines += [f"note: {note}" for note in record.notes]
+    return lines
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else format_percent(value)
+
+
+def _shown(path: Path) -> str:
+    """Return a path relative to where the person is, when it lies below."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def print_results(records: Sequence[TrainingRecord], folder: Path) -> None:
+    """Print the runs as a table, newest last."""
+    console = _console()
+    if not records:
+        console.print(
+            f"No runs under {_shown(folder)} yet; `coremlbench createml --scale 0.1` makes one.", soft_wrap=True
+        )
+        return
+    table = _table("run", "outcome", "time", "peak memory", "not the protocol")
+    for record in records:
+        outcome = record.outcome
+        table.add_row(
+            record.id,
+            f"{format_percent(outcome.test_accuracy)} test accuracy"
+            if isinstance(outcome, Trained)
+            else f"failed: {outcome.kind}",
+            format_seconds(record.seconds) if record.seconds else "–",
+            format_bytes(record.peak_bytes) if record.peak_bytes else "–",
+            ", ".join(record.deviations) or "–",
+        )
+    console.print(table)
+
+
+def print_datasets(found: Sequence[dict[str, Any]]) -> None:
+    """Print the datasets as a table."""
+    console = _console()
+    table = _table("dataset", "images", "here", "what it is")
+    for each in found:
+        table.add_row(each["name"], each["images"], "yes" if each["cached"] else each["needs"], each["title"])
+    console.print(table)
+    console.print("Any folder of pictures will do in their place: --dataset DIR.", soft_wrap=True)
+
+
+def print_checks(checks: Sequence[Check]) -> None:
+    """Print what works here, with advice below what does not."""
+    console = _console()
+    words = {"ok": ("works", "green"), "later": ("at first use", "yellow"), "no": ("does not", "red")}
+    table = _table("", "works here?", "found")
+    table.columns[1].justify = table.columns[2].justify = "left"
+    for check in checks:
+        word, colour = words[check.state]
+        table.add_row(check.name, f"[{colour}]{word}[/]", check.found)
+    from rich.console import Console
+
+    Console(highlight=False).print(table)
+    for check in checks:
+        if check.advice and check.state != "ok":
+            console.print(f"{check.name}: {check.advice}", soft_wrap=True)

@@ -1,0 +1,35 @@
+"""Numbers as text, with their units: the only place where figures are rounded."""
+
+from __future__ import annotations
+
+
+def format_seconds(seconds: float) -> str:
+    """Return 0.42 s, 12.3 s, 3 min 05 s or 2 h 04 min."""
+    if seconds < 9.995:
+        return f"{seconds:.2f} s"
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def format_bytes(count: int) -> str:
+    """Return 512 B, 1.4 MiB or 2.31 GiB."""
+    size = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size < 1024 or unit == "GiB":
+            break
+        size /= 1024
+    return f"{size:.0f} {unit}" if unit in ("B", "KiB") else f"{size:.{2 if unit == 'GiB' else 1}f} {unit}"
+
+
+def format_percent(share: float) -> str:
+    """Return 87.3% for 0.8731; only a whole share is called 100%, only an empty one 0%."""
+    shown = f"{share:.1%}"
+    if shown == "100.0%" and share < 1:
+        return "99.9%"
+    if shown == "0.0%" and share > 0:
+        return "0.1%"
+    return shown
