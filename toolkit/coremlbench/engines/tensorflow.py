@@ -250,13 +250,9 @@ def _epochs_done(file: Path) -> tuple[EpochRow, ...]:
     """Return the epochs that a training had finished when it ended, however it did."""
     if not file.is_file():
         return ()
-    rows = []
-    for line in file.read_text(encoding="utf-8").splitlines():
-        try:
-            rows.append(jsonable.from_json(EpochRow, json.loads(line)))
-        except ValueError:  # cut short by the end of the process
-            break
-    return tuple(rows)
+    lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
+    # A line without its end was cut short by the end of the process.
+    return tuple(jsonable.from_json(EpochRow, json.loads(line)) for line in lines if line.endswith("\n"))
 
 
 def _with_training(record: TrainingRecord, ended: Exit, classes: Sequence[str]) -> TrainingRecord:
