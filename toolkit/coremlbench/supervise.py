@@ -28,6 +28,8 @@ from coremlbench.processes import MemoryCurve, Tree, count_oom_kills
 from coremlbench.signals import Signals, pipe
 from coremlbench.types import Exit, Limits, Progress, StopReason
 
+__all__ = ["Limits", "supervise"]
+
 GUARDIAN = Path(__file__).with_name("workers") / "guardian.py"
 MARKER = "COREMLBENCH_CHILD"
 SCRATCH = "scratch"
@@ -54,12 +56,13 @@ def supervise(
     """Return how ``command <folder> <progress descriptor>`` ended, after watching it to its end.
 
     ``folder`` gets ``request.json``, ``log.txt`` and ``progress.jsonl``, and the child's temporary files go to
-    ``scratch`` in it, which is removed at the end. ``environment`` is the child's whole environment, by default this
-    process's. Nothing is raised for what the child does or cannot do; what ``on_progress`` raises ends the child and
-    comes through. SIGINT, SIGTERM and SIGHUP stop the child meanwhile (a second one kills it at once), and the
+    ``scratch`` in it, which is removed at the end. ``environment`` holds variables that the child gets beside this
+    process's own. Nothing is raised for what the child does or cannot do; what ``on_progress`` raises ends the child
+    and comes through. SIGINT, SIGTERM and SIGHUP stop the child meanwhile (a second one kills it at once), and the
     ``Exit`` says so; that needs the main thread, as Python delivers signals there.
     """
     began = time.monotonic()
+    folder = folder.absolute()
     scratch = folder / SCRATCH
     try:
         scratch.mkdir(exist_ok=True)
@@ -68,7 +71,7 @@ def supervise(
     except OSError as problem:
         return Exit(returncode=None, seconds=time.monotonic() - began, error=_describe(problem))
     marker = (MARKER, secrets.token_hex(8))
-    variables = {**(os.environ if environment is None else environment), "TMPDIR": str(scratch), marker[0]: marker[1]}
+    variables = {**os.environ, **(environment or {}), "TMPDIR": str(scratch), marker[0]: marker[1]}
     try:
         with Signals() as signals:
             watch = _Watch(folder, limits, on_progress, signals, marker)

@@ -1,0 +1,54 @@
+"""The words and numbers of an ``Exit`` that the sentences of ``failures.RULES`` are filled with."""
+
+from __future__ import annotations
+
+import signal
+
+from coremlbench.types import Exit
+from coremlbench.units import format_bytes, format_seconds
+
+COUNTED_PHASES = {"train": "iteration", "training": "iteration", "fit": "epoch"}
+
+
+def values_for(ended: Exit) -> dict[str, str]:
+    """Return the fields that a rule's sentences may hold."""
+    error = ended.error or {}
+    where = describe_where(ended)
+    return {
+        "where": f" at {where}" if where else "",
+        "by_signal": f" by {ended.stop_signal}" if ended.stop_signal else "",
+        "limit_seconds": format_seconds(ended.limit or 0.0),
+        "limit_bytes": format_bytes(int(ended.limit or 0)),
+        "peak": format_bytes(ended.peak_bytes) if ended.peak_bytes else "an unknown amount",
+        "signal": name_of_signal(ended),
+        "type": str(error.get("type", "")),
+        "message": str(error.get("message", "")).strip()[:1000],
+        "returncode": str(ended.returncode),
+        "oom_kills": str(ended.oom_kills),
+        "oom_note": "" if ended.oom_kills is None else f", oom_kill count +{ended.oom_kills}",
+    }
+
+
+def describe_where(ended: Exit) -> str:
+    """Return how far the worker had come: "extract 1234 of 88375", or the phase alone, or nothing."""
+    progress = ended.last_progress
+    if progress is None:
+        return ended.phase
+    if not progress.total:
+        return f"{progress.phase} {progress.done}" if progress.done else progress.phase
+    return f"{progress.phase} {progress.done} of {progress.total}"
+
+
+def signal_number(ended: Exit) -> int | None:
+    """Return the signal that ended the child, also when a shell passed it on as 128 + number."""
+    code = ended.returncode
+    if code is None:
+        return None
+    number = -code if code < 0 else code - 128
+    return number if number in set(signal.Signals) else None
+
+
+def name_of_signal(ended: Exit) -> str:
+    """Return the name of the signal that ended the child, empty when none did."""
+    number = signal_number(ended)
+    return "" if number is None else signal.Signals(number).name
