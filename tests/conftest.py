@@ -1,0 +1,58 @@
+"""What several tests need: the user's cache for what is slow to make, and small real datasets."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from coremlbench.paths import cache_folder
+
+
+@pytest.fixture(scope="session")
+def cache() -> Path:
+    """The user's own cache: Turi Create's environment takes half a minute to make and 2 GB to keep."""
+    return cache_folder()
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of three classes, 40 training and 10 test images each, told apart by colour and texture."""
+    root = tmp_path_factory.mktemp("pictures")
+    random = np.random.default_rng(0)
+    for split, count in (("train", 40), ("test", 10)):
+        for label, name in enumerate(("red stripes", "grüne Punkte", "青い")):
+            folder = root / split / name
+            folder.mkdir(parents=True)
+            for index in range(count):
+                height, width = random.integers(60, 120, 2)
+                rows, columns = np.mgrid[0:height, 0:width]
+                wave = np.sin(rows / (2 + 3 * label)) * np.cos(columns / (9 - 3 * label))
+                pixels = random.normal(90, 40, (height, width, 3)) + wave[..., None] * 30
+                pixels[..., label] += 60
+                Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(folder / f"{index}.jpg", quality=90)
+    return root
+
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def coremlbench(tmp_path: Path) -> Run:
+    """Runs the command line as a person would, in an empty folder."""
+
+    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "coremlbench", *arguments],
+            cwd=tmp_path,
+            env={**os.environ, "COLUMNS": "120", **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return run
