@@ -6,11 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from coremlbench.catalogue import select
 from coremlbench.engines.tensorflow import TensorFlowOptions, deviations_of, protocol, train
 from coremlbench.paths import cache_folder
 from coremlbench.recording import Run, recorded
-from coremlbench.types import Experiment, Failure, InputError, Progress, TrainingRecord
+from coremlbench.types import Experiment, Failure, InputError, Progress, Trained, TrainingRecord
 
+FAILED, INTERRUPTED = 3, 130
 MEMORY_KINDS = ("memory-limit", "out-of-memory", "gpu-memory", "killed")
 """The failures after which a smaller batch is worth a try."""
 
@@ -132,3 +134,24 @@ def train_with_ladder(
         if not (isinstance(outcome, Failure) and outcome.kind in MEMORY_KINDS):
             break
     return runs
+
+
+def planned() -> tuple[Experiment, ...]:
+    """Return the experiments of TensorFlow, in the catalogue's order."""
+    return tuple(experiment for experiment in select() if experiment.family == "tensorflow")
+
+
+def exit_code(records: Sequence[TrainingRecord]) -> int:
+    """Return 0 when all trained, 130 when one was interrupted, 3 when one failed.
+
+    A batch that failed for memory is a result of its ladder, not a failure, when a later step of it trained.
+    """
+    trained = {record.experiment for record in records if isinstance(record.outcome, Trained)}
+    failures = [
+        record.outcome.kind
+        for record in records
+        if isinstance(record.outcome, Failure) and record.experiment not in trained
+    ]
+    if "interrupted" in failures:
+        return INTERRUPTED
+    return FAILED if failures else 0

@@ -11,7 +11,6 @@ from coremlbench.workers.harness import Report, run
 def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
     """Return the ``ImageSet``, or the ``ArraySet``, of the request as JSON."""
     from coremlbench import jsonable
-    from coremlbench_datasets import DatasetRequest, find
     from coremlbench_datasets.array_datasets import ARRAY_DATASETS
 
     if request["dataset"] in ARRAY_DATASETS:
@@ -23,6 +22,8 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
             source=Path(request["source"]) if request["source"] else None,
         )
         return jsonable.to_json(arrays)
+    from coremlbench_datasets import DatasetRequest, find
+
     images = find(request["dataset"]).prepare(
         DatasetRequest(
             cache=Path(request["cache"]),
