@@ -56,3 +56,21 @@ def coremlbench(tmp_path: Path) -> Run:
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def squeezenet(cache: Path) -> Path:
+    """The file of SqueezeNet's ImageNet weights under Turi Create's name."""
+    from coremlbench.extractors import obtain
+
+    weights = obtain("squeezenet_v1.1", cache, lambda message: None).weights
+    assert weights is not None
+    return weights
+
+
+@pytest.fixture(scope="session")
+def turicreate(cache: Path) -> Path:
+    """Turi Create's Python."""
+    from coremlbench.environments import ensure_turicreate
+
+    return ensure_turicreate(cache, lambda message: None)

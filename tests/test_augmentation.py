@@ -29,7 +29,7 @@ def test_options_multiply_as_create_ml_documents(text: str, options: tuple[str, 
 
 
 def test_apples_own_example_of_the_limit() -> None:
-    # "4 × 4 × 4 = 64 combinations, any further options are limited to one variant"
+    # Its words: four variants of each of three options make 64, so any further options are limited to one.
     steps = plan(("crop", "rotation", "blur", "noise", "flip"))
     assert steps == (("crop", 4), ("rotation", 4), ("blur", 4), ("noise", 1), ("flip", 1))
 
@@ -92,7 +92,7 @@ def test_a_rotation_turns_about_the_centre_and_shows_no_black() -> None:
 
 
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 60), st.integers(1, 60))
-def test_resizing_takes_corners_to_corners_and_only_copies_pixels(height: int, width: int, rows: int, columns: int) -> None:
+def test_resizing_takes_corners_to_corners(height: int, width: int, rows: int, columns: int) -> None:
     image = np.arange(height * width * 3, dtype=np.int64).astype(np.uint8).reshape(height, width, 3)
     resized = nearest_resize(image, (rows, columns))
     assert resized.shape == (rows, columns, 3)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from rich.table import Table
     from typing_extensions import Self
 
+    from coremlbench_datasets import DatasetSummary
+
     from coremlbench.doctor import Check
 
 PHASES = {
@@ -286,13 +288,19 @@ def print_results(records: Sequence[TrainingRecord], folder: Path) -> None:
     console.print(table)
 
 
-def print_datasets(found: Sequence[dict[str, Any]]) -> None:
+def print_datasets(found: Sequence[DatasetSummary]) -> None:
     """Print the datasets as a table."""
     console = _console()
-    table = _table("dataset", "images", "here", "what it is")
+    table = _table("dataset", "images", "classes", "in the cache", "needs", "what it is")
+    table.columns[4].justify = table.columns[5].justify = "left"
     for each in found:
-        table.add_row(each["name"], each["images"], "yes" if each["cached"] else each["needs"], each["title"])
+        needs = "nothing" if each.download_bytes == 0 else "a download"
+        if each.download_bytes:
+            needs = f"a download of {format_bytes(each.download_bytes)}"
+        table.add_row(each.name, f"{each.images:,}", str(each.classes), f"{each.cached_images:,}", needs, each.title)
     console.print(table)
+    for each in found:
+        console.print(f"{each.name}: {each.description}", soft_wrap=True)
     console.print("Any folder of pictures will do in their place: --dataset DIR.", soft_wrap=True)
 
 

@@ -206,7 +206,7 @@ def _pooling(name: str, source: str, padding: str) -> Layer:
 
 
 def write_keras(network: Network, path: Path) -> None:
-    """Write the network as the Keras 2 HDF5 model that Turi Create loads; the same bytes for the same network."""
+    """Write the network as the Keras 2 HDF5 model that Turi Create loads."""
     import h5py
     import numpy as np
 

@@ -28,8 +28,6 @@ from coremlbench.processes import MemoryCurve, Tree, count_oom_kills
 from coremlbench.signals import Signals, pipe
 from coremlbench.types import Exit, Limits, Progress, StopReason
 
-__all__ = ["Limits", "supervise"]
-
 GUARDIAN = Path(__file__).with_name("workers") / "guardian.py"
 MARKER = "COREMLBENCH_CHILD"
 SCRATCH = "scratch"

@@ -16,6 +16,7 @@ def datasets(as_json: bool) -> None:
     for the test. COREMLBENCH_CACHE names the folder that keeps what was drawn or downloaded.
     """
     import json
+    from dataclasses import asdict
 
     from coremlbench.console import print_datasets
     from coremlbench.paths import cache_folder
@@ -23,6 +24,6 @@ def datasets(as_json: bool) -> None:
 
     found = summaries(cache_folder() / "datasets")
     if as_json:
-        click.echo(json.dumps(found, indent=2))
+        click.echo(json.dumps([asdict(each) for each in found], indent=2))
     else:
         print_datasets(found)

@@ -18,21 +18,16 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn
 
 from coremlbench.files import write_whole
+from coremlbench.types import ReportProgress
 
 LINES_PER_SECOND = 10
 TRACEBACK_CHARACTERS = 20_000
 
 
-class Report(Protocol):
-    """Tells the supervisor how far a phase is; ``total`` 0 means unknown. Safe to call from any thread."""
-
-    def __call__(self, phase: str, done: int, total: int, message: str = "", **figures: Any) -> None:
-        """Report ``done`` of ``total`` items of ``phase``, with its newest figures."""
-
-
+Report = ReportProgress
 Work = Callable[[dict[str, Any], Report], dict[str, Any]]
 
 

@@ -1,0 +1,116 @@
+import json
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from coremlbench.engines.turicreate import (
+    WORKER,
+    confusion_matrix,
+    hash_folder,
+    per_class,
+    split_validation,
+    validation_size,
+)
+from coremlbench.types import LabelledImage
+
+
+@pytest.mark.parametrize(
+    ("images", "held"), [(0, 0), (49, 0), (50, 5), (60, 6), (199, 19), (200, 10), (750, 37), (7500, 375)]
+)
+def test_create_ml_s_validation_rule(images: int, held: int) -> None:
+    assert validation_size(images) == held
+
+
+@given(st.lists(st.integers(0, 5), max_size=400), st.integers(0, 1000))
+def test_the_validation_split_is_stratified_and_complete(labels: list[int], seed: int) -> None:
+    images = tuple(LabelledImage(Path(f"{index}.jpg"), label) for index, label in enumerate(labels))
+    training, validation = split_validation(images, seed)
+    assert len(validation) == validation_size(len(images))
+    assert sorted([*training, *validation], key=images.index) == list(images)
+    assert list(training) == sorted(training, key=images.index)
+    assert split_validation(images, seed) == (training, validation)
+    held, all_of = Counter(image.label for image in validation), Counter(labels)
+    for label, count in all_of.items():
+        assert abs(held[label] - count * len(validation) / len(images)) < 1
+
+
+def test_another_seed_holds_back_other_images() -> None:
+    images = tuple(LabelledImage(Path(f"{index}.jpg"), index % 3) for index in range(300))
+    assert split_validation(images, 0)[1] != split_validation(images, 1)[1]
+
+
+def test_precision_and_recall_by_hand() -> None:
+    confusion = confusion_matrix([0, 0, 0, 1, 1], [0, 0, 1, 1, 0], 3)
+    assert confusion == ((2, 1, 0), (1, 1, 0), (0, 0, 0))
+    first, second, third = per_class(["a", "b", "c"], confusion)
+    assert (first.images, first.precision, first.recall) == (3, pytest.approx(2 / 3), pytest.approx(2 / 3))
+    assert (second.precision, second.recall) == (0.5, 0.5)
+    assert (third.images, third.precision, third.recall) == (0, None, None)
+
+
+def test_a_folder_s_hash_tells_names_from_contents(tmp_path: Path) -> None:
+    for name, files in (("one", {"a": b"bc"}), ("two", {"ab": b"c"}), ("three", {"a": b"bc"})):
+        (tmp_path / name).mkdir()
+        for file, content in files.items():
+            (tmp_path / name / file).write_bytes(content)
+    one, two, three = (hash_folder(tmp_path / name) for name in ("one", "two", "three"))
+    assert one == three != two
+    assert one[1] == 2
+
+
+# --- what Turi Create itself does ---------------------------------------------------------------------------
+
+COMPARE = """
+import json, sys
+import numpy as np
+import turicreate as tc
+from array import array
+folder, rows = sys.argv[1], int(sys.argv[2])
+tc.config.set_runtime_config("TURI_CACHE_FILE_LOCATIONS", folder)
+features = np.fromfile(folder + "/features.f32", np.float32).reshape(rows, 1000).astype("f8")
+labels = [row % 3 for row in range(rows)]
+frame = tc.SFrame({"features": tc.SArray(list(features), dtype=array), "label": labels})
+answers = {}
+settings = dict(target="label", max_iterations=5, validation_set=None, seed=1, verbose=False)
+classifier = tc.image_classifier.create(frame, feature="features", model="squeezenet_v1.1", **settings)
+answers["image_classifier"] = list(classifier.classifier.coefficients["value"])
+answers["ours"] = list(
+    tc.logistic_classifier.create(frame, features=["features"], l2_penalty=0.01, l1_penalty=0.0, solver="auto",
+        feature_rescaling=True, convergence_threshold=0.01, step_size=1.0, lbfgs_memory_level=11, class_weights=None,
+        **settings).coefficients["value"])
+json.dump(answers, open(folder + "/answers.json", "w"))
+"""
+
+
+def test_the_head_is_the_one_image_classifier_trains(turicreate: Path, squeezenet: Path, tmp_path: Path) -> None:
+    """We call the logistic classifier directly: it must be what image_classifier.create would have called."""
+    np.random.default_rng(0).uniform(0, 9, (60, 1000)).astype(np.float32).tofile(tmp_path / "features.f32")
+    (tmp_path / "model_cache").mkdir()
+    (tmp_path / "model_cache" / squeezenet.name).symlink_to(squeezenet)
+    subprocess.run(
+        [str(turicreate), "-I", "-c", COMPARE, str(tmp_path), "60"],
+        check=True,
+        capture_output=True,
+        env={"TMPDIR": str(tmp_path), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
+    )
+    answers = json.loads((tmp_path / "answers.json").read_text())
+    assert len(answers["ours"]) == 2 * 1001
+    assert answers["ours"] == answers["image_classifier"]
+
+
+def test_the_worker_is_python_3_8_and_imports_only_turicreate_beside_the_standard_library(turicreate: Path) -> None:
+    code = (
+        "import ast, json, sys; tree = ast.parse(open(sys.argv[1]).read()); print(json.dumps([alias.name for node in "
+        "ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]))"
+    )
+    ended = subprocess.run(
+        [str(turicreate), "-I", "-c", code, str(WORKER)], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert {name.partition(".")[0] for name in json.loads(ended.stdout)} - sys.stdlib_module_names == {"turicreate"}
