@@ -79,7 +79,7 @@ def recorded(
                 known[-1], outcome=failed.failure, peak_bytes=max(known[-1].peak_bytes, failed.ended.peak_bytes)
             )
         finally:
-            _keep_logs(stages.work, folder)
+            store.put_away(stages.work, folder)
         record = replace(record, seconds=time.monotonic() - clock, ended=datetime.now(timezone.utc).isoformat())
         saved = store.save(record, folder)
     return record, saved.parent
@@ -98,16 +98,3 @@ def _begin(run: Run, folder: Path, started: datetime) -> TrainingRecord:
         outcome=UNFINISHED,
         deviations=run.deviations,
     )
-
-
-def _keep_logs(work: Path, folder: Path) -> None:
-    """Keep each stage's log and progress; the rest of the scratch space is given back."""
-    for stage in sorted(work.glob("*/")):
-        for name in ("log.txt", "progress.jsonl"):
-            if (stage / name).is_file() and (stage / name).stat().st_size:
-                try:
-                    (folder / "logs").mkdir(exist_ok=True)
-                    shutil.move(stage / name, folder / "logs" / f"{stage.name}-{name}")
-                except OSError:
-                    break  # the disk is full; the record comes first
-    shutil.rmtree(work, ignore_errors=True)

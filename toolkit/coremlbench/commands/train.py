@@ -139,7 +139,7 @@ def train(
     coremlbench compare                                      beside the published figures
 
     Exit code 0 when all trained, 3 when one failed, 2 for wrong options or missing input, 130 after Ctrl-C.
-    """
+    """  # noqa: D301 - the backspace is click's mark for lines to keep
     from coremlbench.catalogue import select
     from coremlbench.console import Watch, print_json
     from coremlbench.console_tensorflow import print_run, print_runs
