@@ -15,6 +15,8 @@ from coremlbench.types import CoremlbenchError, InputError
 
 COMMANDS = {
     "createml": "coremlbench.commands.createml:createml",
+    "train": "coremlbench.commands.train:train",
+    "compare": "coremlbench.commands.compare:compare",
     "results": "coremlbench.commands.results:results",
     "datasets": "coremlbench.commands.datasets:datasets",
     "doctor": "coremlbench.commands.doctor:doctor",

@@ -1,4 +1,4 @@
-"""Prepares a dataset: drawn, downloaded, unpacked or examined, and split. Started by the Create ML engine."""
+"""Prepares a dataset: drawn, downloaded, unpacked or examined, and split. Started by the engines."""
 
 from __future__ import annotations
 
@@ -9,8 +9,19 @@ from coremlbench.workers.harness import Report, run
 
 
 def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
-    """Return the ``ImageSet`` of the request as JSON."""
+    """Return the ``ImageSet``, or the ``ArraySet``, of the request as JSON."""
     from coremlbench import jsonable
+    from coremlbench_datasets.array_datasets import ARRAY_DATASETS
+
+    if request["dataset"] in ARRAY_DATASETS:
+        report("data", 0, 1)
+        arrays = ARRAY_DATASETS[request["dataset"]].prepare(
+            Path(request["cache"]),
+            train=request["train"],
+            test=request["test"],
+            source=Path(request["source"]) if request["source"] else None,
+        )
+        return jsonable.to_json(arrays)
     from coremlbench_datasets import DatasetRequest, find
 
     images = find(request["dataset"]).prepare(
@@ -23,8 +34,7 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
         ),
         report,
     )
-    prepared: dict[str, Any] = jsonable.to_json(images)
-    return prepared
+    return jsonable.to_json(images)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ once, so that whatever ends the process leaves the epochs that were done.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import os
@@ -88,7 +87,6 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
         "versions": devices.versions(),
         "confusion": confusion,
         "parameters": model.count_params(),
-        "model": {"sha256": _sha256(Path(request["model"])), "bytes": Path(request["model"]).stat().st_size},
         "notes": list(notes),
     }
 
@@ -144,13 +142,15 @@ def _watch(report: Report, file: Path, *, epochs: int, steps: int) -> Any:
                 return
             self.last_report = now
             figures = {name: float(value) for name, value in (logs or {}).items()}
-            self.check(figures.get("loss", 0.0), batch + 1)
             rate = (batch + 1) / max(now - self.start, 1e-9)
             left = (steps - batch - 1) / rate
             whole = self.rows[-1].seconds if self.rows else steps / rate
             figures |= {"steps_per_second": rate, "seconds_left": left + (epochs - self.epoch) * whole}
-            message = f"loss {figures.get('loss', math.nan):.4f}, {rate:.1f} steps/s"
+            message = f"loss {figures.get('loss', math.nan):.4f}"
+            if self.epoch < epochs:
+                message += f", {figures['seconds_left']:,.0f} s to the end of all epochs"
             report(f"epoch {self.epoch} of {epochs}", batch + 1, steps, message, **figures)
+            self.check(figures.get("loss", 0.0), batch + 1)
 
         def on_test_begin(self, _logs: Any = None) -> None:
             self.trained = time.perf_counter() - self.start
@@ -198,10 +198,6 @@ def _variables_by_device(model: Any) -> dict[str, int]:
         device = str(variable.value.device).rpartition("device:")[2] or "CPU:0"
         found[device] = found.get(device, 0) + 1
     return found
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 if __name__ == "__main__":

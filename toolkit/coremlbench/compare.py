@@ -1,0 +1,118 @@
+"""Published and measured figures of each experiment side by side: pure functions from records to rows."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Sequence
+
+from coremlbench.published import PUBLISHED
+from coremlbench.types import ComparisonRow, Experiment, Failure, Published, TrainingRecord
+
+
+def compare(
+    experiments: Iterable[Experiment], records: Iterable[TrainingRecord], machine_id: str
+) -> tuple[ComparisonRow, ...]:
+    """Return the rows of each experiment: published figures first, then every measured run, oldest first.
+
+    A run is this machine's when it has its ``machine_id``. Ratios are over the reference: this machine's newest run
+    that trained, one at the protocol before others. Without such a run there are no ratios. Failures stand among
+    the rows. A comparison against a run that is not the protocol is possible, and marked by its deviations.
+    """
+    records = sorted(records, key=lambda record: record.started)
+    rows: list[ComparisonRow] = []
+    for experiment in experiments:
+        runs = [record for record in records if record.experiment == experiment.name]
+        reference = _reference(runs, experiment, machine_id)
+        base = compared_seconds(reference, experiment) if reference else None
+        rows += [_published(each, base) for each in PUBLISHED if each.experiment == experiment.name]
+        rows += [_measured(each, experiment, machine_id, base, is_reference=each is reference) for each in runs]
+    return tuple(rows)
+
+
+def compared_seconds(record: TrainingRecord, experiment: Experiment) -> float | None:
+    """Return the figure that the experiment compares, or ``None`` where the run has none.
+
+    Seconds per epoch are the mean of the epochs from the second on; total seconds are those of training and testing,
+    without starting TensorFlow or preparing data; a whole run is all of it.
+    """
+    if isinstance(record.outcome, Failure):
+        return None
+    if experiment.metric == "seconds per epoch":
+        later = [row.seconds for row in record.epochs if row.epoch > 1]
+        return statistics.fmean(later) if later else None
+    if experiment.metric == "total seconds":
+        tested = sum(phase.seconds for phase in record.phases if phase.name == "evaluate")
+        return sum(row.seconds for row in record.epochs) + tested
+    return record.seconds
+
+
+def _reference(runs: Sequence[TrainingRecord], experiment: Experiment, machine_id: str) -> TrainingRecord | None:
+    """Return this machine's newest run that has a figure; one that is the protocol is preferred."""
+    mine = [run for run in runs if run.machine.id == machine_id and compared_seconds(run, experiment) is not None]
+    return next(iter([run for run in reversed(mine) if not run.deviations] or list(reversed(mine))), None)
+
+
+def _published(figure: Published, base: float | None) -> ComparisonRow:
+    seconds = None if figure.low is None or figure.high is None else (figure.low + figure.high) / 2
+    if seconds is None:
+        text = figure.note
+    elif figure.low == figure.high:
+        text = f"{figure.low:g} s"
+    else:
+        text = f"{figure.low:g}–{figure.high:g} s"
+    return ComparisonRow(
+        experiment=figure.experiment,
+        metric=figure.metric,
+        kind="published",
+        machine=figure.machine,
+        figure=text,
+        source=figure.source,
+        seconds=seconds,
+        ratio=seconds / base if seconds is not None and base else None,
+        failed=figure.failed,
+        notes=(figure.note,) if figure.note and seconds is not None else (),
+    )
+
+
+def _measured(
+    record: TrainingRecord, experiment: Experiment, machine_id: str, base: float | None, *, is_reference: bool
+) -> ComparisonRow:
+    seconds = compared_seconds(record, experiment)
+    outcome = record.outcome
+    if isinstance(outcome, Failure):
+        done = f" after {len(record.epochs)} epochs" if record.epochs else ""
+        text = f"failed{done}: {outcome.reason}"
+    elif seconds is None:
+        text = "trained, but no epoch after the first"
+    else:
+        later = [row.seconds for row in record.epochs if row.epoch > 1]
+        spread = f" ({min(later):.3g}–{max(later):.3g})" if experiment.metric == "seconds per epoch" else ""
+        text = f"{seconds:.3g} s{spread}" if seconds < 1000 else f"{seconds:,.0f} s{spread}"
+    return ComparisonRow(
+        experiment=experiment.name,
+        metric=experiment.metric,
+        kind="measured",
+        machine=_machine(record),
+        figure=text,
+        source=record.id,
+        seconds=seconds,
+        ratio=seconds / base if seconds is not None and base else None,
+        failed=isinstance(outcome, Failure),
+        this_machine=record.machine.id == machine_id,
+        reference=is_reference,
+        accuracy=None if isinstance(outcome, Failure) else outcome.test_accuracy,
+        deviations=record.deviations,
+        notes=record.notes,
+    )
+
+
+def _machine(record: TrainingRecord) -> str:
+    """Return the machine in words, with the device that trained where it is known."""
+    machine = record.machine
+    memory = f"{machine.memory_bytes / 2**30:.0f} GB"
+    device = f", on {record.placement.device.partition(':')[0]}" if record.placement else ""
+    return (
+        f"{machine.model or machine.chip} ({machine.chip}, {memory}){device}"
+        if machine.model
+        else (f"{machine.chip} ({memory}){device}")
+    )

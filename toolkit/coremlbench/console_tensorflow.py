@@ -1,0 +1,139 @@
+"""What people see of the TensorFlow experiments: the epochs of a run, several runs, and the comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from coremlbench.catalogue import select
+from coremlbench.compare import compared_seconds
+from coremlbench.types import ComparisonRow, Failure, TrainingRecord
+from coremlbench.units import format_bytes, format_percent, format_seconds
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+
+def print_run(record: TrainingRecord, folder: Path) -> None:
+    """Print how one run went: its epochs, its outcome, and what a reader must know to compare it."""
+    console = _console()
+    batch = record.options.get("batch")
+    if isinstance(record.outcome, Failure):
+        console.print(f"\n{record.experiment}, batch {batch}: failed, {record.outcome.kind}", style="bold red")
+        console.print(record.outcome.reason, soft_wrap=True)
+        console.print(f"what to do: {record.outcome.hint}", soft_wrap=True)
+    else:
+        console.print(f"\n{record.experiment}, batch {batch}: trained", style="bold green")
+        console.print(f"test accuracy: {format_percent(record.outcome.test_accuracy)}")
+    if record.epochs:
+        table = _table("epoch", "time", "training", "steps/s", "loss", "accuracy", "validation")
+        for row in record.epochs:
+            table.add_row(
+                str(row.epoch) + (" (not compared)" if row.epoch == 1 else ""),
+                format_seconds(row.seconds),
+                format_seconds(row.training_seconds),
+                f"{row.steps_per_second:,.1f}",
+                f"{row.loss:.4f}",
+                _percent(row.accuracy),
+                _percent(row.validation_accuracy),
+            )
+        console.print(table)
+    for line in _particulars(record):
+        console.print(line, soft_wrap=True)
+    console.print(f"saved: {folder / 'run.json'}", soft_wrap=True)
+
+
+def _particulars(record: TrainingRecord) -> list[str]:
+    lines = []
+    (experiment,) = select([record.experiment])
+    seconds = compared_seconds(record, experiment)
+    if seconds is not None:
+        what = "mean of the epochs from 2 on" if experiment.metric == "seconds per epoch" else experiment.metric
+        lines.append(f"compared figure: {format_seconds(seconds)} ({what})")
+    if record.placement is not None:
+        placement = record.placement
+        lines.append(f"device: {placement.device} {placement.name} ({placement.reason.rstrip('.')})")
+    if record.dataset is not None:
+        data = record.dataset
+        lines.append(f"data: {data.name}, {data.train:,} training and {data.test:,} test images")
+        lines.append(f"data from: {data.provenance.source}")
+    if record.weights is not None:
+        lines.append(f"weights: {record.weights.name}, from {record.weights.source}")
+    if record.peak_bytes:
+        lines.append(f"peak memory: {format_bytes(record.peak_bytes)}")
+    if record.deviations:
+        lines.append(f"not the protocol: {', '.join(record.deviations)}")
+    return lines + [f"note: {note}" for note in record.notes]
+
+
+def print_runs(records: Sequence[TrainingRecord]) -> None:
+    """Print several runs as one table."""
+    table = _table("experiment", "batch", "outcome", "compared figure", "device", "peak memory", "not the protocol")
+    for record in records:
+        outcome = record.outcome
+        (experiment,) = select([record.experiment])
+        seconds = compared_seconds(record, experiment)
+        per = "/epoch" if experiment.metric == "seconds per epoch" else " in all"
+        table.add_row(
+            record.experiment,
+            str(record.options.get("batch", "")),
+            f"failed: {outcome.kind}" if isinstance(outcome, Failure) else format_percent(outcome.test_accuracy),
+            "–" if seconds is None else format_seconds(seconds) + per,
+            record.placement.device if record.placement else "–",
+            format_bytes(record.peak_bytes) if record.peak_bytes else "–",
+            ", ".join(record.deviations) or "–",
+        )
+    _console().print(table)
+
+
+def print_comparison(rows: Sequence[ComparisonRow]) -> None:
+    """Print published and measured figures by experiment; what is compared with stands in the caption of each."""
+    console = _console()
+    if not rows:
+        console.print("Nothing was published or measured for these experiments; `coremlbench train` measures.")
+    for name, group in groupby(rows, key=lambda row: row.experiment):
+        (experiment,) = select([name])
+        table = _table("machine", "", "figure", "ratio", "accuracy", "not the protocol", "source")
+        table.title = f"{name}: {experiment.title}, {experiment.metric}"
+        table.columns[1].justify = table.columns[-1].justify = table.columns[-2].justify = "left"
+        for row in group:
+            here = "measured here" if row.this_machine else "measured"
+            table.add_row(
+                row.machine,
+                "published" if row.kind == "published" else here,
+                row.figure,
+                "1 (this)" if row.reference else "–" if row.ratio is None else f"{row.ratio:.2f}",
+                _percent(row.accuracy),
+                ", ".join(row.deviations) or ("–" if row.kind == "measured" else ""),
+                row.source,
+                style="red" if row.failed else "bold" if row.reference else None,
+            )
+        console.print(table)
+    console.print(
+        "Ratios are times over this machine's: above 1 is slower than here. Published figures were measured by others, "
+        "with the software of their time.",
+        soft_wrap=True,
+    )
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else format_percent(share)
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(highlight=False, markup=False)
+
+
+def _table(*headings: str) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    for index, heading in enumerate(headings):
+        table.add_column(heading, justify="left" if index == 0 else "right", overflow="fold")
+    return table

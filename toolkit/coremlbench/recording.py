@@ -1,0 +1,100 @@
+"""What all training runs have in common: a folder and a record before the work starts, kept up to date to its end."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from coremlbench import __version__, store
+from coremlbench.machine import describe_machine
+from coremlbench.stages import StageFailedError, Stages
+from coremlbench.types import Evidence, Failure, InputError, Progress, TrainingRecord
+
+UNFINISHED = Failure(
+    kind="unfinished",
+    reason="The run did not come to its end: it is still running, or it was killed from outside.",
+    hint="Run it again.",
+    evidence=Evidence(),
+)
+
+Save = Callable[[TrainingRecord], None]
+Train = Callable[[TrainingRecord, Path, Stages, Save], TrainingRecord]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run is known to be before it starts; ``command`` is the command line it came from."""
+
+    experiment: str
+    engine: str
+    options: dict[str, Any]
+    deviations: tuple[str, ...]
+    command: Sequence[str]
+    timeout: float | None = None
+    memory_limit: int | None = None
+    silence: float | None = None
+
+
+def recorded(
+    run: Run, train: Train, *, results: Path, on_progress: Callable[[Progress], None]
+) -> tuple[TrainingRecord, Path]:
+    """Return the record of a run and the folder that holds it; a failed run has a record too.
+
+    ``train`` gets the record as far as it is known, the run's folder, the stages to run and the function to save
+    with; it returns the finished record.
+
+    Raises:
+        InputError: the results folder or the data cannot be used; nothing was measured and no record is left.
+    """
+    store.check_results_folder(results)
+    store.sweep(results)
+    started = datetime.now(timezone.utc)
+    folder = store.new_run_folder(results, run.experiment, started)
+    clock = time.monotonic()
+    stages = Stages(
+        folder / "work", on_progress, timeout=run.timeout, memory_bytes=run.memory_limit, silence=run.silence
+    )
+    record = _begin(run, folder, started)
+    known = [record]
+
+    def save(each: TrainingRecord) -> None:
+        """Keep what is known so far; the run stays marked as unfinished until its end."""
+        known.append(each)
+        store.save(replace(each, outcome=UNFINISHED), folder)
+
+    with store.hold(folder):
+        save(record)
+        try:
+            record = train(record, folder, stages, save)
+        except StageFailedError as failed:
+            if (failed.ended.error or {}).get("type") == "InputError":
+                shutil.rmtree(folder, ignore_errors=True)
+                raise InputError(str((failed.ended.error or {})["message"])) from failed
+            record = replace(
+                known[-1], outcome=failed.failure, peak_bytes=max(known[-1].peak_bytes, failed.ended.peak_bytes)
+            )
+        finally:
+            store.put_away(stages.work, folder)
+        record = replace(record, seconds=time.monotonic() - clock, ended=datetime.now(timezone.utc).isoformat())
+        saved = store.save(record, folder)
+    return record, saved.parent
+
+
+def _begin(run: Run, folder: Path, started: datetime) -> TrainingRecord:
+    return TrainingRecord(
+        id=folder.name,
+        experiment=run.experiment,
+        started=started.isoformat(),
+        command=("coremlbench", *run.command[1:]),
+        coremlbench=__version__,
+        machine=describe_machine(),
+        engine=run.engine,
+        options=run.options,
+        outcome=UNFINISHED,
+        deviations=run.deviations,
+    )

@@ -1,0 +1,157 @@
+"""The TensorFlow story: from a protocol and what the person at the keyboard changes in it to saved records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from coremlbench.catalogue import select
+from coremlbench.engines.tensorflow import TensorFlowOptions, deviations_of, protocol, train
+from coremlbench.paths import cache_folder
+from coremlbench.recording import Run, recorded
+from coremlbench.types import Experiment, Failure, InputError, Progress, Trained, TrainingRecord
+
+FAILED, INTERRUPTED = 3, 130
+MEMORY_KINDS = ("memory-limit", "out-of-memory", "gpu-memory", "killed")
+"""The failures after which a smaller batch is worth a try."""
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What is changed of every experiment's protocol; ``None`` keeps the protocol's.
+
+    ``scale`` takes a share of the images and leaves the rest. ``dataset`` and ``image_size`` are for the experiments
+    on pictures; ``sources`` maps a dataset's name to a local copy of it.
+    """
+
+    scale: float | None = None
+    train: int | None = None
+    test: int | None = None
+    epochs: int | None = None
+    batch: int | None = None
+    learning_rate: float | None = None
+    image_size: int | None = None
+    dataset: str | None = None
+    sources: Mapping[str, str] | None = None
+    weights: str | None = None
+    device: str = "auto"
+    check_device: bool = False
+    seed: int = 0
+    timeout: float | None = None
+    silence: float | None = None
+    memory_limit: int | None = None
+
+
+def plan(experiment: Experiment, changes: Changes) -> TensorFlowOptions:
+    """Return the settings of one run: the experiment's protocol, with the changes that concern it.
+
+    Raises:
+        InputError: The experiment is not one of TensorFlow's.
+    """
+    if experiment.family != "tensorflow":
+        raise InputError(
+            f"{experiment.name} is not a TensorFlow experiment; run it with `coremlbench {experiment.name}`."
+        )
+    own = protocol(experiment)
+    pictures = experiment.takes == "images"
+    dataset = (changes.dataset or "drawn-food") if pictures else experiment.dataset
+    side, channels = changes.image_size, own.input_shape[2]
+    return replace(
+        own,
+        dataset=dataset,
+        source=(changes.sources or {}).get(dataset),
+        train=_count(own.train, changes.train, changes.scale),
+        test=_count(own.test, changes.test, changes.scale),
+        epochs=changes.epochs or own.epochs,
+        batch=changes.batch or own.batch,
+        learning_rate=own.learning_rate if changes.learning_rate is None else changes.learning_rate,
+        input_shape=(side, side, channels) if pictures and side else own.input_shape,
+        weights=(changes.weights or own.weights) if own.weights else None,
+        device=changes.device,
+        check_device=changes.check_device,
+        seed=changes.seed,
+        timeout=changes.timeout,
+        silence=changes.silence,
+        memory_limit=changes.memory_limit,
+    )
+
+
+def _count(protocol_count: int, wanted: int | None, scale: float | None) -> int:
+    """Return how many images to take: at least ten of a share, so that every class has one."""
+    if wanted is not None:
+        return wanted
+    return protocol_count if scale is None else min(protocol_count, max(10, round(protocol_count * scale)))
+
+
+def train_once(
+    options: TensorFlowOptions, *, results: Path, command: Sequence[str], on_progress: Callable[[Progress], None]
+) -> tuple[TrainingRecord, Path]:
+    """Return the record of one run and the folder that holds it; a failed run has a record too.
+
+    Raises:
+        InputError: the results folder or the data cannot be used; nothing was measured and no record is left.
+    """
+    run = Run(
+        experiment=options.experiment,
+        engine="tensorflow",
+        options=asdict(options),
+        deviations=deviations_of(options),
+        command=command,
+        timeout=options.timeout,
+        memory_limit=options.memory_limit,
+        silence=options.silence,
+    )
+    return recorded(
+        run,
+        lambda record, folder, stages, save: train(options, record, folder, cache_folder(), stages, save),
+        results=results,
+        on_progress=on_progress,
+    )
+
+
+def train_with_ladder(
+    options: TensorFlowOptions,
+    batches: Sequence[int],
+    *,
+    results: Path,
+    command: Sequence[str],
+    on_progress: Callable[[Progress], None],
+) -> list[tuple[TrainingRecord, Path]]:
+    """Return the runs of a batch ladder: the largest batch first, each in fresh processes, until one fits in memory.
+
+    Every run is a record of its own: those that failed for memory, and the first that worked. Another failure ends
+    the ladder, since a smaller batch would not mend it. The article's author did the same on the M1 by hand.
+
+    Raises:
+        InputError: the results folder or the data cannot be used.
+    """
+    runs = []
+    for batch in sorted(set(batches), reverse=True) or [options.batch]:
+        step = replace(options, batch=batch)
+        runs.append(train_once(step, results=results, command=command, on_progress=on_progress))
+        outcome = runs[-1][0].outcome
+        if not (isinstance(outcome, Failure) and outcome.kind in MEMORY_KINDS):
+            break
+    return runs
+
+
+def planned() -> tuple[Experiment, ...]:
+    """Return the experiments of TensorFlow, in the catalogue's order."""
+    return tuple(experiment for experiment in select() if experiment.family == "tensorflow")
+
+
+def exit_code(records: Sequence[TrainingRecord]) -> int:
+    """Return 0 when all trained, 130 when one was interrupted, 3 when one failed.
+
+    A batch that failed for memory is a result of its ladder, not a failure, when a later step of it trained.
+    """
+    trained = {record.experiment for record in records if isinstance(record.outcome, Trained)}
+    failures = [
+        record.outcome.kind
+        for record in records
+        if isinstance(record.outcome, Failure) and record.experiment not in trained
+    ]
+    if "interrupted" in failures:
+        return INTERRUPTED
+    return FAILED if failures else 0
