@@ -24,6 +24,9 @@ PIXEL_LIMIT = 89_478_485
 _MACHINE_TROUBLE = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC}
 """Errors that say something of the machine and nothing of the picture."""
 
+_PILLOW = r"PIL\."
+"""The modules whose warnings nobody needs to hear."""
+
 _ORIENTATION = 0x0112
 """EXIF's tag for how the camera was held (CIPA DC-008, 4.6.5)."""
 
@@ -81,8 +84,10 @@ def _rgb(image: Image) -> Image:
     if image.mode == "F":
         raise UnreadableImage("Its pixels are floating-point numbers, whose range nothing tells.")
     if image.has_transparency_data:
-        white = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
+        colours = image.convert("RGBA")
+        over_white = Image.new("RGB", image.size, "white")
+        over_white.paste(colours, mask=colours.getchannel("A"))
+        return over_white
     return image.convert("RGB")
 
 
@@ -91,10 +96,10 @@ def _scaled_to_8_bits(image: Image) -> Image:
     import numpy as np
     from PIL import Image
 
-    wide = np.asarray(image).astype(np.int64)
+    wide = np.asarray(image)
     if wide.min() < 0 or wide.max() > 65_535:
         raise UnreadableImage("Its pixels have more than 16 bits.")
-    return Image.fromarray(((wide + 128) // 257).astype(np.uint8))
+    return Image.fromarray(((wide.astype(np.uint32) + 128) // 257).astype(np.uint8))
 
 
 def _orientation(image: Image) -> int:
@@ -125,8 +130,8 @@ def _silence_pillow() -> None:
 
     A filter that stays is safe among threads; ``warnings.catch_warnings`` is not.
     """
-    if not warnings.filters or warnings.filters[0][3] is None or "PIL" not in str(warnings.filters[0][3]):
-        warnings.filterwarnings("ignore", module=r"PIL\.")
+    if not any(module is not None and module.pattern == _PILLOW for _, _, _, module, _ in warnings.filters[:3]):
+        warnings.filterwarnings("ignore", module=_PILLOW)
 
 
 def _too_large(pixels: int | None) -> str:
