@@ -95,7 +95,7 @@ def train_once(
     run = Run(
         experiment=options.experiment,
         engine="tensorflow",
-        options=asdict(options),
+        options=asdict(options) | {"input_shape": list(options.input_shape)},  # as JSON has it
         deviations=deviations_of(options),
         command=command,
         timeout=options.timeout,
