@@ -1,17 +1,16 @@
 import errno
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from coremlbench_datasets.images import decode
 
 from coremlbench.augmentation import augment, copies, nearest_resize
 from coremlbench.features import Extractor, Part, allocate, produce, producers
 from coremlbench.network import read_network
 from coremlbench.network_onnx import write_onnx
+from coremlbench_datasets.images import decode
 
 FLIP_ROTATION = ("rotation", "flip")
 
@@ -119,4 +118,4 @@ def test_no_room_is_an_error_that_can_be_told_and_not_a_bus_error(tmp_path: Path
         [sys.executable, "-c", code, str(tmp_path / "file")], capture_output=True, text=True, check=True
     )
     assert int(ended.stdout) in (errno.EFBIG, errno.ENOSPC)
-    assert os.path.getsize(tmp_path / "file") <= 1 << 20
+    assert (tmp_path / "file").stat().st_size <= 1 << 20
