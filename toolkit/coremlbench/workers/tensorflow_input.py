@@ -8,6 +8,7 @@ memory.
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 from collections.abc import Sequence
@@ -185,7 +186,9 @@ def training_batches(rows: Rows, *, batch: int, seed: int, scale: float, first_e
         return tf.data.Dataset.from_tensor_slices(rows_in_order).batch(batch)
 
     epochs = tf.data.Dataset.range(first_epoch, last_epoch + 1)
-    return _with_pixels(epochs.flat_map(order), rows, scale)
+    steps = math.ceil(len(rows) / batch) * (last_epoch - first_epoch + 1)
+    counted = epochs.flat_map(order).apply(tf.data.experimental.assert_cardinality(steps))
+    return _with_pixels(counted, rows, scale)
 
 
 def evaluation_batches(rows: Rows, *, batch: int, scale: float) -> Any:
