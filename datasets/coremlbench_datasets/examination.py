@@ -38,10 +38,10 @@ class Examined:
     reason: str = ""
 
 
-def natural(name: str) -> tuple[list[tuple[int, str]], str]:
-    """Return a key that sorts names as people do: 2 before 10, whatever the case."""
+def natural(name: str) -> tuple[list[tuple[bool, int, str]], str]:
+    """Return a key that sorts names as people do: 2 before 10, numbers before letters, whatever the case."""
     parts = re.findall(r"\d+|\D+", name.casefold())
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts], name
+    return [(False, int(part), "") if part.isdecimal() else (True, 0, part) for part in parts], name
 
 
 def shown(path: Path | str) -> str:
@@ -56,7 +56,7 @@ def class_name(folder: Path) -> str:
 
 def folders_in(folder: Path) -> list[Path]:
     """Return the folders in a folder in natural order, leaving out hidden ones and litter."""
-    return [folder / entry.name for entry in _entries(folder) if entry.is_dir()]
+    return [folder / entry.name for entry in _entries(folder) if _is_folder(entry)]
 
 
 def files_below(folder: Path, foreign: Sequence[Path]) -> list[Path]:
@@ -72,11 +72,18 @@ def files_below(folder: Path, foreign: Sequence[Path]) -> list[Path]:
 def _walk(folder: Path, seen: set[tuple[int, int]]) -> Iterator[Path]:
     for entry in _entries(folder):
         path = folder / entry.name
-        if not entry.is_dir():
+        if not _is_folder(entry):
             yield path
         elif (identity := _identity(path)) not in seen:
             seen.add(identity)
             yield from _walk(path, seen)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
 
 
 def _identity(folder: Path) -> tuple[int, int]:

@@ -130,7 +130,7 @@ def _silence_pillow() -> None:
 
     A filter that stays is safe among threads; ``warnings.catch_warnings`` is not.
     """
-    if not any(module is not None and module.pattern == _PILLOW for _, _, _, module, _ in warnings.filters[:3]):
+    if not any(getattr(module, "pattern", "") == _PILLOW for _, _, _, module, _ in warnings.filters[:5]):
         warnings.filterwarnings("ignore", module=_PILLOW)
 
 

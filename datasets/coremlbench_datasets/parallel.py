@@ -18,7 +18,7 @@ R = TypeVar("R")
 CHUNK = 16
 """Items handed to a process at a time."""
 
-FEW = 48
+FEW = 100
 """Items below which starting processes takes longer than the work."""
 
 

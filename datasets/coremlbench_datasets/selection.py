@@ -31,9 +31,9 @@ def even_shares(total: int, available: Sequence[int]) -> list[int]:
     shares = [0] * len(available)
     while (left := total - sum(shares)) > 0:
         open_classes = [label for label, count in enumerate(available) if shares[label] < count]
-        each, rest = divmod(left, len(open_classes))
-        for place, label in enumerate(open_classes):
-            shares[label] += min(each + (place < rest), available[label] - shares[label])
+        each = left // len(open_classes)
+        for label in open_classes if each else open_classes[:left]:
+            shares[label] += min(max(each, 1), available[label] - shares[label])
     return shares
 
 

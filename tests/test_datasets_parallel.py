@@ -1,0 +1,71 @@
+"""Work in processes that end when their work or their parent does."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from coremlbench_datasets.parallel import FEW, in_processes
+
+
+def square(number: int) -> tuple[int, int]:
+    return number * number, os.getpid()
+
+
+def refuse(number: int) -> int:
+    if number == 70:
+        raise ValueError(f"not {number}")
+    return number
+
+
+def test_every_item_is_worked_on_once() -> None:
+    found = list(in_processes(square, range(FEW + 71), workers=2))
+    assert sorted(value for value, _ in found) == [number * number for number in range(FEW + 71)]
+    assert os.getpid() not in {process for _, process in found}
+
+
+def test_a_few_items_start_no_process() -> None:
+    assert {process for _, process in in_processes(square, range(FEW - 1), workers=2)} == {os.getpid()}
+
+
+@pytest.mark.parametrize("count", [FEW - 1, FEW + 50])
+def test_an_exception_ends_it(count: int) -> None:
+    with pytest.raises(ValueError, match="not 70"):
+        list(in_processes(refuse, range(count), workers=2))
+    assert psutil.Process().children() == [] or all(
+        "resource_tracker" in " ".join(child.cmdline()) for child in psutil.Process().children()
+    )
+
+
+PARENT = """
+import sys, time
+from coremlbench_datasets.parallel import in_processes
+
+def slow(number):
+    time.sleep(60)
+
+if __name__ == "__main__":
+    for _ in in_processes(slow, range(400), workers=2):
+        pass
+"""
+
+
+def test_no_process_outlives_a_killed_parent(tmp_path: Path) -> None:
+    script = tmp_path / "parent.py"
+    script.write_text(PARENT)
+    with subprocess.Popen([sys.executable, script]) as parent:
+        ours = psutil.Process(parent.pid)
+        while len(ours.children()) < 3:  # two at work, and Python's resource tracker
+            time.sleep(0.02)
+        children = ours.children(recursive=True)
+        parent.send_signal(signal.SIGKILL)
+    gone, alive = psutil.wait_procs(children, timeout=20)
+    assert len(gone) >= 3
+    assert alive == []
