@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from coremlbench.devices import which_device
 from coremlbench.supervise import supervise
-from coremlbench.types import Exit, Limits
+from coremlbench.types import Exit, Failure, Limits
 from coremlbench.workers.device_worker import compare_losses
 
 
@@ -34,18 +35,13 @@ def test_two_devices_that_learn_the_same_are_trusted(tmp_path: Path) -> None:
     assert "tensorflow" in ended.result["versions"]
 
 
-def test_a_gpu_that_is_not_there_is_said_in_one_sentence(tmp_path: Path) -> None:
+def test_a_gpu_that_is_not_there_is_said_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     # Hidden by the environment where there is one, so that the test says the same everywhere.
-    ended = supervise(
-        [sys.executable, "-I", "-m", "coremlbench.workers.device_worker"],
-        folder=tmp_path,
-        request={"device": "gpu", "compare": False, "seed": 0},
-        limits=Limits(silence=120),
-        environment={"CUDA_VISIBLE_DEVICES": "-1"},
-    )
-    assert ended.error is not None
-    assert ended.error["type"] == "InputError"
-    assert ended.error["message"].startswith("There is no GPU to train on: TensorFlow ")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    found = which_device("gpu")
+    assert isinstance(found, Failure)
+    assert found.kind == "input"
+    assert found.reason.startswith("There is no GPU to train on: TensorFlow ")
 
 
 @pytest.mark.parametrize(
