@@ -64,7 +64,7 @@ def test_ratios_are_over_this_machines_newest_run_at_the_protocol() -> None:
     rows = compare(
         select(["tinyvgg"]),
         [
-            record("tinyvgg", 9.0, 3.0, started="2026-01-03", deviations=("epochs 2",)),
+            record("tinyvgg", 9.0, 3.0, started="2026-01-01", deviations=("dataset drawn-food",)),
             record("tinyvgg", 9.0, 5.0, 5.0, started="2026-01-02"),
             record("tinyvgg", 9.0, 10.0, started="2026-01-04", machine=THERE),
         ],
@@ -72,11 +72,22 @@ def test_ratios_are_over_this_machines_newest_run_at_the_protocol() -> None:
     )
     measured = {row.source: row for row in rows if row.kind == "measured"}
     ratios = {source[12:]: row.ratio for source, row in measured.items()}
-    assert ratios == {"2026-01-02-here": 1.0, "2026-01-03-here": 0.6, "2026-01-04-there": 2.0}
+    assert ratios == {"2026-01-02-here": 1.0, "2026-01-01-here": 0.6, "2026-01-04-there": 2.0}
     assert [row.source[12:] for row in measured.values() if row.reference] == ["2026-01-02-here"]
     published = [row for row in rows if row.kind == "published"]
     assert [(row.figure, row.ratio) for row in published[:3]] == [("7–8 s", 1.5), ("7–8 s", 1.5), ("35–41 s", 7.6)]
     assert published[3].figure == "5 s"
+
+
+def test_there_is_no_ratio_between_unlike_amounts_of_work() -> None:
+    few = ("dataset drawn-food", "750 training images")
+    runs = [
+        record("tinyvgg", 9.0, 3.0, deviations=few),
+        record("tinyvgg", 9.0, 6.0, started="2025-01-01", machine=THERE, deviations=few[1:]),
+        record("tinyvgg", 9.0, 6.0, started="2025-01-02", machine=THERE),
+    ]
+    rows = compare(select(["tinyvgg"]), runs, "here")
+    assert [row.ratio for row in rows] == [None, None, None, None, 2.0, None, 1.0]
 
 
 def test_what_is_not_the_protocol_is_marked_also_when_it_is_the_reference() -> None:

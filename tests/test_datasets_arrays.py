@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import gzip
-import io
 import os
 import pickle
 import subprocess
@@ -21,33 +20,7 @@ from coremlbench_datasets.arrays import UnavailableError, read_idx, unpickle
 from coremlbench_datasets.cifar10 import CIFAR10
 from coremlbench_datasets.fashion_mnist import FASHION_MNIST
 from coremlbench_datasets.mnist import MNIST
-
-CIFAR_BATCHES = (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch")
-
-
-def cifar_batch(seed: int, rows: int = 20) -> dict[bytes, Any]:
-    random = np.random.default_rng(seed)
-    return {
-        b"data": random.integers(0, 256, (rows, 3072), dtype=np.uint8),
-        b"labels": [int(label) for label in random.integers(0, 10, rows)],
-        b"batch_label": b"one of several",
-    }
-
-
-def cifar_archive(path: Path, *, replace: dict[str, bytes] | None = None, leave_out: str = "") -> Path:
-    with tarfile.open(path, "w:gz") as archive:
-        for seed, name in enumerate(CIFAR_BATCHES):
-            if name == leave_out:
-                continue
-            content = (replace or {}).get(name) or pickle.dumps(cifar_batch(seed), protocol=2)
-            member = tarfile.TarInfo(f"cifar-10-batches-py/{name}")
-            member.size = len(content)
-            archive.addfile(member, io.BytesIO(content))
-    return path
-
-
-def idx(array: np.ndarray[Any, Any]) -> bytes:
-    return b"\0\0\x08" + bytes([array.ndim]) + np.array(array.shape, ">u4").tobytes() + array.astype("u1").tobytes()
+from small_datasets import cifar_archive, cifar_batch, idx
 
 
 class Evil:

@@ -85,6 +85,11 @@ SAMPLES: list[tuple[str, list[Exit], list[Exit]]] = [
         [losing(0.3), log("loss: 0.31 - nanoseconds"), log("closs: nano")],
     ),
     (
+        "untrusted-device",
+        [error("UntrustedDeviceError", "GPU:0 is not to be trusted: its loss is nan in step 2.")],
+        [error("DeviceError", "UntrustedDeviceError")],
+    ),
+    (
         "optimizer-platform",
         [log("INTERNAL: could not find registered platform with id: 0x1234")],
         [log("found registered platform with id: 0x1234")],

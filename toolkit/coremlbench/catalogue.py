@@ -181,6 +181,15 @@ def deviations(experiment: Experiment, options: Mapping[str, Any]) -> tuple[str,
     return tuple(found)
 
 
+_SAME_WORK = ("dataset ", "learning rate ", "random weights")
+"""How deviations begin that change what is learnt, but not how much is computed."""
+
+
+def other_work(found: Iterable[str]) -> frozenset[str]:
+    """Return those of a run's deviations that change how much is computed: only runs that share them compare."""
+    return frozenset(each for each in found if not each.startswith(_SAME_WORK))
+
+
 def _words(key: str, value: Any) -> Any:
     """Return how a setting's value is said: 224x224x3, "none" for nothing, "random" for no weights."""
     if key == "weights" and value is None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
+from coremlbench.catalogue import other_work
 from coremlbench.published import PUBLISHED
 from coremlbench.types import ComparisonRow, Experiment, Failure, Published, TrainingRecord
 
@@ -15,17 +17,23 @@ def compare(
     """Return the rows of each experiment: published figures first, then every measured run, oldest first.
 
     A run is this machine's when it has its ``machine_id``. Ratios are over the reference: this machine's newest run
-    that trained, one at the protocol before others. Without such a run there are no ratios. Failures stand among
-    the rows. A comparison against a run that is not the protocol is possible, and marked by its deviations.
+    that trained, one that did the protocol's work before others. There is a ratio only between like amounts of work:
+    a run on a tenth of the images has none to a published figure, while other pictures or weights change nothing of
+    the time. Failures stand among the rows.
     """
     records = sorted(records, key=lambda record: record.started)
     rows: list[ComparisonRow] = []
     for experiment in experiments:
         runs = [record for record in records if record.experiment == experiment.name]
         reference = _reference(runs, experiment, machine_id)
-        base = compared_seconds(reference, experiment) if reference else None
-        rows += [_published(each, base) for each in PUBLISHED if each.experiment == experiment.name]
-        rows += [_measured(each, experiment, machine_id, base, is_reference=each is reference) for each in runs]
+        rows += [
+            _with_ratio(_published(each), reference, experiment)
+            for each in PUBLISHED
+            if each.experiment == experiment.name
+        ]
+        for run in runs:
+            row = _with_ratio(_measured(run, experiment), reference, experiment)
+            rows.append(replace(row, this_machine=run.machine.id == machine_id, reference=run is reference))
     return tuple(rows)
 
 
@@ -47,12 +55,22 @@ def compared_seconds(record: TrainingRecord, experiment: Experiment) -> float | 
 
 
 def _reference(runs: Sequence[TrainingRecord], experiment: Experiment, machine_id: str) -> TrainingRecord | None:
-    """Return this machine's newest run that has a figure; one that is the protocol is preferred."""
+    """Return this machine's newest run that has a figure; one that did the protocol's work is preferred."""
     mine = [run for run in runs if run.machine.id == machine_id and compared_seconds(run, experiment) is not None]
-    return next(iter([run for run in reversed(mine) if not run.deviations] or list(reversed(mine))), None)
+    whole = [run for run in mine if not other_work(run.deviations)]
+    return next(reversed(whole or mine), None)
 
 
-def _published(figure: Published, base: float | None) -> ComparisonRow:
+def _with_ratio(row: ComparisonRow, reference: TrainingRecord | None, experiment: Experiment) -> ComparisonRow:
+    """Return the row with its ratio to the reference, if both did the same amount of work."""
+    base = None if reference is None else compared_seconds(reference, experiment)
+    if reference is None or not base or row.seconds is None:
+        return row
+    alike = other_work(row.deviations) == other_work(reference.deviations)
+    return replace(row, ratio=row.seconds / base) if alike else row
+
+
+def _published(figure: Published) -> ComparisonRow:
     seconds = None if figure.low is None or figure.high is None else (figure.low + figure.high) / 2
     if seconds is None:
         text = figure.note
@@ -68,15 +86,12 @@ def _published(figure: Published, base: float | None) -> ComparisonRow:
         figure=text,
         source=figure.source,
         seconds=seconds,
-        ratio=seconds / base if seconds is not None and base else None,
         failed=figure.failed,
         notes=(figure.note,) if figure.note and seconds is not None else (),
     )
 
 
-def _measured(
-    record: TrainingRecord, experiment: Experiment, machine_id: str, base: float | None, *, is_reference: bool
-) -> ComparisonRow:
+def _measured(record: TrainingRecord, experiment: Experiment) -> ComparisonRow:
     seconds = compared_seconds(record, experiment)
     outcome = record.outcome
     if isinstance(outcome, Failure):
@@ -96,10 +111,7 @@ def _measured(
         figure=text,
         source=record.id,
         seconds=seconds,
-        ratio=seconds / base if seconds is not None and base else None,
         failed=isinstance(outcome, Failure),
-        this_machine=record.machine.id == machine_id,
-        reference=is_reference,
         accuracy=None if isinstance(outcome, Failure) else outcome.test_accuracy,
         deviations=record.deviations,
         notes=record.notes,

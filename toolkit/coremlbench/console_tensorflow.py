@@ -32,7 +32,7 @@ def print_run(record: TrainingRecord, folder: Path) -> None:
         table = _table("epoch", "time", "training", "steps/s", "loss", "accuracy", "validation")
         for row in record.epochs:
             table.add_row(
-                str(row.epoch) + (" (not compared)" if row.epoch == 1 else ""),
+                str(row.epoch) + ("*" if row.epoch == 1 else ""),
                 format_seconds(row.seconds),
                 format_seconds(row.training_seconds),
                 f"{row.steps_per_second:,.1f}",
@@ -41,6 +41,7 @@ def print_run(record: TrainingRecord, folder: Path) -> None:
                 _percent(row.validation_accuracy),
             )
         console.print(table)
+        console.print("* holds the loading of the data; recorded, not compared")
     for line in _particulars(record):
         console.print(line, soft_wrap=True)
     console.print(f"saved: {folder / 'run.json'}", soft_wrap=True)
@@ -71,52 +72,52 @@ def _particulars(record: TrainingRecord) -> list[str]:
 
 def print_runs(records: Sequence[TrainingRecord]) -> None:
     """Print several runs as one table."""
-    table = _table("experiment", "batch", "outcome", "compared figure", "device", "peak memory", "not the protocol")
+    table = _table("experiment", "batch", "outcome", "compared figure", "device", "peak memory")
     for record in records:
         outcome = record.outcome
         (experiment,) = select([record.experiment])
         seconds = compared_seconds(record, experiment)
         per = "/epoch" if experiment.metric == "seconds per epoch" else " in all"
         table.add_row(
-            record.experiment,
+            "\n".join([record.experiment, *_not_the_protocol(record.deviations)]),
             str(record.options.get("batch", "")),
             f"failed: {outcome.kind}" if isinstance(outcome, Failure) else format_percent(outcome.test_accuracy),
             "–" if seconds is None else format_seconds(seconds) + per,
             record.placement.device if record.placement else "–",
             format_bytes(record.peak_bytes) if record.peak_bytes else "–",
-            ", ".join(record.deviations) or "–",
         )
     _console().print(table)
 
 
 def print_comparison(rows: Sequence[ComparisonRow]) -> None:
-    """Print published and measured figures by experiment; what is compared with stands in the caption of each."""
+    """Print published and measured figures by experiment; where each is from stands below its machine."""
     console = _console()
     if not rows:
         console.print("Nothing was published or measured for these experiments; `coremlbench train` measures.")
     for name, group in groupby(rows, key=lambda row: row.experiment):
         (experiment,) = select([name])
-        table = _table("machine", "", "figure", "ratio", "accuracy", "not the protocol", "source")
+        table = _table("machine", "figure", "ratio", "accuracy")
         table.title = f"{name}: {experiment.title}, {experiment.metric}"
-        table.columns[1].justify = table.columns[-1].justify = table.columns[-2].justify = "left"
         for row in group:
-            here = "measured here" if row.this_machine else "measured"
+            measured = f"measured {'here' if row.this_machine else 'elsewhere'}: {row.source}"
+            origin = f"published: {row.source}" if row.kind == "published" else measured
             table.add_row(
-                row.machine,
-                "published" if row.kind == "published" else here,
+                "\n  ".join([row.machine, origin, *_not_the_protocol(row.deviations)]),
                 row.figure,
-                "1 (this)" if row.reference else "–" if row.ratio is None else f"{row.ratio:.2f}",
+                "this is 1" if row.reference else "–" if row.ratio is None else f"{row.ratio:.2f}",
                 _percent(row.accuracy),
-                ", ".join(row.deviations) or ("–" if row.kind == "measured" else ""),
-                row.source,
                 style="red" if row.failed else "bold" if row.reference else None,
             )
         console.print(table)
     console.print(
-        "Ratios are times over this machine's: above 1 is slower than here. Published figures were measured by others, "
-        "with the software of their time.",
+        "A ratio is a time over this machine's: above 1 is slower than here. It is given between like amounts of work "
+        "only. Published figures were measured by others, with the software of their time.",
         soft_wrap=True,
     )
+
+
+def _not_the_protocol(deviations: Sequence[str]) -> list[str]:
+    return [f"not the protocol: {', '.join(deviations)}"] if deviations else []
 
 
 def _percent(share: float | None) -> str:

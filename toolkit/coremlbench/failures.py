@@ -249,6 +249,13 @@ RULES: tuple[Rule, ...] = (
         also_success=True,
     ),
     Rule(
+        "untrusted-device",
+        raised("UntrustedDeviceError"),
+        "{message}",
+        "Train on the CPU with --device cpu, or install the pinned TensorFlow and plug-in together.",
+        "tf-keras 140; tensorflow 92686",
+    ),
+    Rule(
         "optimizer-platform",
         logged(r"could not find registered platform with id"),
         "The optimizer needs XLA, which tensorflow-metal does not have.",

@@ -21,8 +21,8 @@ MEMORY_KINDS = ("memory-limit", "out-of-memory", "gpu-memory", "killed")
 class Changes:
     """What is changed of every experiment's protocol; ``None`` keeps the protocol's.
 
-    ``scale`` takes a share of the images and leaves the rest. ``dataset`` and ``image_size`` are for the experiments
-    on pictures; ``sources`` maps a dataset's name to a local copy of it.
+    ``scale`` takes a share of the images, and from a tenth down at most three epochs: a first look. ``dataset`` and
+    ``image_size`` are for the experiments on pictures; ``sources`` maps a dataset's name to a local copy of it.
     """
 
     scale: float | None = None
@@ -63,7 +63,7 @@ def plan(experiment: Experiment, changes: Changes) -> TensorFlowOptions:
         source=(changes.sources or {}).get(dataset),
         train=_count(own.train, changes.train, changes.scale),
         test=_count(own.test, changes.test, changes.scale),
-        epochs=changes.epochs or own.epochs,
+        epochs=changes.epochs or (own.epochs if changes.scale is None or changes.scale > 0.1 else min(own.epochs, 3)),
         batch=changes.batch or own.batch,
         learning_rate=own.learning_rate if changes.learning_rate is None else changes.learning_rate,
         input_shape=(side, side, channels) if pictures and side else own.input_shape,
@@ -95,7 +95,7 @@ def train_once(
     run = Run(
         experiment=options.experiment,
         engine="tensorflow",
-        options=asdict(options),
+        options=asdict(options) | {"input_shape": list(options.input_shape)},  # as JSON has it
         deviations=deviations_of(options),
         command=command,
         timeout=options.timeout,

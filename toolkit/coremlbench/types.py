@@ -169,9 +169,9 @@ class Published:
 class ComparisonRow:
     """One figure of one experiment: published by somebody, or measured here or on another machine.
 
-    ``seconds`` is the middle of a published range, ``ratio`` is ``seconds`` over those of the reference record,
-    above 1 for a slower machine. ``figure`` is the text to print; a failure has one too. ``deviations`` say
-    where a measured run is not the protocol.
+    ``seconds`` is the middle of a published range, ``ratio`` is ``seconds`` over those of the reference record:
+    above 1 for a slower machine, ``None`` between unlike amounts of work. ``figure`` is the text to print; a failure
+    has one too. ``deviations`` say where a measured run is not the protocol.
     """
 
     experiment: str

@@ -81,7 +81,8 @@ class ExperimentName(click.ParamType[str]):
     "--scale",
     type=click.FloatRange(min=0, max=1, min_open=True),
     metavar="F",
-    help="A share of the images, for a first look: 0.02 runs all six in a few minutes.",
+    help="A share of the images, for a first look; at 0.1 and below, 3 epochs at most. 0.02 runs all six in a few "
+    "minutes.",
 )
 @click.option("--epochs", type=click.IntRange(min=1), metavar="N", help="Epochs.  [default: the protocol's]")
 @click.option("--batch", type=click.IntRange(min=1), metavar="N", help="Images in a batch.  [default: the protocol's]")

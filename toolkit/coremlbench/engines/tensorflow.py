@@ -261,6 +261,9 @@ def _with_training(record: TrainingRecord, ended: Exit, classes: Sequence[str]) 
     weights = jsonable.from_json(Provenance, result["weights"]) if result["weights"] else None
     confusion = tuple(tuple(row) for row in result["confusion"])
     random = weights is not None and weights.name == "random"
+    placement = jsonable.from_json(Placement, result["placement"])
+    if not placement.name and placement.device.startswith("CPU"):
+        placement = replace(placement, name=record.machine.chip)
     phases = [replace(jsonable.from_json(Phase, phase), peak_bytes=ended.peak_bytes) for phase in result["phases"]]
     return replace(
         record,
@@ -274,7 +277,7 @@ def _with_training(record: TrainingRecord, ended: Exit, classes: Sequence[str]) 
         weights=weights,
         deviations=(*record.deviations, *(["random weights"] if random else [])),
         phases=(*record.phases, *phases),
-        placement=jsonable.from_json(Placement, result["placement"]),
+        placement=placement,
         versions={**record.versions, **result["versions"]},
         peak_bytes=max(record.peak_bytes, ended.peak_bytes),
         notes=(*record.notes, *result["notes"], *([weights.note] if weights and weights.note else [])),

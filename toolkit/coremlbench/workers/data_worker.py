@@ -21,7 +21,8 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
             test=request["test"],
             source=Path(request["source"]) if request["source"] else None,
         )
-        return jsonable.to_json(arrays)
+        prepared: dict[str, Any] = jsonable.to_json(arrays)
+        return prepared
     from coremlbench_datasets import DatasetRequest, find
 
     images = find(request["dataset"]).prepare(
@@ -34,7 +35,8 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
         ),
         report,
     )
-    return jsonable.to_json(images)
+    found: dict[str, Any] = jsonable.to_json(images)
+    return found
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from typing import Any
 from coremlbench.types import CoremlbenchError
 from coremlbench.workers.harness import Report, run
 
-STEPS = 40
+STEPS = 60
 BATCH = 32
 SIDE = 32
 
@@ -73,7 +73,7 @@ def losses(device: str, seed: int, report: Report) -> list[float]:
     with tf.device(device):
         keras.utils.set_random_seed(seed)
         model = NETWORKS["tinyvgg"].build((SIDE, SIDE, 3))
-        model.compile(optimizer=keras.optimizers.Adam(0.001), loss="sparse_categorical_crossentropy")
+        model.compile(optimizer=keras.optimizers.Adam(0.005), loss="sparse_categorical_crossentropy")
         for step in range(STEPS):
             labels = random.integers(0, 10, BATCH)
             noise = random.random((BATCH, SIDE, SIDE, 3), np.float32)

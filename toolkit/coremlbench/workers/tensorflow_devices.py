@@ -48,13 +48,13 @@ def _remedy() -> str:
 
 
 def hardware_name(device: str) -> str:
-    """Return the hardware's own name of a TensorFlow device (``"GPU:0"``), or an empty string."""
+    """Return the hardware's own name of a GPU (``"GPU:0"``), or an empty string: a CPU is the machine's chip."""
     import tensorflow as tf
 
     kind, _, index = device.partition(":")
     found = tf.config.list_physical_devices(kind)
     if kind != "GPU" or len(found) <= int(index):
-        return platform.processor() or platform.machine()
+        return ""
     details: dict[str, Any] = tf.config.experimental.get_device_details(found[int(index)])
     return str(details.get("device_name", ""))
 

@@ -8,6 +8,7 @@ memory.
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from coremlbench.types import InputError
+from coremlbench.types import InputError, UnusableData
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,7 +58,7 @@ class Pictures:
         self.paths = paths
         self.shape = shape
         self.keep = keep
-        self.error: Exception | None = None
+        self.error: UnusableData | None = None
         self._decoded = np.zeros(len(paths), bool)
         size = (len(paths) if keep else 0, *shape)
         self._pixels: NDArray[np.uint8] = (
@@ -69,7 +70,7 @@ class Pictures:
         """Return the pixels of these rows, uint8 (n, height, width, channels); several threads may call it at once.
 
         Raises:
-            Exception: What the decoder raised for a picture that cannot be read any more.
+            UnusableData: A picture cannot be read, although it could when the dataset was examined.
         """
         import numpy as np
 
@@ -82,12 +83,17 @@ class Pictures:
                     self._pixels[row] = pixels
                     self._decoded[row] = True
             return self._pixels[rows]
-        except Exception as error:
+        except UnusableData as error:
             self.error = self.error or error
             raise
 
     def _load(self, row: int) -> NDArray[np.uint8]:
-        return load_picture(self.paths[row], self.shape)
+        from coremlbench_datasets.images import UnreadableImage
+
+        try:
+            return load_picture(self.paths[row], self.shape)
+        except UnreadableImage as error:
+            raise UnusableData(f"{self.paths[row]} cannot be read any more. {error}") from error
 
 
 def load_picture(path: Path, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
@@ -96,8 +102,9 @@ def load_picture(path: Path, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
     The filter is Pillow's bilinear one, which averages when it shrinks.
     """
     import numpy as np
-    from coremlbench_datasets.images import decode
     from PIL import Image
+
+    from coremlbench_datasets.images import decode
 
     height, width, _ = shape
     picture = Image.fromarray(decode(path)).resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0)
@@ -179,7 +186,9 @@ def training_batches(rows: Rows, *, batch: int, seed: int, scale: float, first_e
         return tf.data.Dataset.from_tensor_slices(rows_in_order).batch(batch)
 
     epochs = tf.data.Dataset.range(first_epoch, last_epoch + 1)
-    return _with_pixels(epochs.flat_map(order), rows, scale)
+    steps = math.ceil(len(rows) / batch) * (last_epoch - first_epoch + 1)
+    counted = epochs.flat_map(order).apply(tf.data.experimental.assert_cardinality(steps))
+    return _with_pixels(counted, rows, scale)
 
 
 def evaluation_batches(rows: Rows, *, batch: int, scale: float) -> Any:
