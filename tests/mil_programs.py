@@ -95,9 +95,7 @@ def apples(build: Callable[..., Any], target: str = "iOS17", **inputs: np.ndarra
             found.append(np.asarray(var.val))
         return Builder.identity(x=given)
 
-    function = Builder.program(
-        input_specs=[Builder.TensorSpec(shape=(1,))], opset_version=getattr(ct.target, target)
-    )
+    function = Builder.program(input_specs=[Builder.TensorSpec(shape=(1,))], opset_version=getattr(ct.target, target))
     function(program)
     return found
 

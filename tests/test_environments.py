@@ -56,7 +56,7 @@ def test_it_is_made_once_and_proven(small: Recipe, tmp_path: Path) -> None:
     assert ensure(small, tmp_path, again.append) == python
     assert again == []
     version = subprocess.run(
-        [str(python), "-I", "-c", "import sys; print(sys.version)"], capture_output=True, text=True
+        [str(python), "-I", "-c", "import sys; print(sys.version)"], capture_output=True, text=True, check=True
     )
     assert version.stdout.startswith("3.8.")
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from mil_programs import Builder, apples, close, few, numbers, run, run_one
 
 shapes = st.lists(st.integers(1, 5), min_size=1, max_size=4).map(tuple)
@@ -187,7 +188,11 @@ def test_a_cast_cuts_fractions_off_and_keeps_signs() -> None:
 
     def build(x: Any) -> Any:
         whole = Builder.cast(x=x, dtype="int32")
-        return [whole, Builder.cast(x=whole, dtype="fp16"), Builder.cast(x=Builder.cast(x=x, dtype="bool"), dtype="fp32")]
+        return [
+            whole,
+            Builder.cast(x=whole, dtype="fp16"),
+            Builder.cast(x=Builder.cast(x=x, dtype="bool"), dtype="fp32"),
+        ]
 
     actual = run(build, x=x)
     np.testing.assert_array_equal(actual[0], [-2, 0, 0, 0, 2])

@@ -82,7 +82,6 @@ def linux_prctl() -> Callable[..., int] | None:
 
 def start(command: list[str], progress: int, prctl: Callable[..., int] | None) -> int:
     """Return the process id of ``command``, in a session of its own, with ``progress`` open."""
-
     guardian = os.getpid()
 
     def die_with_the_guardian() -> None:
