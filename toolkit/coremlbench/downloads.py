@@ -29,11 +29,14 @@ from filelock import FileLock
 from coremlbench import __version__
 from coremlbench.types import DownloadError, ReportProgress
 
-TIMEOUT = 30.0
+TIMEOUT = 15.0
 """Seconds without a byte after which a connection counts as broken."""
 
 ATTEMPTS = 5
 """Broken connections in a row, without a byte gained, after which a download is given up."""
+
+ATTEMPTS_AT_THE_DOOR = 2
+"""Attempts at a server that cannot be reached at all: on a machine without a network nobody should wait."""
 
 BLOCK = 1 << 18
 """Bytes read at a time."""
@@ -58,6 +61,10 @@ class _Wanted:
 
 class _BrokenError(Exception):
     """The connection broke, or the server asked to come back later: another attempt may succeed."""
+
+
+class _UnreachableError(_BrokenError):
+    """There is no way to the server, or nobody there."""
 
 
 def _quiet(phase: str, done: int, total: int, message: str = "", **figures: Any) -> None:
@@ -118,7 +125,8 @@ def _fetch(wanted: _Wanted, part: Path, report: ReportProgress, pause: float) ->
             resumed = _attempt(wanted, part, start, report) or resumed
         except _BrokenError as broken:
             failures = 1 if _size(part) > furthest else failures + 1
-            if failures >= ATTEMPTS:
+            at_the_door = isinstance(broken, _UnreachableError) and not furthest
+            if failures >= (ATTEMPTS_AT_THE_DOOR if at_the_door else ATTEMPTS):
                 raise DownloadError(
                     f"{wanted.url} could not be downloaded ({broken}); check the network, then run this again: "
                     "what has arrived so far is kept."
@@ -150,7 +158,7 @@ def _attempt(wanted: _Wanted, part: Path, start: int, report: ReportProgress) ->
                 f"{wanted.url} could not be downloaded: the server answered {refused.code} {refused.reason}."
             ) from refused
     except urllib.error.URLError as unreachable:
-        raise _BrokenError(str(unreachable.reason) or "no answer") from unreachable
+        raise _UnreachableError(str(unreachable.reason) or "no answer") from unreachable
     except (http.client.HTTPException, ConnectionError, TimeoutError) as broken:
         raise _BrokenError(f"the connection broke: {broken or type(broken).__name__}") from broken
 

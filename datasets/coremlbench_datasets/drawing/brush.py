@@ -41,6 +41,17 @@ def scaled(points: Sequence[Point], factor: float, shift: Point = (0.0, 0.0)) ->
     return [(x + (px - x) * factor + shift[0], y + (py - y) * factor + shift[1]) for px, py in points]
 
 
+def smooth(points: Sequence[Point]) -> list[Point]:
+    """Return a closed outline with its corners cut off twice (Chaikin 1974)."""
+    outline = list(points)
+    for _ in range(2):
+        cut = []
+        for (ax, ay), (bx, by) in zip(outline, [*outline[1:], outline[0]], strict=True):
+            cut += [(0.75 * ax + 0.25 * bx, 0.75 * ay + 0.25 * by), (0.25 * ax + 0.75 * bx, 0.25 * ay + 0.75 * by)]
+        outline = cut
+    return outline
+
+
 class Scene:
     """A picture in the making. ``light`` is the direction on the picture that light comes from."""
 
@@ -71,7 +82,7 @@ class Scene:
         width, height = round(2 * rx), round(2 * ry)
         if width < 2 or height < 2:
             return
-        mask = tiles.soft_disc().point([round(level * strength) for level in range(256)]).resize((width, height))
+        mask = tiles.soft_disc(round(strength * tiles.STRENGTHS)).resize((width, height))
         self.image.paste(colour, (round(x - rx), round(y - ry)), mask)
 
     def fill(self, points: Sequence[Point], colour: Colour | tuple[int, int, int, int]) -> None:
@@ -106,29 +117,26 @@ class Scene:
         ImageDraw.Draw(mask).polygon([(x - left, y - top) for x, y in points], fill=255)
         self.image.paste(self.cut(name, right - left, bottom - top, colours, contrast), (left, top), mask)
 
-    def cut(self, name: str, width: int, height: int, colours: Sequence[Colour], contrast: float = 1.0) -> Image:
-        """Return a coloured piece of a tile, from anywhere in it and turned by quarters."""
-        from PIL import Image
+    def cover(self, name: str, colours: Sequence[Colour], *, contrast: float = 1.0) -> None:
+        """Fill the whole picture with a tile, as ``textured`` does an outline."""
+        self.image.paste(self.cut(name, self.width, self.height, colours, contrast))
 
-        zoom = self.random.uniform(0.7, 1.25)
-        across, down = (min(tiles.SIDE, max(2, round(side * zoom))) for side in (width, height))
-        x, y = self.random.randint(0, tiles.SIDE - across), self.random.randint(0, tiles.SIDE - down)
-        piece = tiles.tile(name).resize((width, height), Image.Resampling.BILINEAR, (x, y, x + across, y + down))
-        turn = self.random.randint(0, 3)
-        if turn:
-            flips = (Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.FLIP_TOP_BOTTOM, Image.Transpose.ROTATE_180)
-            piece = piece.transpose(flips[turn - 1])
-        stops = len(colours) - 1
-        channels = []
-        for channel in range(3):
-            table = []
-            for level in range(256):
-                place = max(0.0, min(1.0, 0.5 + contrast * (level - 128) / 190)) * stops
-                low = min(stops - 1, int(place))
-                start, end = colours[low][channel], colours[low + 1][channel]
-                table.append(round(start + (end - start) * (place - low)))
-            channels.append(piece.point(table))
-        return Image.merge("RGB", channels)
+    def cut(self, name: str, width: int, height: int, colours: Sequence[Colour], contrast: float = 1.0) -> Image:
+        """Return a coloured piece of a tile, from anywhere in it and turned by halves."""
+        import numpy as np
+        from PIL.Image import Transpose, merge
+
+        grey = tiles.tile(name, self.random.choice(tiles.ZOOMS))
+        x, y = self.random.randint(0, grey.width - width), self.random.randint(0, grey.height - height)
+        piece = grey.crop((x, y, x + width, y + height))
+        turn = self.random.choice((None, Transpose.FLIP_LEFT_RIGHT, Transpose.FLIP_TOP_BOTTOM, Transpose.ROTATE_180))
+        if turn is not None:
+            piece = piece.transpose(turn)
+        places = 0.5 + contrast * (np.arange(256) - 128) / 190
+        stops = np.linspace(0, 1, len(colours))
+        channels = zip(*colours, strict=True)
+        tables = [np.rint(np.interp(places, stops, channel)).astype(int).tolist() for channel in channels]
+        return merge("RGB", [piece.point(table) for table in tables])
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ def _stew(frame: Frame, sauce: Colour, *, full: bool = False) -> None:
     if scene.chance(0.35):
         swirl = [
             frame.at(0.09 * turn * math.cos(turn), 0.09 * turn * math.sin(turn))
-            for turn in [0.6 * step for step in range(12)]
+            for turn in [0.2 * step for step in range(34)]
         ]
         scene.line(swirl, (250, 240, 220, 190), 0.06 * frame.r)
     if scene.chance(0.7):

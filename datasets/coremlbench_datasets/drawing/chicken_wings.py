@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from coremlbench_datasets.drawing.brush import Colour, Frame, mix, shade
+from coremlbench_datasets.drawing.brush import Colour, Frame, mix, shade, smooth
 from coremlbench_datasets.drawing.sides import fries, herbs
 from coremlbench_datasets.drawing.table import board, bowl, paper, plate, sauce_dish, serve
 
@@ -56,7 +56,7 @@ def _drumette(frame: Frame, colour: Colour) -> None:
     bone = frame.inside(1.05, 0, 1.0, 0)
     scene.line(frame.path((0.6, 0), (1.05, 0)), (214, 184, 144), 0.2 * frame.r)
     scene.solid(bone.blob(0.15, 0.2, points=16), (232, 210, 176), height=0.05 * frame.r, gloss=0.2)
-    outline = frame.path(
+    points = frame.path(
         (-0.95, -0.1),
         (-0.8, -0.48),
         (-0.3, -0.6),
@@ -67,13 +67,13 @@ def _drumette(frame: Frame, colour: Colour) -> None:
         (-0.3, 0.58),
         (-0.8, 0.45),
     )
-    _skin(frame, outline, colour)
+    _skin(frame, smooth(points), colour)
 
 
 def _flat(frame: Frame, colour: Colour) -> None:
     """Draw a flat: long, a little waisted, two bones under the skin."""
     scene = frame.scene
-    outline = frame.path(
+    points = frame.path(
         (-1.0, -0.25),
         (-0.6, -0.42),
         (0, -0.32),
@@ -85,5 +85,5 @@ def _flat(frame: Frame, colour: Colour) -> None:
         (-0.6, 0.42),
         (-1.0, 0.2),
     )
-    _skin(frame, outline, colour)
+    _skin(frame, smooth(points), colour)
     scene.line(frame.path((-0.7, 0.05), (0, -0.02), (0.7, 0.05)), (*shade(colour, 0.5), 120), 0.06 * frame.r)

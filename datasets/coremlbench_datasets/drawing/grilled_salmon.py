@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from coremlbench_datasets.drawing.brush import Colour, Frame, mix, shade
+from coremlbench_datasets.drawing.brush import Colour, Frame, mix, shade, smooth
 from coremlbench_datasets.drawing.sides import SIDES, herbs, lemon
 from coremlbench_datasets.drawing.table import board, plate, serve
 
@@ -38,7 +38,7 @@ def draw(place: Frame) -> None:
 def _fillet(frame: Frame, flesh: Colour) -> None:
     scene, random = frame.scene, frame.scene.random
     narrow = random.uniform(0.25, 0.42)
-    outline = frame.path(
+    points = frame.path(
         (-1, -narrow),
         (-0.4, -0.46),
         (0.3, -0.45),
@@ -49,9 +49,10 @@ def _fillet(frame: Frame, flesh: Colour) -> None:
         (-0.5, 0.44),
         (-1, narrow),
     )
+    outline = smooth(points)
     scene.solid(outline, shade(flesh, 0.75), height=0.1 * frame.r, gloss=0)
     if scene.chance(0.4):  # the skin shows along one side
-        scene.line(outline[4:9], (110, 108, 106), 0.08 * frame.r)
+        scene.line(outline[17:35], (110, 108, 106), 0.08 * frame.r)
     body = [(frame.x + (x - frame.x) * 0.95, frame.y + (y - frame.y) * 0.95) for x, y in outline]
     crust = mix(flesh, (110, 56, 26), random.uniform(0.0, 0.45))
     scene.textured(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from coremlbench_datasets.drawing.brush import Colour, Frame, mix, shade
+from coremlbench_datasets.drawing.brush import Colour, Frame, mix, shade, smooth
 from coremlbench_datasets.drawing.table import bowl, plate
 
 FLAVOURS: tuple[Colour, ...] = (
@@ -89,7 +89,7 @@ def _sauce(frame: Frame) -> None:
         low = math.sin(turn) > 0
         reach = random.uniform(0.45, 0.85) if low and place % 2 else random.uniform(0.42, 0.5)
         points.append(frame.at(0.85 * reach * math.cos(turn) * 1.3, -0.35 + reach * math.sin(turn)))
-    scene.fill(points, colour)
+    scene.fill(smooth(points), colour)
     frame.glow(-0.2, -0.5, 0.25, 0.12, shade(colour, 1.8), 0.7)
 
 

@@ -93,21 +93,21 @@ def _photograph(scene: Scene) -> Image:
     # The light: warm or cool, stronger from one side, with darker corners; a few coarse points, blown up smoothly.
     warm = random.uniform(-0.16, 0.16)
     slope, dark = random.uniform(0.0, 0.45), random.uniform(0.0, 0.35)
-    lamp = Image.new("RGB", (8, 8))
-    for row in range(8):
-        for column in range(8):
-            u, v = column / 3.5 - 1, row / 3.5 - 1
+    lamp = Image.new("RGB", (6, 6))
+    for row in range(6):
+        for column in range(6):
+            u, v = column / 2.5 - 1, row / 2.5 - 1
             level = 1 - slope * (0.5 - 0.35 * (u * scene.light[0] + v * scene.light[1])) - dark * (u * u + v * v) / 2
             lamp.putpixel(
                 (column, row), tuple(round(255 * max(0.0, min(1.0, level * (1 + tint)))) for tint in (warm, 0, -warm))
             )
-    image = ImageChops.multiply(image, lamp.resize(image.size, Image.Resampling.BICUBIC))
+    image = ImageChops.multiply(image, lamp.resize(image.size, Image.Resampling.BILINEAR))
     gain, gamma, lift = random.uniform(0.8, 1.35), random.uniform(0.75, 1.3), random.uniform(0, 18)
     table = [min(255, round(lift + (255 - lift) * min(1.0, gain * level / 255) ** gamma)) for level in range(256)]
     image = image.point(table * 3)
     if scene.chance(0.2):
         image = Image.blend(image, image.convert("L").convert("RGB"), random.uniform(0.15, 0.55))
-    image = image.filter(ImageFilter.GaussianBlur(random.choice((0.5, 0.6, 0.7, 0.8, 1.2, 2.0))))
+    image = image.filter(ImageFilter.BoxBlur(random.choice((0.4, 0.5, 0.6, 0.7, 1.0, 1.6))))
     strength = random.choice((2, 4, 7, 11))
     across, down = random.randint(0, tiles.SIDE - image.width), random.randint(0, tiles.SIDE - image.height)
     grains = tiles.noise(strength).crop((across, down, across + image.width, down + image.height))

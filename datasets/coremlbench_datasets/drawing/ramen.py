@@ -70,7 +70,7 @@ def _naruto(frame: Frame) -> None:
     scene.solid(one.blob(1, wobble=0.05), (246, 242, 238), height=0.12 * one.r, gloss=0)
     swirl = [
         one.at(0.08 * turn * math.cos(turn), 0.08 * turn * math.sin(turn))
-        for turn in [0.5 * step for step in range(16)]
+        for turn in [0.25 * step for step in range(32)]
     ]
     scene.line(swirl, (230, 110, 140), 0.14 * one.r)
 

@@ -46,7 +46,7 @@ def lay_table(scene: Scene) -> None:
     kind = random.choices(("wood", "cloth", "stone", "plain"), (4, 3, 2, 2))[0]
     if kind == "wood":
         base = scene.pick(*WOODS)
-        scene.textured(whole, "fibres", (shade(base, 0.62), base, shade(base, 1.18)), contrast=random.uniform(0.5, 1.1))
+        scene.cover("fibres", (shade(base, 0.62), base, shade(base, 1.18)), contrast=random.uniform(0.5, 1.1))
         upright = scene.chance(0.5)
         plank = random.uniform(0.18, 0.45) * scene.width
         place = random.uniform(0, plank)
@@ -56,12 +56,12 @@ def lay_table(scene: Scene) -> None:
             place += plank
     elif kind == "cloth":
         base = scene.pick(*CLOTHS)
-        scene.textured(whole, "weave", (shade(base, 0.86), base, shade(base, 1.08)), contrast=0.9)
+        scene.cover("weave", (shade(base, 0.86), base, shade(base, 1.08)), contrast=0.9)
         if scene.chance(0.55):
             _checks(scene, scene.pick(*CLOTHS))
     elif kind == "stone":
         base = scene.pick(*STONES)
-        scene.textured(whole, random.choice(("clouds", "speckles")), (shade(base, 0.75), base, shade(base, 1.2)))
+        scene.cover(random.choice(("clouds", "speckles")), (shade(base, 0.75), base, shade(base, 1.2)))
     else:
         base = scene.pick(*CLOTHS, *STONES, *WOODS)
         scene.fill(whole, base)

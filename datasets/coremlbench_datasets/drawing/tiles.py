@@ -16,10 +16,19 @@ SIDE = 640
 """Pixels along a tile's side: more than the longest side of a picture."""
 
 
+ZOOMS = (0.8, 1.0, 1.3)
+"""How large a tile's grain may be; the smallest still leaves it as wide as the largest picture."""
+
+
 @cache
-def tile(name: str) -> Image:
+def tile(name: str, zoom: float = 1.0) -> Image:
     """Return the texture of that name, as 8-bit grey."""
-    return _TILES[name]()
+    from PIL.Image import Resampling
+
+    if zoom == 1.0:
+        return _TILES[name]()
+    side = round(SIDE * zoom)
+    return tile(name).resize((side, side), Resampling.BICUBIC)
 
 
 @cache
@@ -33,15 +42,19 @@ def noise(strength: int) -> Image:
     return Image.fromarray(grains.clip(0, 255).astype(np.uint8))
 
 
+STRENGTHS = 24
+"""How many strengths of soft discs there are."""
+
+
 @cache
-def soft_disc() -> Image:
-    """Return a disc that fades from 255 in its middle to 0 at its edge."""
+def soft_disc(strength: int) -> Image:
+    """Return a disc that fades from its middle, where it is ``strength / STRENGTHS`` of 255, to 0 at its edge."""
     import numpy as np
     from PIL import Image
 
     line = np.linspace(-1, 1, 64)
     distance = np.hypot(line[:, None], line[None, :])
-    return Image.fromarray((255 * (1 - np.clip(distance, 0, 1) ** 2) ** 2).astype(np.uint8))
+    return Image.fromarray((255 * strength / STRENGTHS * (1 - np.clip(distance, 0, 1) ** 2) ** 2).astype(np.uint8))
 
 
 def _normal(values: NDArray[np.float64], spread: float = 45) -> Image:
