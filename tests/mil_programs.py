@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import tempfile
 import warnings
 from collections.abc import Callable, Mapping
@@ -25,12 +26,14 @@ gc.collect()
 gc.freeze()  # coremltools collects garbage after every conversion: ten times the time of the conversion itself
 
 few = settings(
-    max_examples=8,
+    max_examples=int(os.environ.get("COREMLBENCH_EXAMPLES", "8")),
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
     phases=[Phase.explicit, Phase.generate, Phase.shrink],
 )
-"""Each example is a program that is built, saved, read back and executed: no tracing to explain a failure."""
+"""Each example is a program that is built, saved, read back and executed: no tracing to explain a failure.
+
+COREMLBENCH_EXAMPLES asks for more of them."""
 
 MIL_TYPES = {"float16": "fp16", "float32": "fp32", "int32": "int32", "bool": "bool", "int8": "int8", "uint8": "uint8"}
 HALF = 2.0**-11
