@@ -71,6 +71,6 @@ def squeezenet(cache: Path) -> Path:
 @pytest.fixture(scope="session")
 def turicreate(cache: Path) -> Path:
     """Turi Create's Python."""
-    from coremlbench.environments import ensure_turicreate
+    from coremlbench.environments import TURICREATE, ensure
 
-    return ensure_turicreate(cache, lambda message: None)
+    return ensure(TURICREATE, cache, lambda message: None)

@@ -2,51 +2,64 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import tempfile
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from hypothesis import HealthCheck, Phase, settings
 
 from coremlbench.mil_onnx import Program, load_program
 from coremlbench.runtimes.reference import ReferenceRuntime
 
-MIL_TYPES = {"float16": "fp16", "float32": "fp32", "int32": "int32", "bool": "bool", "int8": "int8", "uint8": "uint8"}
-
-
-def settle() -> None:
-    """Put what is loaded out of the garbage collector's sight: coremltools collects after every conversion."""
-    import gc
-
-    import coremltools  # noqa: F401 - loaded first, so that it is what settles
-
-    gc.collect()
-    gc.freeze()
-
-
-def saved(build: Callable[..., Any], inputs: Mapping[str, np.ndarray], target: str = "iOS17") -> Program:
-    """Return the program that ``build`` makes of inputs like these, after a trip through a saved specification.
-
-    No optimisation runs in between, so that the program holds the ops that ``build`` wrote.
-    """
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # coremltools' own imports warn
     import coremltools as ct
     from coremltools.converters.mil import Builder
     from coremltools.converters.mil.mil import types
 
+gc.collect()
+gc.freeze()  # coremltools collects garbage after every conversion: ten times the time of the conversion itself
+
+few = settings(
+    max_examples=int(os.environ.get("COREMLBENCH_EXAMPLES", "8")),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    phases=[Phase.explicit, Phase.generate, Phase.shrink],
+)
+"""Each example is a program that is built, saved, read back and executed: no tracing to explain a failure.
+
+COREMLBENCH_EXAMPLES asks for more of them."""
+
+MIL_TYPES = {"float16": "fp16", "float32": "fp32", "int32": "int32", "bool": "bool", "int8": "int8", "uint8": "uint8"}
+HALF = 2.0**-11
+"""The largest relative error of rounding to float16."""
+
+
+def saved(build: Callable[..., Any], inputs: Mapping[str, np.ndarray], target: str = "iOS17") -> Program:
+    """Return the program that ``build`` makes of inputs like these, after a trip through a saved package.
+
+    No optimisation runs in between, so that the program holds the ops that ``build`` wrote.
+    """
     specs = [
         Builder.TensorSpec(shape=value.shape, dtype=types.string_to_builtin(MIL_TYPES[value.dtype.name]))
         for value in inputs.values()
     ]
     function = Builder.program(input_specs=specs, opset_version=getattr(ct.target, target))
     made = function(_named(build, list(inputs)))
-    model = ct.convert(
-        made,
-        convert_to="mlprogram",
-        minimum_deployment_target=getattr(ct.target, target),
-        pass_pipeline=ct.PassPipeline.EMPTY,
-        skip_model_load=True,
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # coremltools leaves its folder of weights to the collector
+        model = ct.convert(
+            made,
+            convert_to="mlprogram",
+            minimum_deployment_target=getattr(ct.target, target),
+            pass_pipeline=ct.PassPipeline.EMPTY,
+            skip_model_load=True,
+        )
     with tempfile.TemporaryDirectory() as folder:
         package = Path(folder) / "model.mlpackage"
         model.save(str(package))
@@ -68,19 +81,40 @@ def run(build: Callable[..., Any], target: str = "iOS17", **inputs: np.ndarray) 
     return [outputs[name] for name in runtime.outputs]
 
 
+def run_one(build: Callable[..., Any], target: str = "iOS17", **inputs: np.ndarray) -> np.ndarray:
+    """Return the only output of the saved program for these inputs."""
+    (output,) = run(build, target, **inputs)
+    return output
+
+
 def apples(build: Callable[..., Any], target: str = "iOS17", **inputs: np.ndarray) -> list[np.ndarray]:
     """Return what coremltools' own definition of the ops gives for the same inputs taken as constants."""
-    import coremltools as ct
-    from coremltools.converters.mil import Builder
-
     found: list[np.ndarray] = []
 
-    def program(_: Any) -> Any:
+    def program(given: Any) -> Any:
         result = build(*[Builder.const(val=value) for value in inputs.values()])
         for var in result if isinstance(result, (list, tuple)) else [result]:
             assert var.val is not None, f"coremltools has no definition of {var.op.op_type}"
             found.append(np.asarray(var.val))
-        return Builder.identity(x=_)
+        return Builder.identity(x=given)
 
-    Builder.program(input_specs=[Builder.TensorSpec(shape=(1,))], opset_version=getattr(ct.target, target))(program)
+    function = Builder.program(input_specs=[Builder.TensorSpec(shape=(1,))], opset_version=getattr(ct.target, target))
+    function(program)
     return found
+
+
+def close(actual: np.ndarray, expected: np.ndarray, tolerance: float = 2e-6) -> None:
+    """Assert equal shapes and values within ``tolerance`` of the largest; float16 outputs may differ by a rounding."""
+    assert actual.shape == expected.shape
+    if actual.dtype == np.float16:
+        tolerance = max(tolerance, 2 * HALF)
+    exact = np.isfinite(expected)
+    np.testing.assert_array_equal(exact, np.isfinite(actual))
+    wide_actual, wide_expected = actual[exact].astype(np.float64), expected[exact].astype(np.float64)
+    scale = max(1.0, float(np.abs(wide_expected).max(initial=0)))
+    np.testing.assert_allclose(wide_actual, wide_expected, rtol=tolerance, atol=tolerance * scale)
+
+
+def numbers(shape: tuple[int, ...], seed: int, dtype: Any = np.float32, low: float = -3, high: float = 3) -> np.ndarray:
+    """Return random numbers of a type that float16 holds without rounding."""
+    return np.random.default_rng(seed).uniform(low, high, shape).astype(np.float16).astype(dtype)

@@ -1,5 +1,6 @@
 """The supervisor, with real children that crash, hang, flood, multiply and refuse to die."""
 
+import ast
 import json
 import os
 import secrets
@@ -396,3 +397,8 @@ def test_a_parent_with_odd_descriptors(parent: Parent, tmp_path: Path, arguments
     assert parent("finish", *arguments, shell=shell).wait() == 0
     ended = read_exit(tmp_path)
     assert (ended["returncode"], ended["result"]) == (0, {"ok": True})
+
+
+def test_the_guardian_is_valid_python_3_8() -> None:
+    source = (Path(supervise.__code__.co_filename).with_name("workers") / "guardian.py").read_text()
+    assert ast.parse(source, feature_version=(3, 8)).body

@@ -62,18 +62,17 @@ def _machine(machine: Machine) -> Check:
 
 
 def _turicreate(cache: Path) -> Check:
-    from coremlbench.environments import find_python38, no_python38, turicreate_folder, turicreate_python
+    from coremlbench.environments import TURICREATE, find_python38, folder_of, no_python38, ready
 
     name = "Turi Create"
     if platform.system() == "Linux" and platform.machine() != "x86_64":
         return Check(name, "no", f"there is no Turi Create for {platform.machine()}", "Use an x86-64 machine or a Mac.")
-    if turicreate_python(cache):
-        return Check(name, "ok", f"6.4.1, isolated in {turicreate_folder(cache)}")
+    if ready(TURICREATE, cache):
+        return Check(name, "ok", f"6.4.1, isolated in {folder_of(TURICREATE, cache)}")
     python = find_python38()
     if python is None:
         return Check(name, "later", "no Python 3.8 here; uv will fetch one at first use", no_python38())
-    version = ".".join(map(str, python.version))
-    return Check(name, "later", f"made at first use with Python {version} {python.found} (600 MB to fetch)")
+    return Check(name, "later", f"made at first use with Python {python.version_text} {python.found} (600 MB to fetch)")
 
 
 def _extractor(cache: Path) -> Check:

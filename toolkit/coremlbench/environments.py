@@ -40,6 +40,18 @@ class EnvironmentBuildError(CoremlbenchError):
 
 
 @dataclass(frozen=True)
+class Recipe:
+    """How an isolated environment is made: its name, its hashed lock, and a script that proves it, run in it.
+
+    The proof prints a line "proof:" followed by a JSON object.
+    """
+
+    name: str
+    lock: Path
+    proof: str
+
+
+@dataclass(frozen=True)
 class Python:
     """A Python interpreter: where it is, its version and the processor it was built for."""
 
@@ -49,70 +61,91 @@ class Python:
     found: str
 
     @property
+    def version_text(self) -> str:
+        """Return the version as 3.8.18."""
+        return ".".join(map(str, self.version))
+
+    @property
     def suits_turicreate(self) -> bool:
         """Return whether Turi Create has a wheel for it."""
         return self.version[:2] == (3, 8) and self.machine == "x86_64"
 
 
-def turicreate_folder(cache: Path) -> Path:
-    """Return where the environment of the present lock is or will be; another lock gets another folder."""
-    return cache / "environments" / f"turicreate-{hashlib.sha256(LOCK.read_bytes()).hexdigest()[:12]}"
+TURICREATE = Recipe("Turi Create", LOCK, PROOF)
 
 
-def turicreate_python(cache: Path) -> Path | None:
+def folder_of(recipe: Recipe, cache: Path) -> Path:
+    """Return where the environment of a recipe is or will be; another lock gets another folder."""
+    name = recipe.name.lower().replace(" ", "")
+    return cache / "environments" / f"{name}-{hashlib.sha256(recipe.lock.read_bytes()).hexdigest()[:12]}"
+
+
+def ready(recipe: Recipe, cache: Path) -> Path | None:
     """Return the Python of an environment that was made and proven, or None."""
-    folder = turicreate_folder(cache)
+    folder = folder_of(recipe, cache)
     python = folder / "bin" / "python"
     return python if (folder / "proven.json").is_file() and python.exists() else None
 
 
-def ensure_turicreate(cache: Path, report: Callable[[str], None]) -> Path:
-    """Return the Python of Turi Create's environment, making the environment if it is not there.
+def ensure(recipe: Recipe, cache: Path, report: Callable[[str], None]) -> Path:
+    """Return the Python of a recipe's environment, making the environment if it is not there.
 
     A second process waits for the first. The environment is built beside its place, proven by a real import, and
     moved there whole, so that an interrupted build leaves nothing that could be taken for a good one.
 
     Raises:
-        EnvironmentBuildError: no Python 3.8 can be had, a package cannot be fetched, or the import fails.
+        EnvironmentBuildError: no Python 3.8 can be had, a package cannot be fetched, or the proof fails.
     """
     from filelock import FileLock
 
-    folder = turicreate_folder(cache)
+    folder = folder_of(recipe, cache)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_suffix(".lock")):
-        ready = turicreate_python(cache)
-        if ready:
-            return ready
+        python = ready(recipe, cache)
+        if python:
+            return python
         building = folder.with_suffix(".building")
         for leftover in (building, folder):
             shutil.rmtree(leftover, ignore_errors=True)
         base = find_python38() or _install_python38(report)
-        report(f"making Turi Create's environment with Python {'.'.join(map(str, base.version))} ({base.found})")
+        report(f"making the environment of {recipe.name} with Python {base.version_text} ({base.found})")
         _uv("venv", "--quiet", "--no-project", "--relocatable", "--python", str(base.path), str(building))
-        python = building / "bin" / "python"
-        report("installing Turi Create and what it needs (about 2 GB on disk)")
-        _uv("pip", "install", "--quiet", "--no-config", "--python", str(python), "--require-hashes", "-r", str(LOCK))
-        report("proving that Turi Create can be imported")
-        proof = prove(python)
+        report(f"installing {recipe.name} and what it needs")
+        target = building / "bin" / "python"
+        _uv(
+            "pip",
+            "install",
+            "--quiet",
+            "--no-config",
+            "--python",
+            str(target),
+            "--require-hashes",
+            "-r",
+            str(recipe.lock),
+        )
+        report(f"proving that {recipe.name} works")
+        proof = prove(recipe, target)
         (building / "proven.json").write_text(json.dumps({"python": str(base.path), **proof}), encoding="utf-8")
         building.rename(folder)
     return folder / "bin" / "python"
 
 
-def prove(python: Path) -> dict[str, str]:
-    """Return what a real import of Turi Create in that environment told.
+def prove(recipe: Recipe, python: Path) -> dict[str, str]:
+    """Return what the recipe's proof told in that environment.
 
     Raises:
-        EnvironmentBuildError: the import failed; the message holds its last line.
+        EnvironmentBuildError: the proof failed; the message holds its last line.
     """
     ended = subprocess.run(
-        [str(python), "-I", "-c", PROOF], capture_output=True, text=True, errors="replace", check=False
+        [str(python), "-I", "-c", recipe.proof], capture_output=True, text=True, errors="replace", check=False
     )
     for line in ended.stdout.splitlines():
         if line.startswith("proof:"):
             return dict(json.loads(line.removeprefix("proof:")))
     last = (ended.stderr.strip().splitlines() or [f"exit status {ended.returncode}"])[-1]
-    raise EnvironmentBuildError(f"Turi Create was installed but cannot be imported: {last}")
+    raise EnvironmentBuildError(
+        f"{recipe.name} was installed but does not work: {last}; this is a defect of its lock, please report it."
+    )
 
 
 # --- Python 3.8 ---------------------------------------------------------------------------------------------
@@ -216,7 +249,7 @@ def _uv(*arguments: str) -> None:
     if ended.returncode:
         said = " ".join(line.strip() for line in ended.stderr.strip().splitlines() if line.strip())
         raise EnvironmentBuildError(
-            f"Turi Create's environment could not be made: uv {arguments[0]} failed ({said[:600]}); check the "
+            f"The isolated environment could not be made: uv {arguments[0]} failed ({said[:600]}); check the "
             "connection to your package index, then run this again."
         )
 

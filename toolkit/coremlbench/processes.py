@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
+import time
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import psutil
 from coremlbench.types import MemorySample
 
 CURVE_POINTS = 400
+SEARCH_SECONDS = 2.0
 GONE = (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess, OSError)
 
 
@@ -45,19 +47,33 @@ class Tree:
         return total
 
     def kill(self, *, search: bool) -> None:
-        """Send SIGKILL to every known process that is still the one it was, and with ``search`` to marked ones."""
-        for process in [*self._known, *(self._marked() if search else [])]:
-            with suppress(*GONE):
-                process.kill()  # psutil compares the creation time first
+        """Send SIGKILL to every known process that is still the one it was, and with ``search`` to marked ones.
+
+        The search goes on until it finds none, as a process can start another while it is looked for.
+        """
+        _kill(self._known)
+        deadline = time.monotonic() + SEARCH_SECONDS
+        while search and time.monotonic() < deadline:
+            found = self._marked()
+            if not found:
+                return
+            _kill(found)
+            time.sleep(0.01)
 
     def _marked(self) -> list[psutil.Process]:
         name, value = self._marker
         found = []
         for process in psutil.process_iter():
             with suppress(*GONE):
-                if process.pid != os.getpid() and process.environ().get(name) == value:
+                if process.environ().get(name) == value and process.status() != psutil.STATUS_ZOMBIE:
                     found.append(process)
         return found
+
+
+def _kill(processes: Iterable[psutil.Process]) -> None:
+    for process in processes:
+        with suppress(*GONE):
+            process.kill()  # psutil compares the creation time first
 
 
 class MemoryCurve:

@@ -136,6 +136,7 @@ class _Watch:
                 start_new_session=True,
                 env=variables,
             )
+            self._tree = Tree(self._guardian.pid, self._marker)
         except (OSError, ValueError) as problem:
             self._report = {"error": _describe(problem)}
         finally:
@@ -241,8 +242,7 @@ class _Watch:
         *lines, self._status = (self._status + data).split(b"\n")
         for line in lines:
             self._report.update(json.loads(line))
-            if "pid" in self._report and self._tree is None and self._guardian is not None:
-                self._tree = Tree(self._guardian.pid, self._marker)
+            if "pid" in self._report:
                 self._sample_due = time.monotonic()
         if "returncode" in self._report or "error" in self._report or not data:
             if not data and not {"returncode", "error"} & self._report.keys():
@@ -282,7 +282,7 @@ class _Watch:
         if now < self._sample_due:
             return
         self._sample_due = now + SAMPLE_SECONDS
-        if self._tree is not None:
+        if self._tree is not None and "pid" in self._report:
             resident = self._tree.resident_bytes()
             if resident:  # none is left just before the end is known
                 self._curve.add(now - self._began, resident)

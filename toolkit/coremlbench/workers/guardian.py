@@ -82,10 +82,13 @@ def linux_prctl() -> Callable[..., int] | None:
 
 def start(command: list[str], progress: int, prctl: Callable[..., int] | None) -> int:
     """Return the process id of ``command``, in a session of its own, with ``progress`` open."""
+    guardian = os.getpid()
 
     def die_with_the_guardian() -> None:
         if prctl:
             prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+            if os.getppid() != guardian:
+                os._exit(1)  # it died before it was told of
 
     process = subprocess.Popen(
         command,

@@ -11,13 +11,13 @@ from coremlbench.workers.harness import Report, run
 def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
     """Return the environment's Python and the extractor's files as JSON."""
     from coremlbench import jsonable
-    from coremlbench.environments import ensure_turicreate
+    from coremlbench.environments import TURICREATE, ensure
     from coremlbench.extractors import obtain
 
     cache = Path(request["cache"])
     obtained = obtain(request["extractor"], cache, lambda message: report("setup", 0, 2, message))
     report("setup", 1, 2, f"the extractor is {obtained.extractor.name}")
-    python = ensure_turicreate(cache, lambda message: report("setup", 1, 2, message))
+    python = ensure(TURICREATE, cache, lambda message: report("setup", 1, 2, message))
     report("setup", 2, 2)
     return {"python": str(python), "obtained": jsonable.to_json(obtained)}
 
