@@ -31,14 +31,16 @@ def test_wrong_options_are_answered_in_a_sentence(coremlbench: Run, arguments: l
 
 
 def test_compare_shows_the_published_figures_before_anything_was_measured(coremlbench: Run, tmp_path: Path) -> None:
-    done = coremlbench("compare", "tinyvgg", "createml")
+    results = f"--results={tmp_path / 'results'}"
+    done = coremlbench("compare", "tinyvgg", "createml", results, COLUMNS="160")
     assert done.returncode == 0
     assert "tinyvgg: TinyVGG, seconds per epoch" in done.stdout
     assert "MacBook Pro 16 Intel (i9 2.4 GHz, Radeon Pro 5500M 8 GB, 64 GB)" in done.stdout
-    assert "published: the article" in done.stdout
+    assert "published [1]" in done.stdout
+    assert "[1] the article's figure, as transcribed by github.com/bara495" in done.stdout
     assert "failed before the end" in done.stdout
     assert "measured here" not in done.stdout
-    rows = json.loads(coremlbench("compare", "--json").stdout)
+    rows = json.loads(coremlbench("compare", "--json", results).stdout)
     assert {row["kind"] for row in rows} == {"published"}
 
 

@@ -120,6 +120,12 @@ def test_a_failed_run_stands_there_with_its_epochs_and_no_figure() -> None:
     assert row.figure == "failed after 2 epochs: It grew past 2 GB."
 
 
+def test_a_run_that_goes_on_is_no_failure() -> None:
+    running = record("lenet", failure=Failure(kind="running", reason="The run has not ended yet.", hint="Wait."))
+    (row,) = compare(select(["lenet"]), [running], "here")
+    assert (row.failed, row.figure, row.ratio) == (False, "not ended yet", None)
+
+
 @pytest.mark.parametrize("experiment", [each.name for each in EXPERIMENTS])
 def test_published_and_measured_are_never_mixed(experiment: str) -> None:
     rows = compare(select([experiment]), [record(experiment, 2.0, 1.0)], "here")

@@ -94,7 +94,10 @@ def _published(figure: Published) -> ComparisonRow:
 def _measured(record: TrainingRecord, experiment: Experiment) -> ComparisonRow:
     seconds = compared_seconds(record, experiment)
     outcome = record.outcome
-    if isinstance(outcome, Failure):
+    running = isinstance(outcome, Failure) and outcome.kind == "running"
+    if running:
+        text = "not ended yet"
+    elif isinstance(outcome, Failure):
         done = f" after {len(record.epochs)} epochs" if record.epochs else ""
         text = f"failed{done}: {outcome.reason}"
     elif seconds is None:
@@ -111,7 +114,7 @@ def _measured(record: TrainingRecord, experiment: Experiment) -> ComparisonRow:
         figure=text,
         source=record.id,
         seconds=seconds,
-        failed=isinstance(outcome, Failure),
+        failed=isinstance(outcome, Failure) and not running,
         accuracy=None if isinstance(outcome, Failure) else outcome.test_accuracy,
         deviations=record.deviations,
         notes=record.notes,

@@ -56,7 +56,8 @@ def _particulars(record: TrainingRecord) -> list[str]:
         lines.append(f"compared figure: {format_seconds(seconds)} ({what})")
     if record.placement is not None:
         placement = record.placement
-        lines.append(f"device: {placement.device} {placement.name} ({placement.reason.rstrip('.')})")
+        device = f"{placement.device} {placement.name}".strip()
+        lines.append(f"device: {device} ({placement.reason.rstrip('.')})")
     if record.dataset is not None:
         data = record.dataset
         lines.append(f"data: {data.name}, {data.train:,} training and {data.test:,} test images")
@@ -90,30 +91,41 @@ def print_runs(records: Sequence[TrainingRecord]) -> None:
 
 
 def print_comparison(rows: Sequence[ComparisonRow]) -> None:
-    """Print published and measured figures by experiment; where each is from stands below its machine."""
+    """Print published and measured figures by experiment; where the published ones are from stands below."""
     console = _console()
     if not rows:
         console.print("Nothing was published or measured for these experiments; `coremlbench train` measures.")
     for name, group in groupby(rows, key=lambda row: row.experiment):
-        (experiment,) = select([name])
-        table = _table("machine", "figure", "ratio", "accuracy")
-        table.title = f"{name}: {experiment.title}, {experiment.metric}"
-        for row in group:
-            measured = f"measured {'here' if row.this_machine else 'elsewhere'}: {row.source}"
-            origin = f"published: {row.source}" if row.kind == "published" else measured
-            table.add_row(
-                "\n  ".join([row.machine, origin, *_not_the_protocol(row.deviations)]),
-                row.figure,
-                "this is 1" if row.reference else "–" if row.ratio is None else f"{row.ratio:.2f}",
-                _percent(row.accuracy),
-                style="red" if row.failed else "bold" if row.reference else None,
-            )
-        console.print(table)
+        _print_experiment(console, name, list(group))
     console.print(
         "A ratio is a time over this machine's: above 1 is slower than here. It is given between like amounts of work "
         "only. Published figures were measured by others, with the software of their time.",
         soft_wrap=True,
     )
+
+
+def _print_experiment(console: Console, name: str, rows: Sequence[ComparisonRow]) -> None:
+    """Print one experiment's table, and below it the sources that its published rows number."""
+    (experiment,) = select([name])
+    sources = list(dict.fromkeys(row.source for row in rows if row.kind == "published"))
+    table = _table("machine", "", "figure", "ratio", "accuracy")
+    table.title = f"{name}: {experiment.title}, {experiment.metric}"
+    table.columns[1].justify = "left"
+    for row in rows:
+        published = row.kind == "published"
+        measured = "measured here" if row.this_machine else "measured"
+        table.add_row(
+            "\n".join([row.machine, *([] if published else [row.source]), *_not_the_protocol(row.deviations)]),
+            f"published [{sources.index(row.source) + 1}]" if published else measured,
+            row.figure,
+            "this is 1" if row.reference else "–" if row.ratio is None else f"{row.ratio:.2f}",
+            _percent(row.accuracy),
+            style="red" if row.failed else "bold" if row.reference else None,
+        )
+    console.print(table)
+    for number, source in enumerate(sources, start=1):
+        console.print(f"[{number}] {source}", soft_wrap=True)
+    console.print()
 
 
 def _not_the_protocol(deviations: Sequence[str]) -> list[str]:
