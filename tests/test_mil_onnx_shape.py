@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
+
 from mil_programs import Builder, apples, close, few, numbers, run, run_one
 
 seeds = st.integers(0, 1000)
