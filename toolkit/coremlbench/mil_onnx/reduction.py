@@ -34,10 +34,18 @@ def reduce_mean(graph: Graph, op: Operation) -> str:
     Over all of an image it is a global pooling, which ONNX Runtime computes in the layout of its convolutions.
     """
     axes = None if op.axes is None else sorted(int(axis) % op.x.rank for axis in op.axes.val)
-    if is_integer(op.x) or op.x.rank != 4 or axes != [2, 3]:
+    if is_integer(op.x) or op.x.rank != 4 or axes is None or len(axes) != 2:
         return reduce("ReduceMean")(graph, op)
-    name = graph.node("GlobalAveragePool", [graph.tensor(op.x)])
-    return name if op.keep_dims.val else graph.node("Squeeze", [name, graph.ints([2, 3])])
+    before = graph.before_transpose(op.x)
+    source, perm = (graph.tensor(op.x), [0, 1, 2, 3]) if before is None else before
+    over = sorted(perm[axis] for axis in axes)
+    left = [perm[axis] for axis in range(4) if axis not in axes]
+    if over != [2, 3] or left != [0, 1]:
+        return reduce("ReduceMean")(graph, op)
+    name = graph.node("GlobalAveragePool", [source])
+    if not op.keep_dims.val:
+        return graph.node("Squeeze", [name, graph.ints([2, 3])])
+    return name if before is None else graph.transpose(name, perm)
 
 
 def reduce_arg(kind: str) -> Callable[[Graph, Operation], str]:
