@@ -27,6 +27,8 @@ REDUCTIONS = [
 def test_a_reduction_is_apples_own(name: str, shape: tuple[int, ...], seed: int, kind: Any, data: Any) -> None:
     x = numbers(shape, seed, np.float32, 0.5, 3)
     x = np.floor(x * 3).astype(kind) if kind == np.int32 else x.astype(kind)
+    if name == "reduce_prod" and kind == np.int32:
+        x = np.where(x > 5, -1, 1).astype(np.int32)  # what overflows is not defined
     axes = data.draw(st.lists(st.integers(0, x.ndim - 1), min_size=1, unique=True))
     keep = data.draw(st.booleans())
 
