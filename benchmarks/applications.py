@@ -4,18 +4,19 @@
     python benchmarks/applications.py ResNet50 NASNetMobile
 
 The weights are random and seeded. Batch normalisations take the mean and variance of what reaches them (one pass
-over a few random images) and are shifted by as much as they scale, and the scales that ConvNeXt starts at a
-millionth are set to 1, so that signals neither vanish nor explode on the way to the logits. Without the shift a deep
-random network is chaotic: ResNet152 makes a difference of 1e-3 of the logits' range out of one of 1e-6 in its input,
-and no two runtimes agree on it; with it, 1e-6 stays 1e-6, and one value in six still falls on a ReLU's flat side.
-Every network has a process of its own: the memory of one is gone
-before the next begins.
+over a few random images) and are shifted by as much as they scale; the scales that ConvNeXt starts at a millionth
+are set to 1; networks without any normalisation get He's variance: so that signals neither vanish nor explode on the
+way to the logits. Without the shift a deep random network is chaotic: ResNet152 makes a difference of 1e-3 of the
+logits' range out of one of 1e-6 in its input, and no two runtimes agree on it; with it, 1e-6 stays 1e-6, and one
+value in six still falls on a ReLU's flat side. Every network has a process of its own: the memory of one is gone
+before the next begins. What was measured with the same code is not measured again: an interrupted run goes on.
 """
 
 from __future__ import annotations
 
 import argparse
 import collections
+import hashlib
 import json
 import os
 import subprocess
@@ -27,6 +28,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLE = ROOT / "docs" / "applications.md"
+ROWS = ROOT / "results" / "applications.jsonl"
 LIMIT = 1e-4
 """The error that is allowed, as a share of the logits' range."""
 SECONDS = 900
@@ -63,7 +65,19 @@ def build(name: str) -> Any:
         if type(layer).__name__ == "LayerScale":
             layer.gamma.assign(np.ones(layer.gamma.shape))
     model(images(model, 0, CALIBRATION), training=True)
+    if not any("Normalization" in type(layer).__name__ for layer in model.layers):
+        enliven(model)
     return model
+
+
+def enliven(model: Any) -> None:
+    """Give the weights of a network without normalisations the variance that keeps a ReLU's signal (He et al. 2015)."""
+    import numpy as np
+
+    for layer in model.layers:
+        if hasattr(layer, "kernel"):
+            fan_in = int(np.prod(layer.kernel.shape[:-1]))
+            layer.kernel.assign(layer.kernel * np.sqrt(2 / fan_in) / np.std(layer.kernel))
 
 
 def images(model: Any, seed: int, count: int) -> Any:
@@ -174,6 +188,27 @@ def in_child(name: str) -> dict[str, Any]:
     return row
 
 
+def code() -> str:
+    """Return a hash of what a row rests on: this script and the converter."""
+    files = [Path(__file__), *sorted((ROOT / "toolkit" / "coremlbench" / "mil_onnx").glob("*.py"))]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+
+
+def measured(version: str) -> dict[str, dict[str, Any]]:
+    """Return the rows that an earlier run measured with the same code, by name."""
+    if not ROWS.exists():
+        return {}
+    rows = [json.loads(line) for line in ROWS.read_text(encoding="utf-8").splitlines()]
+    return {row["name"]: row for row in rows if row["code"] == version and "failed" not in row}
+
+
+def keep(row: dict[str, Any]) -> None:
+    """Add a row to those that a later run need not measure again."""
+    ROWS.parent.mkdir(exist_ok=True)
+    with ROWS.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(row) + "\n")
+
+
 def table(rows: list[dict[str, Any]]) -> str:
     """Return docs/applications.md."""
     import coremltools
@@ -222,9 +257,12 @@ def main() -> None:
     if options.one:
         print(json.dumps(measure(options.one)))
         return
-    rows = []
+    rows, version = [], code()
+    known = measured(version)
     for name in options.names or APPLICATIONS:
-        row = in_child(name)
+        row = known.get(name) or {**in_child(name), "code": version}
+        if name not in known:
+            keep(row)
         rows.append(row)
         print(f"{name}: {row.get('failed') or 'error / range {:.1e}'.format(row['error'])}", flush=True)
         if not options.names:

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 from hypothesis import assume, given
 from hypothesis import strategies as st
+
 from mil_programs import Builder, close, few, numbers, run_one
 
 seeds = st.integers(0, 1000)
@@ -152,7 +153,7 @@ def poolings(draw: Any) -> dict[str, Any]:
 
 def pooled(x: np.ndarray, case: dict[str, Any], kind: str) -> np.ndarray:
     """Return the pooling by its definition: each window cut to the padded input, the padding counted or not."""
-    rank, outputs = len(case["kernel"]), []
+    outputs = []
     for size, kernel, stride, pad in zip(case["size"], case["kernel"], case["strides"], case["pad"], strict=True):
         room = size + 2 * pad - kernel
         count = (-(-room // stride) if case["ceil"] else room // stride) + 1

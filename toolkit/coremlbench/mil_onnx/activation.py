@@ -51,9 +51,23 @@ def prelu(graph: Graph, op: Operation) -> str:
     return graph.node("PRelu", [graph.tensor(op.x), _per_channel(graph, op, op.alpha.val)])
 
 
+def _behind_transpose(graph: Graph, op: Operation, kind: str, *parameters: str) -> str:
+    """Return one elementwise node of ``x``, put before the transpose that makes ``x``, if one does."""
+    before = graph.before_transpose(op.x)
+    if before is None:
+        return graph.node(kind, [graph.tensor(op.x), *parameters])
+    source, perm = before
+    return graph.transpose(graph.node(kind, [source, *parameters]), perm)
+
+
+def relu(graph: Graph, op: Operation) -> str:
+    """Return ``x`` from 0 on and 0 below."""
+    return _behind_transpose(graph, op, "Relu")
+
+
 def relu6(graph: Graph, op: Operation) -> str:
     """Return ``x`` held between 0 and 6."""
-    return graph.node("Clip", [graph.tensor(op.x), graph.constant(0, np.float32), graph.constant(6, np.float32)])
+    return _behind_transpose(graph, op, "Clip", graph.constant(0, np.float32), graph.constant(6, np.float32))
 
 
 def scaled_tanh(graph: Graph, op: Operation) -> str:
@@ -98,7 +112,7 @@ OPS: dict[str, Callable[[Graph, Operation], str]] = {
     "leaky_relu": leaky_relu,
     "linear_activation": linear_activation,
     "prelu": prelu,
-    "relu": unary("Relu"),
+    "relu": relu,
     "relu6": relu6,
     "scaled_tanh": scaled_tanh,
     "sigmoid": unary("Sigmoid"),

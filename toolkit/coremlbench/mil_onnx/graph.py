@@ -119,6 +119,7 @@ class Graph:
         self._shared: dict[tuple[str, tuple[int, ...], bytes], str] = {}
         self._producers: dict[str, Any] = {}
         self._consumers: dict[str, list[Any]] = {}
+        self._transposes: dict[str, tuple[str, list[int]]] = {}
 
     # --- values ---------------------------------------------------------------------------------------------
 
@@ -203,6 +204,22 @@ class Graph:
             self._consumers.setdefault(name, []).append(made)
         return names
 
+    def transpose(self, name: str, perm: Sequence[int]) -> str:
+        """Add a Transpose and return the name of its output."""
+        made = self.node("Transpose", [name], perm=list(perm))
+        self._transposes[made] = (name, list(perm))
+        return made
+
+    def before_transpose(self, var: Var) -> tuple[str, list[int]] | None:
+        """Return what ``var`` is the transpose of, and its order; ``None`` if it is none or others use it too.
+
+        Converted Keras networks end in a transpose, an activation and a mean over space. Moved behind them, the
+        transpose no longer stands between the last convolution and its activation, and ONNX Runtime fuses the two.
+        """
+        if len(var.child_ops) != 1 or var.consuming_blocks:
+            return None
+        return self._transposes.get(self.tensor(var))
+
     def constant(self, value: npt.ArrayLike, dtype: npt.DTypeLike) -> str:
         """Return the name of a constant of the given numpy type; equal small ones are shared."""
         array = np.ascontiguousarray(np.asarray(value, dtype=dtype)).reshape(np.shape(value))
@@ -262,6 +279,8 @@ class Graph:
         if producer is None or wanted in self._taken:
             return name
         self._taken.add(wanted)
+        if name in self._transposes:
+            self._transposes[wanted] = self._transposes.pop(name)
         producer.output[list(producer.output).index(name)] = wanted
         for consumer in self._consumers.pop(name, []):
             for index, used in enumerate(consumer.input):

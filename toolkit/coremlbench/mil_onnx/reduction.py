@@ -28,6 +28,26 @@ def reduce(kind: str) -> Callable[[Graph, Operation], str]:
     return build
 
 
+def reduce_mean(graph: Graph, op: Operation) -> str:
+    """Return the mean over ``axes``.
+
+    Over all of an image it is a global pooling, which ONNX Runtime computes in the layout of its convolutions.
+    """
+    axes = None if op.axes is None else sorted(int(axis) % op.x.rank for axis in op.axes.val)
+    if is_integer(op.x) or op.x.rank != 4 or axes is None or len(axes) != 2:
+        return reduce("ReduceMean")(graph, op)
+    before = graph.before_transpose(op.x)
+    source, perm = (graph.tensor(op.x), [0, 1, 2, 3]) if before is None else before
+    over = sorted(perm[axis] for axis in axes)
+    left = [perm[axis] for axis in range(4) if axis not in axes]
+    if over != [2, 3] or left != [0, 1]:
+        return reduce("ReduceMean")(graph, op)
+    name = graph.node("GlobalAveragePool", [source])
+    if not op.keep_dims.val:
+        return graph.node("Squeeze", [name, graph.ints([2, 3])])
+    return name if before is None else graph.transpose(name, perm)
+
+
 def reduce_arg(kind: str) -> Callable[[Graph, Operation], str]:
     """Return the function of an op that finds the index of an extreme along ``axis``; of equals, the first."""
 
@@ -46,7 +66,7 @@ OPS: dict[str, Callable[[Graph, Operation], str]] = {
     "reduce_log_sum": reduce("ReduceLogSum"),
     "reduce_log_sum_exp": reduce("ReduceLogSumExp"),
     "reduce_max": reduce("ReduceMax"),
-    "reduce_mean": reduce("ReduceMean"),
+    "reduce_mean": reduce_mean,
     "reduce_min": reduce("ReduceMin"),
     "reduce_prod": reduce("ReduceProd"),
     "reduce_sum": reduce("ReduceSum"),

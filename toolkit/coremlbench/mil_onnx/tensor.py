@@ -38,7 +38,7 @@ def transpose(graph: Graph, op: Operation) -> str:
     """Return ``x`` with its dimensions in another order."""
     perm = [int(axis) % op.x.rank for axis in op.perm.val]
     name = graph.tensor(op.x)
-    return name if perm == list(range(op.x.rank)) else graph.node("Transpose", [name], perm=perm)
+    return name if perm == list(range(op.x.rank)) else graph.transpose(name, perm)
 
 
 def squeeze(graph: Graph, op: Operation) -> str:

@@ -52,7 +52,8 @@ def to_onnx(program: Program, *, also: Sequence[str] = ()) -> Any:
     inputs = [_input(graph, name, var) for name, var in function.inputs.items()]
     walk(graph, function.operations)
     outputs = [_output(graph, var) for var in exposed]
-    made = helper.make_graph(graph.nodes, "main", inputs, outputs, initializer=graph.initializers)
+    nodes = _needed(graph.nodes, {info.name for info in outputs})
+    made = helper.make_graph(nodes, "main", inputs, outputs, initializer=graph.initializers)
     model = helper.make_model(
         made, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="coremlbench", ir_version=IR_VERSION
     )
@@ -112,6 +113,26 @@ def _output(graph: Graph, var: Var) -> Any:
     elif graph.tensor(var) != var.name:
         graph.nodes.append(helper.make_node("Identity", [graph.tensor(var)], [var.name]))
     return helper.make_tensor_value_info(var.name, onnx_type(element), shape)
+
+
+def _needed(nodes: Sequence[Any], wanted: set[str]) -> list[Any]:
+    """Return the nodes that the wanted values depend on: what an op was moved around, for one, is left behind."""
+    kept = []
+    for node in reversed(nodes):
+        if wanted.intersection(node.output):
+            kept.append(node)
+            wanted.update(_read(node))
+    return kept[::-1]
+
+
+def _read(node: Any) -> set[str]:
+    """Return the names that a node reads, those that its subgraphs read included."""
+    names = set(node.input)
+    for attribute in node.attribute:
+        names.update(value.name for value in attribute.g.output)
+        for inner in attribute.g.node:
+            names |= _read(inner)
+    return names
 
 
 def _classes(operations: Iterable[Operation]) -> list[Any] | None:

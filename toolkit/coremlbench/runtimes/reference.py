@@ -24,6 +24,7 @@ class ReferenceRuntime:
         self.model = to_onnx(program, also=also)
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3  # errors; its warnings are about graphs, not about results
+        options.add_session_config_entry("session.disable_quant_qdq", "1")  # what is float32 between ops stays so
         if threads is not None:
             options.intra_op_num_threads = threads
             options.inter_op_num_threads = 1
