@@ -6,11 +6,9 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -115,33 +113,47 @@ def test_the_folder_is_named_by_time_experiment_and_chance(tmp_path: Path) -> No
     assert int(folder.name[-4:], 16) >= 0
 
 
-def _make_folders(results: Path) -> list[str]:
-    return [store.new_run_folder(results, "createml", NOW).name for _ in range(100)]
+MAKE_FOLDERS = """
+import sys
+from datetime import datetime, timezone
+from pathlib import Path
+from coremlbench import store
+for _ in range(100):
+    print(store.new_run_folder(Path(sys.argv[1]), "createml", datetime(2026, 11, 23, tzinfo=timezone.utc)).name)
+"""
+SAVE_OFTEN = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+from coremlbench import store
+record = store.load(Path(sys.argv[1]))
+for _ in range(30):
+    store.save(replace(record, notes=(sys.argv[2] * 20_000,)), Path(sys.argv[1]))
+"""
 
 
-def _save_often(folder: Path, number: int) -> None:
-    for _ in range(30):
-        store.save(replace(RECORD, notes=(str(number) * 20_000,)), folder)
+def start(code: str, *arguments: object) -> "subprocess.Popen[str]":
+    return subprocess.Popen([sys.executable, "-c", code, *map(str, arguments)], stdout=subprocess.PIPE, text=True)
 
 
 def test_racing_processes_get_different_folders(tmp_path: Path) -> None:
-    with ProcessPoolExecutor(4, get_context("spawn")) as pool:
-        names = [name for each in pool.map(_make_folders, [tmp_path] * 4) for name in each]
+    racers = [start(MAKE_FOLDERS, tmp_path) for _ in range(4)]
+    names = [name for racer in racers for name in racer.communicate()[0].split()]
     assert len(set(names)) == len(names) == 400
 
 
 def test_racing_writers_leave_whole_records(tmp_path: Path) -> None:
     store.save(RECORD, tmp_path)
-    with ProcessPoolExecutor(3, get_context("spawn")) as pool:
-        writers = [pool.submit(_save_often, tmp_path, number) for number in range(3)]
-        reads = 0
-        while not all(writer.done() for writer in writers):
-            notes = store.load(tmp_path).notes
-            assert not notes or (len(notes[0]) == 20_000 and len(set(notes[0])) == 1)
-            reads += 1
-        for writer in writers:
-            writer.result()
-    assert reads
+    writers = [start(SAVE_OFTEN, tmp_path, number) for number in range(3)]
+    seen = set()
+    while any(writer.poll() is None for writer in writers):
+        notes = store.load(tmp_path).notes
+        assert not notes or (len(notes[0]) == 20_000 and len(set(notes[0])) == 1)
+        seen.add(notes)
+    for writer in writers:
+        writer.communicate()
+    assert [writer.returncode for writer in writers] == [0, 0, 0]
+    assert len(seen) > 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run.json"]
 
 

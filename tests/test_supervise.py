@@ -346,6 +346,19 @@ def test_nothing_outlives_a_guardian_killed_with_sigkill(parent: Parent, tmp_pat
     assert "guardian" in ended["notes"][0]
 
 
+def test_nothing_outlives_a_guardian_killed_while_it_starts_the_child(
+    parent: Parent, tmp_path: Path, token: str
+) -> None:
+    for delay in (0.0, 0.01, 0.02, 0.03, 0.04, 0.06):
+        process = parent("hang_stubbornly")
+        assert wait_until(psutil.Process(process.pid).children)
+        time.sleep(delay)
+        guardian_of(process).kill()
+        assert process.wait() == 0
+        assert not alive(token)
+        assert read_exit(tmp_path)["result"] is None
+
+
 def test_a_stopped_guardian_does_not_keep_the_parent(parent: Parent, tmp_path: Path, token: str) -> None:
     process = parent("family")
     assert wait_until((tmp_path / "ready").exists)

@@ -88,6 +88,7 @@ class DrawnFood:
                 version=f"{VERSION}, seed {request.seed}",
                 sha256=fingerprint((str(one.path.relative_to(folder)), one.label, one.path) for one in both),
                 licence="BSD-3-Clause",
+                note=f"drawn with Pillow {_pillow_of(folder)}",
             ),
             examined=len(both),
         )
@@ -119,7 +120,7 @@ def _draw_missing(folder: Path, seed: int, jobs: list[_Job], report: ReportProgr
     with FileLock(folder.with_name(folder.name + ".lock")):
         there = _finished(folder)
         missing = [job for job in jobs if job.path not in there]
-        if missing:
+        if missing and not (folder / "manifest.json").exists():
             _write_manifest(folder, seed)
         done = len(jobs) - len(missing)
         report("draw", done, len(jobs))
@@ -153,6 +154,14 @@ def _write_manifest(folder: Path, seed: int) -> None:
     temporary = folder / "manifest.json.tmp"
     temporary.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
     temporary.replace(folder / "manifest.json")
+
+
+def _pillow_of(folder: Path) -> str:
+    """Return the version of Pillow that began the drawing; builds of it differ in the last bit here and there."""
+    try:
+        return str(json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["pillow"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return "of an unknown version"
 
 
 def _draw(job: _Job) -> None:

@@ -7,21 +7,33 @@ before what names a symptom. Rules say "likely" where they infer; what no rule k
 from __future__ import annotations
 
 import errno
-import math
-import re
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from coremlbench.failure_texts import describe_where, name_of_signal, signal_number, values_for
+from coremlbench.failure_matchers import (
+    Match,
+    always,
+    any_error,
+    any_signal,
+    either,
+    killed_by,
+    logged,
+    loss_is_nan,
+    no_result,
+    not_started,
+    nothing_known,
+    oom_killed,
+    raised,
+    stopped,
+    system_error,
+)
+from coremlbench.failure_texts import describe_where, name_of_signal, values_for
 from coremlbench.types import Evidence, Exit, Failure
 
 TAIL_LINES = 20
 MATCHED_LINES = 5
 MATCHED_CHARACTERS = 300
-
-Match = tuple[str, ...] | None
-"""The lines that a rule matched, none where it judges by the exit itself; ``None`` when it does not match."""
 
 
 @dataclass(frozen=True)
@@ -74,100 +86,6 @@ def _evidence(ended: Exit, matched: tuple[str, ...]) -> Evidence:
     )
 
 
-# --- how rules recognise ------------------------------------------------------------------------------------
-
-
-def stopped(reason: str) -> Callable[[Exit], Match]:
-    """Match a child that the supervisor stopped for ``reason``."""
-    return lambda ended: () if ended.stopped == reason else None
-
-
-def logged(*patterns: str) -> Callable[[Exit], Match]:
-    """Match when each pattern is found in a line of the log's tail or of the error; the lines found are evidence."""
-    compiled = [re.compile(pattern, re.IGNORECASE) for pattern in patterns]
-
-    def match(ended: Exit) -> Match:
-        lines = [*ended.log_tail, *_error_lines(ended)]
-        found: list[str] = []
-        for pattern in compiled:
-            hits = [line for line in lines if pattern.search(line)]
-            if not hits:
-                return None
-            found += [line for line in hits if line not in found]
-        return tuple(found)
-
-    return match
-
-
-def raised(*types: str) -> Callable[[Exit], Match]:
-    """Match an exception of one of these types, as the worker reported it."""
-    return lambda ended: () if ended.pid is not None and (ended.error or {}).get("type") in types else None
-
-
-def system_error(*numbers: int) -> Callable[[Exit], Match]:
-    """Match an operating system error, as the worker reported it, or as the start of the worker ended."""
-    return lambda ended: () if (ended.error or {}).get("errno") in numbers else None
-
-
-def killed_by(*numbers: signal.Signals) -> Callable[[Exit], Match]:
-    """Match a child that a signal ended, also through a shell (128 + number)."""
-    return lambda ended: () if ended.stopped is None and signal_number(ended) in numbers else None
-
-
-def either(*matchers: Callable[[Exit], Match]) -> Callable[[Exit], Match]:
-    """Match what any of the matchers does."""
-
-    def match(ended: Exit) -> Match:
-        found = [matched for matched in (matcher(ended) for matcher in matchers) if matched is not None]
-        return tuple(dict.fromkeys(line for matched in found for line in matched)) if found else None
-
-    return match
-
-
-def _error_lines(ended: Exit) -> list[str]:
-    error = ended.error or {}
-    return [*str(error.get("message", "")).splitlines(), *str(error.get("traceback", "")).splitlines()]
-
-
-def _loss_is_nan(ended: Exit) -> Match:
-    figures = ended.last_progress.figures if ended.last_progress else {}
-    bad = [
-        f"{name} {value}"
-        for name, value in figures.items()
-        if name in ("loss", "val_loss", "validation_loss") and isinstance(value, float) and not math.isfinite(value)
-    ]
-    return tuple(bad) if bad else None
-
-
-def _not_started(ended: Exit) -> Match:
-    missing = (errno.ENOENT, errno.ENOTDIR, errno.ENOEXEC, errno.EACCES)
-    return () if ended.pid is None and (ended.error or {}).get("errno") in missing else None
-
-
-def _oom_killed(ended: Exit) -> Match:
-    return () if ended.oom_kills and killed_by(signal.SIGKILL)(ended) is not None else None
-
-
-def _any_signal(ended: Exit) -> Match:
-    return () if ended.stopped is None and signal_number(ended) is not None else None
-
-
-def _any_error(ended: Exit) -> Match:
-    return () if ended.error else None
-
-
-def _no_result(ended: Exit) -> Match:
-    return () if ended.returncode == 0 and ended.result is None else None
-
-
-def _nothing_known(ended: Exit) -> Match:
-    return () if ended.returncode is None else None
-
-
-def _always(_: Exit) -> Match:
-    return ()
-
-
 SMALLER = "Use a smaller batch, fewer or smaller images, or a machine with more memory"
 
 RULES: tuple[Rule, ...] = (
@@ -195,7 +113,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "not-started",
-        _not_started,
+        not_started,
         "The worker could not be started: {message}.",
         "Run `coremlbench doctor`; it says what is missing and what to do.",
         "supervision",
@@ -242,7 +160,7 @@ RULES: tuple[Rule, ...] = (
     # --- TensorFlow and its plug-in
     Rule(
         "loss-nan",
-        either(_loss_is_nan, logged(r"\b(val_)?loss['\"]?\s*[:=]\s*(nan|inf)\b")),
+        either(loss_is_nan, logged(r"\b(val_)?loss['\"]?\s*[:=]\s*(nan|inf)\b")),
         "The loss was no longer a number{where}; a bug of the GPU plug-in or of BatchNormalization is likely.",
         "Run it on the CPU, or with another optimizer.",
         "tensorflow_macos 231",
@@ -346,7 +264,7 @@ RULES: tuple[Rule, ...] = (
     # --- the end that came from outside, or from the processor
     Rule(
         "out-of-memory",
-        _oom_killed,
+        oom_killed,
         "The system killed the worker for memory{where} (oom_kill count +{oom_kills}, peak {peak}).",
         SMALLER + ".",
         "memory.events of the control group",
@@ -396,7 +314,7 @@ RULES: tuple[Rule, ...] = (
         "Run it again.",
         "signal(7)",
     ),
-    Rule("signal", _any_signal, "The worker was ended by {signal}{where}.", "Run it again.", "signal(7)"),
+    Rule("signal", any_signal, "The worker was ended by {signal}{where}.", "Run it again.", "signal(7)"),
     # --- the rest
     Rule(
         "hang",
@@ -407,28 +325,28 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "exception",
-        _any_error,
+        any_error,
         "The worker raised {type}{where}: {message}",
         "The traceback stands in the log; if the message does not help, report it with `coremlbench results --json`.",
         "worker",
     ),
     Rule(
         "no-result",
-        _no_result,
+        no_result,
         "The worker ended with exit code 0 and left no valid result{where}.",
         "Run it again; the log says what it did last.",
         "supervision",
     ),
     Rule(
         "unknown",
-        _nothing_known,
+        nothing_known,
         "The process that watches over the worker was killed{where}; how the worker itself ended is not known.",
         "Run it again.",
         "supervision",
     ),
     Rule(
         "unknown",
-        _always,
+        always,
         "The worker ended with exit code {returncode}{where}, for a reason that is not known.",
         "The last log lines may say more.",
         "supervision",

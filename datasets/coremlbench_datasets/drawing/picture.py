@@ -46,19 +46,15 @@ def draw_picture(kind: str, random: Random) -> Image:
     scene = Scene(random.randint(300, 512), random.randint(300, 512), random)
     lay_table(scene)
     side = min(scene.width, scene.height)
-    size = (
-        side
-        * random.choices((random.uniform(0.3, 0.42), random.uniform(0.42, 0.56), random.uniform(0.56, 0.8)), (3, 5, 3))[
-            0
-        ]
-    )
-    far = max(0.0, 0.5 - size / side * 0.55) + 0.08
+    nearness = random.choices(((0.36, 0.46), (0.46, 0.6), (0.6, 0.82)), (2, 5, 3))[0]
+    size = side * random.uniform(*nearness)
+    far = max(0.04, 0.26 - 0.25 * size / side)
     x = scene.width * (0.5 + random.uniform(-far, far))
     y = scene.height * (0.5 + random.uniform(-far, far))
     squash = random.choice((1.0, 1.0, random.uniform(0.62, 0.95)))
     _around(scene, x, y, size, squash)
     DISHES[kind](Frame(scene, x, y, size, random.uniform(0, 2 * math.pi), squash))
-    if scene.chance(0.3):
+    if scene.chance(0.25):
         turn = random.uniform(0, 2 * math.pi)
         above = Frame(
             scene, x + 0.9 * size * math.cos(turn), y + 0.9 * size * math.sin(turn), size * random.uniform(0.5, 0.8)
@@ -77,7 +73,7 @@ def _around(scene: Scene, x: float, y: float, size: float, squash: float) -> Non
             scene, x + far * math.cos(turn), y + far * math.sin(turn), size * random.uniform(0.35, 0.7), 0.0, squash
         )
         random.choice(BESIDE)(place.inside(0, 0, 1.0))
-    if scene.chance(0.22):
+    if scene.chance(0.18):
         turn = random.uniform(0, 2 * math.pi)
         place = Frame(
             scene, x + 1.75 * size * math.cos(turn), y + 1.75 * size * math.sin(turn), size * 0.75, 0.0, squash
@@ -91,8 +87,8 @@ def _photograph(scene: Scene) -> Image:
 
     random, image = scene.random, scene.image
     # The light: warm or cool, stronger from one side, with darker corners; a few coarse points, blown up smoothly.
-    warm = random.uniform(-0.16, 0.16)
-    slope, dark = random.uniform(0.0, 0.45), random.uniform(0.0, 0.35)
+    warm = random.uniform(-0.1, 0.1)
+    slope, dark = random.uniform(0.0, 0.35), random.uniform(0.0, 0.25)
     lamp = Image.new("RGB", (6, 6))
     for row in range(6):
         for column in range(6):
@@ -102,10 +98,10 @@ def _photograph(scene: Scene) -> Image:
                 (column, row), tuple(round(255 * max(0.0, min(1.0, level * (1 + tint)))) for tint in (warm, 0, -warm))
             )
     image = ImageChops.multiply(image, lamp.resize(image.size, Image.Resampling.BILINEAR))
-    gain, gamma, lift = random.uniform(0.8, 1.35), random.uniform(0.75, 1.3), random.uniform(0, 18)
+    gain, gamma, lift = random.uniform(0.9, 1.25), random.uniform(0.85, 1.2), random.uniform(0, 18)
     table = [min(255, round(lift + (255 - lift) * min(1.0, gain * level / 255) ** gamma)) for level in range(256)]
     image = image.point(table * 3)
-    if scene.chance(0.2):
+    if scene.chance(0.12):
         image = Image.blend(image, image.convert("L").convert("RGB"), random.uniform(0.15, 0.55))
     image = image.filter(ImageFilter.BoxBlur(random.choice((0.4, 0.5, 0.6, 0.7, 1.0, 1.6))))
     strength = random.choice((2, 4, 7, 11))
