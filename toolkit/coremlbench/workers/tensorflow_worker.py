@@ -53,8 +53,8 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
         from coremlbench.workers import tensorflow_devices as devices
         from coremlbench_models import NETWORKS
 
+        device, reason = devices.choose(request["device"])  # before anything starts a device
         keras.utils.set_random_seed(request["seed"])
-        device, reason = devices.choose(request["device"])
     report("build", 0, 1)
     with _timed(phases, "build"):
         network = NETWORKS[request["network"]]
