@@ -10,6 +10,7 @@ from coremlbench.augmentation import augment, copies, nearest_resize
 from coremlbench.features import Extractor, Part, allocate, produce, producers
 from coremlbench.network import read_network
 from coremlbench.network_onnx import write_onnx
+from coremlbench.types import UnusableData
 from coremlbench_datasets.images import decode
 
 FLIP_ROTATION = ("rotation", "flip")
@@ -63,7 +64,7 @@ def test_the_ring_stays_small_whatever_the_number_of_images(pictures: Path, tmp_
 
 
 def test_a_vanished_image_ends_the_extraction(pictures: Path, tmp_path: Path) -> None:
-    with pytest.raises(Exception, match=r"gone\.jpg"):
+    with pytest.raises(UnusableData, match=r"gone\.jpg cannot be read any more"):
         collect([Part("test", (tmp_path / "gone.jpg",))], (9, 9), tmp_path / "ring", 1)
 
 

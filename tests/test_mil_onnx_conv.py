@@ -167,7 +167,9 @@ def pooled(x: np.ndarray, case: dict[str, Any], kind: str) -> np.ndarray:
             for start, kernel, size, pad in zip(starts, case["kernel"], case["size"], case["pad"], strict=True)
         ]
         counted = np.prod([end - start for start, end in zip(starts, ends, strict=True)])
-        inside = tuple(slice(max(start, 0), min(end, n)) for start, end, n in zip(starts, ends, case["size"], strict=True))
+        inside = tuple(
+            slice(max(start, 0), min(end, n)) for start, end, n in zip(starts, ends, case["size"], strict=True)
+        )
         seen = x[(slice(None), slice(None), *inside)].reshape(*x.shape[:2], -1)
         if kind == "max_pool":
             value = seen.max(-1)

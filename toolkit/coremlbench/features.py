@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from coremlbench.types import UnusableData
+
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
@@ -74,7 +76,8 @@ def produce(parts: Sequence[Part], size: tuple[int, int], ring: Path, sink: Sink
     Memory is bounded by the ring: a few slots for each producer, whatever the number of images.
 
     Raises:
-        OSError: an image has vanished, or there is no room for the ring.
+        UnusableData: an image has vanished.
+        OSError: there is no room for the ring.
     """
     import multiprocessing
     from concurrent.futures import ProcessPoolExecutor
@@ -143,12 +146,18 @@ def _fill(task: Task) -> int:
 
 
 def prepare(path: Path, size: tuple[int, int], options: Sequence[str], seed: Sequence[int]) -> list[Pixels]:
-    """Return one image as the network sees it, or its augmented copies: uint8 (H, W, 3) RGB each."""
-    from coremlbench_datasets.images import decode
+    """Return one image as the network sees it, or its augmented copies: uint8 (H, W, 3) RGB each.
 
+    Raises:
+        UnusableData: the image could be read when the data was examined, and no longer can.
+    """
     from coremlbench.augmentation import augment, nearest_resize
+    from coremlbench_datasets.images import UnreadableImage, decode
 
-    pixels = nearest_resize(decode(path), size)
+    try:
+        pixels = nearest_resize(decode(path), size)
+    except UnreadableImage as error:
+        raise UnusableData(f"{path} cannot be read any more: {error} Put it back, or run this again.") from error
     return augment(pixels, options, seed) if options else [pixels]
 
 
