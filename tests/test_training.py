@@ -220,14 +220,15 @@ def test_data_that_cannot_be_had_leave_no_record(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_all_six_at_a_fiftieth(sources: dict[str, str], tmp_path: Path) -> None:
     given = [f"--source={name}={path}" for name, path in sources.items() if name != "pictures"]
-    options = ["--scale=0.02", "--json", "--check-device", f"--dataset={sources['pictures']}", f"--results={tmp_path}"]
+    options = ["--scale=0.02", "--json", f"--dataset={sources['pictures']}", f"--results={tmp_path}"]
     done = subprocess.run(
         [sys.executable, "-m", "coremlbench", "train", *options, *given],
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=1700,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -307,13 +307,15 @@ def print_datasets(found: Sequence[DatasetSummary]) -> None:
 
 def print_checks(checks: Sequence[Check]) -> None:
     """Print what works here, with advice below what does not."""
+    from rich.markup import escape
+
     console = _console()
     words = {"ok": ("works", "green"), "later": ("at first use", "yellow"), "no": ("does not", "red")}
     table = _table("", "works here?", "found")
     table.columns[1].justify = table.columns[2].justify = "left"
     for check in checks:
         word, colour = words[check.state]
-        table.add_row(check.name, f"[{colour}]{word}[/]", check.found)
+        table.add_row(check.name, f"[{colour}]{word}[/]", escape(check.found))
     from rich.console import Console
 
     Console(highlight=False).print(table)

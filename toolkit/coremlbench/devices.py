@@ -10,7 +10,7 @@ from coremlbench.failures import classify
 from coremlbench.supervise import supervise
 from coremlbench.types import Failure, Limits, Placement
 
-SILENCE = 300.0
+SILENCE = 120.0
 
 
 def which_device(requested: str = "auto", *, compare: bool = False, seed: int = 0) -> Placement | Failure:

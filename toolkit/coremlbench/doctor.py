@@ -37,6 +37,7 @@ def examine(cache: Path, results: Path, machine: Machine) -> tuple[Check, ...]:
         lambda: _turicreate(cache),
         lambda: _extractor(cache),
         _tensorflow,
+        _training_device,
         _core_ml,
         lambda: _room("room for the cache", cache),
         lambda: _room("room for results", results),
@@ -108,6 +109,18 @@ def _tensorflow() -> Check:
                 "For the GPU use Python 3.10 to 3.12, which tensorflow-metal needs.",
             )
     return Check("TensorFlow", "ok", found)
+
+
+def _training_device() -> Check:
+    """Ask TensorFlow itself, in a child: it takes some seconds, and nothing else knows."""
+    from coremlbench.devices import which_device
+    from coremlbench.types import Failure
+
+    name = "device to train on"
+    found = which_device()
+    if isinstance(found, Failure):
+        return Check(name, "no", found.reason, found.hint)
+    return Check(name, "ok", f"{found.device} {found.name}".strip() + f": {found.reason}")
 
 
 def _core_ml() -> Check:

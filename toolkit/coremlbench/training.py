@@ -67,7 +67,7 @@ def plan(experiment: Experiment, changes: Changes) -> TensorFlowOptions:
         batch=changes.batch or own.batch,
         learning_rate=own.learning_rate if changes.learning_rate is None else changes.learning_rate,
         input_shape=(side, side, channels) if pictures and side else own.input_shape,
-        weights=(changes.weights or own.weights) if own.weights else None,
+        weights=_weights(changes.weights or own.weights) if own.weights else None,
         device=changes.device,
         check_device=changes.check_device,
         seed=changes.seed,
@@ -75,6 +75,11 @@ def plan(experiment: Experiment, changes: Changes) -> TensorFlowOptions:
         silence=changes.silence,
         memory_limit=changes.memory_limit,
     )
+
+
+def _weights(wanted: str) -> str:
+    """Return the name of weights as it is, and the path of a file as an absolute one."""
+    return wanted if wanted in {"imagenet", "random"} else str(Path(wanted).expanduser().absolute())
 
 
 def _count(protocol_count: int, wanted: int | None, scale: float | None) -> int:

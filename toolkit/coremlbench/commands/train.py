@@ -92,7 +92,12 @@ class ExperimentName(click.ParamType[str]):
     type=Ladder(),
     help="Try these batches, the largest first, each in a fresh process, until one fits in memory: 32,16,8,4.",
 )
-@click.option("--learning-rate", type=float, metavar="F", help="Adam's learning rate.  [default: 0.001]")
+@click.option(
+    "--learning-rate",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="F",
+    help="Adam's learning rate.  [default: 0.001]",
+)
 @click.option(
     "--image-size", type=click.IntRange(min=32), metavar="N", help="Side of the pictures.  [default: the protocol's]"
 )

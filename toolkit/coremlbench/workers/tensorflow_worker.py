@@ -53,8 +53,8 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
         from coremlbench.workers import tensorflow_devices as devices
         from coremlbench_models import NETWORKS
 
+        device, reason = devices.choose(request["device"])  # before anything starts a device
         keras.utils.set_random_seed(request["seed"])
-        device, reason = devices.choose(request["device"])
     report("build", 0, 1)
     with _timed(phases, "build"):
         network = NETWORKS[request["network"]]
@@ -130,7 +130,7 @@ def _watch(report: Report, file: Path, *, epochs: int, steps: int) -> Any:
         def __init__(self) -> None:
             super().__init__()
             self.rows: list[EpochRow] = []
-            self.last_report = -math.inf
+            self.last_report = self.first_step = -math.inf
 
         def on_epoch_begin(self, epoch: int, _logs: Any = None) -> None:
             self.epoch, self.start, self.trained = epoch + 1, time.perf_counter(), 0.0
@@ -138,45 +138,52 @@ def _watch(report: Report, file: Path, *, epochs: int, steps: int) -> Any:
 
         def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
             now = time.perf_counter()
+            if batch == 0:
+                self.first_step = now
             if now - self.last_report < 0.2 and batch + 1 < steps:
                 return
             self.last_report = now
             figures = {name: float(value) for name, value in (logs or {}).items()}
-            rate = (batch + 1) / max(now - self.start, 1e-9)
-            left = (steps - batch - 1) / rate
-            whole = self.rows[-1].seconds if self.rows else steps / rate
-            figures |= {"steps_per_second": rate, "seconds_left": left + (epochs - self.epoch) * whole}
-            message = f"loss {figures.get('loss', math.nan):.4f}"
-            if self.epoch < epochs:
-                message += f", {figures['seconds_left']:,.0f} s to the end of all epochs"
-            report(f"epoch {self.epoch} of {epochs}", batch + 1, steps, message, **figures)
-            self.check(figures.get("loss", 0.0), batch + 1)
+            said = [f"loss {figures.get('loss', math.nan):.4f}"]
+            if batch > 0:  # the first step of all traces the network, and says nothing of the others
+                rate = batch / max(now - self.first_step, 1e-9)
+                whole = self.rows[-1].seconds if len(self.rows) > 1 else steps / rate
+                left = (steps - batch - 1) / rate + (epochs - self.epoch) * whole
+                figures |= {"steps_per_second": rate, "seconds_left": left}
+                said.append(f"{left:,.0f} s to the end of all epochs")
+            report(f"epoch {self.epoch} of {epochs}", batch + 1, steps, ", ".join(said), **figures)
+            _check(figures.get("loss", 0.0), f"epoch {self.epoch}, by step {batch + 1} of {steps}")
 
         def on_test_begin(self, _logs: Any = None) -> None:
             self.trained = time.perf_counter() - self.start
 
         def on_epoch_end(self, _epoch: int, logs: Any = None) -> None:
             seconds = time.perf_counter() - self.start
-            self.check(float(logs["loss"]), steps)
-            row = EpochRow(
-                epoch=self.epoch,
-                seconds=seconds,
-                steps=steps,
-                loss=float(logs["loss"]),
-                accuracy=float(logs["accuracy"]),
-                validation_loss=float(logs["val_loss"]) if "val_loss" in logs else None,
-                validation_accuracy=float(logs["val_accuracy"]) if "val_accuracy" in logs else None,
-                training_seconds=self.trained or seconds,
-            )
+            _check(float(logs["loss"]), f"epoch {self.epoch}, by its end")
+            row = _epoch_row(self.epoch, steps, seconds, self.trained or seconds, logs)
             self.rows.append(row)
             with file.open("a", encoding="utf-8") as lines:
                 lines.write(json.dumps(asdict(row)) + "\n")
 
-        def check(self, loss: float, step: int) -> None:
-            if not math.isfinite(loss):
-                raise LossNotFiniteError(f"The loss became {loss} in epoch {self.epoch}, by step {step} of {steps}.")
-
     return Watch()
+
+
+def _check(loss: float, where: str) -> None:
+    if not math.isfinite(loss):
+        raise LossNotFiniteError(f"The loss became {loss} in {where}.")
+
+
+def _epoch_row(epoch: int, steps: int, seconds: float, training_seconds: float, logs: Any) -> EpochRow:
+    return EpochRow(
+        epoch=epoch,
+        seconds=seconds,
+        steps=steps,
+        loss=float(logs["loss"]),
+        accuracy=float(logs["accuracy"]),
+        validation_loss=float(logs["val_loss"]) if "val_loss" in logs else None,
+        validation_accuracy=float(logs["val_accuracy"]) if "val_accuracy" in logs else None,
+        training_seconds=training_seconds,
+    )
 
 
 def _confusion(model: Any, request: dict[str, Any], test: Rows, scale: float, report: Report) -> list[list[int]]:
