@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from coremlbench.augmentation import augment, copies, nearest_resize
-from coremlbench.features import Extractor, Part, allocate, produce, producers
+from coremlbench.features import Part, Target, allocate, feature_length, work, write_rows
+from coremlbench.features import _tasks as tasks
 from coremlbench.network import read_network
 from coremlbench.network_onnx import write_onnx
 from coremlbench.types import UnusableData
@@ -20,82 +21,68 @@ def paths(pictures: Path, split: str) -> tuple[Path, ...]:
     return tuple(sorted((pictures / split).rglob("*.jpg")))
 
 
-def collect(parts: list[Part], size: tuple[int, int], ring: Path, processes: int) -> np.ndarray:
-    rows: list[np.ndarray] = []
-    produce(parts, size, ring, lambda pixels: rows.append(pixels.copy()), processes=processes)
-    return np.concatenate(rows)
+def silent(done: int, total: int) -> None:
+    pass
 
 
-def test_images_come_in_order_whatever_the_number_of_processes(pictures: Path, tmp_path: Path) -> None:
-    train, test = paths(pictures, "train")[:15], paths(pictures, "test")
-    parts = [Part("train", train, FLIP_ROTATION, seed=3), Part("test", test)]
-    one = collect(parts, (31, 29), tmp_path / "ring", 1)
-    assert one.shape == (15 * 12 + 30, 31, 29, 3)
-    assert not (tmp_path / "ring").exists()
-    assert np.array_equal(one, collect(parts, (31, 29), tmp_path / "ring", 3))
+def pixels_of(parts: list[Part], size: tuple[int, int], file: Path) -> np.ndarray:
+    rows = write_rows(parts, Target(file, size), silent)
+    return np.fromfile(file, np.uint8).reshape(rows, *size, 3)
+
+
+@pytest.fixture(scope="module")
+def network(squeezenet: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("network") / "network.onnx"
+    write_onnx(read_network(squeezenet), path, bgr=True)
+    return path
+
+
+@pytest.mark.parametrize("count", [15, 90])  # in this process, and in a process for each core
+def test_every_row_is_in_its_place(count: int, pictures: Path, tmp_path: Path) -> None:
+    train, test = paths(pictures, "train")[:count], paths(pictures, "test")
+    parts = [Part("train", train, FLIP_ROTATION, seed=3), Part("validation", ()), Part("test", test)]
+    got = pixels_of(parts, (31, 29), tmp_path / "pixels")
 
     def prepared(path: Path) -> np.ndarray:
         return nearest_resize(decode(path), (31, 29))
 
     wanted = [copy for index, path in enumerate(train) for copy in augment(prepared(path), FLIP_ROTATION, (3, index))]
-    assert np.array_equal(one, np.stack([*wanted, *(prepared(path) for path in test)]))
+    assert np.array_equal(got, np.stack([*wanted, *(prepared(path) for path in test)]))
 
 
 def test_a_hundred_copies_of_an_image_fit(pictures: Path, tmp_path: Path) -> None:
     options = ("crop", "rotation", "blur", "exposure", "noise", "flip")
-    got = collect([Part("train", paths(pictures, "train")[:2], options)], (9, 9), tmp_path / "ring", 1)
+    got = pixels_of([Part("train", paths(pictures, "train")[:2], options)], (9, 9), tmp_path / "pixels")
     assert len(got) == 2 * copies(options)
 
 
-def test_an_empty_part_is_no_rows(pictures: Path, tmp_path: Path) -> None:
-    parts = [Part("validation", ()), Part("test", paths(pictures, "test")[:3])]
-    assert len(collect(parts, (9, 9), tmp_path / "ring", 1)) == 3
-
-
-def test_the_ring_stays_small_whatever_the_number_of_images(pictures: Path, tmp_path: Path) -> None:
-    sizes = []
-    many = paths(pictures, "train") * 3
-
-    def measure(pixels: np.ndarray) -> None:
-        sizes.append((tmp_path / "ring").stat().st_size)
-
-    produce([Part("train", many, FLIP_ROTATION)], (10, 10), tmp_path / "ring", measure, processes=2)
-    assert set(sizes) == {(2 * 2 + 2) * 12 * 10 * 10 * 3}
-
-
-def test_a_vanished_image_ends_the_extraction(pictures: Path, tmp_path: Path) -> None:
-    with pytest.raises(UnusableData, match=r"gone\.jpg cannot be read any more"):
-        collect([Part("test", (tmp_path / "gone.jpg",))], (9, 9), tmp_path / "ring", 1)
-
-
-def test_features_are_those_of_one_image_at_a_time(squeezenet: Path, pictures: Path, tmp_path: Path) -> None:
-    write_onnx(read_network(squeezenet), tmp_path / "network.onnx", bgr=True)
-    images = paths(pictures, "test")[:9]
+def test_progress_goes_from_nothing_to_all(pictures: Path, tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
-
-    def extract(name: str, groups: list[list[Path]]) -> np.ndarray:
-        extractor = Extractor(
-            tmp_path / "network.onnx",
-            tmp_path / name,
-            len(images),
-            threads=2,
-            report=lambda done, total: seen.append((done, total)),
-        )
-        for group in groups:
-            extractor(np.stack([nearest_resize(decode(path), (227, 227)) for path in group]))
-        extractor.close()
-        return np.fromfile(tmp_path / name, np.float32).reshape(len(images), extractor.length)
-
-    together, single = extract("a", [list(images)]), extract("b", [[path] for path in images])
-    assert together.shape == (9, 1000)
-    assert np.abs(together - single).max() <= 1e-4 * np.abs(single).max()
-    assert seen[-1] == (9, 9)
-    assert np.array_equal(together, extract("c", [list(images)]))  # to the bit, with the same batches
+    part = Part("train", paths(pictures, "train"), FLIP_ROTATION)
+    write_rows([part], Target(tmp_path / "pixels", (9, 9)), lambda done, total: seen.append((done, total)))
+    assert part.rows == 120 * 12
+    assert seen[0] == (0, part.rows)
+    assert seen[-1] == (part.rows, part.rows)
+    assert seen == sorted(seen)
+    assert len(seen) > 10
 
 
-@pytest.mark.parametrize("cores", [1, 2, 4, 8, 10, 24])
-def test_there_is_a_producer_and_never_more_than_cores(cores: int) -> None:
-    assert 1 <= producers(cores) <= cores
+def test_an_image_that_vanished_is_named(pictures: Path, tmp_path: Path) -> None:
+    with pytest.raises(UnusableData, match=r"gone\.jpg cannot be read any more"):
+        pixels_of([Part("test", (tmp_path / "gone.jpg",))], (9, 9), tmp_path / "pixels")
+
+
+def test_features_do_not_depend_on_the_number_of_processes(pictures: Path, network: Path, tmp_path: Path) -> None:
+    images = paths(pictures, "train")[:110]
+    parts = [Part("train", images[:5], FLIP_ROTATION, seed=1), Part("test", images)]
+    side_by_side, alone = Target(tmp_path / "a", (227, 227), network), Target(tmp_path / "b", (227, 227), network)
+    rows = write_rows(parts, side_by_side, silent)
+    allocate(alone.path, rows * alone.row_bytes())
+    assert sum(work(task) for task in tasks(parts, alone)) == rows == 60 + 110
+    assert side_by_side.path.read_bytes() == alone.path.read_bytes()
+    features = np.fromfile(alone.path, np.float32).reshape(rows, feature_length(network))
+    assert features.shape[1] == 1000
+    assert (features.max(axis=1) > 0).all()
 
 
 def test_room_is_taken_before_it_is_needed(tmp_path: Path) -> None:

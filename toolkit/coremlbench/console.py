@@ -24,7 +24,6 @@ PHASES = {
     "setup": "set up",
     "data": "data",
     "augment": "augment",
-    "prepare": "augment",
     "extract": "augment and extract",
     "train": "train",
     "evaluate": "evaluate",

@@ -1,34 +1,31 @@
-"""Pipelined feature extraction: decode, augment and run the network side by side, in bounded memory.
+"""Feature extraction: each core decodes, augments and extracts, all of them side by side, in bounded memory.
 
-Each image is decoded once. Producer processes decode, resize and augment into the slots of a small ring, a
-memory-mapped file; this process runs the network on full slots and writes the features in order. Turi Create's
-own extraction decodes, resizes and runs one after the other, on one batch at a time.
+A process for each core takes an image, decodes it once, makes its copies in memory and runs the network on them with
+one thread; the rows go straight to their place in a memory-mapped file. While one process decodes, another extracts,
+and no core waits: a network this small gains little from a second thread (on two cores, two processes with a thread
+each extract a third more than one process with two threads). Turi Create's own extraction decodes and resizes a
+batch, runs the network on it, and only then begins the next.
 """
 
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from coremlbench.types import UnusableData
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
-
     import numpy as np
     import numpy.typing as npt
 
     Pixels = npt.NDArray[np.uint8]
 
-BATCH = 6
+BATCH = 4
 """Images that the network sees at once: few, so that activations stay in the processor's caches (measured)."""
-
-PLAIN_IMAGES_PER_SLOT = 12
-"""Images without copies that share a slot, so that slots are of like size whatever the part."""
 
 
 @dataclass(frozen=True)
@@ -45,104 +42,87 @@ class Part:
 
     @property
     def rows(self) -> int:
-        """Return the number of feature vectors, copies included."""
+        """Return the number of rows, copies included."""
         from coremlbench.augmentation import copies
 
         return len(self.paths) * copies(self.options)
 
 
 @dataclass(frozen=True)
+class Target:
+    """The file that the rows go to, in order: features of an ONNX network, or the pixels themselves.
+
+    ``size`` is the (height, width) that the network sees. Features are float32 (rows, length), pixels are uint8
+    (rows, height, width, 3), RGB.
+    """
+
+    path: Path
+    size: tuple[int, int]
+    network: Path | None = None
+
+    def row_bytes(self) -> int:
+        """Return the bytes of a row; for features this loads the network."""
+        if self.network is None:
+            return self.size[0] * self.size[1] * 3
+        return 4 * feature_length(self.network)
+
+
+@dataclass(frozen=True)
 class Task:
-    """What one producer does at a time: fill a slot with the copies of a few images."""
+    """One image: where it is, the row its copies begin at, and what decides them."""
 
-    slot: int
-    paths: tuple[Path, ...]
-    first: int
+    path: Path
+    row: int
     options: tuple[str, ...]
-    seed: int
+    seed: tuple[int, int]
+    target: Target
 
 
-class Sink(Protocol):
-    """Takes prepared pixels (rows, H, W, 3) in order."""
+def write_rows(parts: Sequence[Part], target: Target, report: Callable[[int, int], None]) -> int:
+    """Write the rows of every image of the parts to the target, and return how many they are.
 
-    def __call__(self, pixels: Pixels) -> None:
-        """Consume the pixels before returning; the memory is used again."""
-        ...
-
-
-def produce(parts: Sequence[Part], size: tuple[int, int], ring: Path, sink: Sink, *, processes: int) -> None:
-    """Feed every prepared image of the parts to ``sink``, in order, at (height, width) = ``size``.
-
-    Memory is bounded by the ring: a few slots for each producer, whatever the number of images.
+    ``report`` is called with the rows done and the rows in all.
 
     Raises:
-        UnusableData: an image has vanished.
-        OSError: there is no room for the ring.
+        UnusableData: an image has vanished since it was examined.
+        OSError: there is no room for the file.
     """
-    import multiprocessing
-    from concurrent.futures import ProcessPoolExecutor
+    from coremlbench_datasets.parallel import in_processes
 
+    total = sum(part.rows for part in parts)
+    allocate(target.path, total * target.row_bytes())
+    done = 0
+    report(0, total)
+    for rows in in_processes(work, list(_tasks(parts, target))):
+        done += rows
+        report(done, total)
+    return done
+
+
+def _tasks(parts: Sequence[Part], target: Target) -> Iterator[Task]:
     from coremlbench.augmentation import copies
 
-    rows = max([PLAIN_IMAGES_PER_SLOT, *(copies(part.options) for part in parts)])
-    slots = 2 * processes + 2
-    shape = (slots, rows, *size, 3)
-    allocate(ring, slots * rows * size[0] * size[1] * 3)
-    pixels = _open_ring(ring, shape)
-    free = deque(range(slots))
-    waiting: deque[tuple[int, Future[int]]] = deque()
-    with ProcessPoolExecutor(
-        processes,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_start_producer,
-        initargs=(ring, shape),
-    ) as pool:
-        for task in _tasks(parts):
-            if not free:
-                _hand_over(waiting, free, pixels, sink)
-            slot = free.popleft()
-            waiting.append((slot, pool.submit(_fill, Task(slot, *task))))
-        while waiting:
-            _hand_over(waiting, free, pixels, sink)
-    ring.unlink()
-
-
-def _hand_over(waiting: deque[tuple[int, Future[int]]], free: deque[int], pixels: Any, sink: Sink) -> None:
-    slot, filled = waiting.popleft()
-    sink(pixels[slot, : filled.result()])
-    free.append(slot)
-
-
-def _tasks(parts: Sequence[Part]) -> Iterator[tuple[tuple[Path, ...], int, tuple[str, ...], int]]:
+    row = 0
     for part in parts:
-        step = 1 if part.options else PLAIN_IMAGES_PER_SLOT
-        for first in range(0, len(part.paths), step):
-            yield part.paths[first : first + step], first, part.options, part.seed
+        for index, path in enumerate(part.paths):
+            yield Task(path, row, part.options, (part.seed, index), target)
+            row += copies(part.options)
 
 
-_ring: Any = None
-
-
-def _open_ring(ring: Path, shape: tuple[int, ...]) -> Any:
+def work(task: Task) -> int:
+    """Decode, resize, augment and extract one image; return the rows written."""
     import numpy as np
 
-    return np.memmap(ring, dtype=np.uint8, mode="r+", shape=shape)
-
-
-def _start_producer(ring: Path, shape: tuple[int, ...]) -> None:
-    global _ring  # noqa: PLW0603  a pool's processes keep what their initializer opened
-    _ring = _open_ring(ring, shape)
-
-
-def _fill(task: Task) -> int:
-    """Decode, resize and augment the images of a task into its slot; return the rows filled."""
-    row = 0
-    size = (_ring.shape[2], _ring.shape[3])
-    for offset, path in enumerate(task.paths):
-        for copy in prepare(path, size, task.options, (task.seed, task.first + offset)):
-            _ring[task.slot, row] = copy
-            row += 1
-    return row
+    pixels = np.stack(prepare(task.path, task.target.size, task.options, task.seed))
+    if task.target.network is None:
+        _rows(task.target.path, task.target.size, None)[task.row : task.row + len(pixels)] = pixels
+        return len(pixels)
+    session = _session(task.target.network)
+    features = _rows(task.target.path, task.target.size, feature_length(task.target.network))
+    for start in range(0, len(pixels), BATCH):
+        batch = pixels[start : start + BATCH]
+        features[task.row + start : task.row + start + len(batch)] = session.run(None, {"pixels": batch})[0]
+    return len(pixels)
 
 
 def prepare(path: Path, size: tuple[int, int], options: Sequence[str], seed: Sequence[int]) -> list[Pixels]:
@@ -161,36 +141,34 @@ def prepare(path: Path, size: tuple[int, int], options: Sequence[str], seed: Seq
     return augment(pixels, options, seed) if options else [pixels]
 
 
-class Extractor:
-    """Runs an ONNX network and writes its features, float32, row after row, to a memory-mapped file."""
+@lru_cache(maxsize=1)
+def _session(network: Path) -> Any:
+    """Return this process's own session; one thread, as every core has a process."""
+    import onnxruntime
 
-    def __init__(
-        self, network: Path, features: Path, rows: int, *, threads: int, report: Callable[[int, int], None]
-    ) -> None:
-        import numpy as np
-        import onnxruntime
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    return onnxruntime.InferenceSession(str(network), options, providers=["CPUExecutionProvider"])
 
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._session = onnxruntime.InferenceSession(str(network), options, providers=["CPUExecutionProvider"])
-        self._rows, self._done, self._report = rows, 0, report
-        probe = np.zeros((1, *self._session.get_inputs()[0].shape[1:]), np.uint8)
-        self.length = int(self._session.run(None, {"pixels": probe})[0].shape[1])
-        allocate(features, rows * self.length * 4)
-        self._features = np.memmap(features, dtype=np.float32, mode="r+", shape=(rows, self.length))
 
-    def __call__(self, pixels: Pixels) -> None:
-        """Extract the features of some rows."""
-        for start in range(0, len(pixels), BATCH):
-            batch = pixels[start : start + BATCH]
-            self._features[self._done : self._done + len(batch)] = self._session.run(None, {"pixels": batch})[0]
-            self._done += len(batch)
-            self._report(self._done, self._rows)
+@lru_cache(maxsize=1)
+def feature_length(network: Path) -> int:
+    """Return how many features the network gives an image."""
+    import numpy as np
 
-    def close(self) -> None:
-        """Bring the features to disk."""
-        self._features.flush()
+    session = _session(network)
+    shape = session.get_inputs()[0].shape
+    return int(session.run(None, {"pixels": np.zeros((1, *shape[1:]), np.uint8)})[0].shape[1])
+
+
+@lru_cache(maxsize=1)
+def _rows(path: Path, size: tuple[int, int], length: int | None) -> Any:
+    """Return the target's file as rows of features, or of pixels where ``length`` is None."""
+    import numpy as np
+
+    if length is None:
+        return np.memmap(path, dtype=np.uint8, mode="r+").reshape(-1, *size, 3)
+    return np.memmap(path, dtype=np.float32, mode="r+").reshape(-1, length)
 
 
 def allocate(path: Path, size: int) -> None:
@@ -206,11 +184,3 @@ def allocate(path: Path, size: int) -> None:
         block = bytes(1 << 20)  # macOS has no posix_fallocate
         for start in range(0, size, len(block)):
             file.write(block[: min(len(block), size - start)])
-
-
-def producers(cores: int) -> int:
-    """Return how many producer processes keep the network busy on so many cores.
-
-    The network takes about six times the processor time of decoding and augmenting (SqueezeNet, twelve copies).
-    """
-    return max(1, round(cores / 5))

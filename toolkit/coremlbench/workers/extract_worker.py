@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -11,65 +10,36 @@ from coremlbench.workers.harness import Report, run
 
 
 def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
-    """Return the number of rows written, their length, and which network they come from."""
-    from coremlbench.features import Extractor, Part, produce, producers
+    """Return the number of rows written, and for features their length and which network they come from."""
+    from coremlbench.features import Part, Target, feature_length, write_rows
+    from coremlbench.network import fingerprint, read_network
+    from coremlbench.network_onnx import write_onnx
 
     folder = Path(request["folder"])
+    size = (request["size"][0], request["size"][1])
     parts = [
         Part(part["name"], tuple(Path(path) for path in part["paths"]), tuple(part["options"]), part["seed"])
         for part in request["parts"]
     ]
-    rows = sum(part.rows for part in parts)
-    size = (request["size"][0], request["size"][1])
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    report("extract", 0, rows)
     started = time.perf_counter()
     if request["network"] is None:
-        sink = PixelFile(folder / "pixels.u8", rows, report)
-        produce(parts, size, folder / "ring.u8", sink, processes=cores)
-        sink.close()
+        target = Target(folder / "pixels.u8", size)
+        rows = write_rows(parts, target, lambda done, total: report("augment", done, total))
         return {"rows": rows, "seconds": time.perf_counter() - started}
 
-    from coremlbench.network import fingerprint, read_network
-    from coremlbench.network_onnx import write_onnx
+    import onnxruntime
 
     network = read_network(Path(request["network"]))
     write_onnx(network, folder / "extractor.onnx", bgr=request["bgr"])
-    extractor = Extractor(
-        folder / "extractor.onnx",
-        folder / "features.f32",
-        rows,
-        threads=cores,
-        report=lambda done, total: report("extract", done, total),
-    )
-    produce(parts, size, folder / "ring.u8", extractor, processes=producers(cores))
-    extractor.close()
-    import onnxruntime
-
+    target = Target(folder / "features.f32", size, folder / "extractor.onnx")
+    rows = write_rows(parts, target, lambda done, total: report("extract", done, total))
     return {
         "rows": rows,
-        "length": extractor.length,
+        "length": feature_length(folder / "extractor.onnx"),
         "network": fingerprint(network),
         "seconds": time.perf_counter() - started,
         "versions": {"onnxruntime": onnxruntime.__version__},
     }
-
-
-class PixelFile:
-    """Keeps prepared pixels in a file, for Turi Create's own extraction."""
-
-    def __init__(self, path: Path, rows: int, report: Report) -> None:
-        self._file, self._rows, self._done, self._report = path.open("wb"), rows, 0, report
-
-    def __call__(self, pixels: Any) -> None:
-        """Append some rows."""
-        self._file.write(pixels.tobytes())
-        self._done += len(pixels)
-        self._report("prepare", self._done, self._rows)
-
-    def close(self) -> None:
-        """Bring the pixels to disk."""
-        self._file.close()
 
 
 if __name__ == "__main__":
