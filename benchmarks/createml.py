@@ -25,12 +25,12 @@ from typing import Any
 
 from PIL import Image
 
-from coremlbench.engines.turicreate import split_validation
 from coremlbench.environments import TURICREATE, ensure
 from coremlbench.extractors import obtain
 from coremlbench.features import prepare
 from coremlbench.paths import cache_folder
 from coremlbench.types import LabelledImage
+from coremlbench.validation import split_validation
 from coremlbench_datasets import DatasetRequest, find
 
 EXTRACTOR = "squeezenet_v1.1"

@@ -102,7 +102,7 @@ def test_the_outcome_adds_up(trained: tuple[Path, dict[str, Any], str]) -> None:
 def test_the_saved_model_is_the_trained_one(trained: tuple[Path, dict[str, Any], str], pictures: Path) -> None:
     import coremltools
 
-    from coremlbench.engines.turicreate import hash_folder
+    from coremlbench.files import hash_folder
     from coremlbench.runtimes.reference import ReferenceRuntime
 
     folder, record, _ = trained

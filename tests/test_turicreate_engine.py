@@ -9,15 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coremlbench.engines.turicreate import (
-    WORKER,
-    confusion_matrix,
-    hash_folder,
-    per_class,
-    split_validation,
-    validation_size,
-)
+from coremlbench.engines.turicreate import WORKER
+from coremlbench.files import hash_folder
+from coremlbench.scoring import confusion_matrix, per_class
 from coremlbench.types import LabelledImage
+from coremlbench.validation import split_validation, validation_size
 
 
 @pytest.mark.parametrize(

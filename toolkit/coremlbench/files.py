@@ -1,7 +1,8 @@
-"""Files that are whole or absent: what is written here is never seen half way."""
+"""Files that are whole or absent: what is written here is never seen half way. And what a folder holds."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 from contextlib import suppress
@@ -30,6 +31,17 @@ def write_whole(path: Path, data: bytes) -> None:
             os.unlink(name)  # noqa: PTH108 - as above
         raise
     _sync_folder(path.parent)
+
+
+def hash_folder(folder: Path) -> tuple[str, int]:
+    """Return the SHA-256 over the names and contents of a folder's files, and their size in bytes together."""
+    digest, size = hashlib.sha256(), 0
+    for path in sorted(each for each in folder.rglob("*") if each.is_file()):
+        content = path.read_bytes()
+        digest.update(f"{path.relative_to(folder).as_posix()}\0{len(content)}\0".encode())
+        digest.update(content)
+        size += len(content)
+    return digest.hexdigest(), size
 
 
 def _sync_folder(folder: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,11 +12,11 @@ from typing import Any
 
 from coremlbench import jsonable
 from coremlbench.catalogue import deviations, select
-from coremlbench.engines.turicreate import per_class
+from coremlbench.engines.steps import data_request, dataset_record, result_of, worker
+from coremlbench.scoring import per_class
 from coremlbench.stages import StageFailedError, Stages
 from coremlbench.types import (
     ArraySet,
-    DatasetRecord,
     EpochRow,
     Exit,
     Experiment,
@@ -32,7 +31,6 @@ from coremlbench.types import (
 
 MODEL = "model.keras"
 HISTORY = "history.json"
-RECORDED_SKIPS = 100
 """Skipped images named in a record; all of them are counted."""
 
 # Seconds that a stage may say nothing. Training is silent while TensorFlow starts and traces the network, minutes on
@@ -114,13 +112,18 @@ def train(
             last saved.
     """
     (experiment,) = select([options.experiment])
-    ended = stages.run("data", _ours("data"), _data_request(options, cache), silence=SILENCE["data"])
+    ended = stages.run(
+        "data",
+        worker("data"),
+        data_request(options, cache),
+        silence=SILENCE["data"],
+    )
     data: ImageSet | ArraySet
     if experiment.takes == "images":
-        data = jsonable.from_json(ImageSet, _result(ended))
+        data = jsonable.from_json(ImageSet, result_of(ended))
     else:
-        data = jsonable.from_json(ArraySet, _result(ended))
-    dataset = _dataset_record(data)
+        data = jsonable.from_json(ArraySet, result_of(ended))
+    dataset = dataset_record(data)
     options = replace(options, train=dataset.train, test=dataset.test)
     record = replace(record, dataset=dataset, deviations=deviations_of(options, classes=len(data.classes)))
     record = replace(record, phases=(Phase("data", ended.seconds, dataset.examined, ended.peak_bytes),))
@@ -132,7 +135,7 @@ def train(
 
     request = _train_request(options, experiment, data, cache, stages)
     try:
-        ended = stages.run("train", _ours("tensorflow"), request, silence=SILENCE["train"])
+        ended = stages.run("train", worker("tensorflow"), request, silence=SILENCE["train"])
     except StageFailedError:
         save(replace(record, epochs=_epochs_done(Path(request["epochs_file"]))))
         raise
@@ -141,21 +144,6 @@ def train(
 
 
 # --- requests -----------------------------------------------------------------------------------------------
-
-
-def _ours(name: str) -> list[str]:
-    return [sys.executable, "-I", "-m", f"coremlbench.workers.{name}_worker"]
-
-
-def _data_request(options: TensorFlowOptions, cache: Path) -> dict[str, Any]:
-    return {
-        "dataset": options.dataset,
-        "source": options.source,
-        "cache": str(cache / "datasets"),
-        "train": options.train,
-        "test": options.test,
-        "seed": options.seed,
-    }
 
 
 def _train_request(
@@ -197,8 +185,8 @@ def _train_request(
 def _checked(options: TensorFlowOptions, record: TrainingRecord, stages: Stages) -> TrainingRecord:
     """Return the record with what the device check found; a device that is not to be trusted fails the run."""
     request = {"device": options.device, "compare": True, "seed": options.seed}
-    ended = stages.run("check", _ours("device"), request, silence=SILENCE["check"])
-    found = _result(ended)
+    ended = stages.run("check", worker("device"), request, silence=SILENCE["check"])
+    found = result_of(ended)
     if found["compared"]:
         last = [losses[-1] for losses in found["losses"]]
         note = (
@@ -216,36 +204,6 @@ def _checked(options: TensorFlowOptions, record: TrainingRecord, stages: Stages)
 # --- the record ---------------------------------------------------------------------------------------------
 
 
-def _result(ended: Exit) -> dict[str, Any]:
-    assert ended.result is not None  # or the stage would have failed
-    return ended.result
-
-
-def _dataset_record(data: ImageSet | ArraySet) -> DatasetRecord:
-    if isinstance(data, ArraySet):
-        return DatasetRecord(
-            name=data.name,
-            provenance=data.provenance,
-            classes=data.classes,
-            train=data.train,
-            validation=0,
-            test=data.test,
-            examined=data.train + data.test,
-        )
-    return DatasetRecord(
-        name=data.name,
-        provenance=data.provenance,
-        classes=data.classes,
-        train=len(data.train),
-        validation=0,
-        test=len(data.test),
-        examined=data.examined,
-        skipped=data.skipped[:RECORDED_SKIPS],
-        skipped_count=len(data.skipped),
-        warnings=data.warnings,
-    )
-
-
 def _epochs_done(file: Path) -> tuple[EpochRow, ...]:
     """Return the epochs that a training had finished when it ended, however it did."""
     if not file.is_file():
@@ -256,7 +214,7 @@ def _epochs_done(file: Path) -> tuple[EpochRow, ...]:
 
 
 def _with_training(record: TrainingRecord, ended: Exit, classes: Sequence[str]) -> TrainingRecord:
-    result = _result(ended)
+    result = result_of(ended)
     epochs = tuple(jsonable.from_json(EpochRow, row) for row in result["epochs"])
     weights = jsonable.from_json(Provenance, result["weights"]) if result["weights"] else None
     confusion = tuple(tuple(row) for row in result["confusion"])

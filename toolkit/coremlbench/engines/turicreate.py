@@ -5,11 +5,7 @@ Each stage is a supervised child; between stages stands a record on disk with al
 
 from __future__ import annotations
 
-import hashlib
-import math
-import random
 import shutil
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,29 +13,27 @@ from typing import Any
 
 from coremlbench import jsonable
 from coremlbench.augmentation import RANGES, copies
+from coremlbench.engines.steps import data_request, dataset_record, result_of, with_phase, worker
 from coremlbench.extractors import Obtained
+from coremlbench.files import hash_folder
 from coremlbench.network import UnreadableNetworkError, read_network
+from coremlbench.scoring import confusion_matrix, per_class
 from coremlbench.stages import Stages
 from coremlbench.types import (
     Agreement,
-    ClassResult,
-    DatasetRecord,
     Exit,
     ImageSet,
     IterationRow,
     LabelledImage,
-    Phase,
     SavedModel,
     Solver,
     Trained,
     TrainingRecord,
 )
+from coremlbench.validation import split_validation
 
 PACKAGE = "model.mlpackage"
 WORKER = Path(__file__).parent.parent / "workers" / "turicreate_worker.py"
-RECORDED_SKIPS = 100
-"""Skipped images named in a record; all of them are counted."""
-
 # Seconds that a stage may say nothing. Setting up fetches 600 MB in one go; the solver prints its first iterations
 # and then every tenth or so; the first batch of Turi Create's own extractor waits for TensorFlow.
 SILENCE = {"setup": 1800.0, "data": 300.0, "extract": 300.0, "train": 1200.0, "export": 300.0}
@@ -78,23 +72,28 @@ def train(
         StageFailedError: a stage failed; what was measured before is in the record last saved.
     """
     ended = stages.run(
-        "setup", _ours("setup"), {"extractor": options.extractor, "cache": str(cache)}, silence=SILENCE["setup"]
+        "setup", worker("setup"), {"extractor": options.extractor, "cache": str(cache)}, silence=SILENCE["setup"]
     )
-    setup = _result(ended)
+    setup = result_of(ended)
     obtained = jsonable.from_json(Obtained, setup["obtained"])
     record = replace(
         record,
         weights=obtained.provenance,
         options={**record.options, "extractor": obtained.extractor.name, "extractor chosen": obtained.reason},
     )
-    record = _with_phase(record, ended, "setup", 1)
+    record = with_phase(record, ended, "setup", 1)
     save(record)
 
-    ended = stages.run("data", _ours("data"), _data_request(options, cache), silence=SILENCE["data"])
-    images = jsonable.from_json(ImageSet, _result(ended))
+    ended = stages.run(
+        "data",
+        worker("data"),
+        data_request(options, cache),
+        silence=SILENCE["data"],
+    )
+    images = jsonable.from_json(ImageSet, result_of(ended))
     training, validation = split_validation(images.train, options.seed)
-    record = replace(record, dataset=_dataset_record(images, len(training), len(validation)))
-    record = _with_phase(record, ended, "data", images.examined)
+    record = replace(record, dataset=dataset_record(images, validation=len(validation)))
+    record = with_phase(record, ended, "data", images.examined)
     save(record)
 
     parts = {"train": training, "validation": validation, "test": images.test}
@@ -107,7 +106,7 @@ def train(
         _train_request(options, parts, features, stages),
         silence=SILENCE["train"],
     )
-    trained = _result(ended)
+    trained = result_of(ended)
     record = _with_training(record, ended, trained, images, parts, options)
     save(record)
 
@@ -117,51 +116,6 @@ def train(
 
 
 # --- requests -----------------------------------------------------------------------------------------------
-
-
-def _ours(name: str) -> list[str]:
-    return [sys.executable, "-I", "-m", f"coremlbench.workers.{name}_worker"]
-
-
-def _data_request(options: CreateMLOptions, cache: Path) -> dict[str, Any]:
-    return {
-        "dataset": options.dataset,
-        "source": options.source,
-        "cache": str(cache / "datasets"),
-        "train": options.train,
-        "test": options.test,
-        "seed": options.seed,
-    }
-
-
-def validation_size(images: int) -> int:
-    """Return how many training images Create ML holds back: none under 50, 10% to 199, 5% from 200."""
-    if images < 50:
-        return 0
-    return images // 10 if images < 200 else images // 20
-
-
-def split_validation(
-    images: Sequence[LabelledImage], seed: int
-) -> tuple[tuple[LabelledImage, ...], tuple[LabelledImage, ...]]:
-    """Return the training images less the validation images, and the validation images, both in their old order.
-
-    Stratified: each class gives its share, and the classes with the largest remainders one more.
-    """
-    size = validation_size(len(images))
-    by_class: dict[int, list[int]] = {}
-    for index, image in enumerate(images):
-        by_class.setdefault(image.label, []).append(index)
-    shares = {label: size * len(members) / max(len(images), 1) for label, members in by_class.items()}
-    counts = {label: math.floor(share) for label, share in shares.items()}
-    for label in sorted(shares, key=lambda each: (counts[each] - shares[each], each))[: size - sum(counts.values())]:
-        counts[label] += 1
-    generator = random.Random(f"validation {seed}")
-    held = {index for label in sorted(by_class) for index in generator.sample(by_class[label], counts[label])}
-    return (
-        tuple(image for index, image in enumerate(images) if index not in held),
-        tuple(image for index, image in enumerate(images) if index in held),
-    )
 
 
 @dataclass(frozen=True)
@@ -190,7 +144,7 @@ def _extract(
     work = stages.work
     ended = stages.run(
         "extract",
-        _ours("extract"),
+        worker("extract"),
         {
             "folder": str(work),
             "size": obtained.extractor.size,
@@ -208,8 +162,8 @@ def _extract(
         },
         silence=SILENCE["extract"],
     )
-    result = _result(ended)
-    record = _with_phase(record, ended, "extract" if extraction == "pipelined" else "augment", first)
+    result = result_of(ended)
+    record = with_phase(record, ended, "extract" if extraction == "pipelined" else "augment", first)
     if extraction == "turicreate":
         scratch = _turicreate_scratch(work, obtained)
         ended = stages.run(
@@ -226,8 +180,8 @@ def _extract(
             },
             silence=SILENCE["extract"],
         )
-        result = {**result, **_result(ended)}
-        record = _with_phase(record, ended, "extract", first)
+        result = {**result, **result_of(ended)}
+        record = with_phase(record, ended, "extract", first)
         (work / "pixels.u8").unlink()
     record = replace(
         record,
@@ -295,7 +249,7 @@ def _export(
     package = stages.work / PACKAGE
     ended = stages.run(
         "export",
-        _ours("export"),
+        worker("export"),
         {
             "folder": str(stages.work),
             "package": str(package),
@@ -321,7 +275,7 @@ def _export(
         },
         silence=SILENCE["export"],
     )
-    result = _result(ended)
+    result = result_of(ended)
     saved = folder / PACKAGE
     shutil.rmtree(saved, ignore_errors=True)
     package.rename(saved)
@@ -336,48 +290,10 @@ def _export(
         agreement=Agreement(**result["agreement"]),
     )
     record = replace(record, model=model, versions={**record.versions, **result["versions"]})
-    return _with_phase(record, ended, "export", len(images.test))
-
-
-def hash_folder(folder: Path) -> tuple[str, int]:
-    """Return the SHA-256 over the names and contents of a folder's files, and their size in bytes together."""
-    digest, size = hashlib.sha256(), 0
-    for path in sorted(each for each in folder.rglob("*") if each.is_file()):
-        content = path.read_bytes()
-        digest.update(f"{path.relative_to(folder).as_posix()}\0{len(content)}\0".encode())
-        digest.update(content)
-        size += len(content)
-    return digest.hexdigest(), size
+    return with_phase(record, ended, "export", len(images.test))
 
 
 # --- the record ---------------------------------------------------------------------------------------------
-
-
-def _result(ended: Exit) -> dict[str, Any]:
-    assert ended.result is not None  # or the stage would have failed
-    return ended.result
-
-
-def _with_phase(
-    record: TrainingRecord, ended: Exit, name: str, items: int, seconds: float | None = None
-) -> TrainingRecord:
-    phase = Phase(name, ended.seconds if seconds is None else seconds, items, ended.peak_bytes)
-    return replace(record, phases=(*record.phases, phase), peak_bytes=max(record.peak_bytes, ended.peak_bytes))
-
-
-def _dataset_record(images: ImageSet, training: int, validation: int) -> DatasetRecord:
-    return DatasetRecord(
-        name=images.name,
-        provenance=images.provenance,
-        classes=images.classes,
-        train=training,
-        validation=validation,
-        test=len(images.test),
-        examined=images.examined,
-        skipped=images.skipped[:RECORDED_SKIPS],
-        skipped_count=len(images.skipped),
-        warnings=images.warnings,
-    )
 
 
 def _with_training(
@@ -406,30 +322,5 @@ def _with_training(
         ),
     )
     rows = len(parts["train"]) * copies(options.augment)
-    record = _with_phase(record, ended, "train", rows, ended.seconds - evaluating)
-    return _with_phase(record, ended, "evaluate", len(images.test), evaluating)
-
-
-def confusion_matrix(actual: Sequence[int], predicted: Sequence[int], classes: int) -> tuple[tuple[int, ...], ...]:
-    """Return counts of test images by actual (row) and predicted class (column)."""
-    counts = [[0] * classes for _ in range(classes)]
-    for truth, guess in zip(actual, predicted, strict=True):
-        counts[truth][guess] += 1
-    return tuple(tuple(row) for row in counts)
-
-
-def per_class(names: Sequence[str], confusion: Sequence[Sequence[int]]) -> tuple[ClassResult, ...]:
-    """Return precision and recall by class, None where they divide by nothing."""
-    results = []
-    for index, name in enumerate(names):
-        right = confusion[index][index]
-        actual, guessed = sum(confusion[index]), sum(row[index] for row in confusion)
-        results.append(
-            ClassResult(
-                name,
-                actual,
-                precision=right / guessed if guessed else None,
-                recall=right / actual if actual else None,
-            )
-        )
-    return tuple(results)
+    record = with_phase(record, ended, "train", rows, ended.seconds - evaluating)
+    return with_phase(record, ended, "evaluate", len(images.test), evaluating)
