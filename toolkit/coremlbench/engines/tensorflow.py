@@ -31,7 +31,6 @@ from coremlbench.types import (
 
 MODEL = "model.keras"
 HISTORY = "history.json"
-"""Skipped images named in a record; all of them are counted."""
 
 # Seconds that a stage may say nothing. Training is silent while TensorFlow starts and traces the network, minutes on
 # a slow machine; after that a step says something.
