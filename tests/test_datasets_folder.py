@@ -80,7 +80,9 @@ def test_a_folder_is_split_by_the_seed_and_nothing_else(tmp_path: Path) -> None:
     assert not set(one.train) & set(one.test)
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(train=st.integers(2, 60), test=st.integers(1, 20), seed=st.integers(0, 5))
 def test_a_smaller_set_is_even_and_the_same_each_time(folder: Path, train: int, test: int, seed: int) -> None:
     found = prepare(folder, train=train, test=test, seed=seed)
@@ -312,6 +314,7 @@ def test_a_source_for_a_folder_is_refused(folder: Path) -> None:
         find(str(folder)).prepare(DatasetRequest(folder, source=folder), Reports())
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.text()))
 def test_any_names_can_be_sorted(some: list[str]) -> None:
     mixed = some.copy()

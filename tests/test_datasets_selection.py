@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from coremlbench.types import InputError
 from coremlbench_datasets.selection import check_counts, even_shares, shuffled, split
 
+# Neither a time limit nor a judgement of speed: a busy machine is no failure.
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 counts = st.lists(st.integers(0, 300), min_size=1, max_size=20)
 
 
+@unhurried
 @given(counts, st.data())
 def test_shares_are_as_even_as_they_can_be(available: list[int], data: st.DataObject) -> None:
     total = data.draw(st.integers(0, sum(available)))
@@ -23,12 +26,14 @@ def test_shares_are_as_even_as_they_can_be(available: list[int], data: st.DataOb
         assert share == count or share >= max(shares) - 1
 
 
+@unhurried
 @given(counts)
 def test_more_than_there_is_cannot_be_shared(available: list[int]) -> None:
     with pytest.raises(ValueError, match=f"of {sum(available)}"):
         even_shares(sum(available) + 1, available)
 
 
+@unhurried
 @given(st.integers(2, 100_000))
 def test_a_quarter_is_for_testing(count: int) -> None:
     train, test = split(count)
@@ -38,6 +43,7 @@ def test_a_quarter_is_for_testing(count: int) -> None:
     assert abs(test - count / 4) <= 0.5 or count < 3
 
 
+@unhurried
 @given(st.lists(st.text(), unique=True), st.integers())
 def test_orders_depend_on_the_key_alone(items: list[str], seed: int) -> None:
     assert shuffled(items, seed, "x") == shuffled(iter(items), seed, "x")
