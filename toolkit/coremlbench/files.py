@@ -33,6 +33,15 @@ def write_whole(path: Path, data: bytes) -> None:
     _sync_folder(path.parent)
 
 
+def hash_file(path: Path) -> str:
+    """Return the SHA-256 of a file's content, read in blocks."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
 def hash_folder(folder: Path) -> tuple[str, int]:
     """Return the SHA-256 over the names and contents of a folder's files, and their size in bytes together."""
     digest, size = hashlib.sha256(), 0

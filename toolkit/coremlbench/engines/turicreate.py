@@ -185,7 +185,14 @@ def _extract(
         (work / "pixels.u8").unlink()
     record = replace(
         record,
-        options={**record.options, "extraction": extraction, "extractions": first, "augmentation ranges": RANGES},
+        options={
+            **record.options,
+            "extraction": extraction,
+            "extractions": first,
+            "augmentation ranges": RANGES,
+            "network": result.get("network"),
+            "features sha256": result.get("features_sha256"),
+        },
         notes=(*record.notes, *([note] if note else [])),
         versions={**record.versions, **result.get("versions", {})},
     )

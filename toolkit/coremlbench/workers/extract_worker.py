@@ -12,6 +12,7 @@ from coremlbench.workers.harness import Report, run
 def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
     """Return the number of rows written, and for features their length and which network they come from."""
     from coremlbench.features import Part, Target, feature_length, write_rows
+    from coremlbench.files import hash_file
     from coremlbench.network import fingerprint, read_network
     from coremlbench.network_onnx import write_onnx
 
@@ -37,6 +38,7 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
         "rows": rows,
         "length": feature_length(folder / "extractor.onnx"),
         "network": fingerprint(network),
+        "features_sha256": hash_file(target.path),
         "seconds": time.perf_counter() - started,
         "versions": {"onnxruntime": onnxruntime.__version__},
     }
