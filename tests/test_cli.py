@@ -79,6 +79,7 @@ def test_every_option_of_createml_stands_in_the_readme() -> None:
         (["createml", "--iterations", "0"], "Invalid value for '--iterations'"),
         (["createml", "--extractor", "alexnet"], "Invalid value for '--extractor'"),
         (["createml", "--source", "nowhere.zip"], "does not exist"),
+        (["createml", "--dataset", ".", "--scale", "0.1"], "for a folder, use --train and --test"),
         (["createml", "--nonsense"], "No such option"),
         (["createmll"], "No such command"),
     ],

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -162,6 +163,40 @@ def test_turi_create_s_own_extraction_comes_to_the_same(
     with np.load(folder / "head.npz") as one, np.load(tmp_path / theirs["id"] / "head.npz") as two:
         difference = np.linalg.norm(one["weights"] - two["weights"]) / np.linalg.norm(one["weights"])
     assert difference < 1e-2
+
+
+def test_a_folder_gives_all_it_has(pictures: Path, tmp_path: Path) -> None:
+    options = ["--dataset", str(pictures), "--results", str(tmp_path), "--augment", "none", *OPTIONS]
+    ended = subprocess.run(
+        [sys.executable, "-m", "coremlbench", "createml", *options], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    record = the_record(tmp_path)
+    assert (record["dataset"]["train"], record["dataset"]["validation"], record["dataset"]["test"]) == (108, 12, 30)
+    assert {"120 training images", "30 test images", "3 classes"} <= set(record["deviations"])
+
+
+def test_a_folder_with_too_much_that_is_broken_is_a_failure_that_says_so(pictures: Path, tmp_path: Path) -> None:
+    shutil.copytree(pictures, tmp_path / "mine")
+    for index in range(12):
+        (tmp_path / "mine" / "train" / "red stripes" / f"{index}.jpg").write_bytes(b"not a picture")
+    ended = run(tmp_path / "mine", tmp_path / "results")
+    assert ended.returncode == 3
+    record = the_record(tmp_path / "results")
+    assert record["outcome"]["kind"] == "unusable-data"
+    assert "12 of 150 files" in record["outcome"]["reason"]
+
+
+def test_a_few_broken_pictures_are_counted_and_named(pictures: Path, tmp_path: Path) -> None:
+    shutil.copytree(pictures, tmp_path / "mine")
+    broken = tmp_path / "mine" / "train" / "青い" / "3.jpg"
+    broken.write_bytes(broken.read_bytes()[:700])
+    ended = run(tmp_path / "mine", tmp_path / "results", "--train", "60", "--augment", "none", "--iterations", "2")
+    assert ended.returncode == 0, ended.stderr
+    data = the_record(tmp_path / "results")["dataset"]
+    assert (data["skipped_count"], data["examined"]) == (1, 150)
+    assert data["skipped"][0]["path"].endswith("青い/3.jpg")
+    assert "1 of 150 left out" in ended.stdout
 
 
 def test_a_small_run_without_augmentation_and_one_iteration(pictures: Path, tmp_path: Path) -> None:

@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from coremlbench.catalogue import deviations, select
-from coremlbench.engines.turicreate import CreateMLOptions, train
+from coremlbench.catalogue import select
+from coremlbench.engines.turicreate import CreateMLOptions, deviations_of, train
 from coremlbench.paths import cache_folder
 from coremlbench.recording import Run, recorded
-from coremlbench.types import Progress, Trained, TrainingRecord
+from coremlbench.types import InputError, Progress, Trained, TrainingRecord
 
 FAILED, INTERRUPTED = 3, 130
 
@@ -23,14 +23,11 @@ def create_ml(
     Raises:
         InputError: the results folder or the data cannot be used; nothing was measured and no record is left.
     """
-    (experiment,) = select(["createml"])
-    settings = {"dataset": options.dataset, "train": options.train, "test": options.test}
-    settings |= {"iterations": options.iterations, "augmentation": tuple(sorted(options.augment))}
     run = Run(
-        experiment=experiment.name,
+        experiment="createml",
         engine="turicreate",
         options=asdict(options),
-        deviations=deviations(experiment, settings),
+        deviations=deviations_of(options),
         command=command,
         timeout=options.timeout,
         memory_limit=options.memory_limit,
@@ -44,9 +41,24 @@ def create_ml(
     )
 
 
-def scaled(count: int, scale: float | None) -> int:
-    """Return a share of the protocol's number of images, at least ten, so that every class has one."""
-    return count if scale is None else max(10, round(count * scale))
+def counts(dataset: str, train: int | None, test: int | None, scale: float | None) -> tuple[int | None, int | None]:
+    """Return how many training and test images to take: those asked for, else the protocol's or a share of them.
+
+    A folder of one's own gives all it has. A share is at least ten images, so that every class has one.
+
+    Raises:
+        InputError: a share is asked for of a folder, whose size is not known here.
+    """
+    from coremlbench_datasets import DATASETS
+
+    if dataset not in DATASETS:
+        if scale is not None:
+            raise InputError("--scale is a share of the protocol's images; for a folder, use --train and --test.")
+        return train, test
+    share = 1.0 if scale is None else scale
+    (experiment,) = select(["createml"])
+    protocol = (max(10, round(experiment.train * share)), max(10, round(experiment.test * share)))
+    return train or protocol[0], test or protocol[1]
 
 
 def exit_code(record: TrainingRecord) -> int:

@@ -31,8 +31,10 @@ EXTRACTORS = ("auto", "VisionFeaturePrint_Scene", "resnet-50", "squeezenet_v1.1"
 @click.option(
     "--source", type=click.Path(exists=True), help="A local copy of the dataset's archive, not downloaded then."
 )
-@click.option("--train", type=click.IntRange(min=2), metavar="N", help="Training images.  [default: 7500]")
-@click.option("--test", type=click.IntRange(min=1), metavar="N", help="Test images.  [default: 2500]")
+@click.option(
+    "--train", type=click.IntRange(min=2), metavar="N", help="Training images.  [default: 7500; a folder: all]"
+)
+@click.option("--test", type=click.IntRange(min=1), metavar="N", help="Test images.  [default: 2500; a folder: all]")
 @click.option(
     "--scale",
     type=click.FloatRange(min=0, max=1, min_open=True),
@@ -112,15 +114,16 @@ def createml(
     """  # noqa: D301  \\b is click's mark for lines that are not to be joined
     from coremlbench.console import Watch, print_json, print_training
     from coremlbench.engines.turicreate import CreateMLOptions
-    from coremlbench.pipeline import create_ml, exit_code, scaled
+    from coremlbench.pipeline import counts, create_ml, exit_code
     from coremlbench_datasets import find
 
     find(dataset)  # a wrong name is told before anything is made
+    train, test = counts(dataset, train, test, scale)
     options = CreateMLOptions(
         dataset=dataset,
         source=source,
-        train=train if train is not None else scaled(7500, scale),
-        test=test if test is not None else scaled(2500, scale),
+        train=train,
+        test=test,
         iterations=iterations,
         augment=augment,
         extractor=extractor,

@@ -30,12 +30,12 @@ class DataOptions(Protocol):
         """Return a local copy of its archive."""
 
     @property
-    def train(self) -> int:
-        """Return the number of training images."""
+    def train(self) -> int | None:
+        """Return the number of training images, None for the protocol's or all that a folder has."""
 
     @property
-    def test(self) -> int:
-        """Return the number of test images."""
+    def test(self) -> int | None:
+        """Return the number of test images, None likewise."""
 
     @property
     def seed(self) -> int:

@@ -13,6 +13,7 @@ from typing import Any
 
 from coremlbench import jsonable
 from coremlbench.augmentation import RANGES, copies
+from coremlbench.catalogue import deviations, select
 from coremlbench.engines.steps import data_request, dataset_record, result_of, with_phase, worker
 from coremlbench.extractors import Obtained
 from coremlbench.files import hash_folder
@@ -43,13 +44,14 @@ SILENCE = {"setup": 1800.0, "data": 300.0, "extract": 300.0, "train": 1200.0, "e
 class CreateMLOptions:
     """The settings of a Create ML run; the defaults are the article's.
 
-    ``train`` and ``test`` count images, ``timeout`` and ``silence`` are seconds, ``memory_limit`` is bytes.
+    ``train`` and ``test`` count images, None for all that a folder has. ``timeout`` and ``silence`` are seconds,
+    ``memory_limit`` is bytes.
     """
 
     dataset: str = "drawn-food"
     source: str | None = None
-    train: int = 7500
-    test: int = 2500
+    train: int | None = 7500
+    test: int | None = 2500
     iterations: int = 25
     augment: tuple[str, ...] = ("rotation", "flip")
     extractor: str = "auto"
@@ -84,15 +86,14 @@ def train(
     record = with_phase(record, ended, "setup", 1)
     save(record)
 
-    ended = stages.run(
-        "data",
-        worker("data"),
-        data_request(options, cache),
-        silence=SILENCE["data"],
-    )
+    ended = stages.run("data", worker("data"), data_request(options, cache), silence=SILENCE["data"])
     images = jsonable.from_json(ImageSet, result_of(ended))
     training, validation = split_validation(images.train, options.seed)
-    record = replace(record, dataset=dataset_record(images, validation=len(validation)))
+    record = replace(
+        record,
+        dataset=dataset_record(images, validation=len(validation)),
+        deviations=deviations_of(options, images),
+    )
     record = with_phase(record, ended, "data", images.examined)
     save(record)
 
@@ -113,6 +114,21 @@ def train(
     if obtained.weights is not None:
         record = _export(options, record, obtained, trained, features, images, folder, stages)
     return record
+
+
+def deviations_of(options: CreateMLOptions, images: ImageSet | None = None) -> tuple[str, ...]:
+    """Return in words where a run is not the article's protocol, as far as is known before or after its data is."""
+    (experiment,) = select(["createml"])
+    settings: dict[str, Any] = {
+        "dataset": options.dataset,
+        "train": options.train,
+        "test": options.test,
+        "iterations": options.iterations,
+        "augmentation": tuple(sorted(options.augment)),
+    }
+    if images is not None:
+        settings |= {"train": len(images.train), "test": len(images.test), "classes": len(images.classes)}
+    return deviations(experiment, {key: value for key, value in settings.items() if value is not None})
 
 
 # --- requests -----------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from coremlbench.files import write_whole
-from coremlbench.types import ReportProgress
+from coremlbench.types import CoremlbenchError, ReportProgress
 
 LINES_PER_SECOND = 10
 TRACEBACK_CHARACTERS = 20_000
@@ -52,7 +52,8 @@ def run(work: Work) -> NoReturn:
         write_whole(folder / "result.json", to_json(result))
     except Exception as problem:  # noqa: BLE001 - whatever it is, it becomes the error line
         reserve = None
-        traceback.print_exc()
+        if not isinstance(problem, CoremlbenchError):  # its sentence says it all
+            traceback.print_exc()
         channel.send({"error": _describe(problem)})
         code = 1
     del reserve
