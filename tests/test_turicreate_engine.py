@@ -10,10 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coremlbench.engines.turicreate import WORKER
+from coremlbench.features import Part, Target, write_rows
 from coremlbench.files import hash_folder
+from coremlbench.network import read_network
+from coremlbench.network_onnx import write_onnx
 from coremlbench.scoring import confusion_matrix, per_class
+from coremlbench.supervise import supervise
 from coremlbench.types import LabelledImage
 from coremlbench.validation import split_validation, validation_size
+from coremlbench_datasets import DatasetRequest, find
 
 
 @pytest.mark.parametrize(
@@ -110,3 +115,38 @@ def test_the_worker_is_python_3_8_and_imports_only_turicreate_beside_the_standar
     )
     assert ended.returncode == 0, ended.stderr
     assert {name.partition(".")[0] for name in json.loads(ended.stdout)} - sys.stdlib_module_names == {"turicreate"}
+
+
+def test_our_features_are_those_of_turi_create_s_own_extractor(
+    turicreate: Path, squeezenet: Path, tmp_path: Path
+) -> None:
+    """On real pictures, with and without copies: a relative difference under a thousandth for every image."""
+    images = find("drawn-food").prepare(DatasetRequest(tmp_path / "cache", train=20, test=10), lambda *_, **__: None)
+    parts = [
+        Part("train", tuple(image.path for image in images.train), ("rotation", "flip"), seed=5),
+        Part("test", tuple(image.path for image in images.test)),
+    ]
+    network = tmp_path / "network.onnx"
+    write_onnx(read_network(squeezenet), network, bgr=True)
+    rows = write_rows(parts, Target(tmp_path / "ours.f32", (227, 227), network), lambda done, total: None)
+    assert write_rows(parts, Target(tmp_path / "pixels.u8", (227, 227)), lambda done, total: None) == rows == 250
+
+    (tmp_path / "scratch" / "model_cache").mkdir(parents=True)
+    (tmp_path / "scratch" / "model_cache" / squeezenet.name).symlink_to(squeezenet)
+    request = {
+        "task": "extract",
+        "extractor": "squeezenet_v1.1",
+        "size": [227, 227],
+        "rows": rows,
+        "pixels": str(tmp_path / "pixels.u8"),
+        "features": str(tmp_path / "theirs.f32"),
+        "scratch": str(tmp_path / "scratch"),
+    }
+    (tmp_path / "stage").mkdir()
+    ended = supervise([str(turicreate), "-I", str(WORKER)], folder=tmp_path / "stage", request=request)
+    assert ended.result is not None, ended.log_tail
+    assert (ended.result["rows"], ended.result["length"]) == (rows, 1000)
+
+    ours, theirs = (np.fromfile(tmp_path / name, np.float32).reshape(rows, 1000) for name in ("ours.f32", "theirs.f32"))
+    differences = np.linalg.norm(ours - theirs, axis=1) / np.linalg.norm(theirs, axis=1)
+    assert differences.max() < 1e-3
