@@ -76,6 +76,7 @@ def test_the_record_says_what_was_done(trained: tuple[Path, dict[str, Any], str]
     assert record["seconds"] >= 0.95 * sum(phase["seconds"] for phase in record["phases"])
     assert record["peak_bytes"] > 50 * 2**20
     assert record["versions"]["turicreate"] == "6.4.1"
+    assert record["versions"]["turicreate architecture"] == "x86_64"
     assert record["machine"]["chip"]
     assert folder.joinpath("logs").is_dir()
     assert not folder.joinpath("work").exists()

@@ -111,9 +111,11 @@ def train(
     record = _with_training(record, ended, trained, images, parts, options)
     save(record)
 
-    if obtained.weights is not None:
-        record = _export(options, record, obtained, trained, features, images, folder, stages)
-    return record
+    if obtained.weights is None:
+        return _with_note(
+            record, f"No Core ML model was saved: the network of {obtained.extractor.name} is macOS's own."
+        )
+    return _export(options, record, obtained, trained, features, images, folder, stages)
 
 
 def deviations_of(options: CreateMLOptions, images: ImageSet | None = None) -> tuple[str, ...]:
@@ -344,6 +346,12 @@ def _with_training(
             ),
         ),
     )
+    if record.machine.architecture == "arm64" and trained["versions"]["turicreate architecture"] == "x86_64":
+        record = _with_note(record, "Turi Create ran under Rosetta: it has no build for Apple silicon.")
     rows = len(parts["train"]) * copies(options.augment)
     record = with_phase(record, ended, "train", rows, ended.seconds - evaluating)
     return with_phase(record, ended, "evaluate", len(images.test), evaluating)
+
+
+def _with_note(record: TrainingRecord, note: str) -> TrainingRecord:
+    return replace(record, notes=(*record.notes, note))

@@ -16,6 +16,7 @@ import faulthandler
 import importlib.metadata as importlib_metadata
 import json
 import os
+import platform
 import sys
 import time
 import traceback
@@ -205,6 +206,7 @@ def versions():
         "turicreate": importlib_metadata.version("turicreate"),
         "turicreate python": "%d.%d.%d" % sys.version_info[:3],
     }
+    found["turicreate architecture"] = platform.machine()
     tensorflow = sys.modules.get("tensorflow")
     if tensorflow is not None:
         found["turicreate tensorflow"] = tensorflow.__version__
