@@ -96,10 +96,16 @@ def test_unknown_keys_are_left_out_and_missing_ones_take_their_default() -> None
     assert store.from_bytes(json.dumps(content).encode()) == replace(RECORD, options=content["options"])
 
 
-def test_json_schema_describes_a_record() -> None:
+def test_json_schema_describes_every_kind_of_record() -> None:
+    import jsonschema
+
     schema = store.json_schema()
-    assert {"schema", "kind", "id", "machine", "outcome"} <= schema["properties"].keys()
-    assert set(schema["required"]) <= json.loads(store.to_bytes(RECORD)).keys()
+    for kind in ("training", "conversion", "timing"):
+        definition = schema["$defs"][schema["discriminator"]["mapping"][kind].rpartition("/")[2]]
+        assert {"schema", "kind", "id", "machine", "outcome"} <= definition["properties"].keys()
+    jsonschema.validate(json.loads(store.to_bytes(RECORD)), schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(json.loads(store.to_bytes(RECORD)) | {"kind": "guess"}, schema)
 
 
 # --- folders ------------------------------------------------------------------------------------------------

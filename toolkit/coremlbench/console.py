@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from coremlbench import jsonable
+from coremlbench.coreml_types import Converted, Record
 from coremlbench.types import Failure, Phase, Progress, Trained, TrainingRecord
 from coremlbench.units import format_bytes, format_percent, format_seconds
 
@@ -263,7 +264,7 @@ def _shown(path: Path) -> str:
         return str(path)
 
 
-def print_results(records: Sequence[TrainingRecord], folder: Path) -> None:
+def print_results(records: Sequence[Record], folder: Path) -> None:
     """Print the runs as a table, newest last."""
     console = _console()
     if not records:
@@ -275,17 +276,28 @@ def print_results(records: Sequence[TrainingRecord], folder: Path) -> None:
     table.columns[0].no_wrap = True
     table.columns[4].justify = "left"
     for record in records:
-        outcome = record.outcome
         table.add_row(
             record.id,
-            f"{format_percent(outcome.test_accuracy)} test accuracy"
-            if isinstance(outcome, Trained)
-            else f"failed: {outcome.kind}",
+            _outcome(record),
             format_seconds(record.seconds) if record.seconds else "–",
             format_bytes(record.peak_bytes) if record.peak_bytes else "–",
             ", ".join(record.deviations) or "–",
         )
     console.print(table)
+
+
+def _outcome(record: Record) -> str:
+    """Return how a run ended, in a few words."""
+    outcome = record.outcome
+    if isinstance(outcome, Failure):
+        return f"failed: {outcome.kind}"
+    if isinstance(outcome, Trained):
+        return f"{format_percent(outcome.test_accuracy)} test accuracy"
+    if isinstance(outcome, Converted):
+        counts = {"proven": outcome.proven, "degraded": outcome.degraded, "wrong": outcome.wrong}
+        counts["failed"] = outcome.failed
+        return ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+    return f"{outcome.cells} timed" + (f", {outcome.failed} failed" if outcome.failed else "")
 
 
 def print_datasets(found: Sequence[DatasetSummary]) -> None:

@@ -24,6 +24,7 @@ def create_ml(
         InputError: the results folder or the data cannot be used; nothing was measured and no record is left.
     """
     run = Run(
+        record=TrainingRecord,
         experiment="createml",
         engine="turicreate",
         options=asdict(options),

@@ -1,4 +1,4 @@
-"""What all training runs have in common: a folder and a record before the work starts, kept up to date to its end."""
+"""What all runs have in common: a folder and a record before the work starts, kept up to date to its end."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from coremlbench import __version__, store
+from coremlbench.coreml_types import ConversionRecord, TimingRecord
 from coremlbench.machine import describe_machine
 from coremlbench.stages import StageFailedError, Stages
 from coremlbench.types import Evidence, Failure, InputError, Progress, TrainingRecord
@@ -22,14 +23,16 @@ UNFINISHED = Failure(
     evidence=Evidence(),
 )
 
-Save = Callable[[TrainingRecord], None]
-Train = Callable[[TrainingRecord, Path, Stages, Save], TrainingRecord]
+R = TypeVar("R", TrainingRecord, ConversionRecord, TimingRecord)
+Save = Callable[[R], None]
+Work = Callable[[R, Path, Stages, Callable[[R], None]], R]
 
 
 @dataclass(frozen=True)
-class Run:
+class Run(Generic[R]):
     """What a run is known to be before it starts; ``command`` is the command line it came from."""
 
+    record: type[R]
     experiment: str
     engine: str
     options: dict[str, Any]
@@ -40,12 +43,10 @@ class Run:
     silence: float | None = None
 
 
-def recorded(
-    run: Run, train: Train, *, results: Path, on_progress: Callable[[Progress], None]
-) -> tuple[TrainingRecord, Path]:
+def recorded(run: Run[R], work: Work[R], *, results: Path, on_progress: Callable[[Progress], None]) -> tuple[R, Path]:
     """Return the record of a run and the folder that holds it; a failed run has a record too.
 
-    ``train`` gets the record as far as it is known, the run's folder, the stages to run and the function to save
+    ``work`` gets the record as far as it is known, the run's folder, the stages to run and the function to save
     with; it returns the finished record.
 
     Raises:
@@ -62,7 +63,7 @@ def recorded(
     record = _begin(run, folder, started)
     known = [record]
 
-    def save(each: TrainingRecord) -> None:
+    def save(each: R) -> None:
         """Keep what is known so far; the run stays marked as unfinished until its end."""
         known.append(each)
         store.save(replace(each, outcome=UNFINISHED), folder)
@@ -70,7 +71,7 @@ def recorded(
     with store.hold(folder):
         save(record)
         try:
-            record = train(record, folder, stages, save)
+            record = work(record, folder, stages, save)
         except StageFailedError as failed:
             if (failed.ended.error or {}).get("type") == "InputError":
                 shutil.rmtree(folder, ignore_errors=True)
@@ -85,8 +86,8 @@ def recorded(
     return record, saved.parent
 
 
-def _begin(run: Run, folder: Path, started: datetime) -> TrainingRecord:
-    return TrainingRecord(
+def _begin(run: Run[R], folder: Path, started: datetime) -> R:
+    return run.record(
         id=folder.name,
         experiment=run.experiment,
         started=started.isoformat(),

@@ -16,8 +16,9 @@ from datetime import datetime, timezone
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any
+from typing import Annotated, Any
 
+from coremlbench.coreml_types import Record
 from coremlbench.files import TEMPORARY, write_whole
 from coremlbench.types import SCHEMA, CoremlbenchError, Failure, InputError, TrainingRecord
 
@@ -142,7 +143,7 @@ def put_away(work: Path, folder: Path) -> None:
 # --- records ------------------------------------------------------------------------------------------------
 
 
-def save(record: TrainingRecord, folder: Path) -> Path:
+def save(record: Record, folder: Path) -> Path:
     """Return the path of the saved record: ``run.json`` in ``folder``, replaced as a whole.
 
     When the folder cannot be written any more (vanished, read-only, full), the record of an ended run goes to the
@@ -178,12 +179,12 @@ def rescue_folder() -> Path:
     return Path(platformdirs.user_data_dir("coremlbench")) / "rescued"
 
 
-def to_bytes(record: TrainingRecord) -> bytes:
+def to_bytes(record: Record) -> bytes:
     """Return a record as JSON text; numbers that are not finite become null."""
     return json.dumps(_plain(asdict(record)), indent=2, default=str).encode() + b"\n"
 
 
-def from_bytes(data: bytes) -> TrainingRecord:
+def from_bytes(data: bytes) -> Record:
     """Return a record from JSON text; unknown keys are left out, and a null where a number belongs is not a number.
 
     Raises:
@@ -203,7 +204,7 @@ def from_bytes(data: bytes) -> TrainingRecord:
     return _validate(content)
 
 
-def load(path: Path) -> TrainingRecord:
+def load(path: Path) -> Record:
     """Return the record at ``path`` (a ``run.json``, or the folder that holds it), as it is known today.
 
     A record that was written at the start of a run and never replaced says whether that run goes on.
@@ -223,9 +224,10 @@ def load(path: Path) -> TrainingRecord:
     return _as_of_now(record, running=running)
 
 
-def load_all(results: Path) -> tuple[list[TrainingRecord], list[str]]:
+def load_all(results: Path) -> tuple[list[Record], list[str]]:
     """Return all records below ``results``, oldest first, and a sentence for each that cannot be read."""
-    records, problems = [], []
+    records: list[Record] = []
+    problems: list[str] = []
     try:
         folders = sorted(each for each in results.iterdir() if each.is_dir())
     except FileNotFoundError:
@@ -241,13 +243,19 @@ def load_all(results: Path) -> tuple[list[TrainingRecord], list[str]]:
     return sorted(records, key=lambda record: (record.started, record.id)), problems
 
 
+def load_trainings(results: Path) -> tuple[list[TrainingRecord], list[str]]:
+    """Return the records of trainings below ``results``, as ``load_all`` has them."""
+    records, problems = load_all(results)
+    return [record for record in records if isinstance(record, TrainingRecord)], problems
+
+
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema of a record."""
     schema: dict[str, Any] = _adapter().json_schema(mode="serialization")
     return schema
 
 
-def _as_of_now(record: TrainingRecord, *, running: bool) -> TrainingRecord:
+def _as_of_now(record: Record, *, running: bool) -> Record:
     """Return the record with what the lock tells of a run that had not ended when it was written."""
     outcome = record.outcome
     if not isinstance(outcome, Failure) or outcome.kind != UNFINISHED:
@@ -266,18 +274,18 @@ def _as_of_now(record: TrainingRecord, *, running: bool) -> TrainingRecord:
     return replace(record, outcome=outcome)
 
 
-def _is_unfinished(record: TrainingRecord) -> bool:
+def _is_unfinished(record: Record) -> bool:
     return isinstance(record.outcome, Failure) and record.outcome.kind == UNFINISHED
 
 
 @lru_cache(maxsize=1)
 def _adapter() -> Any:
-    from pydantic import TypeAdapter
+    from pydantic import Discriminator, TypeAdapter
 
-    return TypeAdapter(TrainingRecord)
+    return TypeAdapter(Annotated[Record, Discriminator("kind")])
 
 
-def _validate(content: dict[str, Any]) -> TrainingRecord:
+def _validate(content: dict[str, Any]) -> Record:
     """Return the record of valid content; a null in a number's place is a figure that was not a number."""
     from pydantic import ValidationError
 

@@ -98,6 +98,7 @@ def train_once(
         InputError: the results folder or the data cannot be used; nothing was measured and no record is left.
     """
     run = Run(
+        record=TrainingRecord,
         experiment=options.experiment,
         engine="tensorflow",
         options=asdict(options) | {"input_shape": list(options.input_shape)},  # as JSON has it

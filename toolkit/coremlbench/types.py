@@ -457,7 +457,9 @@ class TrainingRecord:
     """One training run, as saved in ``results/<id>/run.json``.
 
     ``options`` are the settings the run used; ``deviations`` say in words where they are not the experiment's
-    protocol ("iterations 5"), so that no table compares unlike runs unmarked.
+    protocol ("iterations 5"), so that no table compares unlike runs unmarked. ``attempt`` counts from 1; a later one
+    names the first attempt's record in ``retry_of``. ``resumed_from`` names the record of the broken run whose work
+    this one goes on with: its times are not those of a whole run.
     """
 
     id: str
@@ -483,4 +485,7 @@ class TrainingRecord:
     placement: Placement | None = None
     model: SavedModel | None = None
     peak_bytes: int = 0
+    attempt: int = 1
+    retry_of: str = ""
+    resumed_from: str = ""
     notes: tuple[str, ...] = ()

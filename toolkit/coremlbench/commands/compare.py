@@ -28,7 +28,7 @@ def compare(experiments: tuple[str, ...], results: Path, as_json: bool) -> None:
     from coremlbench.machine import describe_machine
 
     chosen = select(experiments)
-    records, problems = store.load_all(results)
+    records, problems = store.load_trainings(results)
     rows = rows_of(chosen, records, describe_machine().id)
     if as_json:
         print_json(list(rows))

@@ -1,0 +1,355 @@
+"""The nouns of conversion and timing: the second page of ``types``, with the same rules.
+
+A ``ModelSource`` becomes ``Variant`` packages, each with its ``Proof``: together one ``ConversionRecord``. A package
+is timed in ``Round`` processes; the rounds of one (model, variant, batch, runtime, unit) are a ``Measurement``, and a
+whole matrix of them is one ``TimingRecord``.
+
+Units are SI: seconds, bytes, joules, shares from 0 to 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from coremlbench.types import SCHEMA, Failure, Machine, Phase, Provenance, TrainingRecord
+
+# --- conversion ---------------------------------------------------------------------------------------------
+
+VariantName = Literal["fp32", "fp16", "int8", "palettized-6", "palettized-4", "int8-activations", "as-is"]
+"""How a package holds its numbers; ``as-is`` is a ready package of the user's that nothing was done to."""
+
+Verdict = Literal["proven", "degraded", "wrong"]
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """The model that is converted: of a training run, of a file of the user's, or a network with random weights.
+
+    ``sha256`` is the hash of the file, or of the names and contents of the files of a folder; for random weights of
+    the network's name and seed. ``training_run`` is the id of the record the model comes from.
+    """
+
+    name: str
+    kind: Literal["training-run", "file", "random-weights"]
+    format: Literal["keras", "h5", "saved-model", "createml", "mlpackage", "mlmodel"]
+    path: str
+    sha256: str
+    experiment: str = ""
+    training_run: str = ""
+    classes: tuple[str, ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """The first op of a program whose value leaves the original's, and by how much of the value's range."""
+
+    op: str
+    kind: str
+    error: float
+    layer: str = ""
+
+
+@dataclass(frozen=True)
+class Proof:
+    """How the outputs of a saved package, read back and executed, compare with those of its original.
+
+    Errors are absolute, over all images and outputs; ``range`` is the largest minus the smallest output of the
+    original, ``relative_error`` the largest error over it. ``signal_to_noise`` is in decibels, ``None`` when there
+    is no noise at all. ``agreement`` is the share of images with the same top class, ``None`` without classes;
+    accuracies are ``None`` where no labels are known. ``reason`` tells the thresholds that gave the verdict.
+    """
+
+    verdict: Verdict
+    reason: str
+    runtime: str
+    original: str
+    images: int
+    data: str
+    max_error: float
+    mean_error: float
+    range: float
+    signal_to_noise: float | None
+    agreement: float | None = None
+    accuracy_before: float | None = None
+    accuracy_after: float | None = None
+    divergence: Divergence | None = None
+
+    @property
+    def relative_error(self) -> float:
+        """Return the largest error as a share of the range of the original's outputs."""
+        return self.max_error / self.range if self.range else self.max_error
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One Core ML package of a model. ``path`` is relative to the record's folder, empty when there is none.
+
+    ``ops`` counts the program's operations by kind, ``arithmetic`` is its multiply-adds for one call and
+    ``weight_bytes`` what its constants take in the package. ``reused`` is true when an earlier conversion of the same
+    source was taken. ``precision_note`` says what the precision means for the Neural Engine.
+    """
+
+    name: VariantName
+    batch: int
+    path: str = ""
+    sha256: str = ""
+    bytes: int = 0
+    weight_bytes: int = 0
+    arithmetic: int | None = None
+    ops: dict[str, int] = field(default_factory=dict)
+    target: str = ""
+    seconds: float = 0.0
+    reused: bool = False
+    precision_note: str = ""
+    proof: Proof | None = None
+    failure: Failure | None = None
+    onnx: str = ""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Converted:
+    """A conversion that came to its end; each variant has a verdict or a failure of its own."""
+
+    proven: int
+    degraded: int
+    wrong: int
+    failed: int
+    status: Literal["converted"] = "converted"
+
+
+@dataclass(frozen=True)
+class ConversionRecord:
+    """The conversion of one model in all its variants, as saved in ``results/<id>/run.json``.
+
+    ``experiment`` is the model's experiment, or the file's name for a model of the user's.
+    ``input_shape`` is (height, width, channels) of one input, or its whole shape when it is no picture.
+    """
+
+    id: str
+    experiment: str
+    started: str
+    command: tuple[str, ...]
+    coremlbench: str
+    machine: Machine
+    engine: str
+    options: dict[str, Any]
+    outcome: Converted | Failure
+    schema: int = SCHEMA
+    kind: Literal["conversion"] = "conversion"
+    ended: str = ""
+    seconds: float = 0.0
+    deviations: tuple[str, ...] = ()
+    versions: dict[str, str] = field(default_factory=dict)
+    source: ModelSource | None = None
+    input_shape: tuple[int, ...] = ()
+    data: Provenance | None = None
+    variants: tuple[Variant, ...] = ()
+    phases: tuple[Phase, ...] = ()
+    peak_bytes: int = 0
+    notes: tuple[str, ...] = ()
+
+
+# --- timing -------------------------------------------------------------------------------------------------
+
+RuntimeName = Literal["coreml", "reference", "tensorflow", "litert"]
+"""Who executed: ``coreml`` is Apple's Core ML and nothing else, the others are host runtimes."""
+
+UnitName = Literal["CPU_ONLY", "CPU_AND_GPU", "CPU_AND_NE", "ALL", "host-cpu", "host-gpu"]
+"""What was asked for: Core ML's four names for Core ML, the host's processor or GPU for the rest."""
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """How the machine was before or after a round; ``None`` where the system does not tell.
+
+    ``thermal_state`` is macOS's ``nominal``, ``fair``, ``serious`` or ``critical``; ``power_source`` is ``AC`` or
+    ``battery``; ``load_average`` is the last minute's.
+    """
+
+    thermal_state: str | None = None
+    power_source: str | None = None
+    low_power_mode: bool | None = None
+    load_average: float | None = None
+    free_memory_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class Round:
+    """One fresh process that timed one cell of the matrix.
+
+    ``round`` and ``place`` (in the shuffled order of the round) count from 0. ``samples`` is the path, relative to
+    the record's folder, of an ``.npz`` with ``wall`` and (for Core ML) ``own`` seconds of each call in order: all of
+    them. ``quantiles`` are those of ``wall`` at 0, 2.5, 5 … 100 percent (41 values), ``own_p50`` is the median of
+    Core ML's own durations. ``drift`` is the median of the last third over that of the first, less 1;
+    ``autocorrelation`` is that of neighbouring calls. ``p99`` is ``None`` below 662 calls. ``outliers`` counts the
+    calls far above the rest; none is dropped. ``warmup_calls`` came before and are not among the samples.
+    """
+
+    round: int
+    place: int
+    started: str
+    seconds: float
+    calls: int = 0
+    samples: str = ""
+    samples_sha256: str = ""
+    mean: float | None = None
+    quantiles: tuple[float, ...] = ()
+    p50: float | None = None
+    p90: float | None = None
+    p95: float | None = None
+    p99: float | None = None
+    own_p50: float | None = None
+    drift: float | None = None
+    autocorrelation: float | None = None
+    outliers: int = 0
+    warmup_calls: int = 0
+    warmup_seconds: float = 0.0
+    compile_seconds: float | None = None
+    first_load_seconds: float | None = None
+    second_load_seconds: float | None = None
+    first_predict_seconds: float | None = None
+    energy_joules: float | None = None
+    before: Conditions = Conditions()
+    after: Conditions = Conditions()
+    failure: Failure | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class PlannedOp:
+    """An operation that Core ML's plan puts elsewhere than on the unit asked for."""
+
+    op: str
+    kind: str
+    device: str
+    cost: float
+
+
+@dataclass(frozen=True)
+class ComputePlan:
+    """Where Core ML plans to run a model: ops and shares of the estimated cost by device (``CPU``, ``GPU``, ``NE``).
+
+    ``elsewhere`` lists the ops that left the unit asked for, the costliest first. Without a plan, ``failure`` says why
+    in a sentence.
+    """
+
+    ops: dict[str, int] = field(default_factory=dict)
+    cost: dict[str, float] = field(default_factory=dict)
+    elsewhere: tuple[PlannedOp, ...] = ()
+    failure: str = ""
+
+
+@dataclass(frozen=True)
+class SustainedPoint:
+    """One stretch of a sustained run: the median seconds of its calls, and the thermal state at its end."""
+
+    seconds: float
+    p50: float
+    p95: float
+    calls: int
+    thermal_state: str | None = None
+
+
+@dataclass(frozen=True)
+class Floor:
+    """The least time that arithmetic and memory traffic take at the chip's peak figures: a floor, never an estimate.
+
+    ``bound`` tells which of the two is the longer. ``source`` names where the chip's figures are from.
+    """
+
+    seconds: float
+    bound: Literal["arithmetic", "memory"]
+    chip: str
+    operations_per_second: float
+    bytes_per_second: float
+    source: str
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One cell of the matrix: a package on one unit of one runtime, over all rounds.
+
+    ``ran_on`` says in words what the plan allows to say: ``Neural Engine``, or "asked for the Neural Engine, planned
+    on CPU". ``stand_in`` marks what the tests' stand-in for Core ML executed: never a Core ML figure. ``output_error``
+    is the largest difference from the expected outputs on the kit's inputs, as a share of their range.
+    """
+
+    model: str
+    variant: VariantName
+    batch: int
+    runtime: RuntimeName
+    unit: UnitName
+    runtime_version: str = ""
+    package_sha256: str = ""
+    stand_in: bool = False
+    rounds: tuple[Round, ...] = ()
+    plan: ComputePlan | None = None
+    ran_on: str = ""
+    floor: Floor | None = None
+    output_error: float | None = None
+    sustained: tuple[SustainedPoint, ...] = ()
+    failure: Failure | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class TimedModel:
+    """A model of the matrix and the variants of it that were timed, with their proofs."""
+
+    name: str
+    source: ModelSource
+    variants: tuple[Variant, ...]
+    conversion_run: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Timed:
+    """A matrix that came to its end: cells with figures, cells that failed, and what could not run here (sentences)."""
+
+    cells: int
+    failed: int
+    not_here: tuple[str, ...] = ()
+    status: Literal["timed"] = "timed"
+
+
+@dataclass(frozen=True)
+class TimingRecord:
+    """One matrix of models, variants, units and rounds, as saved in ``results/<id>/run.json`` after every round.
+
+    ``experiment`` is ``convert-and-time``. ``quick`` marks a first look with fewer rounds and calls. ``orders`` are
+    the cells' indices into ``measurements`` in the order each round ran them. ``kit`` is the hash of the kit that the
+    packages came from.
+    """
+
+    id: str
+    experiment: str
+    started: str
+    command: tuple[str, ...]
+    coremlbench: str
+    machine: Machine
+    engine: str
+    options: dict[str, Any]
+    outcome: Timed | Failure
+    schema: int = SCHEMA
+    kind: Literal["timing"] = "timing"
+    ended: str = ""
+    seconds: float = 0.0
+    deviations: tuple[str, ...] = ()
+    versions: dict[str, str] = field(default_factory=dict)
+    quick: bool = False
+    seed: int = 0
+    models: tuple[TimedModel, ...] = ()
+    measurements: tuple[Measurement, ...] = ()
+    orders: tuple[tuple[int, ...], ...] = ()
+    kit: str = ""
+    phases: tuple[Phase, ...] = ()
+    peak_bytes: int = 0
+    notes: tuple[str, ...] = ()
+
+
+Record = TrainingRecord | ConversionRecord | TimingRecord
+"""Whatever a ``run.json`` holds, told apart by ``kind``."""
