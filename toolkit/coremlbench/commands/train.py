@@ -57,13 +57,14 @@ class ExperimentName(click.ParamType[str]):
 
 
 @click.command(short_help="The TensorFlow experiments, each in a process of its own.")
+@click.argument("names", nargs=-1, type=ExperimentName(), metavar="[EXPERIMENT]...")
 @click.option(
     "--experiment",
     "experiments",
     type=ExperimentName(),
     multiple=True,
-    help="tinyvgg, efficientnetb0, lenet, mnist-cnn, fashion-mnist or cifar10-resnet50; may be repeated.  "
-    "[default: all]",
+    help="tinyvgg, efficientnetb0, lenet, mnist-cnn, fashion-mnist or cifar10-resnet50, as the arguments name them; "
+    "may be repeated.  [default: all]",
 )
 @click.option(
     "--dataset", type=DatasetName(), help="The pictures for tinyvgg and efficientnetb0.  [default: drawn-food]"
@@ -125,6 +126,7 @@ class ExperimentName(click.ParamType[str]):
 @results_option
 @json_option
 def train(
+    names: tuple[str, ...],
     experiments: tuple[str, ...],
     sources: tuple[tuple[str, str], ...],
     ladder: tuple[int, ...] | None,
@@ -140,8 +142,8 @@ def train(
 
     \b
     coremlbench train --scale 0.02                           all six, for a first look
-    coremlbench train --experiment lenet                     one, at its protocol
-    coremlbench train --experiment efficientnetb0 --batch-ladder 32,16,8,4
+    coremlbench train lenet                                  one, at its protocol
+    coremlbench train efficientnetb0 --batch-ladder 32,16,8,4
     coremlbench compare                                      beside the published figures
 
     Exit code 0 when all trained, 3 when one failed, 2 for wrong options or missing input, 130 after Ctrl-C.
@@ -153,7 +155,7 @@ def train(
     from coremlbench.types import InputError
 
     changes = Changes(sources=dict(sources), **changed)
-    plans = [plan(each, changes) for each in (select(experiments) if experiments else planned())]
+    plans = [plan(each, changes) for each in (select(chosen) if (chosen := names + experiments) else planned())]
     runs, missing = [], []
     for options in plans:
         try:
