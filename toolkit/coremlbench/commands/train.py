@@ -155,7 +155,8 @@ def train(
     from coremlbench.types import InputError
 
     changes = Changes(sources=dict(sources), **changed)
-    plans = [plan(each, changes) for each in (select(chosen) if (chosen := names + experiments) else planned())]
+    chosen = names + experiments
+    plans = [plan(each, changes) for each in (select(chosen) if chosen else planned())]
     runs, missing = [], []
     for options in plans:
         try:
