@@ -50,9 +50,12 @@ def tree(root: Path) -> set[str]:
 
 @pytest.fixture(scope="module")
 def trained(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any], str]:
-    results = tmp_path_factory.mktemp("trained")
-    ended = run(pictures, results)
+    results, temporary = tmp_path_factory.mktemp("trained"), tmp_path_factory.mktemp("temporary")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", str(temporary))
+        ended = run(pictures, results)
     assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert list(temporary.iterdir()) == []
     record = the_record(results)
     return results / record["id"], record, ended.stdout
 

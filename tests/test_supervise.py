@@ -270,6 +270,7 @@ def test_temporary_files_of_the_child_are_removed(start: Start, tmp_path: Path) 
     ended = start(WORKER, "litter")
     assert ended.result is not None
     assert Path(ended.result["temporary"]).parent == tmp_path / "scratch"
+    assert ended.result["turicreate_log"] == str(tmp_path / "scratch")  # it goes to /tmp whatever TMPDIR says
     assert not Path(ended.result["temporary"]).exists()
 
 

@@ -14,6 +14,7 @@ import platform
 import re
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,9 +137,15 @@ def prove(recipe: Recipe, python: Path) -> dict[str, str]:
     Raises:
         EnvironmentBuildError: the proof failed; the message holds its last line.
     """
-    ended = subprocess.run(
-        [str(python), "-I", "-c", recipe.proof], capture_output=True, text=True, errors="replace", check=False
-    )
+    with tempfile.TemporaryDirectory(prefix="coremlbench-") as scratch:
+        ended = subprocess.run(
+            [str(python), "-I", "-c", recipe.proof],
+            env={**os.environ, "TMPDIR": scratch, "TURI_LOG_PATH": scratch},
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+        )
     for line in ended.stdout.splitlines():
         if line.startswith("proof:"):
             return dict(json.loads(line.removeprefix("proof:")))

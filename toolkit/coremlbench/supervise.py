@@ -69,7 +69,8 @@ def supervise(
     except OSError as problem:
         return Exit(returncode=None, seconds=time.monotonic() - began, error=_describe(problem))
     marker = (MARKER, secrets.token_hex(8))
-    variables = {**os.environ, **(environment or {}), "TMPDIR": str(scratch), marker[0]: marker[1]}
+    temporary = {"TMPDIR": str(scratch), "TURI_LOG_PATH": str(scratch)}  # Turi Create's log knows no TMPDIR
+    variables = {**os.environ, **(environment or {}), **temporary, marker[0]: marker[1]}
     try:
         with Signals() as signals:
             watch = _Watch(folder, limits, on_progress, signals, marker)

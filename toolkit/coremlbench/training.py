@@ -46,6 +46,8 @@ class Changes:
 def plan(experiment: Experiment, changes: Changes) -> TensorFlowOptions:
     """Return the settings of one run: the experiment's protocol, with the changes that concern it.
 
+    A folder of one's own gives all it has, unless a count or a share of the protocol's is asked for.
+
     Raises:
         InputError: The experiment is not one of TensorFlow's.
     """
@@ -53,16 +55,19 @@ def plan(experiment: Experiment, changes: Changes) -> TensorFlowOptions:
         raise InputError(
             f"{experiment.name} is not a TensorFlow experiment; run it with `coremlbench {experiment.name}`."
         )
+    from coremlbench_datasets import DATASETS
+
     own = protocol(experiment)
     pictures = experiment.takes == "images"
     dataset = (changes.dataset or "drawn-food") if pictures else experiment.dataset
     side, channels = changes.image_size, own.input_shape[2]
+    folder = pictures and dataset not in DATASETS
     return replace(
         own,
         dataset=dataset,
         source=(changes.sources or {}).get(dataset),
-        train=_count(own.train, changes.train, changes.scale),
-        test=_count(own.test, changes.test, changes.scale),
+        train=_count(None if folder and changes.scale is None else own.train, changes.train, changes.scale),
+        test=_count(None if folder and changes.scale is None else own.test, changes.test, changes.scale),
         epochs=changes.epochs or (own.epochs if changes.scale is None or changes.scale > 0.1 else min(own.epochs, 3)),
         batch=changes.batch or own.batch,
         learning_rate=own.learning_rate if changes.learning_rate is None else changes.learning_rate,
@@ -82,9 +87,9 @@ def _weights(wanted: str) -> str:
     return wanted if wanted in {"imagenet", "random"} else str(Path(wanted).expanduser().absolute())
 
 
-def _count(protocol_count: int, wanted: int | None, scale: float | None) -> int:
-    """Return how many images to take: at least ten of a share, so that every class has one."""
-    if wanted is not None:
+def _count(protocol_count: int | None, wanted: int | None, scale: float | None) -> int | None:
+    """Return how many images to take, ``None`` for all: at least ten of a share, so that every class has one."""
+    if wanted is not None or protocol_count is None:
         return wanted
     return protocol_count if scale is None else min(protocol_count, max(10, round(protocol_count * scale)))
 

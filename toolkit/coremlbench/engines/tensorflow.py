@@ -41,15 +41,15 @@ SILENCE = {"data": 300.0, "check": 600.0, "train": 900.0}
 class TensorFlowOptions:
     """The settings of one run of one experiment; ``protocol`` makes them from the catalogue.
 
-    ``train`` and ``test`` count images; ``weights`` is ``imagenet``, ``random`` or the path of Keras's file, and
+    ``train`` and ``test`` count images, None for all that a folder has; ``weights`` is ``imagenet``, ``random`` or the path of Keras's file, and
     ``None`` for networks without published weights. ``cache_bytes`` is what decoded pictures may take of the memory
     (``None``: a share of what is free). ``timeout`` and ``silence`` are seconds, ``memory_limit`` is bytes.
     """
 
     experiment: str
     dataset: str
-    train: int
-    test: int
+    train: int | None
+    test: int | None
     epochs: int
     batch: int
     learning_rate: float
@@ -96,7 +96,8 @@ def deviations_of(options: TensorFlowOptions, classes: int | None = None) -> tup
         "learning_rate": options.learning_rate,
         "input_shape": options.input_shape,
     }
-    return deviations(experiment, settings if classes is None else settings | {"classes": classes})
+    settings |= {"classes": classes}
+    return deviations(experiment, {key: value for key, value in settings.items() if value is not None})
 
 
 def train(
