@@ -108,12 +108,12 @@ def parse(data: bytes, name: str) -> CrashReport:
         ValueError: it is not the report of a crash, or it is broken or not yet whole.
     """
     head, _, body = data.partition(b"\n")
-    metadata, report = json.loads(head), {}
+    metadata = json.loads(head)
     if not isinstance(metadata, dict) or str(metadata.get("bug_type")) != CRASH:
         raise ValueError(f"{name} is not the report of a crash")
     report = json.loads(body)
     if not isinstance(report, dict) or not isinstance(report.get("pid"), int):
-        raise ValueError(f"{name} is broken")
+        raise ValueError(f"{name} is broken")  # noqa: TRY004 - the file's content is wrong, not the caller's type
     exception, version = _part(report, "exception"), _part(report, "osVersion")
     faulting = _faulting_thread(report)
     return CrashReport(
@@ -140,6 +140,11 @@ def _part(report: Mapping[str, Any], key: str) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def _dicts(value: Any) -> list[dict[str, Any]]:
+    """Return a list of objects, in which another value has an empty one's place, so that indices hold."""
+    return [each if isinstance(each, dict) else {} for each in value] if isinstance(value, list) else []
+
+
 def _termination(termination: Mapping[str, Any]) -> str:
     """Return "SIGNAL 11 Segmentation fault: 11 by exc handler"; the namespace comes first."""
     words = [str(termination[key]) for key in ("namespace", "code", "indicator") if termination.get(key) is not None]
@@ -156,7 +161,7 @@ def _messages(asi: Mapping[str, Any], termination: Mapping[str, Any]) -> tuple[s
 
 
 def _faulting_thread(report: Mapping[str, Any]) -> dict[str, Any]:
-    threads = [each for each in report.get("threads") or [] if isinstance(each, dict)]
+    threads = _dicts(report.get("threads"))
     number = report.get("faultingThread")
     if isinstance(number, int) and 0 <= number < len(threads):
         return threads[number]
@@ -165,12 +170,10 @@ def _faulting_thread(report: Mapping[str, Any]) -> dict[str, Any]:
 
 def _frames(report: Mapping[str, Any], thread: Mapping[str, Any]) -> Iterator[str]:
     """Yield the topmost frames as "library symbol + offset"; a frame without a symbol has its offset alone."""
-    images = report.get("usedImages")
-    frames = [each for each in thread.get("frames") or [] if isinstance(each, dict)]
-    for frame in frames[:FRAMES]:
-        number, image = frame.get("imageIndex"), {}
-        if isinstance(images, list) and isinstance(number, int) and 0 <= number < len(images):
-            image = images[number] if isinstance(images[number], dict) else {}
+    images = _dicts(report.get("usedImages"))
+    for frame in _dicts(thread.get("frames"))[:FRAMES]:
+        number = frame.get("imageIndex")
+        image = images[number] if isinstance(number, int) and 0 <= number < len(images) else {}
         library = image.get("name") or Path(str(image.get("path") or "???")).name
         if frame.get("symbol"):
             yield f"{library} {frame['symbol']} + {frame.get('symbolLocation', 0)}"

@@ -130,7 +130,7 @@ def _tidy(folder: Path) -> None:
 
 
 def put_away(work: Path, folder: Path) -> None:
-    """Move the log, the progress and the crash report of each stage below ``work`` to ``folder/logs``, and remove the rest of it."""
+    """Move each stage's log, progress and crash report from ``work`` to ``folder/logs``, and remove the rest of it."""
     for stage in sorted(work.glob("*/")):
         for name in ("log.txt", "progress.jsonl", "crash.ips"):
             with suppress(OSError):  # the disk may be full; room comes first

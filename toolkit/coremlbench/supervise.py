@@ -62,9 +62,9 @@ def supervise(
     ``scratch`` in it, which is removed at the end. ``environment`` holds variables that the child gets beside this
     process's own. Log lines that ``keep`` is true of are kept wherever they stand. When the child crashed, the
     system's report of it is looked for in ``crash_reports`` (macOS's own folder unless named) and copied to
-    ``crash.ips`` in ``folder``. Nothing is raised for what the child does or cannot do; what ``on_progress`` raises ends the child
-    and comes through. SIGINT, SIGTERM and SIGHUP stop the child meanwhile (a second one kills it at once), and the
-    ``Exit`` says so; that needs the main thread, as Python delivers signals there.
+    ``crash.ips`` in ``folder``. Nothing is raised for what the child does or cannot do; what ``on_progress`` raises
+    ends the child and comes through. SIGINT, SIGTERM and SIGHUP stop the child meanwhile (a second one kills it at
+    once), and the ``Exit`` says so; that needs the main thread, as Python delivers signals there.
     """
     began, started = time.monotonic(), time.time()
     folder = folder.absolute()

@@ -6,7 +6,6 @@ import ctypes
 import platform
 import resource
 import shutil
-import sys
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -34,7 +33,7 @@ def look_around(folder: Path) -> Surroundings:
 @lru_cache(maxsize=1)
 def under_rosetta() -> bool | None:
     """Return whether this Python, and so what it starts, is translated; ``None`` away from macOS."""
-    if sys.platform != "darwin":
+    if platform.system() != "Darwin":
         return None
     return _sysctl("sysctl.proc_translated") == 1
 
@@ -47,7 +46,7 @@ def has_avx() -> bool | None:
     """
     if platform.machine() not in ("x86_64", "AMD64"):
         return None
-    if sys.platform == "darwin":
+    if platform.system() == "Darwin":
         found = _sysctl("hw.optional.avx1_0")
         return None if found is None else found == 1
     with suppress(OSError):
