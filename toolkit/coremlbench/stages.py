@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from coremlbench.failures import classify
+from coremlbench.failures import classify, spoils
 from coremlbench.supervise import supervise
 from coremlbench.types import Exit, Failure, Limits, Progress
 
@@ -54,6 +54,7 @@ class Stages:
             request=request,
             limits=Limits(deadline=remaining, silence=self.silence or silence, memory_bytes=self.memory_bytes),
             on_progress=self.on_progress,
+            keep=spoils,
         )
         self.peak_bytes = max(self.peak_bytes, ended.peak_bytes)
         failure = classify(ended)

@@ -130,9 +130,9 @@ def _tidy(folder: Path) -> None:
 
 
 def put_away(work: Path, folder: Path) -> None:
-    """Move the log and the progress of each stage below ``work`` to ``folder/logs``, and remove the rest of it."""
+    """Move each stage's log, progress and crash report from ``work`` to ``folder/logs``, and remove the rest of it."""
     for stage in sorted(work.glob("*/")):
-        for name in ("log.txt", "progress.jsonl"):
+        for name in ("log.txt", "progress.jsonl", "crash.ips"):
             with suppress(OSError):  # the disk may be full; room comes first
                 if (stage / name).stat().st_size:
                     (folder / "logs").mkdir(exist_ok=True)
