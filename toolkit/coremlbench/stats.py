@@ -147,13 +147,13 @@ def ratio(numerator: Sequence[float], denominator: Sequence[float]) -> Ratio:
     Raises:
         ValueError: the two differ in length, hold no round, or a median is not a positive number.
     """
-    if not numerator or len(numerator) != len(denominator):
-        raise ValueError(f"Rounds go in pairs, and here are {len(numerator)} of one and {len(denominator)} of another.")
+    rounds = len(numerator)
+    if rounds == 0 or rounds != len(denominator):
+        raise ValueError(f"Rounds go in pairs, and here are {rounds} of one and {len(denominator)} of another.")
     if not all(math.isfinite(each) and each > 0 for each in (*numerator, *denominator)):
         raise ValueError("A round's median must be a positive number of seconds.")
     from scipy.special import stdtrit
 
-    rounds = len(numerator)
     logs = [math.log(above / below) for above, below in zip(numerator, denominator, strict=True)]
     middle = math.fsum(logs) / rounds
     if rounds == 1:
