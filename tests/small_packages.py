@@ -78,7 +78,9 @@ def _save(folder: Path, name: str, model: Any, samples: dict[str, np.ndarray]) -
     model.save(str(small.package))
     runtime = ReferenceRuntime.load(small.package, threads=1)
     count = len(next(iter(samples.values())))
-    outputs = [numeric(runtime.predict({key: value[index] for key, value in samples.items()})) for index in range(count)]
+    outputs = [
+        numeric(runtime.predict({key: value[index] for key, value in samples.items()})) for index in range(count)
+    ]
     np.savez(small.inputs, **samples)
     np.savez(small.expected, **{key: np.stack([each[key] for each in outputs]) for key in outputs[0]})
     return small

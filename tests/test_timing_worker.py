@@ -22,6 +22,7 @@ from small_packages import Small, classifier, network
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Implicitly cleaning up:ResourceWarning",  # coremltools leaves its folder of weights to the collector
     "ignore::pytest.PytestUnraisableExceptionWarning",
+    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning",  # Keras saving a model
 )
 COUNTS = {"warmup_calls": 3, "warmup_seconds": 0.0, "calls": 20, "seconds": 0.0, "sustain_seconds": None}
 SPEEDS = {"CPU": 0.012, "GPU": 0.006, "NE": 0.003}
@@ -126,12 +127,11 @@ def test_an_abort_while_loading_is_a_failure_with_its_signal(time_round: Round) 
     assert failure.evidence.phase == "load"
 
 
-@pytest.mark.parametrize(("step", "call", "phase"), [("load", 1, "load"), ("predict", 15, "time")])
-def test_a_hang_is_ended_by_its_silence(time_round: Round, step: Any, call: int, phase: str) -> None:
-    hanging = Behaviour(failing=(Failing(step, "hang", call=call),))
-    failure = failure_of(time_round, "CPU_AND_NE", hanging, silence=5)
+def test_a_hang_is_ended_by_its_silence(time_round: Round) -> None:
+    hanging = Behaviour(failing=(Failing("predict", "hang", call=15),))
+    failure = failure_of(time_round, "CPU_AND_NE", hanging, silence=8)
     assert failure.kind == "hang"
-    assert failure.evidence.phase == phase
+    assert failure.evidence.phase == "time"
 
 
 def test_a_slow_first_load_is_timed_apart_from_the_cached_ones(time_round: Round) -> None:
@@ -216,7 +216,9 @@ def test_a_runtime_without_its_form_of_the_model_says_so(
     small: Small, tmp_path: Path, runtime: str, unit: str, changes: Mapping[str, Any], sentence: str
 ) -> None:
     with pytest.raises(Exception, match=sentence):
-        timing_worker._model(request_of(small, runtime, unit, tmp_path) | changes, timing_worker.RUNTIMES[runtime].takes)  # type: ignore[index]
+        timing_worker._model(
+            request_of(small, runtime, unit, tmp_path) | changes, timing_worker.RUNTIMES[runtime].takes
+        )  # type: ignore[index]
 
 
 def quietly(phase: str, done: int, total: int, message: str = "", **figures: Any) -> None:
