@@ -4,8 +4,8 @@ It takes the place of ``coremltools.libcoremlpython`` alone, coremltools' native
 reference runtime. It can be told to misbehave as Core ML has been seen to. Whatever it touches says ``stand_in``: its
 figures are made up, and never Core ML's.
 
-A worker is started as ``[*command(file), "coremlbench.workers.timing_worker"]`` where it would be started as
-``[sys.executable, "-I", "-m", "coremlbench.workers.timing_worker"]``; the JSON file holds a ``Behaviour``.
+A worker is started with the command of ``worker(file)(name)`` in place of ``engines.steps.worker(name)``; the JSON
+file, made by ``write``, holds a ``Behaviour``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import importlib.abc
 import importlib.machinery
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -65,9 +65,10 @@ class Behaviour:
     failing: tuple[Failing, ...] = ()
 
 
-def command(behaviour: Path) -> tuple[str, ...]:
-    """Return what starts a worker's module in place of ``python -I -m``; the file holds the behaviour."""
-    return (sys.executable, "-I", str(Path(__file__).with_name("run.py")), str(behaviour))
+def worker(behaviour: Path) -> Callable[[str], list[str]]:
+    """Return what gives the command of one of our workers by its name; the file holds the stand-in's behaviour."""
+    run = [sys.executable, "-I", str(Path(__file__).with_name("run.py")), str(behaviour)]
+    return lambda name: [*run, f"coremlbench.workers.{name}_worker"]
 
 
 def write(path: Path, behaviour: Behaviour) -> Path:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from coremlbench.coreml_types import ComputePlan, PlannedOp, UnitName
 
@@ -40,16 +39,6 @@ def make_plan(rows: Sequence[PlannedOp], unit: UnitName) -> ComputePlan:
     wanted = ASKED.get(unit) or max(shares, key=lambda device: shares[device], default="")
     left = sorted((row for row in rows if row.device != wanted), key=lambda row: -row.cost)
     return ComputePlan(ops=dict(ops), cost=cost, elsewhere=tuple(left))
-
-
-def from_result(result: Mapping[str, Any]) -> ComputePlan:
-    """Return the plan that the plan worker saved."""
-    return ComputePlan(
-        ops=dict(result["ops"]),
-        cost=dict(result["cost"]),
-        elsewhere=tuple(PlannedOp(**row) for row in result["elsewhere"]),
-        failure=result.get("failure", ""),
-    )
 
 
 def ran_on(plan: ComputePlan | None, unit: UnitName) -> str:

@@ -85,6 +85,8 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
 
 def _time(call: Callable[[], Any], loaded: Loaded, request: Mapping[str, Any], report: Report) -> dict[str, Any]:
     """Return the result's part on the timed calls, after writing all of them to the file of samples."""
+    from coremlbench.conditions import thermal_state
+    from coremlbench.energy import energy_meter
     from coremlbench.timed_loop import sustain, time_calls
 
     report("time", 0, request["calls"], "warming up, then timing")
@@ -95,6 +97,7 @@ def _time(call: Callable[[], Any], loaded: Loaded, request: Mapping[str, Any], r
         calls=request["calls"],
         seconds=request["seconds"],
         own_seconds=loaded.own_seconds if loaded.own_seconds() is not None else None,
+        meter=energy_meter(),
         alive=lambda done: report("time", done, 0, "timing"),
     )
     found: dict[str, Any] = {
@@ -112,6 +115,7 @@ def _time(call: Callable[[], Any], loaded: Loaded, request: Mapping[str, Any], r
             call,
             seconds,
             max(1.0, seconds / SUSTAINED_POINTS),
+            thermal_state=thermal_state,
             on_point=lambda point: report("sustain", round(point.seconds), round(seconds), "calling without pause"),
         )
         found["sustained"] = [asdict(point) for point in points]
