@@ -67,12 +67,12 @@ def _quantize_activations(model: Any, base: Path, samples: Any, report: ReportPr
     return utils._apply_graph_pass(  # noqa: SLF001 - linear_quantize_activations does the same with it
         model,
         passes,
-        spec_version=ct._SPECIFICATION_VERSION_IOS_17,
-        skip_model_load=True,  # noqa: SLF001 - as above
+        spec_version=ct._SPECIFICATION_VERSION_IOS_17,  # noqa: SLF001 - as above
+        skip_model_load=True,
     )
 
 
-def activation_ranges(base: Path, samples: Any, report: ReportProgress) -> dict[str, dict[str, float]]:
+def activation_ranges(base: Path, samples: Any, report: ReportProgress) -> dict[str, dict[str, Any]]:
     """Return the least and the largest of every value of a program over the samples, by the value's name.
 
     The inputs and outputs of a concatenation share one range, so that it can stay a concatenation of bytes.
@@ -87,7 +87,7 @@ def activation_ranges(base: Path, samples: Any, report: ReportProgress) -> dict[
     values = [var.name for var in float_values(program)]
     executed = Executed.of(program, inner=values)
     lowest, highest = np.float32(np.min(samples)), np.float32(np.max(samples))
-    found: dict[str, dict[str, float]] = {executed.input: {"rmin": lowest, "rmax": highest}}
+    found: dict[str, dict[str, Any]] = {executed.input: {"rmin": lowest, "rmax": highest}}
     for index in range(0, len(samples), executed.batch):
         for name, value in executed.values(samples[index : index + executed.batch]).items():
             low, high = float(value.min()), float(value.max())

@@ -27,7 +27,7 @@ def folder_of(cache: Path, source_sha256: str, particulars: dict[str, Any]) -> P
 
 
 def take(kept: Path, package: Path) -> dict[str, Any] | None:
-    """Copy a kept package to ``package`` and return what was told of it; ``None`` when there is none, or a broken one."""
+    """Copy a kept package to ``package`` and return what was told of it; ``None`` for none, or a broken one."""
     try:
         told: dict[str, Any] = json.loads((kept / TOLD).read_bytes())
         shutil.copytree(kept / PACKAGE, package)

@@ -82,7 +82,7 @@ class Executed:
         """Return the labels of a classifier."""
         return tuple(self.runtime.classes)
 
-    def predict(self, samples: Any, report: Callable[[int], None] = lambda done: None) -> dict[str, Any]:
+    def predict(self, samples: Any, report: Callable[[int], object] = int) -> dict[str, Any]:
         """Return ``OUTPUT`` and, if there are any, ``LOGITS`` of samples (n, *shape), each sample's in one row.
 
         ``report`` is called with the number of samples done. A last batch that is not full is filled with its last

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -106,58 +107,50 @@ def check(path: Path, kind: Format, *, allow_code: bool) -> None:
 
 
 def _keras_config(path: Path) -> Any:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            entries = {entry.filename: entry for entry in archive.infolist()}
-            if "config.json" not in entries:
-                raise InputError(f"{path.name} is a zip archive, but no Keras model: it has no config.json.")
-            expanded = sum(entry.file_size for entry in entries.values())
-            if expanded > max(LARGE_BYTES, EXPANSION * path.stat().st_size):
-                raise InputError(
-                    f"{path.name} would expand to {expanded / 1e9:.0f} GB from {path.stat().st_size / 1e6:.1f} MB, as "
-                    "no model does; it is not opened."
-                )
-            if entries["config.json"].file_size > CONFIG_BYTES:
-                raise InputError(f"The config.json in {path.name} is too large for a model's; it is not opened.")
-            for name in entries:
-                if name.endswith((".pkl", ".pickle")):
-                    raise InputError(f"{path.name} holds a pickle ({name}), which is never opened.")
-            config = json.loads(archive.read("config.json"))
-            if "model.weights.h5" not in entries:
-                raise InputError(f"{path.name} has no model.weights.h5 inside; save the model again.")
-            return config
-    except InputError:
-        raise
-    # What zipfile and zlib raise for foreign bytes is not one family.
-    except Exception as problem:
+    with _readable(path), zipfile.ZipFile(path) as archive:
+        entries = {entry.filename: entry for entry in archive.infolist()}
+        _check_entries(path, entries)
+        return json.loads(archive.read("config.json"))
+
+
+def _check_entries(path: Path, entries: Mapping[str, zipfile.ZipInfo]) -> None:
+    """Refuse a zip archive that is no Keras model, that is a bomb, or that brings a pickle."""
+    for name, what in (("config.json", "no configuration"), ("model.weights.h5", "no weights")):
+        if name not in entries:
+            raise InputError(f"{path.name} is a zip archive, but no Keras model: it holds {what} ({name}).")
+    expanded, size = sum(entry.file_size for entry in entries.values()), path.stat().st_size
+    if expanded > max(LARGE_BYTES, EXPANSION * size) or entries["config.json"].file_size > CONFIG_BYTES:
         raise InputError(
-            f"{path.name} cannot be read as a Keras model ({type(problem).__name__}: {problem}); it is truncated or "
-            "damaged: save or copy it again."
-        ) from problem
+            f"{path.name} would expand from {size / 1e6:.1f} MB to {expanded / 1e6:,.0f} MB, as no model does; it is "
+            "not opened."
+        )
+    for name in entries:
+        if name.endswith((".pkl", ".pickle")):
+            raise InputError(f"{path.name} holds a pickle ({name}), which is never opened.")
 
 
 def _h5_config(path: Path) -> Any:
     import h5py
 
+    with _readable(path), h5py.File(path, "r") as file:
+        _check_links(file, path.name)
+        if "model_config" not in file.attrs:
+            raise InputError(f"{path.name} holds no whole model of Keras, weights at most; save the whole model.")
+        return json.loads(file.attrs["model_config"])
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Turn whatever foreign or damaged bytes lead to into one sentence; sentences of our own pass."""
     try:
-        with h5py.File(path, "r") as file:
-            _check_links(file, path.name)
-            if "model_config" not in file.attrs:
-                raise InputError(
-                    f"{path.name} holds weights without a model, or no model of Keras; save the whole model."
-                )
-            text = file.attrs["model_config"]
+        yield
     except InputError:
         raise
-    except Exception as problem:  # as above, for HDF5
+    except Exception as problem:  # what zipfile, zlib, json and h5py raise is not one family
         raise InputError(
-            f"{path.name} cannot be read as a Keras model ({type(problem).__name__}); it is truncated or damaged: "
-            "save or copy it again."
+            f"{path.name} cannot be read as a Keras model ({type(problem).__name__}: {problem}); it is truncated or "
+            "damaged: save or copy it again."
         ) from problem
-    try:
-        return json.loads(text)
-    except ValueError as problem:
-        raise InputError(f"The configuration in {path.name} is damaged; save the model again.") from problem
 
 
 def _check_links(file: Any, name: str) -> None:

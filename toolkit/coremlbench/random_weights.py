@@ -47,7 +47,7 @@ def enliven(model: Any, *, scale: float) -> None:
 
 
 def _take_statistics(model: Any, layers: list[Any], pictures: Any) -> None:
-    """Run one batch in training, with every part of the model trainable meanwhile: a frozen one keeps its statistics."""
+    """Run one batch in training with every part of the model trainable: a frozen one would keep its statistics."""
     import keras
 
     frozen = [layer for layer in layers if not layer.trainable]

@@ -27,7 +27,7 @@ SILENCE = {"data": 300.0, "convert": 900.0, "prove": 900.0}
 
 MADE, PROVEN = ".json", ".proof.json"
 CALIBRATION = 64
-"""Training images that the ranges of activations are taken from; Apple's guide recommends about 128 samples or fewer."""
+"""Training images that the ranges of activations are taken from."""
 INPUTS = 32
 """Samples kept beside the packages, with what the original says of them: what a timing feeds and checks."""
 STOPPED = ("interrupted", "deadline")
@@ -175,14 +175,8 @@ def _items(
             }
             kept = conversion_cache.folder_of(cache, source.sha256, particulars)
             package = packages / f"{stem}-{key}.mlpackage"
-            items.append(Item(key, plan.name, batch, target, _base_target(plan.least_target, options), package, kept))
+            items.append(Item(key, plan.name, batch, target, options.target, package, kept))
     return tuple(items)
-
-
-def _base_target(least: str, options: ConvertOptions) -> str:
-    """Return the target of the package that a variant is compressed from: the one asked for, as coremltools raises it."""
-    del least
-    return options.target
 
 
 def _take(item: Item) -> dict[str, Any] | None:

@@ -84,6 +84,10 @@ class CreateML:
         )
 
 
+def _silent(message: str) -> None:
+    """Take note of nothing: the weights were there when the run trained, as a rule."""
+
+
 def open_createml(source: ModelSource, settings: Mapping[str, Any]) -> CreateML:
     """Return the classifier of a createml run: its head from the run's folder, its extractor from the cache.
 
@@ -111,7 +115,7 @@ def open_createml(source: ModelSource, settings: Mapping[str, Any]) -> CreateML:
             f"The classifier of the run {folder.name} cannot be read (head.npz: {problem}); run createml again."
         ) from problem
     try:
-        obtained = obtain(name, Path(settings["cache"]), lambda message: None)
+        obtained = obtain(name, Path(settings["cache"]), _silent)
     except MissingWeightsError as problem:
         raise InputError(f"The extractor {name} of the run {folder.name} is not here: {problem}") from problem
     if obtained.weights is None:

@@ -75,7 +75,7 @@ def _kept(trace: Any, loaded: Any) -> Any:
 
 
 def _check(path: Path, *, allow_code: bool) -> None:
-    from google.protobuf.message import DecodeError
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # ships no types
     from tensorflow.core.protobuf import saved_model_pb2
 
     saved = saved_model_pb2.SavedModel()

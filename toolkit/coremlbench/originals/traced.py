@@ -1,4 +1,4 @@
-"""What Keras models and SavedModels have in common: a traced TensorFlow function, its predictions and its conversion."""
+"""What Keras models and SavedModels have in common: a traced TensorFlow function, predictions and conversion."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
     for number, item in enumerate(request["variants"]):
         report("convert", number, len(request["variants"]), item["key"])
         if not Path(item["package"] + MADE).is_file():
-            _make(item, original, bases, request, report)
+            _make(item, bases, request, report)
     report("convert", len(request["variants"]), len(request["variants"]))
     return {
         "shape": list(original.shape),
@@ -184,7 +184,8 @@ def _take_predictions(original: Any, folder: Path, report: Report) -> None:
         rows.append(original.predict(samples[start : start + 64]))
         report("original", min(start + 64, len(samples)), len(samples), "asking the original")
     partial = folder / "partial-expected.npz"
-    np.savez(partial, **{name: np.concatenate([row[name] for row in rows]) for name in rows[0]})
+    arrays: dict[str, Any] = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+    np.savez(partial, **arrays)
     partial.rename(file)
 
 
@@ -224,12 +225,12 @@ def save(model: Any, path: Path, metadata: dict[str, str]) -> None:
     partial.rename(path)
 
 
-def _make(item: dict[str, Any], original: Any, bases: Bases, request: dict[str, Any], report: Report) -> None:
+def _make(item: dict[str, Any], bases: Bases, request: dict[str, Any], report: Report) -> None:
     """Make one variant and say what came of it in a file beside the package; what fails is said there too."""
     package, began = Path(item["package"]), time.perf_counter()
     told: dict[str, Any] = {"notes": []}
     try:
-        told["notes"] = _made(item, package, original, bases, request, report)
+        told["notes"] = _made(item, package, bases, request, report)
         told["seconds"] = time.perf_counter() - began
     except MemoryError:
         raise
@@ -243,9 +244,7 @@ def _make(item: dict[str, Any], original: Any, bases: Bases, request: dict[str, 
     partial.rename(Path(item["package"] + MADE))
 
 
-def _made(
-    item: dict[str, Any], package: Path, original: Any, bases: Bases, request: dict[str, Any], report: Report
-) -> list[str]:
+def _made(item: dict[str, Any], package: Path, bases: Bases, request: dict[str, Any], report: Report) -> list[str]:
     from coremlbench.compression import RANGES_NOTE, compress
     from coremlbench.variants import VARIANTS
 
