@@ -16,6 +16,7 @@ from coremlbench.types import CoremlbenchError, InputError
 COMMANDS = {
     "createml": "coremlbench.commands.createml:createml",
     "train": "coremlbench.commands.train:train",
+    "convert": "coremlbench.commands.convert:convert",
     "compare": "coremlbench.commands.compare:compare",
     "results": "coremlbench.commands.results:results",
     "datasets": "coremlbench.commands.datasets:datasets",
