@@ -19,6 +19,7 @@ COMMANDS = {
     "convert": "coremlbench.commands.convert:convert",
     "compare": "coremlbench.commands.compare:compare",
     "results": "coremlbench.commands.results:results",
+    "failures": "coremlbench.commands.failures:failures",
     "datasets": "coremlbench.commands.datasets:datasets",
     "doctor": "coremlbench.commands.doctor:doctor",
     "completion": "coremlbench.commands.completion:completion",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,6 +20,18 @@ def write_whole(path: Path, data: bytes) -> None:
     The bytes go to a temporary file in the same folder, reach the disk, and take the name in one step. Raises
     ``OSError`` (a full disk, no permission, no such folder) and leaves no temporary file behind then.
     """
+    _write(path, data, Path.replace)
+
+
+def write_new(path: Path, data: bytes) -> None:
+    """Leave ``data`` at ``path`` as ``write_whole`` does, and never in another file's place.
+
+    Raises ``FileExistsError`` when there is one, ``OSError`` as ``write_whole``.
+    """
+    _write(path, data, _take_a_free_name)
+
+
+def _write(path: Path, data: bytes, name_it: Callable[[Path, Path], object]) -> None:
     descriptor, name = tempfile.mkstemp(prefix=TEMPORARY, dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -25,12 +39,26 @@ def write_whole(path: Path, data: bytes) -> None:
             file.flush()
             os.fchmod(file.fileno(), 0o666 & ~_umask())
             os.fsync(file.fileno())
-        os.replace(name, path)  # noqa: PTH105 - both are names, not Paths, up to here
+        name_it(Path(name), path)
     except BaseException:
         with suppress(OSError):
-            os.unlink(name)  # noqa: PTH108 - as above
+            os.unlink(name)  # noqa: PTH108 - it is a name, not a Path, up to here
         raise
     _sync_folder(path.parent)
+
+
+def _take_a_free_name(temporary: Path, path: Path) -> None:
+    """Give a file its name: a link is refused when the name is taken, at any moment."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links
+        if path.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
+        temporary.replace(path)
+    else:
+        temporary.unlink()
 
 
 def hash_file(path: Path) -> str:

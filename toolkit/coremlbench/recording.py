@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 from coremlbench import __version__, store
 from coremlbench.coreml_types import ConversionRecord, TimingRecord
 from coremlbench.machine import describe_machine
+from coremlbench.soundness import judged
 from coremlbench.stages import StageFailedError, Stages
 from coremlbench.types import Evidence, Failure, InputError, Progress, TrainingRecord
 
@@ -71,7 +72,7 @@ def recorded(run: Run[R], work: Work[R], *, results: Path, on_progress: Callable
     with store.hold(folder):
         save(record)
         try:
-            record = work(record, folder, stages, save)
+            record = judged(work(record, folder, stages, save))
         except StageFailedError as failed:
             if (failed.ended.error or {}).get("type") == "InputError":
                 shutil.rmtree(folder, ignore_errors=True)
