@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 TEMPORARY = ".writing-"
 """What the name of a file begins with while it is being written; one that stays behind may be removed."""
@@ -15,13 +17,23 @@ TEMPORARY = ".writing-"
 def write_whole(path: Path, data: bytes) -> None:
     """Leave ``data`` at ``path``, or whatever was there before: also when the process or the machine dies.
 
+    Raises ``OSError`` (a full disk, no permission, no such folder) and leaves no temporary file behind then.
+    """
+    with written_whole(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[IO[bytes]]:
+    """Give a file to write to; when the block ends well its content is at ``path``, else what was there before.
+
     The bytes go to a temporary file in the same folder, reach the disk, and take the name in one step. Raises
-    ``OSError`` (a full disk, no permission, no such folder) and leaves no temporary file behind then.
+    ``OSError`` as ``write_whole`` does.
     """
     descriptor, name = tempfile.mkstemp(prefix=TEMPORARY, dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fchmod(file.fileno(), 0o666 & ~_umask())
             os.fsync(file.fileno())

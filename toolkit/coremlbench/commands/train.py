@@ -76,8 +76,15 @@ class ExperimentName(click.ParamType[str]):
     multiple=True,
     help="A local copy of a dataset, not downloaded then; may be repeated.",
 )
-@click.option("--train", type=click.IntRange(min=1), metavar="N", help="Training images.  [default: the protocol's; a folder: all]")
-@click.option("--test", type=click.IntRange(min=1), metavar="N", help="Test images.  [default: the protocol's; a folder: all]")
+@click.option(
+    "--train",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Training images.  [default: the protocol's; a folder: all]",
+)
+@click.option(
+    "--test", type=click.IntRange(min=1), metavar="N", help="Test images.  [default: the protocol's; a folder: all]"
+)
 @click.option(
     "--scale",
     type=click.FloatRange(min=0, max=1, min_open=True),
