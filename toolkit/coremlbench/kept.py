@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -73,7 +73,7 @@ def forget(folder: Path) -> None:
 
 
 def limit(results: Path) -> None:
-    """Remove what is kept of runs that trained, and of all but the newest broken ones; runs under way are left alone."""
+    """Remove what is kept of runs that trained, and of all but the newest broken ones, but of none that still runs."""
     with suppress(OSError):
         broken = 0
         for kept in sorted(results.glob(f"*/{KEPT}"), reverse=True):  # folders are named by their time
@@ -125,6 +125,30 @@ def broken_run(results: Path, experiments: Collection[str], wanted: str) -> tupl
         f"No broken run of {' or '.join(sorted(experiments))} in {results} has kept anything to go on with; run it "
         "without --resume."
     )
+
+
+def resumed(record: TrainingRecord) -> dict[str, Any]:
+    """Return the fields of the record of a run that goes on with this one."""
+    note = f"This run goes on with {record.id}: its times are not those of a whole run, and are not compared."
+    return {"resumed_from": record.id, "notes": (note,)}
+
+
+def go_on(broken: Path, run: Callable[[], tuple[TrainingRecord, Path]]) -> tuple[TrainingRecord, Path]:
+    """Return what ``run`` does, with the broken run held meanwhile; once it trained, nothing is kept of either.
+
+    Raises:
+        InputError: another process resumes the same run.
+    """
+    from filelock import Timeout
+
+    try:
+        with store.hold(broken):
+            record, folder = run()
+    except Timeout as problem:
+        raise InputError(f"Run {broken.name} is being resumed by another process; wait for its end.") from problem
+    if not isinstance(record.outcome, Failure):
+        forget(broken)
+    return record, folder
 
 
 def check_same(record: TrainingRecord, wanted: Mapping[str, Any]) -> None:
