@@ -6,9 +6,10 @@ import errno
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 TEMPORARY = ".writing-"
 """What the name of a file begins with while it is being written; one that stays behind may be removed."""
@@ -17,10 +18,10 @@ TEMPORARY = ".writing-"
 def write_whole(path: Path, data: bytes) -> None:
     """Leave ``data`` at ``path``, or whatever was there before: also when the process or the machine dies.
 
-    The bytes go to a temporary file in the same folder, reach the disk, and take the name in one step. Raises
-    ``OSError`` (a full disk, no permission, no such folder) and leaves no temporary file behind then.
+    Raises ``OSError`` (a full disk, no permission, no such folder) and leaves no temporary file behind then.
     """
-    _write(path, data, Path.replace)
+    with written_whole(path) as file:
+        file.write(data)
 
 
 def write_new(path: Path, data: bytes) -> None:
@@ -28,14 +29,25 @@ def write_new(path: Path, data: bytes) -> None:
 
     Raises ``FileExistsError`` when there is one, ``OSError`` as ``write_whole``.
     """
-    _write(path, data, _take_a_free_name)
+    with _written(path, _take_a_free_name) as file:
+        file.write(data)
 
 
-def _write(path: Path, data: bytes, name_it: Callable[[Path, Path], object]) -> None:
+def written_whole(path: Path) -> AbstractContextManager[IO[bytes]]:
+    """Give a file to write to; when the block ends well its content is at ``path``, else what was there before.
+
+    The bytes go to a temporary file in the same folder, reach the disk, and take the name in one step. Raises
+    ``OSError`` as ``write_whole`` does.
+    """
+    return _written(path, Path.replace)
+
+
+@contextmanager
+def _written(path: Path, name_it: Callable[[Path, Path], object]) -> Iterator[IO[bytes]]:
     descriptor, name = tempfile.mkstemp(prefix=TEMPORARY, dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fchmod(file.fileno(), 0o666 & ~_umask())
             os.fsync(file.fileno())

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, fields, replace
 from pathlib import Path
+from typing import Any
 
+from coremlbench import kept
 from coremlbench.catalogue import select
 from coremlbench.engines.turicreate import CreateMLOptions, deviations_of, train
 from coremlbench.paths import cache_folder
@@ -16,9 +18,17 @@ FAILED, INTERRUPTED = 3, 130
 
 
 def create_ml(
-    options: CreateMLOptions, *, results: Path, command: Sequence[str], on_progress: Callable[[Progress], None]
+    options: CreateMLOptions,
+    *,
+    results: Path,
+    command: Sequence[str],
+    on_progress: Callable[[Progress], None],
+    also: Mapping[str, Any] | None = None,
+    broken: Path | None = None,
 ) -> tuple[TrainingRecord, Path]:
     """Return the record of a Create ML run and the folder that holds it; a failed run has a record too.
+
+    ``also`` holds further fields of the record, ``broken`` is the folder of a run that this one goes on with.
 
     Raises:
         InputError: the results folder or the data cannot be used; nothing was measured and no record is left.
@@ -33,12 +43,47 @@ def create_ml(
         timeout=options.timeout,
         memory_limit=options.memory_limit,
         silence=options.silence,
+        also=also or {},
     )
     return recorded(
         run,
-        lambda record, folder, stages, save: train(options, record, folder, cache_folder(), stages, save),
+        lambda record, folder, stages, save: train(options, record, folder, cache_folder(), stages, save, broken),
         results=results,
         on_progress=on_progress,
+    )
+
+
+def resume_create_ml(
+    wanted: str,
+    changes: Mapping[str, Any],
+    asked: Mapping[str, Any],
+    *,
+    results: Path,
+    command: Sequence[str],
+    on_progress: Callable[[Progress], None],
+) -> tuple[TrainingRecord, Path]:
+    """Return the record of a run that goes on with a broken one (the newest, if ``wanted`` is empty), and its folder.
+
+    It has the broken run's settings; ``changes`` are its own limits. ``asked`` are settings that must be the same.
+
+    Raises:
+        InputError: there is nothing to go on with, or what was asked for is something else.
+    """
+    record, broken = kept.broken_run(results, ["createml"], wanted)
+    kept.check_same(record, asked)
+    names = {field.name for field in fields(CreateMLOptions)}
+    options = CreateMLOptions(**{name: value for name, value in record.options.items() if name in names})
+    options = replace(options, augment=tuple(options.augment), **changes)
+    return kept.go_on(
+        broken,
+        lambda: create_ml(
+            options,
+            results=results,
+            command=command,
+            on_progress=on_progress,
+            also=kept.resumed(record),
+            broken=broken,
+        ),
     )
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from coremlbench import __version__, store
+from coremlbench import __version__, kept, store
 from coremlbench.coreml_types import ConversionRecord, TimingRecord
 from coremlbench.machine import describe_machine
 from coremlbench.soundness import judged
@@ -31,7 +31,10 @@ Work = Callable[[R, Path, Stages, Callable[[R], None]], R]
 
 @dataclass(frozen=True)
 class Run(Generic[R]):
-    """What a run is known to be before it starts; ``command`` is the command line it came from."""
+    """What a run is known to be before it starts; ``command`` is the command line it came from.
+
+    ``also`` holds further fields of the record: which attempt it is, which run it goes on with.
+    """
 
     record: type[R]
     experiment: str
@@ -42,6 +45,7 @@ class Run(Generic[R]):
     timeout: float | None = None
     memory_limit: int | None = None
     silence: float | None = None
+    also: Mapping[str, Any] = field(default_factory=dict)
 
 
 def recorded(run: Run[R], work: Work[R], *, results: Path, on_progress: Callable[[Progress], None]) -> tuple[R, Path]:
@@ -55,6 +59,7 @@ def recorded(run: Run[R], work: Work[R], *, results: Path, on_progress: Callable
     """
     store.check_results_folder(results)
     store.sweep(results)
+    kept.limit(results)
     started = datetime.now(timezone.utc)
     folder = store.new_run_folder(results, run.experiment, started)
     clock = time.monotonic()
@@ -82,6 +87,8 @@ def recorded(run: Run[R], work: Work[R], *, results: Path, on_progress: Callable
             )
         finally:
             store.put_away(stages.work, folder)
+        if isinstance(record, TrainingRecord):
+            record = kept.told(record, folder)
         record = replace(record, seconds=time.monotonic() - clock, ended=datetime.now(timezone.utc).isoformat())
         saved = store.save(record, folder)
     return record, saved.parent
@@ -99,4 +106,5 @@ def _begin(run: Run[R], folder: Path, started: datetime) -> R:
         options=run.options,
         outcome=UNFINISHED,
         deviations=run.deviations,
+        **run.also,
     )

@@ -41,9 +41,10 @@ SILENCE = {"data": 300.0, "check": 600.0, "train": 900.0}
 class TensorFlowOptions:
     """The settings of one run of one experiment; ``protocol`` makes them from the catalogue.
 
-    ``train`` and ``test`` count images, None for all that a folder has; ``weights`` is ``imagenet``, ``random`` or the path of Keras's file, and
-    ``None`` for networks without published weights. ``cache_bytes`` is what decoded pictures may take of the memory
-    (``None``: a share of what is free). ``timeout`` and ``silence`` are seconds, ``memory_limit`` is bytes.
+    ``train`` and ``test`` count images, None for all that a folder has; ``weights`` is ``imagenet``, ``random`` or
+    the path of Keras's file, and ``None`` for networks without published weights. ``cache_bytes`` is what decoded
+    pictures may take of the memory (``None``: a share of what is free). ``timeout`` and ``silence`` are seconds,
+    ``memory_limit`` is bytes.
     """
 
     experiment: str
