@@ -18,6 +18,7 @@ COMMANDS = {
     "train": "coremlbench.commands.train:train",
     "compare": "coremlbench.commands.compare:compare",
     "results": "coremlbench.commands.results:results",
+    "report": "coremlbench.commands.report:report",
     "datasets": "coremlbench.commands.datasets:datasets",
     "doctor": "coremlbench.commands.doctor:doctor",
     "completion": "coremlbench.commands.completion:completion",
