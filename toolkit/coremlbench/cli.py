@@ -20,6 +20,7 @@ COMMANDS = {
     "compare": "coremlbench.commands.compare:compare",
     "results": "coremlbench.commands.results:results",
     "failures": "coremlbench.commands.failures:failures",
+    "report": "coremlbench.commands.report:report",
     "datasets": "coremlbench.commands.datasets:datasets",
     "doctor": "coremlbench.commands.doctor:doctor",
     "completion": "coremlbench.commands.completion:completion",

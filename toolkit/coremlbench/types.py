@@ -380,6 +380,15 @@ class Solver:
 
 
 @dataclass(frozen=True)
+class SampleImage:
+    """A small copy of a test picture, at ``path`` below the run's folder, with its true and its predicted class."""
+
+    path: str
+    actual: str
+    predicted: str
+
+
+@dataclass(frozen=True)
 class Trained:
     """A run that finished. Accuracies are shares of images; ``confusion[actual][predicted]`` counts test images."""
 
@@ -389,6 +398,7 @@ class Trained:
     per_class: tuple[ClassResult, ...] = ()
     confusion: tuple[tuple[int, ...], ...] = ()
     solver: Solver | None = None
+    samples: tuple[SampleImage, ...] = ()
     status: Literal["trained"] = "trained"
 
 

@@ -1,0 +1,142 @@
+"""The report as one self-contained HTML file: no script, no request, nothing but its own style and figures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from coremlbench.render import text, views
+from coremlbench.report_types import RecordRow, Report
+from coremlbench.units import format_bytes
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+    from markupsafe import Markup
+
+SHORT, WHOLE = 160, 20_000
+"""Characters of a foreign text that are shown, and that its unfolded form holds."""
+SHOWN_ROWS = 12
+SHOWN_FAILURES = 20
+LARGEST_CONFUSION = 20
+
+
+@dataclass(frozen=True)
+class Names:
+    """How machines and records are called in this report: a machine's name, a record's number."""
+
+    machines: dict[str, str]
+    numbers: dict[str, int]
+
+    def machine(self, identity: str) -> str:
+        """Return the machine's name."""
+        return text.cut(text.plain(self.machines.get(identity, identity)), 80)
+
+
+def render(report: Report) -> bytes:
+    """Return the report as UTF-8 HTML."""
+    from coremlbench.render import plots
+
+    environment = _environment()
+    names = Names(
+        {row.id: row.name for row in report.machines},
+        {row.id: number for number, row in enumerate(report.records, start=1)},
+    )
+    drawn: dict[str, list[tuple[plots.Plot, str]]] = {}
+    for plot in plots.plots(report, plots.INLINE):
+        drawn.setdefault(plot.section, []).append((plot, plots.inline(plot)))
+    page = environment.get_template("report.html").render(
+        report=report,
+        names=names,
+        plots=drawn,
+        views=views,
+        trainings=views.trainings(report),
+        records=_records_by_machine(report),
+        summary=_summary(report),
+        shown_rows=SHOWN_ROWS,
+        shown_failures=SHOWN_FAILURES,
+        largest_confusion=LARGEST_CONFUSION,
+    )
+    return page.encode("utf-8", "backslashreplace")
+
+
+def foreign(value: object, length: int = SHORT) -> Markup:
+    """Return text from outside as text: escaped, its direction its own, a long one folded."""
+    from markupsafe import Markup
+
+    shown = text.plain(str(value))
+    if len(shown) <= length:
+        return Markup("<bdi>{}</bdi>").format(shown)
+    whole = text.cut(shown, WHOLE)
+    return Markup('<details class="long"><summary><bdi>{}</bdi></summary><pre><bdi>{}</bdi></pre></details>').format(
+        text.cut(shown, length), whole
+    )
+
+
+def brief(value: object, length: int = 40) -> Markup:
+    """Return text from outside cut to a few words, the whole of it in a title."""
+    from markupsafe import Markup
+
+    shown = text.plain(str(value))
+    if len(shown) <= length:
+        return Markup("<bdi>{}</bdi>").format(shown)
+    return Markup('<bdi title="{}">{}</bdi>').format(text.cut(shown, 400), text.cut(shown, length))
+
+
+def log(lines: tuple[str, ...]) -> str:
+    """Return the end of a log as text of at most so many characters."""
+    whole = "\n".join(text.plain(line, lines=True) for line in lines)
+    return whole if len(whole) <= WHOLE else text.ELLIPSIS + whole[-WHOLE:]
+
+
+def address(path: str) -> str:
+    """Return a relative path as an address: never a scheme, whatever a folder is called."""
+    quoted = quote(path)
+    return quoted if quoted.startswith(("/", "./", "../")) else f"./{quoted}"
+
+
+def _summary(report: Report) -> str:
+    """Return in a line what the report is made of."""
+    kinds = [
+        (sum(row.kind == kind for row in report.records), word)
+        for kind, word in (("training", "training"), ("conversion", "conversion"), ("timing", "timing"))
+    ]
+    runs = ", ".join(f"{count:,} {word}" for count, word in kinds if count)
+    machines = f"{len(report.machines):,} machine{'' if len(report.machines) == 1 else 's'}"
+    total = f"{len(report.records):,} record{'' if len(report.records) == 1 else 's'}"
+    return f"{total} of {machines}: {runs}" if report.records else "no records"
+
+
+def _records_by_machine(report: Report) -> list[tuple[str, list[RecordRow]]]:
+    by_machine: dict[str, list[RecordRow]] = {row.id: [] for row in report.machines}
+    for row in report.records:
+        by_machine[row.machine].append(row)
+    return list(by_machine.items())
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Environment:
+    """Return Jinja with escaping on, its templates from this package and an error for each name it does not know."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("coremlbench.render"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "seconds": text.seconds,
+        "percent": text.percent,
+        "bytes": format_bytes,
+        "day": text.day,
+        "foreign": foreign,
+        "brief": brief,
+        "log": log,
+        "address": address,
+        "plain": text.plain,
+    }
+    environment.globals |= {"between": text.between, "points": text.points}
+    return environment

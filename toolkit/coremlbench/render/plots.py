@@ -1,0 +1,424 @@
+"""The report's plots: drawn by matplotlib without a display, as SVG with text kept as text, and as PNG."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from coremlbench.render import text, views
+from coremlbench.report_types import CellRow, ClassifierRun, Report, TrainingRow
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+WIDTH = 7.2
+"""Inches, at 100 dots each: as wide as the text beside it."""
+MOST_BARS = 16
+MOST_OF_A_KIND = 4
+
+
+@dataclass(frozen=True)
+class Palette:
+    """The colours of a plot besides its data: for paper, or names that a page's style gives a colour to."""
+
+    ink: str
+    muted: str
+    grid: str
+    paper: str
+
+
+LIGHT = Palette(ink="#1f2328", muted="#5b6168", grid="#dcdcd6", paper="#ffffff")
+INLINE = Palette(ink="#010203", muted="#010204", grid="#010205", paper="#010206")
+"""Colours that nothing else has: ``inline`` puts the page's own in their place."""
+
+# Okabe & Ito's palette, told apart with every common colour blindness (jfly.uni-koeln.de/color).
+UNIT_COLOURS = {
+    "CPU_AND_NE": "#009e73",
+    "CPU_AND_GPU": "#0072b2",
+    "CPU_ONLY": "#e69f00",
+    "ALL": "#cc79a7",
+    "host-cpu": "#d55e00",
+    "host-gpu": "#56b4e9",
+}
+MEASURED, PUBLISHED, FAILED = "#0072b2", "#5b6168", "#d55e00"
+_SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+_MARKS = ("o", "s", "^", "D", "v", "P")
+_DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.5)), (0, (6, 1.5, 1.5, 1.5)))
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A drawn figure: its file's name, the section it belongs to, its title, and what it shows in words."""
+
+    name: str
+    section: str
+    title: str
+    alternative: str
+    figure: Figure
+
+
+def plots(report: Report, palette: Palette = LIGHT) -> tuple[Plot, ...]:
+    """Return the plots that the report has data for, at most a handful of each kind."""
+    import matplotlib as mpl
+
+    with mpl.rc_context(_style(palette)):
+        names = {row.id: text.cut(text.plain(row.name), 44) for row in report.machines}
+        return (
+            *_latencies(report, names, palette),
+            *_sustained(report, names, palette),
+            *_sizes(report, palette),
+            *_trainings(report, names, palette),
+            *_curves(report, names, palette),
+        )
+
+
+def svg(plot: Plot) -> bytes:
+    """Return a plot as SVG; equal reports give equal bytes."""
+    return _saved(plot, "svg")
+
+
+def png(plot: Plot) -> bytes:
+    """Return a plot as PNG, two dots a pixel."""
+    return _saved(plot, "png")
+
+
+def inline(plot: Plot) -> str:
+    """Return a plot drawn with ``INLINE`` as an SVG element that takes the colours and the font of its page."""
+    drawn = _saved(plot, "svg").decode()
+    drawn = drawn[drawn.index("<svg") :]
+    drawn = re.sub(r"<metadata>.*?</metadata>\s*", "", drawn, flags=re.DOTALL)
+    for colour, name in (
+        (INLINE.ink, "--ink"),
+        (INLINE.muted, "--muted"),
+        (INLINE.grid, "--line"),
+        (INLINE.paper, "--paper"),
+    ):
+        drawn = drawn.replace(colour, f"var({name})")
+    drawn = re.sub(r"font: (\d*\.?\d+px) [^;\"]*", r"font-size: \1; font-family: inherit", drawn)
+    drawn = re.sub(r"font-family: '[^;\"]*", "font-family: inherit", drawn)
+    used = set(re.findall(r"(?:xlink:href=\"#|url\(#)([^\")]+)", drawn))
+    drawn = re.sub(r' id="([^"]+)"', lambda match: match[0] if match[1] in used else "", drawn)
+    for each in sorted(used):  # plots of one page may not share names
+        drawn = drawn.replace(f'"{each}"', f'"{plot.name}-{each}"').replace(f"#{each}", f"#{plot.name}-{each}")
+    size = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', drawn)
+    assert size is not None
+    _, _, body = drawn.partition(">")
+    return (
+        f'<svg viewBox="0 0 {size[1]} {size[2]}" role="img" aria-label="{_attribute(plot.alternative)}" '
+        f'xmlns:xlink="http://www.w3.org/1999/xlink" width="{size[1]}" height="{size[2]}">{body.strip()}'
+    )
+
+
+def _attribute(value: str) -> str:
+    return value.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _saved(plot: Plot, form: str) -> bytes:
+    import matplotlib as mpl
+
+    buffer = io.BytesIO()
+    metadata = {"Date": None, "Creator": None} if form == "svg" else {"Software": None}
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": plot.name}):
+        plot.figure.savefig(buffer, format=form, dpi=200 if form == "png" else 72, metadata=metadata)
+    return buffer.getvalue()
+
+
+def _style(palette: Palette) -> dict[str, Any]:
+    return {
+        "font.family": "sans-serif",
+        "font.size": 9,
+        "text.parse_math": False,  # a dollar sign in a foreign name is a dollar sign
+        "text.color": palette.ink,
+        "axes.edgecolor": palette.grid,
+        "axes.labelcolor": palette.muted,
+        "axes.facecolor": "none",
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.titlesize": 9.5,
+        "axes.titlelocation": "left",
+        "axes.titlecolor": palette.ink,
+        "axes.axisbelow": True,
+        "xtick.color": palette.muted,
+        "ytick.color": palette.muted,
+        "xtick.major.size": 0,
+        "ytick.major.size": 0,
+        "grid.color": palette.grid,
+        "grid.linewidth": 0.7,
+        "legend.frameon": False,
+        "legend.fontsize": 8.5,
+        "figure.facecolor": "none" if palette is INLINE else palette.paper,
+        "hatch.linewidth": 0.8,
+    }
+
+
+def _canvas(height: float, rows: int = 1, ratios: Sequence[float] | None = None, **share: Any) -> tuple[Figure, Any]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    axes = figure.subplots(rows, 1, squeeze=False, height_ratios=ratios, **share)
+    return figure, [row[0] for row in axes]
+
+
+# --- times of models ----------------------------------------------------------------------------------------
+
+
+def _latencies(report: Report, names: dict[str, str], palette: Palette) -> Iterator[Plot]:
+    """Yield how the calls of a model's answer (or of its first variant) spread, unit by unit."""
+    chosen = {(each.machine, each.model): each.variant for each in report.answers if each.variant}
+    groups: list[tuple[str, list[CellRow]]] = []
+    for (kind, machine, model), group in groupby(report.timing, key=lambda cell: (cell.kind, cell.machine, cell.model)):
+        cells = [cell for cell in group if len(cell.distribution) > 2]
+        if cells:
+            variant = chosen.get((machine, model), cells[0].variant) if kind != "host" else cells[0].variant
+            groups.append((kind, [cell for cell in cells if cell.variant == variant and cell.batch == cells[0].batch]))
+    for number, (_, cells) in enumerate([each for each in groups if each[1]][:MOST_OF_A_KIND], start=1):
+        first = cells[0]
+        figure, (axes,) = _canvas(2.9)
+        for index, cell in enumerate(cells):
+            quantiles = [value * 1e3 for value in cell.distribution]
+            shares = [100 * place / (len(quantiles) - 1) for place in range(len(quantiles))]
+            axes.plot(
+                quantiles,
+                shares,
+                color=UNIT_COLOURS.get(cell.unit, palette.ink),
+                linestyle=_DASHES[index % len(_DASHES)],
+                linewidth=1.8,
+                label=_unit(cell),
+            )
+        axes.set_xlabel("milliseconds a call")
+        axes.set_ylabel("calls at most as long, %")
+        _from_zero(axes, right=max(_near_the_top(cell) for cell in cells) * 1e3 * 1.15, top=100)
+        axes.legend(loc="lower right")
+        what = f"{text.cut(text.plain(first.model), 40)}, {first.variant}, {names[first.machine]}"
+        title = _marked(f"How long calls take: {what}", first)
+        axes.set_title(title)
+        yield Plot(
+            f"latency-{number}",
+            "matrix",
+            title,
+            f"{title}. " + "; ".join(f"{_unit(each)}: half of the calls within {text.seconds(each.p50)}" for each in cells),
+            figure,
+        )
+
+
+def _near_the_top(cell: CellRow) -> float:
+    """Return the quantile that an axis must reach: the 97.5th percentile, as the longest call may be far away."""
+    return cell.distribution[-2]
+
+
+def _sustained(report: Report, names: dict[str, str], palette: Palette) -> Iterator[Plot]:
+    """Yield how the median of a stretch of calls moved over a sustained run."""
+    cells = [cell for cell in report.timing if len(cell.sustained) > 1]
+    groups = [
+        list(group) for _, group in groupby(cells, key=lambda cell: (cell.kind, cell.machine, cell.model, cell.variant))
+    ]
+    for number, group in enumerate(groups[:MOST_OF_A_KIND], start=1):
+        first = group[0]
+        figure, (axes,) = _canvas(2.6)
+        for index, cell in enumerate(group):
+            axes.plot(
+                [point.seconds for point in cell.sustained],
+                [point.p50 * 1e3 for point in cell.sustained],
+                color=UNIT_COLOURS.get(cell.unit, palette.ink),
+                linestyle=_DASHES[index % len(_DASHES)],
+                marker=_MARKS[index % len(_MARKS)],
+                markersize=3.5,
+                linewidth=1.6,
+                label=_unit(cell),
+            )
+        axes.set_xlabel("seconds since the first call")
+        axes.set_ylabel("milliseconds a call, median")
+        _from_zero(axes)
+        axes.legend(loc="lower right")
+        what = f"{text.cut(text.plain(first.model), 40)}, {first.variant}, {names[first.machine]}"
+        title = _marked(f"A sustained run: {what}", first)
+        axes.set_title(title)
+        ends = (
+            f"{_unit(each)}: from {text.seconds(each.sustained[0].p50)} to {text.seconds(each.sustained[-1].p50)} a call"
+            for each in group
+        )
+        yield Plot(f"sustained-{number}", "matrix", title, f"{title}. " + "; ".join(ends), figure)
+
+
+def _unit(cell: CellRow) -> str:
+    unit = views.UNIT_WORDS.get(cell.unit, cell.unit)
+    if cell.kind == "host":
+        return f"{unit}, {views.RUNTIME_WORDS.get(cell.runtime, cell.runtime)}"
+    return unit if not cell.ran_on.startswith("asked for") else text.cut(text.plain(cell.ran_on), 44)
+
+
+def _marked(title: str, cell: CellRow) -> str:
+    """Return the title with what its figures are, when they are not Core ML's."""
+    marks = {"stand-in": " (stand-in, not Core ML)", "host": " (host)", "core-ml": ""}
+    return title + marks[cell.kind]
+
+
+def _sizes(report: Report, palette: Palette) -> Iterator[Plot]:
+    """Yield accuracy (or agreement with the original) against the package's size, a line a model."""
+    models = [
+        (model, [row for row in rows if row.bytes and (row.accuracy_after is not None or row.agreement is not None)])
+        for (model, _), rows in views.variants_by_model(report)
+    ]
+    models = [(model, rows) for model, rows in models if len(rows) > 1][: len(_SERIES)]
+    if not models:
+        return
+    figure, (axes,) = _canvas(3.2)
+    for index, (model, rows) in enumerate(models):
+        ordered = sorted(rows, key=lambda row: row.bytes)
+        axes.plot(
+            [row.bytes / 1e6 for row in ordered],
+            [100 * _kept(row.accuracy_after, row.agreement) for row in ordered],
+            color=_SERIES[index],
+            marker=_MARKS[index],
+            markersize=5,
+            linewidth=1,
+            label=text.cut(text.plain(model), 32),
+        )
+        for row in ordered:
+            axes.annotate(
+                row.variant,
+                (row.bytes / 1e6, 100 * _kept(row.accuracy_after, row.agreement)),
+                xytext=(4, -11),
+                textcoords="offset points",
+                fontsize=7.5,
+                color=palette.muted,
+            )
+    axes.set_xlabel("megabytes of the package")
+    axes.set_ylabel("test accuracy, % (without labels: agreement)")
+    _from_zero(axes, top=105)
+    axes.legend(loc="lower right")
+    title = "Accuracy against size"
+    axes.set_title(title)
+    yield Plot(
+        "accuracy-size",
+        "variants",
+        title,
+        f"{title}. The table below has every figure.",
+        figure,
+    )
+
+
+def _kept(accuracy: float | None, agreement: float | None) -> float:
+    return accuracy if accuracy is not None else agreement or 0.0
+
+
+# --- training -----------------------------------------------------------------------------------------------
+
+
+def _trainings(report: Report, names: dict[str, str], palette: Palette) -> Iterator[Plot]:
+    """Yield each experiment's time by machine, failures marked; what others published has axes of its own."""
+    for training in views.trainings(report):
+        rows = list(training.groups[0].rows)
+        published = [each for each in training.published if each.high is not None]
+        if not training.groups[0].is_protocol and not rows[0].work.startswith(views.PROTOCOL):
+            published = []  # other work has other times
+        shown = sorted(rows, key=lambda row: row.seconds if row.seconds is not None else float("inf"))[:MOST_BARS]
+        if not any(row.seconds for row in shown):
+            continue
+        yield _training(training, shown, len(rows), published, names, palette)
+
+
+def _training(
+    training: views.Training,
+    shown: Sequence[TrainingRow],
+    of: int,
+    published: Sequence[Any],
+    names: dict[str, str],
+    palette: Palette,
+) -> Plot:
+    per = "seconds an epoch" if shown[0].metric == "seconds per epoch" else "seconds"
+    parts = (len(shown), len(published)) if published else (len(shown),)
+    figure, axes = _canvas(0.95 + 0.27 * sum(parts) + 0.35 * (len(parts) - 1), len(parts), parts, sharex=True)
+    labels = [text.cut(names[row.machine] + (f", {row.device}" if row.device else ""), 46) for row in shown]
+    for place, row in enumerate(shown):
+        if row.seconds is None:
+            axes[0].text(0, place, " ✕ failed", va="center", color=FAILED, fontsize=8.5, fontweight="bold")
+            continue
+        axes[0].barh(place, row.seconds, height=0.62, color=MEASURED)
+        axes[0].text(row.seconds, place, f" {text.seconds(row.seconds)}", va="center", fontsize=8.5)
+        if row.first_epoch is not None and row.metric == "seconds per epoch":
+            axes[0].plot(row.first_epoch, place, marker="|", markersize=9, color=palette.ink)
+    _bars(axes[0], labels)
+    title = f"{training.title}: measured, {_work(shown[0].work)}"
+    axes[0].set_title(title if of <= len(shown) else f"{title}; the fastest {len(shown)} of {of}")
+    if published:
+        for place, each in enumerate(published):
+            axes[1].barh(place, each.high, height=0.62, facecolor="none", edgecolor=PUBLISHED, hatch="////", linewidth=0.8)
+            axes[1].text(each.high, place, f" {views.published_figure(each)}", va="center", fontsize=8.5, style="italic")
+        _bars(axes[1], [text.cut(each.machine, 46) for each in published])
+        axes[1].set_title("Published by others", style="italic")
+    axes[-1].set_xlabel(f"{per}; a stroke marks the first epoch" if shown[0].metric == "seconds per epoch" else per)
+    axes[0].set_xlim(left=0)
+    axes[0].margins(x=0.16)
+    figures = "; ".join(
+        f"{label}: {'failed' if row.seconds is None else text.seconds(row.seconds)}"
+        for label, row in zip(labels, shown, strict=True)
+    )
+    return Plot(f"training-{_file_name(training.name)}", f"training-{training.name}", title, f"{title}. {figures}.", figure)
+
+
+def _bars(axes: Axes, labels: Sequence[str]) -> None:
+    axes.set_yticks(range(len(labels)), labels)
+    axes.set_ylim(len(labels) - 0.45, -0.55)
+    axes.grid(axis="x")
+    axes.spines["bottom"].set_visible(False)
+
+
+def _work(work: str) -> str:
+    return work if work.startswith(views.PROTOCOL) else f"not the protocol ({text.cut(text.plain(work), 60)})"
+
+
+def _file_name(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9-]", "-", name)[:60]
+
+
+def _curves(report: Report, names: dict[str, str], palette: Palette) -> Iterator[Plot]:
+    runs: list[ClassifierRun] = [run for run in report.classifiers if len(run.iterations) > 1]
+    for number, run in enumerate(runs[:MOST_OF_A_KIND], start=1):
+        figure, (axes,) = _canvas(2.6)
+        lines: tuple[tuple[str, Callable[[Any], float | None]], ...] = (
+            ("training", lambda row: row.training_accuracy),
+            ("validation", lambda row: row.validation_accuracy),
+        )
+        for index, (label, figure_of) in enumerate(lines):
+            points = [(row.iteration, value * 100) for row in run.iterations if (value := figure_of(row)) is not None]
+            if points:
+                axes.plot(
+                    [x for x, _ in points],
+                    [y for _, y in points],
+                    color=_SERIES[index],
+                    linestyle=_DASHES[index],
+                    marker=_MARKS[index],
+                    markersize=3.5,
+                    linewidth=1.6,
+                    label=label,
+                )
+        axes.axhline(run.test_accuracy * 100, color=palette.ink, linewidth=1, linestyle=":", label="test, at the end")
+        axes.set_xlabel("iteration of the solver")
+        axes.set_ylabel("accuracy, %")
+        _from_zero(axes, top=100)
+        axes.legend(loc="lower right")
+        title = f"The solver's iterations: {text.cut(text.plain(run.data), 40)}, {names[run.machine]}"
+        axes.set_title(title)
+        last = run.iterations[-1]
+        yield Plot(
+            f"createml-{number}",
+            f"createml-{run.record}",
+            title,
+            f"{title}. After {last.iteration} iterations {text.percent(last.training_accuracy)} of the training and "
+            f"{text.percent(last.validation_accuracy)} of the validation pictures are right; "
+            f"{text.percent(run.test_accuracy)} of the test pictures.",
+            figure,
+        )
+
+
+def _from_zero(axes: Axes, *, right: float | None = None, top: float | None = None) -> None:
+    """Start both axes at zero, so that lengths compare; a little room stays above the data."""
+    axes.grid(axis="y")
+    axes.set_xlim(0, right if right is not None else axes.get_xlim()[1])
+    axes.set_ylim(0, top if top is not None else axes.get_ylim()[1] * 1.15)

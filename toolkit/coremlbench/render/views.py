@@ -1,0 +1,171 @@
+"""The report's rows in the groups that a reader meets them in, and the words they are told in: for HTML and Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from coremlbench.catalogue import EXPERIMENTS
+from coremlbench.report_types import Answer, CellRow, FigureKind, PublishedRow, Report, TrainingRow, VariantRow
+from coremlbench.types import Experiment
+
+KIND_WORDS: dict[FigureKind, str] = {
+    "core-ml": "Core ML",
+    "host": "host",
+    "stand-in": "stand-in, not Core ML",
+}
+UNIT_WORDS = {
+    "CPU_AND_NE": "Neural Engine",
+    "CPU_AND_GPU": "GPU",
+    "CPU_ONLY": "CPU",
+    "ALL": "all units",
+    "host-cpu": "host CPU",
+    "host-gpu": "host GPU",
+}
+RUNTIME_WORDS = {
+    "coreml": "Core ML",
+    "reference": "ONNX Runtime",
+    "tensorflow": "TensorFlow",
+    "litert": "LiteRT",
+}
+METRIC_WORDS = {
+    "seconds per epoch": "an epoch, from the second on",
+    "total seconds": "training and testing",
+    "whole run": "the whole run",
+}
+PROTOCOL = "the protocol"
+
+
+@dataclass(frozen=True)
+class CellTable:
+    """The cells of one machine that share a kind: they may stand in one table."""
+
+    machine: str
+    kind: FigureKind
+    cells: tuple[CellRow, ...]
+    longest: float
+
+    @property
+    def models(self) -> list[tuple[str, list[CellRow]]]:
+        """Return the cells by model."""
+        return [(model, list(cells)) for model, cells in groupby(self.cells, key=lambda cell: cell.model)]
+
+
+@dataclass(frozen=True)
+class WorkGroup:
+    """Rows that took on the same work, and so compare."""
+
+    work: str
+    rows: tuple[TrainingRow, ...]
+
+    @property
+    def is_protocol(self) -> bool:
+        """Return whether this is what the article did."""
+        return self.work == PROTOCOL
+
+
+@dataclass(frozen=True)
+class Training:
+    """One experiment: what was measured, by like work, and apart from it what others published."""
+
+    name: str
+    title: str
+    metric: str
+    protocol: str
+    groups: tuple[WorkGroup, ...]
+    published: tuple[PublishedRow, ...]
+
+
+@dataclass(frozen=True)
+class UnitComparison:
+    """One model on one machine: the p50 of its answer's variant on each unit."""
+
+    answer: Answer
+    p50: dict[str, CellRow]
+
+
+def cell_tables(report: Report, *kinds: FigureKind) -> list[CellTable]:
+    """Return the cells by kind and machine, machines in the report's order."""
+    tables = []
+    for kind in kinds or ("core-ml", "host", "stand-in"):
+        for machine in report.machines:
+            cells = tuple(cell for cell in report.timing if cell.kind == kind and cell.machine == machine.id)
+            if cells:
+                longest = max((cell.p50 or 0.0 for cell in cells), default=0.0)
+                tables.append(CellTable(machine.id, kind, cells, longest))
+    return tables
+
+
+def trainings(report: Report) -> list[Training]:
+    """Return the experiments that somebody ran here, in the catalogue's order, with the published figures of each."""
+    known = {experiment.name: experiment for experiment in EXPERIMENTS}
+    found = []
+    for name, rows in groupby(report.training, key=lambda row: row.experiment):
+        group = list(rows)
+        experiment = known.get(name)
+        found.append(
+            Training(
+                name=name,
+                title=experiment.title if experiment else name,
+                metric=METRIC_WORDS[group[0].metric],
+                protocol=_protocol(experiment) if experiment else "",
+                groups=tuple(
+                    WorkGroup(work, tuple(same)) for work, same in groupby(group, key=lambda row: row.work)
+                ),
+                published=tuple(each for each in report.published if each.experiment == name),
+            )
+        )
+    return found
+
+
+def _protocol(experiment: Experiment) -> str:
+    parts = [f"{experiment.train:,} training and {experiment.test:,} test images", f"{experiment.classes} classes"]
+    if experiment.epochs:
+        parts.append(f"{experiment.epochs} epochs in batches of {experiment.batch}")
+    if experiment.iterations:
+        parts.append(f"at most {experiment.iterations} iterations")
+    if experiment.augmentation:
+        parts.append(f"augmentation by {' and '.join(experiment.augmentation)}")
+    if experiment.weights:
+        parts.append(f"{experiment.weights} weights")
+    return ", ".join(parts)
+
+
+def comparisons(report: Report) -> list[UnitComparison]:
+    """Return Core ML's answers with the figures of all units beside them: one row a model and machine."""
+    rows = []
+    for answer in report.answers:
+        if answer.kind == "core-ml":
+            cells = [
+                cell
+                for cell in report.timing
+                if (cell.kind, cell.machine, cell.model, cell.variant)
+                == ("core-ml", answer.machine, answer.model, answer.variant)
+            ]
+            batch = min((cell.batch for cell in cells), default=1)
+            rows.append(UnitComparison(answer, {cell.unit: cell for cell in cells if cell.batch == batch}))
+    return rows
+
+
+def variants_by_model(report: Report) -> list[tuple[tuple[str, str], list[VariantRow]]]:
+    """Return the packages by model and machine."""
+    return [(key, list(rows)) for key, rows in groupby(report.variants, key=lambda row: (row.model, row.machine))]
+
+
+def published_figure(row: PublishedRow) -> str:
+    """Return a published figure as it was published: 7–8 s, 6.7 s, or the words that are all there is."""
+    if row.low is None or row.high is None:
+        return row.text
+    return f"{row.low:g} s" if row.low == row.high else f"{row.low:g}–{row.high:g} s"
+
+
+def confused(confusion: Sequence[Sequence[int]], names: Sequence[str], most: int = 10) -> list[tuple[int, str, str]]:
+    """Return the most frequent mistakes: how often, the true class and the predicted one."""
+    wrong = [
+        (count, names[actual], names[guess])
+        for actual, row in enumerate(confusion)
+        for guess, count in enumerate(row)
+        if actual != guess and count and max(actual, guess) < len(names)
+    ]
+    return sorted(wrong, key=lambda each: (-each[0], each[1], each[2]))[:most]

@@ -1,0 +1,198 @@
+"""The report's first lines: where each model should run, in a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from coremlbench.coreml_types import ConversionRecord, Measurement, TimingRecord
+from coremlbench.report_timing import finished, kind_of
+from coremlbench.report_types import Answer, CellRow, VariantRow
+
+GPU, ENGINE = "CPU_AND_GPU", "CPU_AND_NE"
+UNIT_NAMES = {
+    "CPU_AND_NE": "Neural Engine",
+    "CPU_AND_GPU": "GPU",
+    "CPU_ONLY": "CPU",
+    "ALL": "all units",
+    "host-cpu": "host CPU",
+    "host-gpu": "host GPU",
+}
+
+
+def answers_of(
+    timings: Sequence[TimingRecord],
+    conversions: Sequence[ConversionRecord],
+    cells: Sequence[CellRow],
+    variants: Sequence[VariantRow],
+) -> tuple[Answer, ...]:
+    """Return the answers by model: those of Core ML first, then of the stand-in, then why there is none."""
+    measured = {
+        (record.id, kind_of(cell), cell.model, cell.variant, cell.batch, cell.unit): cell
+        for record in timings
+        for cell in record.measurements
+        if cell.runtime == "coreml"
+    }
+    answers = []
+    for machine, kind, model in dict.fromkeys((cell.machine, cell.kind, cell.model) for cell in cells):
+        mine = [each for each in cells if (each.machine, each.kind, each.model) == (machine, kind, model)]
+        timed = [each for each in mine if each.runtime == "coreml" and each.p50 is not None]
+        if kind != "host" and timed:
+            answers.append(_answer(model, timed, measured, variants))
+    known = {answer.model for answer in answers}
+    models = dict.fromkeys([*(row.model for row in variants), *(cell.model for cell in cells)])
+    answers += [
+        _unanswered(model, timings, conversions, cells, variants) for model in models if model not in known
+    ]
+    order = {"core-ml": 0, "stand-in": 1, "none": 2}
+    return tuple(sorted(answers, key=lambda each: (order[each.kind], each.model, each.machine)))
+
+
+def _answer(
+    model: str,
+    cells: Sequence[CellRow],
+    measured: dict[tuple[str, str, str, str, int, str], Measurement],
+    variants: Sequence[VariantRow],
+) -> Answer:
+    """Return the answer for the fastest variant that still predicts what the original does."""
+    proofs = {(row.variant, row.batch): row for row in variants if row.model == model}
+    batch = min(cell.batch for cell in cells)
+    ranked = sorted(
+        (cell for cell in cells if cell.batch == batch),
+        key=lambda cell: (_doubtful(proofs.get((cell.variant, batch))), cell.p50 or 0.0),
+    )
+    best = ranked[0]
+    by_unit = {cell.unit: cell for cell in ranked if cell.variant == best.variant}
+    engine, gpu = by_unit.get(ENGINE), by_unit.get(GPU)
+    answer = Answer(
+        model=model,
+        machine=best.machine,
+        kind="stand-in" if best.kind == "stand-in" else "core-ml",
+        text="",
+        variant=best.variant,
+        record=best.record,
+    )
+    if engine is not None and gpu is not None:
+        answer = _compared(answer, engine, gpu, measured)
+    else:
+        missing = "GPU" if gpu is None else "Neural Engine"
+        text = f"{best.variant} on {_where(best)}: {_milliseconds(best)} a call; the {missing} was not measured"
+        answer = _replace(answer, text)
+    proof = proofs.get((best.variant, batch))
+    return _replace(answer, answer.text + _accuracy(proof) + ("." if batch == 1 else f"; batches of {batch}."))
+
+
+def _compared(
+    answer: Answer,
+    engine: CellRow,
+    gpu: CellRow,
+    measured: dict[tuple[str, str, str, str, int, str], Measurement],
+) -> Answer:
+    """Return the answer with the GPU's time over the Neural Engine's, over the rounds that both finished."""
+    from coremlbench.stats import ratio
+
+    pair = [
+        measured[each.record, each.kind, each.model, each.variant, each.batch, each.unit] for each in (gpu, engine)
+    ]
+    if gpu.record != engine.record:
+        text = f"{answer.variant}: the Neural Engine and the GPU were not measured in one run, so there is no ratio"
+        return _replace(answer, text)
+    above, below = ({each.round: each.p50 for each in finished(cell) if each.p50} for cell in pair)
+    both = sorted(above.keys() & below.keys())
+    if not both:
+        return _replace(answer, f"{answer.variant}: no round measured both the Neural Engine and the GPU")
+    figure = ratio([above[each] for each in both], [below[each] for each in both])
+    if not figure.different or figure.low is None or figure.high is None:
+        span = "a single round" if figure.low is None else f"95% interval {figure.low:.2f} to {figure.high:.2f}"
+        text = (
+            f"{answer.variant}: no difference shown between {_where(engine)} and {_where(gpu)} "
+            f"(ratio {figure.ratio:.2f}, {span})"
+        )
+    else:
+        fast, slow = (engine, gpu) if figure.ratio > 1 else (gpu, engine)
+        low, high = (figure.low, figure.high) if figure.ratio > 1 else (1 / figure.high, 1 / figure.low)
+        times = figure.ratio if figure.ratio > 1 else 1 / figure.ratio
+        text = (
+            f"{answer.variant} on {_where(fast)}: {_times(times)} times as fast as on {_where(slow)}, "
+            f"95% interval {_times(low)} to {_times(high)}"
+        )
+    return _replace(
+        answer,
+        text,
+        ratio=figure.ratio,
+        low=figure.low,
+        high=figure.high,
+        rounds=figure.rounds,
+        different=figure.different,
+    )
+
+
+def _unanswered(
+    model: str,
+    timings: Sequence[TimingRecord],
+    conversions: Sequence[ConversionRecord],
+    cells: Sequence[CellRow],
+    variants: Sequence[VariantRow],
+) -> Answer:
+    """Return why a model has no Core ML figure, and how far it has come."""
+    ready = [row for row in variants if row.model == model and row.verdict == "proven"]
+    machines = {record.machine.id: record.machine for record in (*timings, *conversions)}
+    failed = [cell for cell in cells if cell.model == model and cell.runtime == "coreml" and cell.failure]
+    mine = [row for row in (*ready, *(cell for cell in cells if cell.model == model)) if row.machine in machines]
+    on_mac = any(machines[row.machine].system == "macOS" for row in mine)
+    if failed:
+        why = f"not measured: {failed[0].failure.rstrip('.')}"
+    elif on_mac:
+        why = "not measured yet"
+    else:
+        why = "not measured: Core ML runs on macOS only"
+    packages = "package" if len(ready) == 1 else "packages"
+    text = f"{why}; {len(ready)} {packages} proven here and ready to time." if ready else f"{why}."
+    record = (ready or failed or mine or [None])[0]
+    return Answer(
+        model=model,
+        machine=record.machine if record else "",
+        kind="none",
+        text=text,
+        record=record.record if record else "",
+    )
+
+
+def _replace(answer: Answer, text: str, **figures: float | int | bool | None) -> Answer:
+    from dataclasses import replace
+
+    return replace(answer, text=text, **figures)  # type: ignore[arg-type]  # each figure has its field's type
+
+
+def _doubtful(proof: VariantRow | None) -> int:
+    """Return 0 for a proven variant, 1 for one without a verdict, 2 and 3 for a degraded and a wrong one."""
+    verdicts = ("proven", "not proven", "degraded", "wrong")
+    return 1 if proof is None or proof.verdict not in verdicts else verdicts.index(proof.verdict)
+
+
+def _where(cell: CellRow) -> str:
+    """Return the unit; one whose plan is elsewhere is not said to have run where it was asked for."""
+    if cell.ran_on.startswith("asked for"):
+        return f"what was {cell.ran_on}"
+    return f"the {UNIT_NAMES.get(cell.unit, cell.unit)}"
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.1f}" if ratio >= 1.95 else f"{ratio:.2f}"
+
+
+def _milliseconds(cell: CellRow) -> str:
+    return f"{(cell.p50 or 0.0) * 1000:.3g} ms"
+
+
+def _accuracy(proof: VariantRow | None) -> str:
+    if proof is None:
+        return ""
+    if proof.accuracy_before is not None and proof.accuracy_after is not None:
+        points = round((proof.accuracy_after - proof.accuracy_before) * 100, 1) + 0.0
+        sign = "−" if points < 0 else "+" if points > 0 else "±"
+        return f", accuracy {sign}{abs(points):.1f} points"
+    if proof.agreement is not None:
+        return f", same class as the original for {proof.agreement:.1%} of the pictures"
+    return ""
+
+
