@@ -16,6 +16,7 @@ from coremlbench.types import CoremlbenchError, InputError
 COMMANDS = {
     "createml": "coremlbench.commands.createml:createml",
     "train": "coremlbench.commands.train:train",
+    "convert-and-time": "coremlbench.commands.convert_and_time:convert_and_time",
     "compare": "coremlbench.commands.compare:compare",
     "results": "coremlbench.commands.results:results",
     "datasets": "coremlbench.commands.datasets:datasets",
