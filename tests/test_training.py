@@ -90,7 +90,8 @@ def test_changes_that_do_not_concern_an_experiment_leave_it_alone() -> None:
 def test_a_folder_gives_all_it_has_unless_a_count_or_a_share_is_asked_for() -> None:
     (row,) = select(["efficientnetb0"])
     counts = [
-        plan(row, Changes(dataset="mine", **changes)) for changes in ({}, {"train": 40}, {"scale": 0.1})  # type: ignore[arg-type]  # each is one setting
+        plan(row, Changes(dataset="mine", **changes))
+        for changes in ({}, {"train": 40}, {"scale": 0.1})  # type: ignore[arg-type]  # each is one setting
     ]
     assert [(each.train, each.test) for each in counts] == [(None, None), (40, None), (75, 62)]
 

@@ -1,5 +1,7 @@
 """Tiny Core ML packages to time, the stand-in for Core ML on every unit, and a matrix of them."""
 
+import json
+import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -50,6 +52,14 @@ def make_package(folder: Path, name: str, seed: int = 0) -> Path:
     return path
 
 
+def plain_package(folder: Path, name: str) -> Path:
+    """Return a folder that passes for a package where nothing loads it."""
+    path = folder / f"{name}.mlpackage"
+    path.mkdir(parents=True)
+    (path / "model").write_text(name)
+    return path
+
+
 def subject_of(paths: Sequence[Path]) -> Subject:
     """Return the packages as a matrix takes them."""
     models, packages = [], []
@@ -70,3 +80,21 @@ def stand_in(folder: Path, behaviour: Behaviour = Behaviour(), units: Any = UNIT
         return worker(name) if name == "inputs" else [*command(file), f"coremlbench.workers.{name}_worker"]
 
     return Here(units=units, why_not_here=lambda runtime, unit: "", worker=command_of)
+
+
+def quick_machine(behaviour: Path, units: Any = UNITS) -> Here:
+    """Return a machine whose workers are quick and make their figures up, behaving as the JSON file says."""
+    script = str(Path(__file__).with_name("matrix_worker.py"))
+    return Here(
+        units=units,
+        why_not_here=lambda runtime, unit: "",
+        worker=lambda name: [sys.executable, "-I", script, str(behaviour), name],
+    )
+
+
+def behave(folder: Path, **deeds: Any) -> Path:
+    """Return the JSON file of a behaviour of the quick workers; they note in ``trace`` what they time."""
+    file = folder / "behaviour.json"
+    seconds = {"CPU_ONLY": 4e-3, "CPU_AND_GPU": 2e-3, "CPU_AND_NE": 1e-3, "ALL": 1e-3, "host-cpu": 5e-3}
+    file.write_text(json.dumps({"trace": str(folder / "trace"), "seconds": seconds, **deeds}))
+    return file
