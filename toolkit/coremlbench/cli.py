@@ -17,6 +17,7 @@ COMMANDS = {
     "createml": "coremlbench.commands.createml:createml",
     "train": "coremlbench.commands.train:train",
     "convert": "coremlbench.commands.convert:convert",
+    "convert-and-time": "coremlbench.commands.convert_and_time:convert_and_time",
     "compare": "coremlbench.commands.compare:compare",
     "results": "coremlbench.commands.results:results",
     "failures": "coremlbench.commands.failures:failures",

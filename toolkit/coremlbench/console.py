@@ -29,6 +29,10 @@ PHASES = {
     "train": "train",
     "evaluate": "evaluate",
     "export": "save the model",
+    "compile": "compile for Core ML",
+    "plan": "ask for the plan",
+    "time": "time",
+    "sustain": "time without a pause",
 }
 
 PLAIN_SECONDS = 10.0
@@ -88,6 +92,10 @@ class Watch:
         elif now - self._said >= PLAIN_SECONDS:
             self._said = now
             self._console.print(f"{PHASES.get(self._phase, self._phase)}: {self._figures(now)}", soft_wrap=True)
+
+    def tell(self, line: str) -> None:
+        """Show a line that stays, such as a figure that is ready before the end."""
+        self._console.print(line, soft_wrap=True, markup=False)
 
     def _figures(self, now: float) -> str:
         progress, seconds = self._last, now - self._began

@@ -62,24 +62,44 @@ def recorded(run: Run[R], work: Work[R], *, results: Path, on_progress: Callable
     kept.limit(results)
     started = datetime.now(timezone.utc)
     folder = store.new_run_folder(results, run.experiment, started)
-    clock = time.monotonic()
+    return _record(run, _begin(run, folder, started), folder, work, on_progress, fresh=True)
+
+
+def continued(
+    run: Run[R], record: R, folder: Path, work: Work[R], *, on_progress: Callable[[Progress], None]
+) -> tuple[R, Path]:
+    """Return the record of a run that goes on in its own folder, from what its record holds.
+
+    Raises:
+        InputError: the results folder cannot be used.
+    """
+    store.check_results_folder(folder.parent)
+    store.sweep(folder.parent)
+    return _record(run, record, folder, work, on_progress, fresh=False)
+
+
+def _record(
+    run: Run[R], record: R, folder: Path, work: Work[R], on_progress: Callable[[Progress], None], *, fresh: bool
+) -> tuple[R, Path]:
+    """Return the record as the work leaves it; a fresh run that never got its input leaves none."""
+    clock, before = time.monotonic(), record.seconds
     stages = Stages(
         folder / "work", on_progress, timeout=run.timeout, memory_bytes=run.memory_limit, silence=run.silence
     )
-    record = _begin(run, folder, started)
     known = [record]
 
     def save(each: R) -> None:
         """Keep what is known so far; the run stays marked as unfinished until its end."""
         known.append(each)
-        store.save(replace(each, outcome=UNFINISHED), folder)
+        so_far = before + time.monotonic() - clock
+        store.save(replace(each, outcome=UNFINISHED, seconds=so_far), folder)
 
     with store.hold(folder):
         save(record)
         try:
             record = judged(work(record, folder, stages, save))
         except StageFailedError as failed:
-            if (failed.ended.error or {}).get("type") == "InputError":
+            if fresh and (failed.ended.error or {}).get("type") == "InputError":
                 shutil.rmtree(folder, ignore_errors=True)
                 raise InputError(str((failed.ended.error or {})["message"])) from failed
             record = replace(
@@ -87,9 +107,14 @@ def recorded(run: Run[R], work: Work[R], *, results: Path, on_progress: Callable
             )
         finally:
             store.put_away(stages.work, folder)
+<<<<<<< HEAD
         if isinstance(record, TrainingRecord):
             record = kept.told(record, folder)
         record = replace(record, seconds=time.monotonic() - clock, ended=datetime.now(timezone.utc).isoformat())
+=======
+        seconds = before + time.monotonic() - clock
+        record = replace(record, seconds=seconds, ended=datetime.now(timezone.utc).isoformat())
+>>>>>>> matrix
         saved = store.save(record, folder)
     return record, saved.parent
 
