@@ -107,14 +107,10 @@ def _record(
             )
         finally:
             store.put_away(stages.work, folder)
-<<<<<<< HEAD
         if isinstance(record, TrainingRecord):
             record = kept.told(record, folder)
-        record = replace(record, seconds=time.monotonic() - clock, ended=datetime.now(timezone.utc).isoformat())
-=======
         seconds = before + time.monotonic() - clock
         record = replace(record, seconds=seconds, ended=datetime.now(timezone.utc).isoformat())
->>>>>>> matrix
         saved = store.save(record, folder)
     return record, saved.parent
 
