@@ -303,7 +303,7 @@ def show_orders(matrices: int, seed: int) -> list[str]:
         ratios = np.exp(simulated.difference.mean(axis=1)) / RATIO
         off = 100 * (ratios.mean() - 1)
         covered = covers(chosen(simulated), np.log(RATIO))
-        print(f"| {name} | {off:+.2f}% | {100 * ratios.std():.2f}% | {covered:.1f} |")
+        print(f"| {name} | {round(off, 2) + 0.0:+.2f}% | {100 * ratios.std():.2f}% | {covered:.1f} |")
         if name.startswith("shuffled") and abs(off) >= 1:
             wrong.append(f"{name}: the ratio is off by {off:.2f}%.")
     return wrong
