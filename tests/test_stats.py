@@ -15,7 +15,18 @@ from hypothesis import strategies as st
 from scipy.stats import spearmanr, ttest_1samp
 
 from coremlbench.coreml_types import Round
-from coremlbench.stats import CALLS_FOR_P99, Ratio, Summary, orders, outliers, ratio, ratio_of_rounds, summarise
+from coremlbench.stats import (
+    CALLS_FOR_P99,
+    Estimate,
+    Ratio,
+    Summary,
+    estimate,
+    orders,
+    outliers,
+    ratio,
+    ratio_of_rounds,
+    summarise,
+)
 from coremlbench.types import Failure
 
 SECONDS = st.floats(1e-6, 10.0)
@@ -128,6 +139,20 @@ def test_the_interval_is_students_on_logarithms() -> None:
     assert found.rounds == 5
     assert found.different
     assert "Student" in found.method
+
+
+def test_a_cells_figure_is_the_geometric_mean_of_its_rounds() -> None:
+    medians = [1.0, 1.1, 1.05, 0.98, 1.2]
+    found = estimate(medians)
+    expected = ttest_1samp(np.log(medians), 0).confidence_interval(0.96)
+    assert found.seconds == pytest.approx(math.exp(np.log(medians).mean()))
+    assert (found.low, found.high) == pytest.approx((math.exp(expected.low), math.exp(expected.high)), rel=1e-6)
+    assert found.rounds == 5
+    assert estimate([0.5]) == Estimate(0.5, None, None, 1)
+    with pytest.raises(ValueError, match="without a round"):
+        estimate([])
+    with pytest.raises(ValueError, match="positive"):
+        estimate([1.0, -1.0])
 
 
 def test_rounds_are_paired_so_what_slows_both_alike_does_not_count() -> None:

@@ -8,7 +8,7 @@ lower floor, and a floor must not be above what a machine can do.
   and integers at the same time, so the float32 figure counts twice. The GPU of the M5 has matrix units, of which
   Apple says "over 4x the peak GPU compute" of the M4 and gives no figure.
 - Neural Engine: Apple's operations a second. Apple does not say of what: up to the M3 of float16, on the M4 they are
-  taken to be of int8, which float16 does not reach. There is none for the M5.
+  taken to be of int8, which float16 does not reach. There is none for the M5, and the M3 Ultra's is twice the M3's.
 - On-chip memory: what weights may stay in from one call to the next. The system-level cache is 8, 24, 48 or 96 MB in
   the M1 to M3, and beside it are the caches of the CPU (20 to 72 MB) and of the GPU. Apple publishes none of it; the
   sum is rounded up generously.
