@@ -26,7 +26,10 @@ pytestmark = pytest.mark.filterwarnings(
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("compiled")
-    return Core(Behaviour()).compile(network(folder).package).rename(folder / "network.mlmodelc")
+    made = Core(Behaviour()).compile(network(folder).package)
+    compiled = made.rename(folder / "network.mlmodelc")
+    made.parent.rmdir()
+    return compiled
 
 
 @pytest.fixture
