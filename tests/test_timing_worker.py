@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import coreml_stand_in
 from coreml_stand_in import Behaviour, Failing
 from coremlbench.engines.steps import worker
 from coremlbench.stages import StageFailedError, Stages
-from coremlbench.types import Failure
+from coremlbench.types import Failure, InputError
 from coremlbench.workers import timing_worker
 from small_packages import Small, classifier, network
 
@@ -210,20 +210,9 @@ def test_tensorflow_times_the_original(small: Small, tmp_path: Path) -> None:
     assert result["calls"] == 20
 
 
-@pytest.mark.parametrize(
-    ("runtime", "unit", "changes", "sentence"),
-    [
-        ("tensorflow", "host-cpu", {}, "takes a model as original, and the request has none"),
-        ("reference", "host-cpu", {"package": None}, "takes a model as package, and the request has none"),
-    ],
-)
-def test_a_runtime_without_its_form_of_the_model_says_so(
-    small: Small, tmp_path: Path, runtime: str, unit: str, changes: Mapping[str, Any], sentence: str
-) -> None:
-    with pytest.raises(Exception, match=sentence):
-        timing_worker._model(
-            request_of(small, runtime, unit, tmp_path) | changes, timing_worker.RUNTIMES[runtime].takes
-        )  # type: ignore[index]
+def test_a_runtime_without_its_form_of_the_model_says_so(small: Small, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="'tensorflow' takes a model as original, and the request has none"):
+        timing_worker.work(request_of(small, "tensorflow", "host-cpu", tmp_path), quietly)
 
 
 def quietly(phase: str, done: int, total: int, message: str = "", **figures: Any) -> None:
