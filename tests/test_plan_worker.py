@@ -11,8 +11,7 @@ import pytest
 import coreml_stand_in
 from coreml_stand_in import Behaviour, Failing
 from coreml_stand_in.native import Core
-from coremlbench import jsonable
-from coremlbench.compute_plan import ran_on
+from coremlbench.compute_plan import from_result, ran_on
 from coremlbench.coreml_types import ComputePlan
 from coremlbench.stages import StageFailedError, Stages
 from small_packages import network
@@ -44,7 +43,7 @@ def read_plan(compiled: Path, tmp_path: Path) -> Callable[..., ComputePlan]:
         )
         assert ended.result is not None
         assert ended.result["stand_in"] is True
-        return jsonable.from_json(ComputePlan, ended.result)
+        return from_result(ended.result)
 
     return run
 
