@@ -171,6 +171,8 @@ WORKER: list[Sample] = [
         [error("KeyError", "MissingWeightsError")],
     ),
     ("missing-data", [error("DownloadError"), error("UnavailableError")], [error("HTTPError", "DownloadError")]),
+    ("wrong-output", [error("WrongOutputError", "The output 'x' is not a number.")], [error("ValueError")]),
+    ("no-such-unit", [error("NoSuchUnitError", "Core ML runs on macOS only.")], [error("KeyError", "NoSuchUnitError")]),
     ("input", [error("InputError")], [error("ValueError", "InputError")]),
 ]
 
@@ -312,6 +314,11 @@ COREML: list[Sample] = [
             error("TypeError", "Could not locate class 'TokenAndPositionEmbedding'. Make sure custom classes are"),
         ],
         [error("OSError", "Unable to synchronously open file"), error("TypeError", "class 'X' expected")],
+    ),
+    (
+        "model-load",
+        [error("ModelLoadError", "Core ML could not load 'x' for ALL: it said nothing.")],
+        [error("OSError")],
     ),
 ]
 

@@ -39,5 +39,7 @@ def test_a_model_that_core_ml_cannot_compile_is_a_failure_in_its_words(tmp_path:
         Stages(tmp_path, lambda progress: None).run(
             "compile", coreml_stand_in.worker(file)("compile"), request, silence=60
         )
-    assert "Core ML could not compile 'no.mlpackage'" in caught.value.failure.reason
-    assert "Failed to build the model execution plan" in caught.value.failure.reason
+    assert caught.value.failure.evidence.exception.startswith(
+        "ModelLoadError: Core ML could not compile 'no.mlpackage'"
+    )
+    assert "Failed to build the model execution plan" in caught.value.failure.evidence.exception

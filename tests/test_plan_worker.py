@@ -11,8 +11,7 @@ import pytest
 import coreml_stand_in
 from coreml_stand_in import Behaviour, Failing
 from coreml_stand_in.native import Core
-from coremlbench import jsonable
-from coremlbench.compute_plan import ran_on
+from coremlbench.compute_plan import from_result, ran_on
 from coremlbench.coreml_types import ComputePlan
 from coremlbench.stages import StageFailedError, Stages
 from small_packages import network
@@ -26,7 +25,10 @@ pytestmark = pytest.mark.filterwarnings(
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("compiled")
-    return Core(Behaviour()).compile(network(folder).package).rename(folder / "network.mlmodelc")
+    made = Core(Behaviour()).compile(network(folder).package)
+    compiled = made.rename(folder / "network.mlmodelc")
+    made.parent.rmdir()
+    return compiled
 
 
 @pytest.fixture
@@ -41,7 +43,7 @@ def read_plan(compiled: Path, tmp_path: Path) -> Callable[..., ComputePlan]:
         )
         assert ended.result is not None
         assert ended.result["stand_in"] is True
-        return jsonable.from_json(ComputePlan, ended.result)
+        return from_result(ended.result)
 
     return run
 

@@ -67,8 +67,12 @@ class Behaviour:
 
 def worker(behaviour: Path) -> Callable[[str], list[str]]:
     """Return what gives the command of one of our workers by its name; the file holds the stand-in's behaviour."""
-    run = [sys.executable, "-I", str(Path(__file__).with_name("run.py")), str(behaviour)]
-    return lambda name: [*run, f"coremlbench.workers.{name}_worker"]
+    return lambda name: [*command(behaviour), f"coremlbench.workers.{name}_worker"]
+
+
+def command(behaviour: Path) -> tuple[str, ...]:
+    """Return what starts a module in place of ``python -I -m``."""
+    return (sys.executable, "-I", str(Path(__file__).with_name("run.py")), str(behaviour))
 
 
 def write(path: Path, behaviour: Behaviour) -> Path:

@@ -51,6 +51,11 @@ class Core:
                 time.sleep(60)
             os.kill(os.getpid(), getattr(signal, each.how))
 
+    def needs(self, what: str, version: tuple[int, int]) -> None:
+        """Refuse what the version of macOS that is played does not have."""
+        if self.behaviour.macos < version:
+            raise RuntimeError(f"{what} is only available on macOS >= {version[0]}.{version[1]}")
+
     def compile(self, path: Path) -> Path:
         """Return the folder of the compiled model in a new temporary folder."""
         self.strike("compile", path.name)
@@ -100,7 +105,8 @@ class Model:
         devices = plan_program(read_spec(self._compiled), unit, core.behaviour)
         self._seconds = core.behaviour.seconds.get(_most(devices), 0.0)
         self._calls = 0
-        self._load_duration, self._last_duration = time.perf_counter_ns() - began, None
+        self._load_duration = time.perf_counter_ns() - began
+        self._last_duration: int | None = None
 
     def __del__(self) -> None:
         if getattr(self, "_own", False) and self._compiled.suffix == ".mlmodelc":
@@ -169,12 +175,14 @@ def make_module(name: str, behaviour: Behaviour) -> ModuleType:
 
         @staticmethod
         def get_all_compute_devices() -> list[Any]:
+            core.needs("MLComputeDevice", (14, 0))
             return [make_device(each) for each in behaviour.devices]
 
         get_available_compute_devices = get_all_compute_devices
 
         @staticmethod
         def get_model_structure(path: str) -> Any:
+            core.needs("MLModelStructure", (14, 4))
             return structure_of(read_spec(Path(path)), [])
 
         @staticmethod
@@ -184,8 +192,7 @@ def make_module(name: str, behaviour: Behaviour) -> ModuleType:
             if not path.endswith(".mlmodelc"):
                 os.abort()  # coremltools issue 2757
             core.strike("plan", Path(path).name, unit)
-            if behaviour.macos < (14, 4):
-                raise RuntimeError("MLComputePlan is only available on macOS >= 14.4")
+            core.needs("MLComputePlan", (14, 4))
             planned = plan_program(read_spec(Path(path)), unit, behaviour)
             structure = structure_of(read_spec(Path(path)), planned)
             return MLComputePlan(ComputePlan(structure))
@@ -199,7 +206,7 @@ def make_module(name: str, behaviour: Behaviour) -> ModuleType:
     module._MLCPUComputeDeviceProxy = CPU
     module._MLGPUComputeDeviceProxy = GPU
     module._MLNeuralEngineComputeDeviceProxy = NeuralEngine
-    return module  # type: ignore[no-any-return]
+    return module
 
 
 class ModelAsset:

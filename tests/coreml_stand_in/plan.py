@@ -100,7 +100,7 @@ def _walk(block: Any) -> Iterator[Any]:
 
 
 def _is_constant(op: Any) -> bool:
-    return op.type == "const" or op.type.startswith("constexpr_")
+    return str(op.type) == "const" or str(op.type).startswith("constexpr_")
 
 
 def _gives_float32(op: Any) -> bool:

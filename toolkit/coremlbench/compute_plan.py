@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+from coremlbench import jsonable
 from coremlbench.coreml_types import ComputePlan, PlannedOp, UnitName
 
 THRESHOLD = 0.8
@@ -39,6 +41,11 @@ def make_plan(rows: Sequence[PlannedOp], unit: UnitName) -> ComputePlan:
     wanted = ASKED.get(unit) or max(shares, key=lambda device: shares[device], default="")
     left = sorted((row for row in rows if row.device != wanted), key=lambda row: -row.cost)
     return ComputePlan(ops=dict(ops), cost=cost, elsewhere=tuple(left))
+
+
+def from_result(result: Mapping[str, Any]) -> ComputePlan:
+    """Return the plan that the plan worker saved."""
+    return jsonable.from_json(ComputePlan, dict(result))
 
 
 def ran_on(plan: ComputePlan | None, unit: UnitName) -> str:

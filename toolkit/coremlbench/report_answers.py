@@ -40,9 +40,7 @@ def answers_of(
             answers.append(_answer(model, timed, measured, variants))
     known = {answer.model for answer in answers}
     models = dict.fromkeys([*(row.model for row in variants), *(cell.model for cell in cells)])
-    answers += [
-        _unanswered(model, timings, conversions, cells, variants) for model in models if model not in known
-    ]
+    answers += [_unanswered(model, timings, conversions, cells, variants) for model in models if model not in known]
     order = {"core-ml": 0, "stand-in": 1, "none": 2}
     return tuple(sorted(answers, key=lambda each: (order[each.kind], each.model, each.machine)))
 
@@ -90,9 +88,7 @@ def _compared(
     """Return the answer with the GPU's time over the Neural Engine's, over the rounds that both finished."""
     from coremlbench.stats import ratio
 
-    pair = [
-        measured[each.record, each.kind, each.model, each.variant, each.batch, each.unit] for each in (gpu, engine)
-    ]
+    pair = [measured[each.record, each.kind, each.model, each.variant, each.batch, each.unit] for each in (gpu, engine)]
     if gpu.record != engine.record:
         text = f"{answer.variant}: the Neural Engine and the GPU were not measured in one run, so there is no ratio"
         return _replace(answer, text)
@@ -194,5 +190,3 @@ def _accuracy(proof: VariantRow | None) -> str:
     if proof.agreement is not None:
         return f", same class as the original for {proof.agreement:.1%} of the pictures"
     return ""
-
-

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 
-from coremlbench.failure_matchers import both, crash_reported, either, killed_by, logged
+from coremlbench.failure_matchers import both, crash_reported, either, killed_by, logged, raised
 from coremlbench.failure_rules.rule import Rule
 
 CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGTRAP, signal.SIGKILL)
@@ -80,5 +80,12 @@ COREML: tuple[Rule, ...] = (
         "The model's file cannot be read: it is damaged, of another version of Keras, or holds classes of its own.",
         "Save the model again with the Keras of requirements.lock, without custom classes.",
         "keras 19164; keras 19899",
+    ),
+    Rule(
+        "model-load",
+        raised("ModelLoadError"),
+        "{message}",
+        "Try another compute unit; if none loads it, convert the model again.",
+        "worker",
     ),
 )

@@ -27,5 +27,19 @@ WORKER: tuple[Rule, ...] = (
         "Run `coremlbench datasets`; it says what is here, what to fetch and where to put it.",
         "worker",
     ),
+    Rule(
+        "wrong-output",
+        raised("WrongOutputError"),
+        "{message}",
+        "Its times mean nothing: time it on another compute unit, and convert the model again.",
+        "worker",
+    ),
+    Rule(
+        "no-such-unit",
+        raised("NoSuchUnitError"),
+        "{message}",
+        "Time the units that this machine has; a kit takes the model to another.",
+        "worker",
+    ),
     Rule("input", raised("InputError"), "{message}", "Correct the option or the input and run it again.", "worker"),
 )

@@ -201,7 +201,8 @@ def _latencies(report: Report, names: dict[str, str], palette: Palette) -> Itera
             f"latency-{number}",
             "matrix",
             title,
-            f"{title}. " + "; ".join(f"{_unit(each)}: half of the calls within {text.seconds(each.p50)}" for each in cells),
+            f"{title}. "
+            + "; ".join(f"{_unit(each)}: half of the calls within {text.seconds(each.p50)}" for each in cells),
             figure,
         )
 
@@ -348,8 +349,12 @@ def _training(
     axes[0].set_title(title if of <= len(shown) else f"{title}; the fastest {len(shown)} of {of}")
     if published:
         for place, each in enumerate(published):
-            axes[1].barh(place, each.high, height=0.62, facecolor="none", edgecolor=PUBLISHED, hatch="////", linewidth=0.8)
-            axes[1].text(each.high, place, f" {views.published_figure(each)}", va="center", fontsize=8.5, style="italic")
+            axes[1].barh(
+                place, each.high, height=0.62, facecolor="none", edgecolor=PUBLISHED, hatch="////", linewidth=0.8
+            )
+            axes[1].text(
+                each.high, place, f" {views.published_figure(each)}", va="center", fontsize=8.5, style="italic"
+            )
         _bars(axes[1], [text.cut(each.machine, 46) for each in published])
         axes[1].set_title("Published by others", style="italic")
     axes[-1].set_xlabel(f"{per}; a stroke marks the first epoch" if shown[0].metric == "seconds per epoch" else per)
@@ -359,7 +364,9 @@ def _training(
         f"{label}: {'failed' if row.seconds is None else text.seconds(row.seconds)}"
         for label, row in zip(labels, shown, strict=True)
     )
-    return Plot(f"training-{_file_name(training.name)}", f"training-{training.name}", title, f"{title}. {figures}.", figure)
+    return Plot(
+        f"training-{_file_name(training.name)}", f"training-{training.name}", title, f"{title}. {figures}.", figure
+    )
 
 
 def _bars(axes: Axes, labels: Sequence[str]) -> None:

@@ -110,9 +110,7 @@ def trainings(report: Report) -> list[Training]:
                 title=experiment.title if experiment else name,
                 metric=METRIC_WORDS[group[0].metric],
                 protocol=_protocol(experiment) if experiment else "",
-                groups=tuple(
-                    WorkGroup(work, tuple(same)) for work, same in groupby(group, key=lambda row: row.work)
-                ),
+                groups=tuple(WorkGroup(work, tuple(same)) for work, same in groupby(group, key=lambda row: row.work)),
                 published=tuple(each for each in report.published if each.experiment == name),
             )
         )

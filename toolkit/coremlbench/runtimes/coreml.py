@@ -60,7 +60,7 @@ class CoreML:
         """Return in a sentence why a unit cannot be used here, and nothing when it may."""
         version, needed = macos_version(), MACOS_NEEDED[unit]
         if not version:
-            return f"Core ML runs on macOS only: {unit} cannot be timed here; write a kit and time it on a Mac."
+            return "Core ML runs on macOS only: pack a kit here with --kit, and time it on a Mac with --from-kit."
         if version < needed:
             return f"{unit} needs macOS {needed[0]} or later, and this is {'.'.join(map(str, version))}."
         if unit == "CPU_AND_NE" and "RELEASE_X86_64" in os.uname().version:  # the kernel's, under Rosetta too

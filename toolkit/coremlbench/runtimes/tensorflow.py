@@ -136,7 +136,7 @@ def _keras_model(path: Path, *, allow_code: bool) -> tuple[Any, Callable[..., An
     def function(*tensors: Any) -> Any:
         return model(list(tensors) if several else tensors[0], training=False)
 
-    return model, tf.function(function), model.inputs, [each.name for each in model.outputs]
+    return model, tf.function(function, autograph=False), model.inputs, [each.name for each in model.outputs]
 
 
 def _saved_model(path: Path) -> tuple[Any, Callable[..., Any], Sequence[Any], Sequence[str]]:

@@ -132,6 +132,8 @@ def output_error(loaded: Loaded, samples: list[Any], expected: Mapping[str, NDAr
     """
     import numpy as np
 
+    if any(len(values) != len(samples) for values in expected.values()):
+        raise WrongOutputError("The file of expected outputs does not hold one for each sample of the inputs.")
     largest, low, high = 0.0, np.inf, -np.inf
     for index, sample in enumerate(samples):
         outputs = loaded.outputs(loaded.predict(sample))
@@ -156,7 +158,9 @@ def _model(request: Mapping[str, Any], takes: tuple[Artefact, ...]) -> Path:
     for artefact in takes:
         if request.get(artefact):
             return Path(request[artefact])
-    raise InputError(f"The runtime '{request['runtime']}' loads a model that is {' or '.join(takes)}; there is none.")
+    raise InputError(
+        f"The runtime '{request['runtime']}' takes a model as {' or '.join(takes)}, and the request has none."
+    )
 
 
 def _samples(path: Path) -> list[dict[str, NDArray[Any]]]:
