@@ -27,7 +27,7 @@ def resolve(model: str, *, results: Path, allow_code: bool = False) -> ModelSour
         InputError: it is none of these, the run left no model, or the file must not be opened.
     """
     if model in {experiment.name for experiment in EXPERIMENTS}:
-        record = _newest(model, results)
+        record = _trained(results).get(model)
         if record is None:
             how = "coremlbench createml" if model == "createml" else f"coremlbench train --experiment {model}"
             raise InputError(f"There is no trained run of {model} under {results}; `{how}` makes one.")
@@ -113,11 +113,10 @@ def default_sources(results: Path, seed: int = 0) -> tuple[ModelSource, ...]:
 
     ``createml`` is among them only when it was trained.
     """
-    found = []
+    records, found = _trained(results), []
     for experiment in EXPERIMENTS:
-        record = _newest(experiment.name, results)
-        if record is not None:
-            found.append(of_run(record, results / record.id))
+        if experiment.name in records:
+            found.append(of_run(records[experiment.name], results / records[experiment.name].id))
         elif experiment.network:
             found.append(random_network(experiment.name, seed))
     return tuple(found)
@@ -167,15 +166,16 @@ def seed_of(source: ModelSource) -> tuple[str, int]:
     return network, int(seed)
 
 
-def _newest(experiment: str, results: Path) -> TrainingRecord | None:
-    """Return the newest trained run of an experiment whose model is still there."""
+def _trained(results: Path) -> dict[str, TrainingRecord]:
+    """Return the newest trained run of each experiment whose model is still there."""
     records, _ = store.load_trainings(results) if results.is_dir() else ([], [])
-    for record in reversed(records):
-        if record.experiment != experiment or not isinstance(record.outcome, Trained) or record.model is None:
-            continue
-        if (results / record.id / record.model.path).exists():
-            return record
-    return None
+    return {
+        record.experiment: record
+        for record in records  # the oldest first: a newer one takes its place
+        if isinstance(record.outcome, Trained)
+        and record.model is not None
+        and (results / record.id / record.model.path).exists()
+    }
 
 
 def _hash(path: Path) -> str:

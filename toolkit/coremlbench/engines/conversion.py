@@ -70,6 +70,7 @@ def convert_one(
         StageFailedError: a stage failed as a whole.
     """
     record = replace(record, source=source)
+    save(record)
     try:
         record, data = _with_data(source, options, record, cache, stages)
         save(record)
@@ -387,7 +388,7 @@ def _variant(item: Item, reused: bool, folder: Path) -> Variant:
     told, proven = _read(item.package, MADE) or {}, _read(item.package, PROVEN) or {}
     variant = Variant(
         name=item.variant,  # type: ignore[arg-type]  # a row of VARIANTS, or as-is
-        batch=item.batch or 1,
+        batch=item.batch or int(proven.get("batch", 1)),
         target=item.target,
         seconds=told.get("seconds", 0.0),
         reused=reused,

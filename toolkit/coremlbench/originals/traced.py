@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,7 @@ def trace_of(call: Callable[[Any], Any], shape: tuple[int, ...]) -> Callable[[in
     """
     import tensorflow as tf
 
+    @cache
     def trace(batch: int) -> Any:
         signature = [tf.TensorSpec((batch, *shape), tf.float32, name=INPUT)]
         tf.config.run_functions_eagerly(True)
@@ -192,7 +194,13 @@ def _runner(concrete: Any) -> tuple[Callable[[Any], Mapping[str, Any]], bool]:
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-    frozen = convert_variables_to_constants_v2(concrete, lower_control_flow=False)
+    try:
+        frozen = convert_variables_to_constants_v2(concrete, lower_control_flow=False)
+    except ValueError as problem:
+        raise InputError(
+            "The model changes variables of its own while it predicts, as exported augmentation layers do, and cannot "
+            "be converted; give the .keras file it was exported from, or export it without those layers."
+        ) from problem
     graph_def = frozen.graph.as_graph_def()
     feed, fetched = frozen.inputs[0].name, [tensor.name for tensor in frozen.outputs]
     wrapped = tf.compat.v1.wrap_function(lambda: tf.graph_util.import_graph_def(graph_def, name=""), [])

@@ -6,6 +6,7 @@ What a variant came to is written beside its package at once, so that a crash in
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import time
 from pathlib import Path
@@ -28,7 +29,7 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
     from coremlbench.coreml_types import ModelSource
     from coremlbench.originals import open_original
 
-    report("open", 0, 1, "opening the model")
+    report("open", 0, 1, "opening the model", pid=os.getpid())
     source = jsonable.from_json(ModelSource, request["source"])
     original = open_original(source, request["settings"])
     folder = Path(request["folder"])

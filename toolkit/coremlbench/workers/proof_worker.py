@@ -45,6 +45,7 @@ def _prove(item: dict[str, Any], request: dict[str, Any], report: Report) -> dic
         told["arithmetic"] = census.arithmetic(program)
         told["precision"] = census.precision_of(program)
         executed = Executed.of(program)
+        told["batch"] = executed.batch
         if item.get("onnx"):
             executed.runtime.save_onnx(Path(item["onnx"]))
         told.update(_compared(item, executed, request, report))
