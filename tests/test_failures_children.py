@@ -8,6 +8,7 @@ import pytest
 
 from coremlbench.channels import TAIL_LINES
 from coremlbench.failures import classify, spoils
+from coremlbench.stages import StageFailedError, Stages
 from coremlbench.supervise import supervise
 from coremlbench.types import Exit
 
@@ -88,3 +89,12 @@ def test_an_end_of_exit_code_0_without_a_result_is_a_failure(tmp_path: Path) -> 
     failure = classify(child(tmp_path, "no_result", script="bare.py"))
     assert failure is not None
     assert failure.kind == "no-result"
+
+
+def test_the_stages_of_a_run_look_at_the_whole_log_and_keep_it(tmp_path: Path) -> None:
+    stages = Stages(tmp_path / "work", lambda _: None)
+    command = [sys.executable, "-I", str(SCRIPTS / "bare.py")]
+    with pytest.raises(StageFailedError) as caught:
+        stages.run("train", command, {"deed": "early_fault"}, silence=60)
+    assert caught.value.failure.kind == "gpu-fault"
+    assert "step 999 of 1000: all is well" in (tmp_path / "work" / "train" / "log.txt").read_text()

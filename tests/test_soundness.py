@@ -2,11 +2,15 @@
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from coremlbench import store
+from coremlbench.failure_list import find_failures
+from coremlbench.recording import Run, recorded
 from coremlbench.soundness import interval, judged
 from coremlbench.types import EpochRow, Failure, Trained, TrainingRecord
 from failing_records import CONVERSION, training
@@ -99,6 +103,18 @@ def test_other_records_and_failures_are_left_alone() -> None:
     assert judged(CONVERSION) is CONVERSION
     failed = training(1, Failure("killed", "x", "y"))
     assert judged(failed) is failed
+
+
+def test_a_run_that_only_guessed_is_saved_as_a_failure_and_listed(tmp_path: Path) -> None:
+    guessed = trained(250, 2500, (2.3, 2.3)).outcome
+    run = Run(TrainingRecord, "tinyvgg", "tensorflow", {}, (), ["coremlbench", "train"])
+    record, folder = recorded(
+        run, lambda record, *_: replace(record, outcome=guessed), results=tmp_path, on_progress=lambda _: None
+    )
+    loaded = store.load(folder)
+    assert isinstance(loaded.outcome, Failure)
+    assert (loaded.outcome.kind, loaded.id) == ("at-chance", record.id)
+    assert [each.failure.kind for each in find_failures([loaded])] == ["at-chance"]
 
 
 @given(st.integers(0, 1000), st.integers(1, 1000))

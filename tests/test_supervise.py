@@ -150,7 +150,7 @@ def test_an_exception_comes_with_the_last_step_and_the_traceback(start: Start) -
         ("SIGABRT", "aborted"),
         ("SIGBUS", "bus-error"),
         ("SIGTERM", "terminated"),
-        ("SIGXCPU", "signal"),
+        ("SIGXCPU", "cpu-time-limit"),
     ],
 )
 def test_signals(start: Start, name: str, expected: str) -> None:

@@ -82,7 +82,7 @@ def _parts(record: Record, known: Collection[str]) -> Iterator[tuple[str, Failur
         for measurement in record.measurements:
             cell = (
                 f"{measurement.model}, {measurement.variant}, batch {measurement.batch}, {measurement.runtime} "
-                f"{measurement.unit}"
+                f"{measurement.unit}{' (stand-in)' if measurement.stand_in else ''}"
             )
             for failure, times in _of_measurement(measurement):
                 yield cell, failure, times

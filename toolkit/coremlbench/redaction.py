@@ -29,7 +29,7 @@ NOBODY = frozenset(
 """Names that are nobody's."""
 
 _WORD = r"[^\s/\\:*?\"'<>|,;()\[\]{}=]"
-_NAME = rf"{_WORD}+(?:(?:\\? |%20){_WORD}+){{0,3}}(?=[/\\])|{_WORD}+"
+_NAME = rf"{_WORD}{{1,64}}(?:(?:\\? |%20){_WORD}{{1,64}}){{0,3}}(?=[/\\])|{_WORD}{{1,64}}"
 """A folder's name: with spaces in it when a separator follows, else up to the first space."""
 
 HOMES = re.compile(
@@ -47,11 +47,11 @@ PLACES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?<![\w~/.])~[A-Za-z_][\w.-]*(?=/)"), HOME),
 )
 FORMS: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"(?<=://)[^/\s@\"']+@"), f"{SECRET}@"),
-    (re.compile(r"[\w.%+-]+@[^\W_](?:[\w-]*[^\W_])?(?:\.[\w-]+)*"), MAIL),
+    (re.compile(r"(?<=://)[^/\s@\"']{1,256}@"), f"{SECRET}@"),
+    (re.compile(r"[\w.%+-]{1,64}@[^\W_][\w-]{0,62}(?:\.[\w-]{1,63}){0,8}"), MAIL),
     (
         re.compile(
-            r"(?i)\b([\w-]*(?:token|passwor[dt]|passwd|secret|api[_-]?key|authorization|credentials?)\b[\"']?\s*[:=]\s*"
+            r"(?i)\b([\w-]{0,40}(?:token|passwor[dt]|passwd|secret|api[_-]?key|authorization|credentials?)\b[\"']?\s*[:=]\s*"
             r"[\"']?(?:bearer\s+|basic\s+)?)(?!<)[^\s\"',;<]+"
         ),
         rf"\1{SECRET}",
@@ -62,7 +62,12 @@ FORMS: tuple[tuple[re.Pattern[str], str], ...] = (
     ),
     (re.compile(r"\b([ug]id=\d+)\([^)]*\)"), rf"\1({USER})"),
     (re.compile(r"(?i)\b(host(?:[_ -]?name)?\s*[:=]\s*[\"']?)(?!localhost\b)[^\W\d_][^\s\"',;)<]*"), rf"\1{HOST}"),
-    (re.compile(r"(?<![\w.-])(?!threading\.)[^\W_][\w-]*\.(?:local|lan|home|internal|localdomain)\b(?![\w(./])"), HOST),
+    (
+        re.compile(
+            r"(?<![\w.-])(?!threading\.)[^\W_][\w-]{0,62}\.(?:local|lan|home|internal|localdomain)\b(?![(/]|\.\w)"
+        ),
+        HOST,
+    ),
     (re.compile(r"(?i)\b(?:[0-9a-f]{2}[:-]){5}[0-9a-f]{2}\b"), ADDRESS),
     (re.compile(r"\b(?:10\.\d{1,3}|192\.168|172\.(?:1[6-9]|2\d|3[01]))\.\d{1,3}\.\d{1,3}\b"), ADDRESS),
 )
