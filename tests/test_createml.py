@@ -42,9 +42,11 @@ def the_record(results: Path) -> dict[str, Any]:
 
 
 def tree(root: Path) -> set[str]:
-    """The files of a run, without what is inside the model."""
+    """The files of a run, without what is inside the model, and without what a broken run keeps for --resume."""
     return {
-        str(path.relative_to(root)) for path in root.rglob("*") if path.is_file() and ".mlpackage/" not in str(path)
+        str(path.relative_to(root))
+        for path in root.rglob("*")
+        if path.is_file() and ".mlpackage/" not in str(path) and path.parent.name != "kept"
     }
 
 

@@ -118,7 +118,7 @@ def test_a_run_is_recorded_whole(sources: dict[str, str], tmp_path: Path) -> Non
     assert all(0 < row.training_seconds < row.seconds for row in record.epochs)
     assert record.epochs[-1].validation_accuracy == pytest.approx(record.outcome.test_accuracy)
     assert [phase.name for phase in record.phases] == [
-        *("data", "weights", "start TensorFlow", "build", "train", "evaluate", "save"),
+        *("data", "weights", "start TensorFlow", "build", "train", "checkpoints", "evaluate", "save"),
     ]
     assert record.placement is not None
     assert record.placement.variables == {record.placement.device: 8}

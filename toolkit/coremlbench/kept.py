@@ -24,13 +24,14 @@ KEPT = store.KEPT
 FEATURES, JOURNAL, CHECKPOINTS = "features.f32", "features.jsonl", "epoch-*.npz"
 MOST_RUNS = 3
 """Broken runs that keep what they did; a whole Create ML run's features take 354 MB, a ResNet50 with Adam 284 MB."""
-NO_ROOM = "disk-full"
+WORTHLESS = ("disk-full", "gpu-fault", "untrusted-device")
+"""After these nothing is kept: there is no room for it, or it is not to be trusted."""
 
 
 def told(record: TrainingRecord, folder: Path) -> TrainingRecord:
     """Return the record of an ended run, with a note on what is kept of it; what is of no use any more is removed."""
     done = describe(folder)
-    if not isinstance(record.outcome, Failure) or record.outcome.kind == NO_ROOM or not done:
+    if not isinstance(record.outcome, Failure) or record.outcome.kind in WORTHLESS or not done:
         forget(folder)
         return record
     command = "createml" if record.experiment == "createml" else "train"

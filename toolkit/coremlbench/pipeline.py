@@ -12,6 +12,7 @@ from coremlbench.catalogue import select
 from coremlbench.engines.turicreate import CreateMLOptions, deviations_of, train
 from coremlbench.paths import cache_folder
 from coremlbench.recording import Run, recorded
+from coremlbench.retries import attempts
 from coremlbench.types import InputError, Progress, Trained, TrainingRecord
 
 if TYPE_CHECKING:
@@ -57,6 +58,26 @@ def create_ml(
         lambda record, folder, stages, save: train(options, record, folder, cache_folder(), stages, save, broken),
         results=results,
         on_progress=on_progress,
+    )
+
+
+def create_ml_attempts(
+    options: CreateMLOptions,
+    retries: int,
+    *,
+    results: Path,
+    command: Sequence[str],
+    on_progress: Callable[[Progress], None],
+) -> list[tuple[TrainingRecord, Path]]:
+    """Return the attempts at a Create ML run, oldest first, up to ``retries`` after the first.
+
+    Raises:
+        InputError: the results folder or the data cannot be used.
+    """
+    return attempts(
+        lambda each, also: create_ml(each, results=results, command=command, on_progress=on_progress, also=also),
+        options,
+        retries,
     )
 
 

@@ -15,26 +15,30 @@ from coremlbench.engines.turicreate import CreateMLOptions
 from coremlbench.types import Failure, TrainingRecord
 from coremlbench_datasets.parallel import cores
 
-O = TypeVar("O", CreateMLOptions, TensorFlowOptions)
-Attempt = Callable[[O, Mapping[str, Any]], tuple[TrainingRecord, Path]]
+Options = TypeVar("Options", bound=CreateMLOptions | TensorFlowOptions)
+Attempt = Callable[[Options, Mapping[str, Any]], tuple[TrainingRecord, Path]]
 
-MEMORY = frozenset({"memory-limit", "out-of-memory", "gpu-memory", "killed", "device-memory"})
+MEMORY = frozenset({"memory-limit", "out-of-memory", "gpu-memory", "killed"})
 """After these, less at a time is worth a try."""
 GPU = frozenset(
-    {"gpu-fault", "gpu-hang", "gpu-preempted", "gpu-interrupted", "metal-optimizer", "metal-plugin", "loss-nan"}
+    {
+        *("gpu-fault", "gpu-hang", "gpu-preempted", "gpu-assertion", "gpu-compiler", "gpu-driver", "gpu-library"),
+        *("metal-plugin", "optimizer-platform", "untrusted-device", "loss-nan"),
+    }
 )
 """After these, the CPU is worth a try."""
 FINAL = frozenset(
     {
         *("interrupted", "input", "unusable-data", "missing-data", "missing-weights", "environment", "not-started"),
-        *("turicreate-platform", "turicreate-environment", "disk-full", "permission"),
+        *("turicreate-platform", "turicreate-environment", "disk-full", "permission", "file-size-limit"),
+        *("module-missing", "library-missing", "wrong-architecture", "system-too-old", "illegal-instruction"),
     }
 )
 """What a second attempt would meet again: it is for the person at the keyboard to mend, or was their wish."""
 FILES = 4096
 
 
-def attempts(once: Attempt[O], options: O, retries: int) -> list[tuple[TrainingRecord, Path]]:
+def attempts(once: Attempt[Options], options: Options, retries: int) -> list[tuple[TrainingRecord, Path]]:
     """Return the attempts at a run, oldest first: the last one trained, or is the last that may be made.
 
     ``once`` runs it with some options and with further fields for its record. Nothing is retried that would fail
@@ -52,7 +56,7 @@ def attempts(once: Attempt[O], options: O, retries: int) -> list[tuple[TrainingR
     return runs
 
 
-def remedy(kind: str, options: O) -> tuple[O, str]:
+def remedy(kind: str, options: Options) -> tuple[Options, str]:
     """Return the options of the next attempt, and in words what is different from the last."""
     if kind in MEMORY:
         return _less_at_a_time(options)
@@ -63,7 +67,7 @@ def remedy(kind: str, options: O) -> tuple[O, str]:
     return options, "with the same settings"
 
 
-def _less_at_a_time(options: O) -> tuple[O, str]:
+def _less_at_a_time(options: Options) -> tuple[Options, str]:
     if isinstance(options, TensorFlowOptions):
         if options.batch == 1:
             return options, "with the same settings, as no batch is smaller than 1"

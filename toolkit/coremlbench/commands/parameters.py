@@ -77,6 +77,39 @@ class DatasetName(click.ParamType[str]):
         return [*names, CompletionItem(incomplete, type="dir")]
 
 
+def resume_option(function: Any) -> Any:
+    """Add --resume [ID]."""
+    return click.option(
+        "--resume",
+        is_flag=False,
+        flag_value="",
+        default=None,
+        metavar="[ID]",
+        help="Go on with a broken run from what it had done, the newest unless ID says which; with its settings.",
+    )(function)
+
+
+def retries_option(function: Any) -> Any:
+    """Add --retries."""
+    return click.option(
+        "--retries",
+        type=click.IntRange(min=0, max=20),
+        default=0,
+        metavar="N",
+        help="After a failure, try again up to N times in fresh processes, with its remedy where there is one: less "
+        "at a time, the CPU, more open files.",
+    )(function)
+
+
+def asked_for(context: click.Context) -> frozenset[str]:
+    """Return the names of the options that stand on the command line."""
+    from click.core import ParameterSource
+
+    return frozenset(
+        name for name in context.params if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    )
+
+
 def results_option(function: Any) -> Any:
     """Add --results."""
     return click.option(
