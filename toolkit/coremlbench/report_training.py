@@ -46,7 +46,7 @@ def training_of(records: Sequence[TrainingRecord]) -> tuple[TrainingRow, ...]:
 def _order(row: TrainingRow) -> tuple[int, str, bool, str, bool, float, str]:
     place = _PLACE.get(row.experiment, len(_PLACE))
     seconds = float("inf") if row.seconds is None else row.seconds
-    return place, row.experiment, row.work != PROTOCOL, row.work, row.seconds is None, seconds, row.machine
+    return place, row.experiment, not row.work.startswith(PROTOCOL), row.work, row.seconds is None, seconds, row.machine
 
 
 def _row(group: Sequence[TrainingRecord]) -> TrainingRow:
