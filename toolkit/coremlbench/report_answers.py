@@ -134,10 +134,10 @@ def _compared(
     else:
         fast, slow = (engine, gpu) if figure.ratio > 1 else (gpu, engine)
         low, high = (figure.low, figure.high) if figure.ratio > 1 else (1 / figure.high, 1 / figure.low)
-        times = figure.ratio if figure.ratio > 1 else 1 / figure.ratio
+        times, low_text, high_text = _times(max(figure.ratio, 1 / figure.ratio), low, high)
         text = (
-            f"{answer.variant} on {_where(fast)}: {_times(times)} times as fast as on {_where(slow)}, "
-            f"95% interval {_times(low)} to {_times(high)}"
+            f"{answer.variant} on {_where(fast)}: {times} times as fast as on {_where(slow)}, "
+            f"95% interval {low_text} to {high_text}"
         )
     return replace(
         answer,
@@ -192,8 +192,10 @@ def _where(cell: CellRow) -> str:
     return f"the {UNIT_NAMES.get(cell.unit, cell.unit)}"
 
 
-def _times(ratio: float) -> str:
-    return f"{ratio:.1f}" if ratio >= 1.95 else f"{ratio:.2f}"
+def _times(*ratios: float) -> list[str]:
+    """Return ratios with one digit after the point, or with two where one would hide how they differ."""
+    digits = 1 if min(ratios) >= 1.95 and len({f"{each:.1f}" for each in ratios}) == len(ratios) else 2
+    return [f"{each:.{digits}f}" for each in ratios]
 
 
 def _milliseconds(cell: CellRow) -> str:

@@ -125,7 +125,7 @@ def _classifier(record: TrainingRecord, source: Source) -> ClassifierRun | None:
     solver = outcome.solver
     agreement = record.model.agreement if record.model else None
     samples = [
-        SamplePicture(each.actual, each.predicted, base64.b64encode(source.pictures[each.path]).decode())
+        SamplePicture(each.actual, each.predicted, each.mistake, base64.b64encode(source.pictures[each.path]).decode())
         for each in outcome.samples
         if each.path in source.pictures
     ]

@@ -11,7 +11,7 @@ from coremlbench.units import format_bytes
 
 MOST_ROWS = 30
 MOST_FAILURES = 10
-_SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|~$])")
+_SPECIAL = re.compile(r"([\\`*_\[\]#|~$])")
 
 
 def render(report: Report, *, plots: bool = False) -> bytes:
@@ -217,10 +217,11 @@ def _failures(report: Report) -> Iterator[str]:
     yield "## What failed, and why"
     yield ""
     for each in report.failures[:MOST_FAILURES]:
-        yield f"- **{safe(each.subject, 100)}** on {machines[each.machine]}: {safe(each.kind, 40)}" + (
-            f", {each.count} times" if each.count > 1 else ""
+        yield (
+            f"- **{safe(each.subject, 100)}** on {machines[each.machine]}: {safe(each.kind, 40)}"
+            + (f", {each.count} times. " if each.count > 1 else ". ")
+            + f"{safe(each.reason, 400)} *What to do:* {safe(each.hint, 400)}"
         )
-        yield f"  {safe(each.reason, 400)} *What to do:* {safe(each.hint, 400)}"
         yield from _log(each)
     if len(report.failures) > MOST_FAILURES:
         yield f"- … and {len(report.failures) - MOST_FAILURES:,} more, which the HTML form shows"

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 WIDTH = 5.6
 """Inches of 72 dots: half of a page, side by side, or a phone."""
-MOST_BARS = 16
-MOST_OF_A_KIND = 4
+MOST_BARS = 12
+MOST_OF_A_KIND = 3
 
 
 @dataclass(frozen=True)
