@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from coremlbench.coreml_types import ConversionRecord, Measurement, TimingRecord
 from coremlbench.report_timing import finished, kind_of
 from coremlbench.report_types import Answer, CellRow, VariantRow
 
+Measured = dict[tuple[str, str, str, str, int, str], Measurement]
+"""Measurements by record, kind, model, variant, batch and unit."""
 GPU, ENGINE = "CPU_AND_GPU", "CPU_AND_NE"
 UNIT_NAMES = {
     "CPU_AND_NE": "Neural Engine",
@@ -26,7 +29,7 @@ def answers_of(
     variants: Sequence[VariantRow],
 ) -> tuple[Answer, ...]:
     """Return the answers by model: those of Core ML first, then of the stand-in, then why there is none."""
-    measured = {
+    measured: Measured = {
         (record.id, kind_of(cell), cell.model, cell.variant, cell.batch, cell.unit): cell
         for record in timings
         for cell in record.measurements
@@ -48,17 +51,20 @@ def answers_of(
 def _answer(
     model: str,
     cells: Sequence[CellRow],
-    measured: dict[tuple[str, str, str, str, int, str], Measurement],
+    measured: Measured,
     variants: Sequence[VariantRow],
 ) -> Answer:
-    """Return the answer for the fastest variant that still predicts what the original does."""
+    """Return the answer for the variant to use: the fastest that still predicts what the original does.
+
+    Of several that are not shown to differ in speed it is the most accurate one.
+    """
     proofs = {(row.variant, row.batch): row for row in variants if row.model == model}
     batch = min(cell.batch for cell in cells)
     ranked = sorted(
         (cell for cell in cells if cell.batch == batch),
         key=lambda cell: (_doubtful(proofs.get((cell.variant, batch))), cell.p50 or 0.0),
     )
-    best = ranked[0]
+    best = _most_accurate(ranked, proofs)
     by_unit = {cell.unit: cell for cell in ranked if cell.variant == best.variant}
     engine, gpu = by_unit.get(ENGINE), by_unit.get(GPU)
     answer = Answer(
@@ -74,16 +80,38 @@ def _answer(
     else:
         missing = "GPU" if gpu is None else "Neural Engine"
         text = f"{best.variant} on {_where(best)}: {_milliseconds(best)} a call; the {missing} was not measured"
-        answer = _replace(answer, text)
+        answer = replace(answer, text=text)
     proof = proofs.get((best.variant, batch))
-    return _replace(answer, answer.text + _accuracy(proof) + ("." if batch == 1 else f"; batches of {batch}."))
+    return replace(answer, text=answer.text + _accuracy(proof) + ("." if batch == 1 else f"; batches of {batch}."))
+
+
+def _most_accurate(ranked: Sequence[CellRow], proofs: dict[tuple[str, int], VariantRow]) -> CellRow:
+    """Return the most accurate of the cells that are as good as the first: proven as well, and maybe as fast."""
+    first = ranked[0]
+    verdict = _doubtful(proofs.get((first.variant, first.batch)))
+    equal = [
+        cell
+        for cell in ranked
+        if _doubtful(proofs.get((cell.variant, cell.batch))) == verdict and (cell is first or _overlap(cell, first))
+    ]
+    return max(equal, key=lambda cell: _accuracy_of(proofs.get((cell.variant, cell.batch))))
+
+
+def _overlap(one: CellRow, other: CellRow) -> bool:
+    return one.low is not None and other.high is not None and one.low <= other.high
+
+
+def _accuracy_of(proof: VariantRow | None) -> float:
+    if proof is None:
+        return 0.0
+    return proof.accuracy_after if proof.accuracy_after is not None else proof.agreement or 0.0
 
 
 def _compared(
     answer: Answer,
     engine: CellRow,
     gpu: CellRow,
-    measured: dict[tuple[str, str, str, str, int, str], Measurement],
+    measured: Measured,
 ) -> Answer:
     """Return the answer with the GPU's time over the Neural Engine's, over the rounds that both finished."""
     from coremlbench.stats import ratio
@@ -91,11 +119,11 @@ def _compared(
     pair = [measured[each.record, each.kind, each.model, each.variant, each.batch, each.unit] for each in (gpu, engine)]
     if gpu.record != engine.record:
         text = f"{answer.variant}: the Neural Engine and the GPU were not measured in one run, so there is no ratio"
-        return _replace(answer, text)
+        return replace(answer, text=text)
     above, below = ({each.round: each.p50 for each in finished(cell) if each.p50} for cell in pair)
     both = sorted(above.keys() & below.keys())
     if not both:
-        return _replace(answer, f"{answer.variant}: no round measured both the Neural Engine and the GPU")
+        return replace(answer, text=f"{answer.variant}: no round measured both the Neural Engine and the GPU")
     figure = ratio([above[each] for each in both], [below[each] for each in both])
     if not figure.different or figure.low is None or figure.high is None:
         span = "a single round" if figure.low is None else f"95% interval {figure.low:.2f} to {figure.high:.2f}"
@@ -106,14 +134,14 @@ def _compared(
     else:
         fast, slow = (engine, gpu) if figure.ratio > 1 else (gpu, engine)
         low, high = (figure.low, figure.high) if figure.ratio > 1 else (1 / figure.high, 1 / figure.low)
-        times = figure.ratio if figure.ratio > 1 else 1 / figure.ratio
+        times, low_text, high_text = _times(max(figure.ratio, 1 / figure.ratio), low, high)
         text = (
-            f"{answer.variant} on {_where(fast)}: {_times(times)} times as fast as on {_where(slow)}, "
-            f"95% interval {_times(low)} to {_times(high)}"
+            f"{answer.variant} on {_where(fast)}: {times} times as fast as on {_where(slow)}, "
+            f"95% interval {low_text} to {high_text}"
         )
-    return _replace(
+    return replace(
         answer,
-        text,
+        text=text,
         ratio=figure.ratio,
         low=figure.low,
         high=figure.high,
@@ -131,32 +159,24 @@ def _unanswered(
 ) -> Answer:
     """Return why a model has no Core ML figure, and how far it has come."""
     ready = [row for row in variants if row.model == model and row.verdict == "proven"]
-    machines = {record.machine.id: record.machine for record in (*timings, *conversions)}
+    records: list[TimingRecord | ConversionRecord] = [*timings, *conversions]
+    machines = {record.machine.id: record.machine for record in records}
     failed = [cell for cell in cells if cell.model == model and cell.runtime == "coreml" and cell.failure]
-    mine = [row for row in (*ready, *(cell for cell in cells if cell.model == model)) if row.machine in machines]
-    on_mac = any(machines[row.machine].system == "macOS" for row in mine)
+    mine: list[VariantRow | CellRow] = [*ready, *failed, *(cell for cell in cells if cell.model == model)]
     if failed:
         why = f"not measured: {failed[0].failure.rstrip('.')}"
-    elif on_mac:
+    elif any(machines[row.machine].system == "macOS" for row in mine):
         why = "not measured yet"
     else:
         why = "not measured: Core ML runs on macOS only"
     packages = "package" if len(ready) == 1 else "packages"
-    text = f"{why}; {len(ready)} {packages} proven here and ready to time." if ready else f"{why}."
-    record = (ready or failed or mine or [None])[0]
     return Answer(
         model=model,
-        machine=record.machine if record else "",
+        machine=mine[0].machine if mine else "",
         kind="none",
-        text=text,
-        record=record.record if record else "",
+        text=f"{why}; {len(ready)} {packages} proven here and ready to time." if ready else f"{why}.",
+        record=mine[0].record if mine else "",
     )
-
-
-def _replace(answer: Answer, text: str, **figures: float | int | bool | None) -> Answer:
-    from dataclasses import replace
-
-    return replace(answer, text=text, **figures)  # type: ignore[arg-type]  # each figure has its field's type
 
 
 def _doubtful(proof: VariantRow | None) -> int:
@@ -172,8 +192,10 @@ def _where(cell: CellRow) -> str:
     return f"the {UNIT_NAMES.get(cell.unit, cell.unit)}"
 
 
-def _times(ratio: float) -> str:
-    return f"{ratio:.1f}" if ratio >= 1.95 else f"{ratio:.2f}"
+def _times(*ratios: float) -> list[str]:
+    """Return ratios with one digit after the point, or with two where one would hide how they differ."""
+    digits = 1 if min(ratios) >= 1.95 and len({f"{each:.1f}" for each in ratios}) == len(ratios) else 2
+    return [f"{each:.{digits}f}" for each in ratios]
 
 
 def _milliseconds(cell: CellRow) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from coremlbench.coreml_types import ConversionRecord, Record, TimingRecord
+from coremlbench.coreml_types import ConversionRecord, Measurement, Record, TimingRecord
 from coremlbench.report_types import FailureRow
 from coremlbench.types import Failure
 
@@ -43,15 +43,17 @@ def _failures(record: Record) -> Iterator[tuple[str, Failure]]:
                 yield f"{record.experiment}, {variant.name}, batch {variant.batch}: conversion", variant.failure
     if isinstance(record, TimingRecord):
         for cell in record.measurements:
-            subject = f"{cell.model}, {cell.variant}, batch {cell.batch}: {cell.unit} by {cell.runtime}"
-            if cell.stand_in:
-                subject += " (stand-in for Core ML)"
-            if cell.failure is not None:
-                yield subject, cell.failure
-                continue
-            for each in cell.rounds:
-                if each.failure is not None:
-                    yield subject, each.failure
+            yield from _of_cell(cell)
+
+
+def _of_cell(cell: Measurement) -> Iterator[tuple[str, Failure]]:
+    subject = f"{cell.model}, {cell.variant}, batch {cell.batch}: {cell.unit} by {cell.runtime}"
+    if cell.stand_in:
+        subject += " (stand-in for Core ML)"
+    if cell.failure is not None:
+        yield subject, cell.failure
+        return
+    yield from ((subject, each.failure) for each in cell.rounds if each.failure is not None)
 
 
 def _row(record: Record, subject: str, failure: Failure) -> FailureRow:

@@ -32,6 +32,7 @@ def read_report(results: Sequence[Path], output: Path, *, now: datetime | None =
     sources: list[Source] = []
     problems: list[str] = []
     for place in results:
+        way = _relative(place, output)
         for path in _records_at(place):
             try:
                 record = store.load(path)
@@ -39,7 +40,8 @@ def read_report(results: Sequence[Path], output: Path, *, now: datetime | None =
                 problems.append(str(problem))
                 continue
             shown = _pictures(record, path.parent) if pictures else {}
-            sources.append(Source(record, _relative(path, output), shown))
+            below = path.relative_to(place).as_posix()
+            sources.append(Source(record, way if below == "." else f"{way}/{below}", shown))
     made = (now or datetime.now(timezone.utc)).astimezone(timezone.utc).isoformat(timespec="seconds")
     return build_report(sources, problems, made=made)
 

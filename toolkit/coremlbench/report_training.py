@@ -46,7 +46,7 @@ def training_of(records: Sequence[TrainingRecord]) -> tuple[TrainingRow, ...]:
 def _order(row: TrainingRow) -> tuple[int, str, bool, str, bool, float, str]:
     place = _PLACE.get(row.experiment, len(_PLACE))
     seconds = float("inf") if row.seconds is None else row.seconds
-    return place, row.experiment, row.work != PROTOCOL, row.work, row.seconds is None, seconds, row.machine
+    return place, row.experiment, not row.work.startswith(PROTOCOL), row.work, row.seconds is None, seconds, row.machine
 
 
 def _row(group: Sequence[TrainingRecord]) -> TrainingRow:
@@ -125,7 +125,7 @@ def _classifier(record: TrainingRecord, source: Source) -> ClassifierRun | None:
     solver = outcome.solver
     agreement = record.model.agreement if record.model else None
     samples = [
-        SamplePicture(each.actual, each.predicted, base64.b64encode(source.pictures[each.path]).decode())
+        SamplePicture(each.actual, each.predicted, each.mistake, base64.b64encode(source.pictures[each.path]).decode())
         for each in outcome.samples
         if each.path in source.pictures
     ]

@@ -215,10 +215,14 @@ class PublishedRow:
 
 @dataclass(frozen=True)
 class SamplePicture:
-    """A test picture with its true and its predicted class; ``jpeg`` is a small copy of it, in base64."""
+    """A test picture with its true and its predicted class; ``jpeg`` is a small copy of it, in base64.
+
+    ``mistake`` tells that it was chosen for being one; the others are spread evenly over the test set.
+    """
 
     actual: str
     predicted: str
+    mistake: bool
     jpeg: str
 
 

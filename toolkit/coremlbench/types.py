@@ -381,11 +381,15 @@ class Solver:
 
 @dataclass(frozen=True)
 class SampleImage:
-    """A small copy of a test picture, at ``path`` below the run's folder, with its true and its predicted class."""
+    """A small copy of a test picture, at ``path`` below the run's folder, with its true and its predicted class.
+
+    ``mistake`` tells that it was chosen for being one; the others are spread evenly over the test set.
+    """
 
     path: str
     actual: str
     predicted: str
+    mistake: bool = False
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,7 @@ def report(
         from coremlbench.render import json
 
         whole = read_report(places, output or Path(), pictures=pictures)
-        click.get_binary_stream("stdout").write(json.render(whole))
+        click.echo(json.render(whole), nl=False)
         if output is None:
             return
     paths = save_report(places, output, formats=formats, pictures=pictures)

@@ -18,6 +18,7 @@ from coremlbench.engines.steps import data_request, dataset_record, result_of, w
 from coremlbench.extractors import Obtained
 from coremlbench.files import hash_folder
 from coremlbench.network import UnreadableNetworkError, read_network
+from coremlbench.samples import with_samples
 from coremlbench.scoring import confusion_matrix, per_class
 from coremlbench.stages import Stages
 from coremlbench.types import (
@@ -120,6 +121,7 @@ def train(
     )
     trained = result_of(ended)
     record = _with_training(record, ended, trained, images, parts, options)
+    record = with_samples(record, images, trained["predicted"], folder)
     save(record)
 
     if obtained.weights is None:

@@ -26,12 +26,17 @@ LARGEST_CONFUSION = 20
 class Names:
     """How machines and records are called in this report: a machine's name, a record's number."""
 
-    machines: dict[str, str]
+    machines: dict[str, Markup]
+    labels: dict[str, str]
     numbers: dict[str, int]
 
-    def machine(self, identity: str) -> str:
+    def machine(self, identity: str) -> Markup:
         """Return the machine's name."""
-        return text.cut(text.plain(self.machines.get(identity, identity)), 80)
+        return self.machines.get(identity) or brief(identity)
+
+    def label(self, identity: str) -> str:
+        """Return the machine's name for where there is no markup."""
+        return self.labels.get(identity, identity)
 
 
 def render(report: Report) -> bytes:
@@ -40,6 +45,7 @@ def render(report: Report) -> bytes:
 
     environment = _environment()
     names = Names(
+        {row.id: brief(row.name, 80) for row in report.machines},
         {row.id: row.name for row in report.machines},
         {row.id: number for number, row in enumerate(report.records, start=1)},
     )
@@ -76,9 +82,14 @@ def foreign(value: object, length: int = SHORT) -> Markup:
 
 def brief(value: object, length: int = 40) -> Markup:
     """Return text from outside cut to a few words, the whole of it in a title."""
+    return _brief(str(value), length)
+
+
+@lru_cache(maxsize=4096)
+def _brief(value: str, length: int) -> Markup:
     from markupsafe import Markup
 
-    shown = text.plain(str(value))
+    shown = text.plain(value)
     if len(shown) <= length:
         return Markup("<bdi>{}</bdi>").format(shown)
     return Markup('<bdi title="{}">{}</bdi>').format(text.cut(shown, 400), text.cut(shown, length))
@@ -137,6 +148,7 @@ def _environment() -> Environment:
         "log": log,
         "address": address,
         "plain": text.plain,
+        "label": lambda value: text.cut(text.plain(value), 100),
     }
     environment.globals |= {"between": text.between, "points": text.points}
     return environment

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import re
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +17,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-WIDTH = 7.2
-"""Inches, at 100 dots each: as wide as the text beside it."""
-MOST_BARS = 16
-MOST_OF_A_KIND = 4
+WIDTH = 5.6
+"""Inches of 72 dots: half of a page, side by side, or a phone."""
+MOST_BARS = 12
+MOST_OF_A_KIND = 3
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ class Plot:
     title: str
     alternative: str
     figure: Figure
+    palette: Palette = LIGHT
 
 
 def plots(report: Report, palette: Palette = LIGHT) -> tuple[Plot, ...]:
@@ -68,13 +70,14 @@ def plots(report: Report, palette: Palette = LIGHT) -> tuple[Plot, ...]:
 
     with mpl.rc_context(_style(palette)):
         names = {row.id: text.cut(text.plain(row.name), 44) for row in report.machines}
-        return (
+        drawn = (
             *_latencies(report, names, palette),
             *_sustained(report, names, palette),
             *_sizes(report, palette),
             *_trainings(report, names, palette),
             *_curves(report, names, palette),
         )
+    return tuple(replace(plot, palette=palette) for plot in drawn)
 
 
 def svg(plot: Plot) -> bytes:
@@ -122,16 +125,18 @@ def _saved(plot: Plot, form: str) -> bytes:
     import matplotlib as mpl
 
     buffer = io.BytesIO()
+    if plot.palette is not INLINE:  # a page has the title beside it
+        plot.figure.suptitle(textwrap.fill(plot.title, 78), x=0.01, ha="left", fontsize=9)
     metadata = {"Date": None, "Creator": None} if form == "svg" else {"Software": None}
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": plot.name}):
         plot.figure.savefig(buffer, format=form, dpi=200 if form == "png" else 72, metadata=metadata)
     return buffer.getvalue()
 
 
-def _style(palette: Palette) -> dict[str, Any]:
+def _style(palette: Palette) -> Any:  # matplotlib types the names of its settings one by one
     return {
         "font.family": "sans-serif",
-        "font.size": 9,
+        "font.size": 8.5,
         "text.parse_math": False,  # a dollar sign in a foreign name is a dollar sign
         "text.color": palette.ink,
         "axes.edgecolor": palette.grid,
@@ -139,7 +144,7 @@ def _style(palette: Palette) -> dict[str, Any]:
         "axes.facecolor": "none",
         "axes.spines.top": False,
         "axes.spines.right": False,
-        "axes.titlesize": 9.5,
+        "axes.titlesize": 8.5,
         "axes.titlelocation": "left",
         "axes.titlecolor": palette.ink,
         "axes.axisbelow": True,
@@ -150,7 +155,7 @@ def _style(palette: Palette) -> dict[str, Any]:
         "grid.color": palette.grid,
         "grid.linewidth": 0.7,
         "legend.frameon": False,
-        "legend.fontsize": 8.5,
+        "legend.fontsize": 8,
         "figure.facecolor": "none" if palette is INLINE else palette.paper,
         "hatch.linewidth": 0.8,
     }
@@ -178,7 +183,7 @@ def _latencies(report: Report, names: dict[str, str], palette: Palette) -> Itera
             groups.append((kind, [cell for cell in cells if cell.variant == variant and cell.batch == cells[0].batch]))
     for number, (_, cells) in enumerate([each for each in groups if each[1]][:MOST_OF_A_KIND], start=1):
         first = cells[0]
-        figure, (axes,) = _canvas(2.9)
+        figure, (axes,) = _canvas(2.5)
         for index, cell in enumerate(cells):
             quantiles = [value * 1e3 for value in cell.distribution]
             shares = [100 * place / (len(quantiles) - 1) for place in range(len(quantiles))]
@@ -193,10 +198,9 @@ def _latencies(report: Report, names: dict[str, str], palette: Palette) -> Itera
         axes.set_xlabel("milliseconds a call")
         axes.set_ylabel("calls at most as long, %")
         _from_zero(axes, right=max(_near_the_top(cell) for cell in cells) * 1e3 * 1.15, top=100)
-        axes.legend(loc="lower right")
+        _legend(axes)
         what = f"{text.cut(text.plain(first.model), 40)}, {first.variant}, {names[first.machine]}"
         title = _marked(f"How long calls take: {what}", first)
-        axes.set_title(title)
         yield Plot(
             f"latency-{number}",
             "matrix",
@@ -220,7 +224,7 @@ def _sustained(report: Report, names: dict[str, str], palette: Palette) -> Itera
     ]
     for number, group in enumerate(groups[:MOST_OF_A_KIND], start=1):
         first = group[0]
-        figure, (axes,) = _canvas(2.6)
+        figure, (axes,) = _canvas(2.5)
         for index, cell in enumerate(group):
             axes.plot(
                 [point.seconds for point in cell.sustained],
@@ -235,12 +239,12 @@ def _sustained(report: Report, names: dict[str, str], palette: Palette) -> Itera
         axes.set_xlabel("seconds since the first call")
         axes.set_ylabel("milliseconds a call, median")
         _from_zero(axes)
-        axes.legend(loc="lower right")
+        _legend(axes)
         what = f"{text.cut(text.plain(first.model), 40)}, {first.variant}, {names[first.machine]}"
         title = _marked(f"A sustained run: {what}", first)
-        axes.set_title(title)
         ends = (
-            f"{_unit(each)}: from {text.seconds(each.sustained[0].p50)} to {text.seconds(each.sustained[-1].p50)} a call"
+            f"{_unit(each)}: {text.seconds(each.sustained[0].p50)} a call, in the end "
+            f"{text.seconds(each.sustained[-1].p50)}"
             for each in group
         )
         yield Plot(f"sustained-{number}", "matrix", title, f"{title}. " + "; ".join(ends), figure)
@@ -268,7 +272,7 @@ def _sizes(report: Report, palette: Palette) -> Iterator[Plot]:
     models = [(model, rows) for model, rows in models if len(rows) > 1][: len(_SERIES)]
     if not models:
         return
-    figure, (axes,) = _canvas(3.2)
+    figure, (axes,) = _canvas(2.8)
     for index, (model, rows) in enumerate(models):
         ordered = sorted(rows, key=lambda row: row.bytes)
         axes.plot(
@@ -290,11 +294,10 @@ def _sizes(report: Report, palette: Palette) -> Iterator[Plot]:
                 color=palette.muted,
             )
     axes.set_xlabel("megabytes of the package")
-    axes.set_ylabel("test accuracy, % (without labels: agreement)")
+    axes.set_ylabel("accuracy, or agreement, %")
     _from_zero(axes, top=105)
-    axes.legend(loc="lower right")
+    _legend(axes)
     title = "Accuracy against size"
-    axes.set_title(title)
     yield Plot(
         "accuracy-size",
         "variants",
@@ -314,10 +317,10 @@ def _kept(accuracy: float | None, agreement: float | None) -> float:
 def _trainings(report: Report, names: dict[str, str], palette: Palette) -> Iterator[Plot]:
     """Yield each experiment's time by machine, failures marked; what others published has axes of its own."""
     for training in views.trainings(report):
-        rows = list(training.groups[0].rows)
-        published = [each for each in training.published if each.high is not None]
-        if not training.groups[0].is_protocol and not rows[0].work.startswith(views.PROTOCOL):
-            published = []  # other work has other times
+        group = next((each for each in training.groups if any(row.seconds for row in each.rows)), training.groups[0])
+        like = [each for each in training.groups if each.is_protocol == group.is_protocol and each is not group]
+        rows = [*group.rows, *(row for each in like if group.is_protocol for row in each.rows if row.failure)]
+        published = [each for each in training.published if each.high is not None and group.is_protocol]
         shown = sorted(rows, key=lambda row: row.seconds if row.seconds is not None else float("inf"))[:MOST_BARS]
         if not any(row.seconds for row in shown):
             continue
@@ -346,7 +349,8 @@ def _training(
             axes[0].plot(row.first_epoch, place, marker="|", markersize=9, color=palette.ink)
     _bars(axes[0], labels)
     title = f"{training.title}: measured, {_work(shown[0].work)}"
-    axes[0].set_title(title if of <= len(shown) else f"{title}; the fastest {len(shown)} of {of}")
+    if of > len(shown):
+        title += f"; the fastest {len(shown)} of {of}"
     if published:
         for place, each in enumerate(published):
             axes[1].barh(
@@ -356,7 +360,8 @@ def _training(
                 each.high, place, f" {views.published_figure(each)}", va="center", fontsize=8.5, style="italic"
             )
         _bars(axes[1], [text.cut(each.machine, 46) for each in published])
-        axes[1].set_title("Published by others", style="italic")
+        axes[1].set_title("published by others", style="italic", color=palette.muted)
+        axes[0].set_title("measured", color=palette.muted)
     axes[-1].set_xlabel(f"{per}; a stroke marks the first epoch" if shown[0].metric == "seconds per epoch" else per)
     axes[0].set_xlim(left=0)
     axes[0].margins(x=0.16)
@@ -387,7 +392,7 @@ def _file_name(name: str) -> str:
 def _curves(report: Report, names: dict[str, str], palette: Palette) -> Iterator[Plot]:
     runs: list[ClassifierRun] = [run for run in report.classifiers if len(run.iterations) > 1]
     for number, run in enumerate(runs[:MOST_OF_A_KIND], start=1):
-        figure, (axes,) = _canvas(2.6)
+        figure, (axes,) = _canvas(2.5)
         lines: tuple[tuple[str, Callable[[Any], float | None]], ...] = (
             ("training", lambda row: row.training_accuracy),
             ("validation", lambda row: row.validation_accuracy),
@@ -409,9 +414,8 @@ def _curves(report: Report, names: dict[str, str], palette: Palette) -> Iterator
         axes.set_xlabel("iteration of the solver")
         axes.set_ylabel("accuracy, %")
         _from_zero(axes, top=100)
-        axes.legend(loc="lower right")
+        _legend(axes)
         title = f"The solver's iterations: {text.cut(text.plain(run.data), 40)}, {names[run.machine]}"
-        axes.set_title(title)
         last = run.iterations[-1]
         yield Plot(
             f"createml-{number}",
@@ -422,6 +426,11 @@ def _curves(report: Report, names: dict[str, str], palette: Palette) -> Iterator
             f"{text.percent(run.test_accuracy)} of the test pictures.",
             figure,
         )
+
+
+def _legend(axes: Axes) -> None:
+    """Put the legend above the axes, where it hides nothing."""
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=4, borderaxespad=0.2, handlelength=2.6)
 
 
 def _from_zero(axes: Axes, *, right: float | None = None, top: float | None = None) -> None:

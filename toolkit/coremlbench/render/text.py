@@ -15,7 +15,7 @@ _SUSPECT = re.compile(r"[^\x20-\x7e]")
 
 
 def plain(text: str, *, lines: bool = False) -> str:
-    """Return text from outside without anything that acts: controls and direction marks become ``\\u202e``.
+    """Return text from outside without anything that acts: controls and direction marks become their codes.
 
     With ``lines``, line ends and tabs stay. Homes are cut to ``~``: a report is sent to others.
     """

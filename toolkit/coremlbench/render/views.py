@@ -1,4 +1,4 @@
-"""The report's rows in the groups that a reader meets them in, and the words they are told in: for HTML and Markdown."""
+"""The report's rows in the groups that a reader meets them in, and the words for them: for HTML and Markdown."""
 
 from __future__ import annotations
 
@@ -35,6 +35,8 @@ METRIC_WORDS = {
     "whole run": "the whole run",
 }
 PROTOCOL = "the protocol"
+Column = tuple[str, str]
+"""A runtime and a unit of it."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,23 @@ class CellTable:
         """Return the cells by model."""
         return [(model, list(cells)) for model, cells in groupby(self.cells, key=lambda cell: cell.model)]
 
+    @property
+    def columns(self) -> list[Column]:
+        """Return the units and runtimes that the cells were timed on, in a fixed order."""
+        return sorted({(cell.runtime, cell.unit) for cell in self.cells}, key=_column_order)
+
+    @property
+    def rows(self) -> list[tuple[str, list[tuple[str, int, dict[Column, CellRow]]]]]:
+        """Return the matrix: by model, each variant and batch with its cells by column."""
+        found: dict[str, dict[tuple[str, int], dict[Column, CellRow]]] = {}
+        for cell in self.cells:
+            variants = found.setdefault(cell.model, {})
+            variants.setdefault((cell.variant, cell.batch), {})[cell.runtime, cell.unit] = cell
+        return [
+            (model, [(variant, batch, cells) for (variant, batch), cells in variants.items()])
+            for model, variants in found.items()
+        ]
+
 
 @dataclass(frozen=True)
 class WorkGroup:
@@ -61,8 +80,8 @@ class WorkGroup:
 
     @property
     def is_protocol(self) -> bool:
-        """Return whether this is what the article did."""
-        return self.work == PROTOCOL
+        """Return whether this is what the article did, with whatever extractor there was."""
+        return self.work.startswith(PROTOCOL)
 
 
 @dataclass(frozen=True)
@@ -83,6 +102,24 @@ class UnitComparison:
 
     answer: Answer
     p50: dict[str, CellRow]
+
+
+def _column_order(column: Column) -> tuple[str, int, str]:
+    runtime, unit = column
+    order = list(UNIT_WORDS)
+    return runtime, order.index(unit) if unit in order else len(order), unit
+
+
+def column_words(column: Column) -> str:
+    """Return a column's name: the unit, with the runtime where it is not Core ML."""
+    runtime, unit = column
+    name = UNIT_WORDS.get(unit, unit)
+    return name if runtime == "coreml" else f"{name}, {RUNTIME_WORDS.get(runtime, runtime)}"
+
+
+def share(value: float | None) -> str:
+    """Return a small share with two digits: 0.13%."""
+    return "–" if value is None else f"{100 * value:.2g}%"
 
 
 def cell_tables(report: Report, *kinds: FigureKind) -> list[CellTable]:

@@ -1,0 +1,64 @@
+"""How long a report of 10,000 records from 50 machines takes, part by part, and how large its page is.
+
+    python benchmarks/report.py [--records 10000] [--machines 50]
+
+The records are those of tests/record_samples.py: a matrix and a conversion of each machine, trainings else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+
+@contextmanager
+def stopwatch(name: str) -> Iterator[None]:
+    started, busy = time.perf_counter(), time.process_time()
+    yield
+    print(
+        f"{name:<28}{time.perf_counter() - started:>8.2f} s {time.process_time() - busy:>8.2f} s of processor time",
+        flush=True,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--records", type=int, default=10_000)
+    parser.add_argument("--machines", type=int, default=50)
+    options = parser.parse_args()
+    from tests.record_samples import fleet
+
+    from coremlbench import store
+
+    with tempfile.TemporaryDirectory() as scratch:
+        results = Path(scratch)
+        for record in fleet(options.records, options.machines):
+            folder = results / record.id
+            folder.mkdir()
+            (folder / store.RECORD).write_bytes(store.to_bytes(record))
+        print(f"{options.records:,} records of {options.machines} machines")
+        from coremlbench.render import html, json, markdown
+        from coremlbench.report_files import read_report
+
+        with stopwatch("records to page, in all"):
+            with stopwatch("  read and build"):
+                report = read_report([results], results / "reports")
+            with stopwatch("  HTML"):
+                page = html.render(report)
+        print(f"{'HTML':<28}{len(page) / 1e6:>8.2f} MB")
+        with stopwatch("Markdown"):
+            markdown.render(report)
+        with stopwatch("JSON"):
+            data = json.render(report)
+        print(f"{'JSON':<28}{len(data) / 1e6:>8.2f} MB")
+
+
+if __name__ == "__main__":
+    main()
