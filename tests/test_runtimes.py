@@ -8,15 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 from PIL import Image
 
-import coreml_stand_in
-from coreml_stand_in import Behaviour
 from coremlbench.runtimes import RUNTIMES, is_stand_in
 from coremlbench.runtimes.coreml import LoadedModel, numeric
 from coremlbench.runtimes.tensorflow import LoadedFunction
-from coremlbench.stages import Stages
 
 
 def test_the_table_names_each_runtime_and_importing_it_loads_nothing_heavy() -> None:
@@ -41,24 +37,6 @@ def test_core_mls_units_are_refused_in_one_sentence_where_there_is_no_macos() ->
 def test_nothing_here_is_the_stand_in() -> None:
     assert not is_stand_in()
     assert "stand-in" not in RUNTIMES["coreml"].version
-
-
-@pytest.mark.parametrize(
-    ("behaviour", "reasons"),
-    [
-        (Behaviour(), {"CPU_ONLY": "", "CPU_AND_GPU": "", "CPU_AND_NE": "", "ALL": ""}),
-        (Behaviour(devices=("CPU", "GPU")), {"CPU_AND_NE": "lists no Neural Engine", "ALL": ""}),
-        (Behaviour(macos=(12, 6)), {"CPU_AND_NE": "CPU_AND_NE needs macOS 13 or later, and this is 12.6."}),
-    ],
-)
-def test_a_mac_is_asked_what_it_has(behaviour: Behaviour, reasons: dict[str, str], tmp_path: Path) -> None:
-    file = coreml_stand_in.write(tmp_path / "behaviour.json", behaviour)
-    command = coreml_stand_in.worker(file)("runtimes")
-    result = Stages(tmp_path, lambda progress: None).run("runtimes", command, {}, silence=60).result or {}
-    assert result["stand_in"] is True
-    for unit, reason in reasons.items():
-        assert reason in result["why_not"]["coreml"][unit]
-        assert bool(reason) == bool(result["why_not"]["coreml"][unit])
 
 
 def test_numeric_outputs_are_flat_sorted_by_class_and_without_labels() -> None:

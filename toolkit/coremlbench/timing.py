@@ -56,11 +56,12 @@ class Here:
 
 def this_machine() -> Here:
     """Return the runtimes as they are here."""
-    from coremlbench.runtimes import RUNTIMES
+    from coremlbench.survey import survey_machine
 
+    why_not = survey_machine()
     return Here(
-        units={name: tuple(runtime.units) for name, runtime in RUNTIMES.items()},
-        why_not_here=lambda runtime, unit: RUNTIMES[runtime].why_not_here(unit),
+        units={name: tuple(units) for name, units in why_not.items()},
+        why_not_here=lambda runtime, unit: why_not[runtime][unit],
     )
 
 

@@ -5,24 +5,23 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from coremlbench.runtimes import RUNTIMES, is_stand_in
-from coremlbench.runtimes.coreml import NO_NEURAL_ENGINE, devices
+from coremlbench.runtimes.coreml import NO_NEURAL_ENGINE, devices, is_stand_in
+from coremlbench.survey import expected
 from coremlbench.workers.harness import Report, run
 
 
 def work(request: dict[str, Any], report: Report) -> dict[str, Any]:  # noqa: ARG001 - there is nothing to ask
-    """Return ``versions`` and ``why_not`` by runtime (the latter by unit, "" for one that can run), and ``stand_in``.
+    """Return ``why_not`` as a ``WhyNot``, ``devices`` and ``stand_in``.
 
-    ``devices`` are Core ML's own, of ``CPU``, ``GPU`` and ``NE``; ``None`` where it has none or does not tell.
+    ``devices`` are Core ML's own, of ``CPU``, ``GPU`` and ``NE``; ``None`` where there are none or macOS does not tell.
     """
     report("survey", 0, 1, "looking for what can run here")
-    why_not = {name: {unit: runtime.why_not_here(unit) for unit in runtime.units} for name, runtime in RUNTIMES.items()}
+    why_not = {name: dict(units) for name, units in expected().items()}
     sys.modules["tensorflow"] = None  # type: ignore[assignment]  # coremltools would import it for nothing
     found = devices()
     if found is not None and "NE" not in found:
         why_not["coreml"]["CPU_AND_NE"] = why_not["coreml"]["CPU_AND_NE"] or NO_NEURAL_ENGINE
-    versions = {name: runtime.version for name, runtime in RUNTIMES.items()}
-    return {"versions": versions, "why_not": why_not, "devices": found, "stand_in": is_stand_in()}
+    return {"why_not": why_not, "devices": found, "stand_in": is_stand_in()}
 
 
 if __name__ == "__main__":
