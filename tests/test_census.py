@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ PICTURE = {"image": numbers((1, 3, 8, 8), 0)}
 
 
 def test_ops_and_multiply_adds_by_hand() -> None:
-    def network(image):  # type: ignore[no-untyped-def]
+    def network(image: Any) -> Any:
         x = Builder.conv(x=image, weight=numbers((4, 3, 3, 3), 1), pad_type="valid")  # 4 * 6 * 6 * 27
         x = Builder.relu(x=x)
         x = Builder.conv(x=x, weight=numbers((4, 1, 3, 3), 2), groups=4, pad_type="same")  # 4 * 6 * 6 * 9

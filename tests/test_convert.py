@@ -1,4 +1,4 @@
-"""Whole conversions in real children: what is made, what is said of it, and what a crash or a wrong package leads to."""
+"""Whole conversions in real children: what is made and said of it, and what comes of a crash or a wrong package."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ LAYERS = {"net_1_first_1": "first", "net_1_first_1_2": "first_1", "net_1_second"
 
 
 def network(weights: list[np.ndarray], dtype: Any) -> Any:
-    def build(image):  # type: ignore[no-untyped-def]
+    def build(image: Any) -> Any:
         x = image
         for name, weight in zip(("net_1_first_1_dot", "net_1_first_1_2_dot", "net_1_second_dot"), weights, strict=True):
             x = Builder.matmul(x=x, y=weight.astype(dtype), name=name)

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,7 @@ from mil_programs import Builder, numbers, saved
 def test_logits_are_what_goes_into_the_last_softmax() -> None:
     weight = numbers((5, 4), 1)
 
-    def network(image):  # type: ignore[no-untyped-def]
+    def network(image: Any) -> Any:
         x = Builder.linear(x=image, weight=weight, name="scores")
         return Builder.identity(x=Builder.softmax(x=x, axis=-1))
 
@@ -34,7 +36,7 @@ def test_a_last_batch_that_is_not_full_is_filled_and_cut() -> None:
 
 
 def test_several_outputs_stand_side_by_side() -> None:
-    def network(image):  # type: ignore[no-untyped-def]
+    def network(image: Any) -> Any:
         return Builder.add(x=image, y=1.0), Builder.reshape(x=image, shape=[1, 3, 1])
 
     samples = numbers((2, 3), 1)
@@ -51,3 +53,11 @@ def test_a_program_with_two_inputs_is_refused() -> None:
     inputs = {"one": numbers((1, 3), 0), "two": numbers((1, 3), 1)}
     with pytest.raises(InputError, match="takes 2 inputs"):
         Executed.of(saved(lambda one, two: Builder.add(x=one, y=two), inputs))
+
+
+def test_pictures_and_arrays_are_each_other_times_the_scale() -> None:
+    executed = Executed.of(saved(lambda image: Builder.mul(x=image, y=2.0), {"image": numbers((4, 3), 0)}))
+    pixels = np.array([[0, 51, 255]], np.uint8)
+    taken = executed.as_taken(pixels, 1 / 255)
+    np.testing.assert_allclose(taken, [[0, 0.2, 1]], rtol=1e-6)
+    assert executed.as_taken(taken, 1 / 255) is taken

@@ -1,6 +1,6 @@
-import io
 import json
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +76,7 @@ def test_a_zip_bomb_is_not_opened(tmp_path: Path) -> None:
     with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive, archive.open("zeros", "w") as file:
         for _ in range(1200):
             file.write(bytes(1 << 20))
-    with pytest.raises(InputError, match="would expand from .* MB to 1,258 MB, as no model does"):
+    with pytest.raises(InputError, match=r"would expand from .* MB to 1,258 MB, as no model does"):
         check(path, "keras", allow_code=True)
 
 
@@ -146,10 +146,10 @@ def test_a_damaged_file_gives_one_sentence_or_is_whole(
     at = int(place * len(content))
     damaged = content[:at] if cut else content[:at] + noise + content[at + len(noise) :]
     path = tmp_path / f"model.{kind}"
-    path.write_bytes(io.BytesIO(damaged).getvalue())
-    try:
-        check(path, identify(path), allow_code=False)
-    except InputError as problem:
-        assert str(problem).endswith(".")
+    path.write_bytes(damaged)
+    if cut and at < 0.5 * len(content):
+        with pytest.raises(InputError, match=r"\.$"):
+            check(path, identify(path), allow_code=False)
     else:
-        assert not cut or len(damaged) >= 0.5 * len(content)
+        with suppress(InputError):  # and nothing else
+            check(path, identify(path), allow_code=False)

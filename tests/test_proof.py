@@ -1,5 +1,6 @@
 import math
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -91,7 +92,7 @@ def test_classes_and_accuracy_count_beside_the_errors() -> None:
 
 def test_thresholds_only_loosen_with_the_precision() -> None:
     rows = [THRESHOLDS[name] for name in ("fp32", "fp16", "int8", "palettized-6", "palettized-4")]
-    for finer, coarser in zip(rows, rows[1:], strict=False):
+    for finer, coarser in pairwise(rows):
         assert finer.proven_snr >= coarser.proven_snr > coarser.wrong_snr
         assert finer.agreement >= coarser.agreement
         assert finer.accuracy <= coarser.accuracy
