@@ -19,10 +19,10 @@ class ConversionError(CoremlbenchError):
     """A variant that cannot be made of a model."""
 
 
-def compress(plan: VariantPlan, base: Path, samples: Any, report: ReportProgress) -> Any:
+def compress(plan: VariantPlan, base: Path, samples: Any, scale: float, report: ReportProgress) -> Any:
     """Return a coremltools ``MLModel`` of the package ``base``, compressed as the variant's row says.
 
-    ``samples`` are what ranges of activations are taken from.
+    ``samples`` are what ranges of activations are taken from, ``scale`` is what pixels are multiplied with.
     """
     import coremltools as ct
     import coremltools.optimize.coreml as cto
@@ -34,7 +34,7 @@ def compress(plan: VariantPlan, base: Path, samples: Any, report: ReportProgress
         config = cto.OptimizationConfig(global_config=cto.OpPalettizerConfig(mode="kmeans", nbits=plan.bits))
         return cto.palettize_weights(model, config)
     if plan.compression == "int8-activations":
-        return cto.linear_quantize_weights(_quantize_activations(model, base, samples, report), _linear(cto))
+        return cto.linear_quantize_weights(_quantize_activations(model, base, samples, scale, report), _linear(cto))
     raise ConversionError(f"There is no compression {plan.compression!r}.")
 
 
@@ -42,7 +42,7 @@ def _linear(cto: Any) -> Any:
     return cto.OptimizationConfig(global_config=cto.OpLinearQuantizerConfig(mode="linear_symmetric"))
 
 
-def _quantize_activations(model: Any, base: Path, samples: Any, report: ReportProgress) -> Any:
+def _quantize_activations(model: Any, base: Path, samples: Any, scale: float, report: ReportProgress) -> Any:
     """Return the model with its activations quantised as ``linear_quantize_activations`` does it.
 
     That function predicts with Core ML to learn the range of every value, keeps them in a dictionary, and applies
@@ -55,7 +55,7 @@ def _quantize_activations(model: Any, base: Path, samples: Any, report: ReportPr
     from coremltools.converters.mil.mil.passes.pass_registry import PASS_REGISTRY
     from coremltools.models import utils
 
-    ranges = activation_ranges(base, samples, report)
+    ranges = activation_ranges(base, samples, scale, report)
     config = _linear(cto)
     passes = []
     for name in ("insert_prefix_quantize_dequantize_pair", "insert_suffix_quantize_dequantize_pair"):
@@ -72,7 +72,7 @@ def _quantize_activations(model: Any, base: Path, samples: Any, report: ReportPr
     )
 
 
-def activation_ranges(base: Path, samples: Any, report: ReportProgress) -> dict[str, dict[str, Any]]:
+def activation_ranges(base: Path, samples: Any, scale: float, report: ReportProgress) -> dict[str, dict[str, Any]]:
     """Return the least and the largest of every value of a program over the samples, by the value's name.
 
     The inputs and outputs of a concatenation share one range, so that it can stay a concatenation of bytes.
@@ -86,6 +86,7 @@ def activation_ranges(base: Path, samples: Any, report: ReportProgress) -> dict[
     program = load_program(base)
     values = [var.name for var in float_values(program)]
     executed = Executed.of(program, inner=values)
+    samples = executed.as_taken(samples, scale)
     lowest, highest = np.float32(np.min(samples)), np.float32(np.max(samples))
     found: dict[str, dict[str, Any]] = {executed.input: {"rmin": lowest, "rmax": highest}}
     for index in range(0, len(samples), executed.batch):

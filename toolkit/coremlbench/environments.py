@@ -12,6 +12,7 @@ import json
 import os
 import platform
 import re
+import secrets
 import shutil
 import subprocess
 import tempfile
@@ -102,12 +103,14 @@ def ensure(recipe: Recipe, cache: Path, report: Callable[[str], None]) -> Path:
     folder = folder_of(recipe, cache)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_suffix(".lock")):
+        for leftover in folder.parent.glob(f"{folder.name}*.building"):
+            shutil.rmtree(leftover, ignore_errors=True)
         python = ready(recipe, cache)
         if python:
             return python
-        building = folder.with_suffix(".building")
-        for leftover in (building, folder):
-            shutil.rmtree(leftover, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        # A name of its own: the installer of a killed build may live on for a moment, and writes into its own folder.
+        building = folder.with_name(f"{folder.name}-{secrets.token_hex(4)}.building")
         base = find_python38() or _install_python38(report)
         report(f"making the environment of {recipe.name} with Python {base.version_text} ({base.found})")
         _uv("venv", "--quiet", "--no-project", "--relocatable", "--python", str(base.path), str(building))

@@ -105,6 +105,20 @@ class Executed:
         found = self.runtime.predict({self.input: self._input(np.asarray(samples))})
         return {name: np.asarray(found[name]) for name in self.inner}
 
+    def as_taken(self, samples: Any, scale: float) -> Any:
+        """Return samples in the form that the package takes: bytes for an image input, float32 for an array.
+
+        Pictures of bytes and arrays are each other times ``scale``: a model's package for single pictures takes the
+        first, its package for a larger batch the second.
+        """
+        import numpy as np
+
+        if self.pixels == (samples.dtype == np.uint8):
+            return samples
+        if self.pixels:
+            return np.clip(np.round(np.asarray(samples) / scale), 0, 255).astype(np.uint8)
+        return np.asarray(samples, np.float32) * np.float32(scale)
+
     def _run(self, part: Any) -> dict[str, Any]:
         import numpy as np
 

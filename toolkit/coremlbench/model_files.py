@@ -157,11 +157,12 @@ def _check_links(file: Any, name: str) -> None:
     """Refuse a file whose arrays lie in other files: reading it would read those."""
     import h5py
 
-    def visit(place: str, link: Any) -> None:
-        if isinstance(link, h5py.ExternalLink):
-            raise InputError(f"{name} takes {place} from another file ({link.filename}); save the model as one file.")
+    def elsewhere(place: str, link: Any) -> str | None:
+        return f"{place} from another file ({link.filename})" if isinstance(link, h5py.ExternalLink) else None
 
-    file.visititems_links(visit)
+    found = file.visititems_links(elsewhere)  # what is raised in a visit does not come through whole
+    if found is not None:
+        raise InputError(f"{name} takes {found}; save the model as one file.")
 
 
 def _code_in(config: Any) -> Iterator[str]:

@@ -96,10 +96,11 @@ def compare(expected: Array, actual: Array) -> dict[str, float | None]:
         error = np.abs(other - wide)
     error[~np.isfinite(error)] = math.inf
     error[(wide == other) | (np.isnan(wide) & np.isnan(other))] = 0.0  # the same infinity, or both undefined
-    finite = wide[np.isfinite(wide)]
-    spread = wide - wide.mean(axis=0, keepdims=True)
+    sound = np.isfinite(wide)
+    finite, known = wide[sound], np.where(sound, wide, 0.0)
+    mean = known.sum(axis=0, keepdims=True) / np.maximum(sound.sum(axis=0, keepdims=True), 1)
     noise = float(np.mean(error**2))
-    signal = float(np.mean(spread**2)) if len(wide) > 1 else float(np.var(wide))
+    signal = float(np.mean(np.where(sound, known - mean, 0.0) ** 2)) if len(wide) > 1 else float(np.var(known))
     ratio: float | None = None
     if noise > 0:
         ratio = 10 * math.log10(signal / noise) if signal > 0 and math.isfinite(noise) else -math.inf

@@ -22,10 +22,10 @@ def set_seed(seed: int) -> None:
     keras.utils.set_random_seed(seed)
 
 
-def enliven(model: Any, *, scale: float) -> None:
+def enliven(model: Any, *, scale: float, offset: float = 0.0) -> None:
     """Give a freshly built Keras model statistics and variances that keep signals alive.
 
-    ``scale`` is what pixels from 0 to 255 are multiplied with before they reach the model.
+    The model takes pixels from 0 to 255 times ``scale``, plus ``offset``.
     """
     import keras
     import numpy as np
@@ -41,7 +41,8 @@ def enliven(model: Any, *, scale: float) -> None:
         if type(layer).__name__ == "LayerScale":
             layer.gamma.assign(np.ones(layer.gamma.shape))
     if any("Normalization" in type(layer).__name__ for layer in layers):
-        _take_statistics(model, layers, random_pictures(model.input_shape[1:], 0, CALIBRATION) * np.float32(scale))
+        pictures = random_pictures(model.input_shape[1:], 0, CALIBRATION)
+        _take_statistics(model, layers, pictures * np.float32(scale) + np.float32(offset))
     else:
         _scale_kernels(layers)
 

@@ -199,6 +199,7 @@ class Bases:
     def __init__(self, original: Any, folder: Path, metadata: dict[str, str]) -> None:
         self._original, self._folder, self._metadata = original, folder, metadata
         self._made: dict[tuple[str, int, str], Path] = {}
+        self.scale = float(original.scale)
 
     def get(self, precision: str, batch: int, target: str) -> Path:
         """Return the package, converted now if it was not yet."""
@@ -263,7 +264,7 @@ def _made(item: dict[str, Any], package: Path, bases: Bases, request: dict[str, 
     folder = Path(request["folder"])
     calibration = np.load(folder / "calibration.npy", mmap_mode="r")
     base = bases.get(plan.precision, item["batch"], item["base_target"])
-    save(compress(plan, base, calibration, report), package, metadata)
+    save(compress(plan, base, calibration, bases.scale, report), package, metadata)
     if plan.compression == "int8-activations":
         what = json.loads((folder / "samples.json").read_bytes())["calibration"]
         return [RANGES_NOTE.format(count=len(calibration), what=what)]

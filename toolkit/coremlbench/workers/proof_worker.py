@@ -72,7 +72,7 @@ def _compared(item: dict[str, Any], executed: Any, request: dict[str, Any], repo
     folder = Path(request["folder"])
     samples = np.load(folder / "samples.npy", mmap_mode="r")
     labels = np.load(folder / "labels.npy") if (folder / "labels.npy").is_file() else None
-    given = _as_given(samples, executed, request["scale"])
+    given = executed.as_taken(samples, request["scale"])
     actual = executed.predict(given, lambda done: report("prove", done, len(samples), f"executing {item['key']}"))
     if item["alone"]:  # a ready package: there is nothing to compare it with
         return {"alone": True, "accuracy": accuracy(actual[OUTPUT], labels)}
@@ -108,17 +108,6 @@ def _precision(executed: Any) -> Any:
     return census.precision_of(executed.runtime.program)
 
 
-def _as_given(samples: Any, executed: Any, scale: float) -> Any:
-    """Return samples in the form that a package takes: bytes for an image input, scaled float32 for an array."""
-    import numpy as np
-
-    if executed.pixels == (samples.dtype == np.uint8):
-        return samples
-    if executed.pixels:
-        return np.clip(np.round(np.asarray(samples) / scale), 0, 255).astype(np.uint8)
-    return np.asarray(samples, np.float32) * np.float32(scale)
-
-
 def _divergence(program: Any, request: dict[str, Any], report: Report) -> Any:
     """Return the first op whose value leaves that of the true package, ``None`` when none can be named."""
     import numpy as np
@@ -130,7 +119,7 @@ def _divergence(program: Any, request: dict[str, Any], report: Report) -> Any:
     samples = np.load(Path(request["folder"]) / "samples.npy", mmap_mode="r")
     truth = load_program(Path(request["truth"]))
     found = find_divergence(
-        program, truth, lambda executed: _as_given(samples, executed, request["scale"]), request["layers"], report
+        program, truth, lambda executed: executed.as_taken(samples, request["scale"]), request["layers"], report
     )
     return None if found is None else jsonable.to_json(found)
 
