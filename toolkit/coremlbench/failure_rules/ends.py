@@ -42,7 +42,7 @@ ENDS: tuple[Rule, ...] = (
         "Native code crashed with a segmentation fault{where}{crash_note}.",
         "Run it again; if it crashes again, try the CPU, or another machine (Turi Create 6.4.1 is known to crash on "
         "a 16-inch Intel MacBook Pro).",
-        "tensorflow_macos 19; tensorflow_macos 35; tensorflow_macos 125; turicreate 3459",
+        "tensorflow_macos 19; tensorflow_macos 35; tensorflow_macos 125; turicreate 3459; turicreate 1279",
     ),
     Rule(
         "bus-error",
@@ -113,7 +113,7 @@ REST: tuple[Rule, ...] = (
         stopped("silence"),
         "The worker said nothing for {limit_seconds} and was stopped{where}; it hung, likely.",
         "Run it again; the last log lines show where it stood. If the machine is slow, raise --silence.",
-        "tensorflow_macos 7; tensorflow_macos 111",
+        "tensorflow_macos 7; tensorflow_macos 111; turicreate 519",
     ),
     Rule(
         "exception",

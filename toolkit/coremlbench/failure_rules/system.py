@@ -81,7 +81,7 @@ SYSTEM: tuple[Rule, ...] = (
         ),
         "The worker could not get the memory it asked for{where}; it had taken {peak}.",
         SMALLER + ".",
-        "turicreate 267",
+        "turicreate 267; turicreate 615",
     ),
     Rule(
         "out-of-memory",
