@@ -258,7 +258,7 @@ def _kept_images(folder: Path) -> int:
 
 
 def sweep(results: Path) -> None:
-    """Do what the next run does at its start, a minute later: younger locks without a record may be a run's that begins."""
+    """Do what a run does at its start, a minute later: a younger lock without a record may be of one that begins."""
     for lock in results.glob(f"*/{store.LOCK}"):
         with suppress(OSError):
             os.utime(lock, (time.time() - 120,) * 2)
