@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from coremlbench.commands.parameters import Bytes, DatasetName, Duration, json_option, results_option
+from coremlbench.commands.parameters import Amount, Bytes, DatasetName, Duration, json_option, results_option
 from coremlbench.commands.train import Source
 from coremlbench.variants import DEFAULT_TARGET, TARGETS, VARIANTS
 
@@ -85,7 +85,7 @@ class Numbers(click.ParamType[tuple[int, ...]]):
 )
 @click.option(
     "--scale",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Amount(min=0, min_open=True),
     metavar="F",
     help="What a file's model wants pixels from 0 to 255 multiplied with (1/255 is 0.00392157); it then takes images.",
 )

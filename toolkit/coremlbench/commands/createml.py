@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from coremlbench.commands.parameters import (
+    Amount,
     Augmentation,
     Bytes,
     DatasetName,
@@ -43,7 +44,7 @@ EXTRACTORS = ("auto", "VisionFeaturePrint_Scene", "resnet-50", "squeezenet_v1.1"
 @click.option("--test", type=click.IntRange(min=1), metavar="N", help="Test images.  [default: 2500; a folder: all]")
 @click.option(
     "--scale",
-    type=click.FloatRange(min=0, max=1, min_open=True),
+    type=Amount(min=0, max=1, min_open=True),
     metavar="F",
     help="A share of the images, for a first look: 0.1 is 750 and 250.",
 )

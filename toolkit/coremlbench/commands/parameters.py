@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,17 @@ class Duration(click.ParamType[float]):
         if not match or float(match[1]) <= 0:
             self.fail(f"{value!r} is not a time; write it as 90s, 15m or 2h.", param, ctx)
         return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+
+
+class Amount(click.FloatRange):
+    """A number in a range; what is not a number, or not finite, is in none (click lets NaN pass)."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a finite number.", param, ctx)
+        return number
 
 
 class Augmentation(click.ParamType[tuple[str, ...]]):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from coremlbench.commands.parameters import (
+    Amount,
     Bytes,
     DatasetName,
     Duration,
@@ -106,7 +107,7 @@ class ExperimentName(click.ParamType[str]):
 )
 @click.option(
     "--scale",
-    type=click.FloatRange(min=0, max=1, min_open=True),
+    type=Amount(min=0, max=1, min_open=True),
     metavar="F",
     help="A share of the images, for a first look; at 0.1 and below, 3 epochs at most. 0.02 runs all six in a few "
     "minutes.",
@@ -121,7 +122,7 @@ class ExperimentName(click.ParamType[str]):
 )
 @click.option(
     "--learning-rate",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Amount(min=0, min_open=True),
     metavar="F",
     help="Adam's learning rate.  [default: 0.001]",
 )

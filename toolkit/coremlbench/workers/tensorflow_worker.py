@@ -195,9 +195,9 @@ def _watch(report: Report, file: Path, done: Sequence[EpochRow], kept: _Kept, *,
             _check(float(logs["loss"]), f"epoch {self.epoch}, by its end")
             row = _epoch_row(self.epoch, steps, seconds, self.trained or seconds, logs)
             self.rows.append(row)
+            kept.write(self.model, self.rows)  # before the line: an epoch that is told of can be gone on from
             with file.open("a", encoding="utf-8") as lines:
                 lines.write(json.dumps(asdict(row)) + "\n")
-            kept.write(self.model, self.rows)
 
     return Watch()
 
