@@ -145,13 +145,11 @@ def compile_package(bench: Bench, number: int, package: Package) -> Failure | No
 
 def plan_of(bench: Bench, number: int, package: Package, unit: UnitName) -> ComputePlan:
     """Return where Core ML plans to run a package on a unit; its own process, as the plan itself may crash."""
-    from coremlbench.compute_plan import from_result
-
     request = {"compiled": bench.compiled[package.path], "unit": unit}
     ended = bench.run(f"plan-{number:03d}-{unit}", "plan", request)
     if isinstance(ended, Failure):
         return ComputePlan(failure=f"Core ML gave no plan: {ended.reason}")
-    return from_result(ended.result or {})
+    return jsonable.from_json(ComputePlan, ended.result)
 
 
 def time_round(bench: Bench, cell: Cell, number: int, place: int) -> tuple[Round, dict[str, Any]]:
