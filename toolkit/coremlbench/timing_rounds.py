@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
@@ -145,11 +146,13 @@ def compile_package(bench: Bench, number: int, package: Package) -> Failure | No
 
 def plan_of(bench: Bench, number: int, package: Package, unit: UnitName) -> ComputePlan:
     """Return where Core ML plans to run a package on a unit; its own process, as the plan itself may crash."""
+    from coremlbench.compute_plan import from_result
+
     request = {"compiled": bench.compiled[package.path], "unit": unit}
     ended = bench.run(f"plan-{number:03d}-{unit}", "plan", request)
     if isinstance(ended, Failure):
         return ComputePlan(failure=f"Core ML gave no plan: {ended.reason}")
-    return jsonable.from_json(ComputePlan, ended.result)
+    return from_result(ended.result or {})
 
 
 def time_round(bench: Bench, cell: Cell, number: int, place: int) -> tuple[Round, dict[str, Any]]:
@@ -162,13 +165,13 @@ def time_round(bench: Bench, cell: Cell, number: int, place: int) -> tuple[Round
 
     stage = f"time-{number}-{cell.slug}"
     samples = bench.stages.work / stage / "samples.npz"
-    started, before = datetime.now(timezone.utc).isoformat(), read_conditions()
+    started, before, clock = datetime.now(timezone.utc).isoformat(), read_conditions(), time.monotonic()
     ended = bench.run(stage, "timing", _request(bench, cell, samples))
     row = Round(
         round=number,
         place=place,
         started=started,
-        seconds=ended.seconds if isinstance(ended, Exit) else 0.0,
+        seconds=time.monotonic() - clock,
         before=before,
         after=read_conditions(),
     )
