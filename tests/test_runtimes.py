@@ -86,3 +86,14 @@ def test_a_saved_model_of_tensorflow_is_called_by_its_signature(tmp_path: Path) 
     assert loaded.outputs(predicted)["doubled"].tolist() == [2, 4]
     assert loaded.own_seconds() is None
     loaded.unload()
+
+
+def test_a_grey_picture_gets_the_channel_that_a_keras_model_wants(tmp_path: Path) -> None:
+    import keras
+
+    keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Flatten()]).save(tmp_path / "grey.keras")
+    loaded = RUNTIMES["tensorflow"].load(tmp_path / "grey.keras", "host-cpu")
+    picture = np.arange(16, dtype=np.uint8).reshape(4, 4)
+    (values,) = loaded.outputs(loaded.predict(loaded.prepare({"image": picture}))).values()
+    assert values.tolist() == list(range(16))
+    loaded.unload()

@@ -28,7 +28,7 @@ NAMES = {
 
 RUNTIMES = {
     "coreml": "Core ML",
-    "reference": "reference (ONNX Runtime)",
+    "reference": "reference",
     "tensorflow": "TensorFlow",
     "litert": "LiteRT",
 }
@@ -136,20 +136,19 @@ def _print_failures(console: Console, rows: Sequence[Measurement]) -> None:
         if row.failure is not None:
             title = f"{_model(row)}, {RUNTIMES[row.runtime]} on {NAMES[row.unit]}"
             console.print(f"{title}: {row.failure.kind}", style="red", soft_wrap=True)
-            console.print(f"  {row.failure.reason}", soft_wrap=True)
+            console.print(f"  {row.failure.reason.splitlines()[0]}", soft_wrap=True)
             console.print(f"  what to do: {row.failure.hint}", soft_wrap=True)
 
 
 def _particulars(record: TimingRecord) -> list[str]:
     """Return what a reader must know of the figures."""
-    lines = [f"{model.name}: timing only, accuracy not told. {model.note}" for model in record.models if model.note]
+    untold: dict[str, list[str]] = {}
+    for model in record.models:
+        if model.note:
+            untold.setdefault(model.note, []).append(model.name)
+    lines = [f"timing only, accuracy not told: {', '.join(names)}. {note}" for note, names in untold.items()]
     if isinstance(record.outcome, Timed):
         lines += record.outcome.not_here
-        if any(sentence.startswith("Core ML") for sentence in record.outcome.not_here) and not record.kit:
-            lines.append(
-                "To time the same packages on a Mac: `coremlbench convert-and-time --kit DIR` here, and "
-                "`coremlbench convert-and-time --from-kit DIR` there."
-            )
     errors = [row for row in record.measurements if row.output_error is not None and row.runtime == "coreml"]
     if errors:
         worst = max(errors, key=lambda row: row.output_error or 0.0)

@@ -36,6 +36,7 @@ from coremlbench.timing_rounds import (
     with_round,
 )
 from coremlbench.types import Evidence, Failure, InputError, Phase, Progress
+from coremlbench.units import format_seconds
 
 EXPERIMENT = "convert-and-time"
 FAILED, INTERRUPTED = 3, 130
@@ -271,6 +272,9 @@ def _all_rounds(
     total = sum(map(len, record.orders))
     done = 0
     for number, order in enumerate(record.orders):
+        if _over_budget(record, number, bench.options):
+            record = keep(_cut_short(record, number))
+            break
         for place, index in enumerate(order):
             row, cell = record.measurements[index], plan.cells[index]
             ticker.at("time", done, total, f"round {number + 1} of {len(record.orders)}, {cell.title}")
@@ -283,10 +287,28 @@ def _all_rounds(
             record = keep(replace(record, measurements=rows))
             if on_round is not None:
                 on_round(row, each)
-    seconds = sum(each.seconds for row in record.measurements for each in row.rounds)
-    ticker.at("time", total, total, "")
+    ticker.at("time", done, done, "")
     phases = tuple(phase for phase in record.phases if phase.name != "time")
-    return replace(record, phases=(*phases, Phase("time", seconds, total, bench.stages.peak_bytes)))
+    return replace(record, phases=(*phases, Phase("time", _seconds(record), done, bench.stages.peak_bytes)))
+
+
+def _seconds(record: TimingRecord) -> float:
+    """Return what all rounds of all cells took."""
+    return sum(each.seconds for row in record.measurements for each in row.rounds)
+
+
+def _over_budget(record: TimingRecord, number: int, options: TimingOptions) -> bool:
+    begun = any(each.round == number for row in record.measurements for each in row.rounds)
+    return number > 0 and not begun and options.budget is not None and _seconds(record) >= options.budget
+
+
+def _cut_short(record: TimingRecord, number: int) -> TimingRecord:
+    took = format_seconds(_seconds(record))
+    note = (
+        f"The first look ended after {number} of {len(record.orders)} rounds, which took {took}: name fewer models, or "
+        "leave out --quick, for more."
+    )
+    return replace(record, orders=record.orders[:number], notes=(*record.notes, note))
 
 
 def _sustained(

@@ -19,9 +19,9 @@ class TimingOptions:
     """How much is measured of each cell; empty ``runtimes`` and ``units`` mean all that can run here.
 
     Every process warms up for at least ``warmup_calls`` and ``warmup_seconds``, then times at least ``calls`` and
-    ``seconds``. ``samples`` is how many different inputs it goes through. ``sustain`` adds a process for each cell
-    that runs for so many seconds on end. ``timeout`` is for the whole matrix, ``silence`` and ``memory_limit`` for
-    each process.
+    ``seconds``, going through ``samples`` different inputs. No further round begins once those before took ``budget``
+    seconds of processes. ``sustain`` adds a process for each cell that runs for so many seconds on end. ``timeout`` is
+    for the whole matrix, ``silence`` and ``memory_limit`` for each process.
     """
 
     rounds: int = 5
@@ -30,6 +30,7 @@ class TimingOptions:
     warmup_calls: int = 20
     warmup_seconds: float = 1.0
     samples: int = 8
+    budget: float | None = None
     quick: bool = False
     runtimes: tuple[RuntimeName, ...] = ()
     units: tuple[UnitName, ...] = ()
@@ -41,7 +42,7 @@ class TimingOptions:
 
 
 FULL = TimingOptions()
-QUICK = TimingOptions(rounds=2, calls=50, seconds=1.0, warmup_calls=5, warmup_seconds=0.2, quick=True)
+QUICK = TimingOptions(rounds=2, calls=50, seconds=1.0, warmup_calls=5, warmup_seconds=0.2, budget=60.0, quick=True)
 """A first look: enough to see figures, too little to tell small differences from noise."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
@@ -164,13 +165,13 @@ def time_round(bench: Bench, cell: Cell, number: int, place: int) -> tuple[Round
 
     stage = f"time-{number}-{cell.slug}"
     samples = bench.stages.work / stage / "samples.npz"
-    started, before = datetime.now(timezone.utc).isoformat(), read_conditions()
+    started, before, clock = datetime.now(timezone.utc).isoformat(), read_conditions(), time.monotonic()
     ended = bench.run(stage, "timing", _request(bench, cell, samples))
     row = Round(
         round=number,
         place=place,
         started=started,
-        seconds=ended.seconds if isinstance(ended, Exit) else 0.0,
+        seconds=time.monotonic() - clock,
         before=before,
         after=read_conditions(),
     )

@@ -12,6 +12,9 @@ from coremlbench.timing_plan import Package, Subject
 ORIGINALS = ("keras", "h5", "saved-model")
 """The formats that TensorFlow loads."""
 
+KEPT = "original.keras"
+"""Where a conversion keeps a network with random weights."""
+
 
 def subject_of(conversions: Sequence[tuple[ConversionRecord, Path]]) -> Subject:
     """Return the packages of conversions, without those that failed or whose outputs are wrong; notes say which.
@@ -44,7 +47,7 @@ def subject_of(conversions: Sequence[tuple[ConversionRecord, Path]]) -> Subject:
                 note=record.source.note,
             )
         )
-        original = _original(record)
+        original = _original(record, folder)
         packages += [Package(name, variant, folder / variant.path, original) for variant in usable]
     return Subject(tuple(models), tuple(packages), notes=tuple(notes))
 
@@ -59,9 +62,10 @@ def _why_not(variant: Variant) -> str:
     return ""
 
 
-def _original(record: ConversionRecord) -> Path | None:
+def _original(record: ConversionRecord, folder: Path) -> Path | None:
+    """Return the network that TensorFlow can load; one with random weights was kept by the conversion."""
     source = record.source
     if source is None or source.format not in ORIGINALS:
         return None
-    path = Path(source.path)
-    return path if path.is_absolute() and path.exists() else None
+    path = folder / KEPT if source.kind == "random-weights" else Path(source.path)
+    return path if path.exists() else None

@@ -156,9 +156,12 @@ def _saved_model(path: Path) -> tuple[Any, Callable[..., Any], Sequence[Any], Se
 
 
 def _tensor(value: NDArray[Any], wanted: Any) -> Any:
+    """Return a sample's tensor, with the axes that a picture lacks: the batch, and the only channel of a grey one."""
     import tensorflow as tf
 
     rank = len(wanted.shape)
+    if value.ndim == rank - 2 and wanted.shape[-1] == 1:
+        value = value[..., None]
     return tf.constant(value[None] if value.ndim == rank - 1 else value, dtype=wanted.dtype)
 
 
