@@ -285,7 +285,8 @@ def assert_clean_failure(results: Path, kind: str, phase: str) -> dict[str, Any]
     assert outcome["reason"]
     assert outcome["hint"]
     assert outcome["evidence"]["phase"] == phase
-    assert tree(results / record["id"]) <= {"run.json", *(f"logs/{name}" for name in ALL_LOGS)}
+    kept = {path for path in tree(results / record["id"]) if not path.startswith("samples/")}
+    assert kept <= {"run.json", *(f"logs/{name}" for name in ALL_LOGS)}
     assert wait_for(lambda: nobody_left(set(), str(results)), 10)
     return record
 
