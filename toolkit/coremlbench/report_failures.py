@@ -36,7 +36,8 @@ def failures_of(records: Sequence[Record]) -> tuple[FailureRow, ...]:
 def _failures(record: Record) -> Iterator[tuple[str, Failure]]:
     """Yield what failed in a record, and how: the run itself, its variants, its cells and their rounds."""
     if isinstance(record.outcome, Failure):
-        yield f"{record.experiment} ({record.kind})", record.outcome
+        subject = record.experiment if record.kind == "training" else f"{record.experiment}, {record.kind}"
+        yield subject, record.outcome
     if isinstance(record, ConversionRecord):
         for variant in record.variants:
             if variant.failure is not None:

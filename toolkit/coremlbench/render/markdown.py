@@ -35,8 +35,8 @@ def render(report: Report, *, plots: bool = False) -> bytes:
 def safe(value: object, length: int = 120) -> str:
     """Return text from outside as Markdown shows it letter by letter: no markup, no mention, no line end."""
     shown = text.cut(text.plain(str(value)), length)
-    shown = shown.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("@", "&#64;")
-    shown = _SPECIAL.sub(r"\\\1", shown)
+    shown = shown.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    shown = _SPECIAL.sub(r"\\\1", shown).replace("@", "&#64;")
     return shown.replace("://", ":&#47;&#47;").replace("www.", "www&#46;")
 
 
@@ -165,7 +165,10 @@ def _training(report: Report) -> Iterator[str]:
             yield ""
             yield from _table(
                 ["machine", "published", "source"],
-                ([safe(each.machine), views.published_figure(each), safe(each.source)] for each in training.published),
+                (
+                    [safe(each.machine), safe(views.published_figure(each)), safe(each.source)]
+                    for each in training.published
+                ),
             )
     if not found:
         yield "Nothing has been trained yet: `coremlbench train` and `coremlbench createml` fill this part."

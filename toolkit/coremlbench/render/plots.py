@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import re
 import textwrap
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from coremlbench.render import text, views
+from coremlbench.report_training import PROTOCOL
 from coremlbench.report_types import CellRow, ClassifierRun, Report, TrainingRow
 
 if TYPE_CHECKING:
@@ -69,7 +71,7 @@ def plots(report: Report, palette: Palette = LIGHT) -> tuple[Plot, ...]:
     import matplotlib as mpl
 
     with mpl.rc_context(_style(palette)):
-        names = {row.id: text.cut(text.plain(row.name), 44) for row in report.machines}
+        names = {row.id: _words(row.name, 44) for row in report.machines}
         drawn = (
             *_latencies(report, names, palette),
             *_sustained(report, names, palette),
@@ -78,6 +80,11 @@ def plots(report: Report, palette: Palette = LIGHT) -> tuple[Plot, ...]:
             *_curves(report, names, palette),
         )
     return tuple(replace(plot, palette=palette) for plot in drawn)
+
+
+def _words(value: str, length: int = 40) -> str:
+    """Return text from outside as a plot shows it."""
+    return text.cut(text.plain(value), length)
 
 
 def svg(plot: Plot) -> bytes:
@@ -128,7 +135,9 @@ def _saved(plot: Plot, form: str) -> bytes:
     if plot.palette is not INLINE:  # a page has the title beside it
         plot.figure.suptitle(textwrap.fill(plot.title, 78), x=0.01, ha="left", fontsize=9)
     metadata = {"Date": None, "Creator": None} if form == "svg" else {"Software": None}
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": plot.name}):
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": plot.name}), warnings.catch_warnings():
+        # A name may have letters that matplotlib's font lacks; the SVG keeps them as text, the PNG shows boxes.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
         plot.figure.savefig(buffer, format=form, dpi=200 if form == "png" else 72, metadata=metadata)
     return buffer.getvalue()
 
@@ -199,7 +208,7 @@ def _latencies(report: Report, names: dict[str, str], palette: Palette) -> Itera
         axes.set_ylabel("calls at most as long, %")
         _from_zero(axes, right=max(_near_the_top(cell) for cell in cells) * 1e3 * 1.15, top=100)
         _legend(axes)
-        what = f"{text.cut(text.plain(first.model), 40)}, {first.variant}, {names[first.machine]}"
+        what = f"{_words(first.model, 40)}, {_words(first.variant)}, {names[first.machine]}"
         title = _marked(f"How long calls take: {what}", first)
         yield Plot(
             f"latency-{number}",
@@ -240,7 +249,7 @@ def _sustained(report: Report, names: dict[str, str], palette: Palette) -> Itera
         axes.set_ylabel("milliseconds a call, median")
         _from_zero(axes)
         _legend(axes)
-        what = f"{text.cut(text.plain(first.model), 40)}, {first.variant}, {names[first.machine]}"
+        what = f"{_words(first.model, 40)}, {_words(first.variant)}, {names[first.machine]}"
         title = _marked(f"A sustained run: {what}", first)
         ends = (
             f"{_unit(each)}: {text.seconds(each.sustained[0].p50)} a call, in the end "
@@ -251,10 +260,10 @@ def _sustained(report: Report, names: dict[str, str], palette: Palette) -> Itera
 
 
 def _unit(cell: CellRow) -> str:
-    unit = views.UNIT_WORDS.get(cell.unit, cell.unit)
+    unit = _words(views.UNIT_WORDS.get(cell.unit, cell.unit))
     if cell.kind == "host":
-        return f"{unit}, {views.RUNTIME_WORDS.get(cell.runtime, cell.runtime)}"
-    return unit if not cell.ran_on.startswith("asked for") else text.cut(text.plain(cell.ran_on), 44)
+        return f"{unit}, {_words(views.RUNTIME_WORDS.get(cell.runtime, cell.runtime))}"
+    return unit if not cell.ran_on.startswith("asked for") else _words(cell.ran_on, 44)
 
 
 def _marked(title: str, cell: CellRow) -> str:
@@ -282,11 +291,11 @@ def _sizes(report: Report, palette: Palette) -> Iterator[Plot]:
             marker=_MARKS[index],
             markersize=5,
             linewidth=1,
-            label=text.cut(text.plain(model), 32),
+            label=_words(model, 32),
         )
         for row in ordered:
             axes.annotate(
-                row.variant,
+                _words(row.variant),
                 (row.bytes / 1e6, 100 * _kept(row.accuracy_after, row.agreement)),
                 xytext=(4, -11),
                 textcoords="offset points",
@@ -322,8 +331,8 @@ def _trainings(report: Report, names: dict[str, str], palette: Palette) -> Itera
         rows = [*group.rows, *(row for each in like if group.is_protocol for row in each.rows if row.failure)]
         published = [each for each in training.published if each.high is not None and group.is_protocol]
         shown = sorted(rows, key=lambda row: row.seconds if row.seconds is not None else float("inf"))[:MOST_BARS]
-        if not any(row.seconds for row in shown):
-            continue
+        if not any(row.seconds for row in shown) or len(shown) + len(published) < 2:
+            continue  # nothing to compare
         yield _training(training, shown, len(rows), published, names, palette)
 
 
@@ -338,7 +347,7 @@ def _training(
     per = "seconds an epoch" if shown[0].metric == "seconds per epoch" else "seconds"
     parts = (len(shown), len(published)) if published else (len(shown),)
     figure, axes = _canvas(0.95 + 0.27 * sum(parts) + 0.35 * (len(parts) - 1), len(parts), parts, sharex=True)
-    labels = [text.cut(names[row.machine] + (f", {row.device}" if row.device else ""), 46) for row in shown]
+    labels = [_words(names[row.machine] + (f", {row.device}" if row.device else ""), 46) for row in shown]
     for place, row in enumerate(shown):
         if row.seconds is None:
             axes[0].text(0, place, " ✕ failed", va="center", color=FAILED, fontsize=8.5, fontweight="bold")
@@ -348,7 +357,7 @@ def _training(
         if row.first_epoch is not None and row.metric == "seconds per epoch":
             axes[0].plot(row.first_epoch, place, marker="|", markersize=9, color=palette.ink)
     _bars(axes[0], labels)
-    title = f"{training.title}: measured, {_work(shown[0].work)}"
+    title = f"{_words(training.title, 60)}: measured, {_work(shown[0].work)}"
     if of > len(shown):
         title += f"; the fastest {len(shown)} of {of}"
     if published:
@@ -357,9 +366,9 @@ def _training(
                 place, each.high, height=0.62, facecolor="none", edgecolor=PUBLISHED, hatch="////", linewidth=0.8
             )
             axes[1].text(
-                each.high, place, f" {views.published_figure(each)}", va="center", fontsize=8.5, style="italic"
+                each.high, place, f" {_words(views.published_figure(each))}", va="center", fontsize=8.5, style="italic"
             )
-        _bars(axes[1], [text.cut(each.machine, 46) for each in published])
+        _bars(axes[1], [_words(each.machine, 46) for each in published])
         axes[1].set_title("published by others", style="italic", color=palette.muted)
         axes[0].set_title("measured", color=palette.muted)
     axes[-1].set_xlabel(f"{per}; a stroke marks the first epoch" if shown[0].metric == "seconds per epoch" else per)
@@ -382,7 +391,7 @@ def _bars(axes: Axes, labels: Sequence[str]) -> None:
 
 
 def _work(work: str) -> str:
-    return work if work.startswith(views.PROTOCOL) else f"not the protocol ({text.cut(text.plain(work), 60)})"
+    return work if work.startswith(PROTOCOL) else f"not the protocol ({_words(work, 60)})"
 
 
 def _file_name(name: str) -> str:
@@ -415,7 +424,7 @@ def _curves(report: Report, names: dict[str, str], palette: Palette) -> Iterator
         axes.set_ylabel("accuracy, %")
         _from_zero(axes, top=100)
         _legend(axes)
-        title = f"The solver's iterations: {text.cut(text.plain(run.data), 40)}, {names[run.machine]}"
+        title = f"The solver's iterations: {_words(run.data, 40)}, {names[run.machine]}"
         last = run.iterations[-1]
         yield Plot(
             f"createml-{number}",
@@ -430,7 +439,9 @@ def _curves(report: Report, names: dict[str, str], palette: Palette) -> Iterator
 
 def _legend(axes: Axes) -> None:
     """Put the legend above the axes, where it hides nothing."""
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=4, borderaxespad=0.2, handlelength=2.6)
+    _, labels = axes.get_legend_handles_labels()
+    columns = max(1, min(4, 72 // (max(map(len, labels), default=0) + 6)))
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=columns, borderaxespad=0.2, handlelength=2.6)
 
 
 def _from_zero(axes: Axes, *, right: float | None = None, top: float | None = None) -> None:

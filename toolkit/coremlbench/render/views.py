@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from coremlbench.catalogue import EXPERIMENTS
+from coremlbench.report_training import PROTOCOL
 from coremlbench.report_types import Answer, CellRow, FigureKind, PublishedRow, Report, TrainingRow, VariantRow
 from coremlbench.types import Experiment
 
@@ -34,7 +35,6 @@ METRIC_WORDS = {
     "total seconds": "training and testing",
     "whole run": "the whole run",
 }
-PROTOCOL = "the protocol"
 Column = tuple[str, str]
 """A runtime and a unit of it."""
 
