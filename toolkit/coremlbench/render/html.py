@@ -75,9 +75,8 @@ def foreign(value: object, length: int = SHORT) -> Markup:
     if len(shown) <= length:
         return Markup("<bdi>{}</bdi>").format(shown)
     whole = text.cut(shown, WHOLE)
-    return Markup('<details class="long"><summary><bdi>{}</bdi></summary><pre tabindex="0"><bdi>{}</bdi></pre></details>').format(
-        text.cut(shown, length), whole
-    )
+    folded = '<details class="long"><summary><bdi>{}</bdi></summary><pre tabindex="0"><bdi>{}</bdi></pre></details>'
+    return Markup(folded).format(text.cut(shown, length), whole)
 
 
 def brief(value: object, length: int = 40) -> Markup:

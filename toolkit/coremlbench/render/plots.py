@@ -373,7 +373,7 @@ def _training(
         axes[0].set_title("measured", color=palette.muted)
     axes[-1].set_xlabel(f"{per}; a stroke marks the first epoch" if shown[0].metric == "seconds per epoch" else per)
     axes[0].set_xlim(left=0)
-    axes[0].margins(x=0.16)
+    axes[0].margins(x=0.24)
     figures = "; ".join(
         f"{label}: {'failed' if row.seconds is None else text.seconds(row.seconds)}"
         for label, row in zip(labels, shown, strict=True)
