@@ -12,7 +12,7 @@ ifneq ($(strip $(PIP_INDEX)),)
 export UV_DEFAULT_INDEX ?= $(strip $(PIP_INDEX))
 endif
 
-.PHONY: demo install test test-all test-browser lint types format lock clean
+.PHONY: demo install test test-all test-browser lint types format lock clean docs
 
 demo: install
 	$(BIN)/coremlbench createml --scale $(SCALE)
@@ -47,6 +47,9 @@ types: install
 format: install
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+docs: install
+	$(BIN)/python docs/make_failures.py
 
 # The locks hold hashes and no addresses; renew them on purpose, then run the tests.
 lock: install

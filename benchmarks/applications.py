@@ -3,12 +3,8 @@
     python benchmarks/applications.py                     all of them, and docs/applications.md
     python benchmarks/applications.py ResNet50 NASNetMobile
 
-The weights are random and seeded. Batch normalisations take the mean and variance of what reaches them (one pass
-over a few random images) and are shifted by as much as they scale; the scales that ConvNeXt starts at a millionth
-are set to 1; networks without any normalisation get He's variance: so that signals neither vanish nor explode on the
-way to the logits. Without the shift a deep random network is chaotic: ResNet152 makes a difference of 1e-3 of the
-logits' range out of one of 1e-6 in its input, and no two runtimes agree on it; with it, 1e-6 stays 1e-6, and one
-value in six still falls on a ReLU's flat side. Every network has a process of its own: the memory of one is gone
+The weights are random and seeded, and keep signals alive (``coremlbench.random_weights``); the networks are traced and
+converted as ``coremlbench convert`` does it. Every network has a process of its own: the memory of one is gone
 before the next begins. What was measured with the same code is not measured again: an interrupted run goes on.
 """
 
@@ -34,8 +30,6 @@ LIMIT = 1e-4
 SECONDS = 900
 """What is still a reasonable time for one network on two cores."""
 IMAGES = 3
-CALIBRATION = 8
-"""How many random images the statistics of batch normalisations are taken from."""
 
 APPLICATIONS = (
     *("Xception", "VGG16", "VGG19", "ResNet50", "ResNet101", "ResNet152", "ResNet50V2", "ResNet101V2", "ResNet152V2"),
@@ -50,79 +44,41 @@ APPLICATIONS = (
 def build(name: str) -> Any:
     """Return the application at its own input size, with seeded weights that keep signals alive."""
     import keras
-    import numpy as np
 
-    keras.utils.set_random_seed(0)
+    from coremlbench.random_weights import enliven, set_seed
+
+    set_seed(0)
     shape = (224, 224, 3) if name.startswith("MobileNetV3") else None  # the others have a size of their own
     model = getattr(keras.applications, name)(weights=None, classifier_activation=None, input_shape=shape)
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = 0.0  # the statistics of the next batch replace the old ones
-            scale = 1.0 if layer.gamma is None else 0.5
-            for weight in (layer.gamma, layer.beta):
-                if weight is not None:
-                    weight.assign(np.full(weight.shape, scale))
-        if type(layer).__name__ == "LayerScale":
-            layer.gamma.assign(np.ones(layer.gamma.shape))
-    model(images(model, 0, CALIBRATION), training=True)
-    if not any("Normalization" in type(layer).__name__ for layer in model.layers):
-        enliven(model)
+    enliven(model, **taken(model))
     return model
 
 
-def enliven(model: Any) -> None:
-    """Give the weights of a network without normalisations the variance that keeps a ReLU's signal (He et al. 2015)."""
-    import numpy as np
+def taken(model: Any) -> dict[str, float]:
+    """Return how the network takes pixels: from 0 to 255 where it rescales them, else from -1 to 1."""
+    from coremlbench.originals.keras import rescales
 
-    for layer in model.layers:
-        if hasattr(layer, "kernel"):
-            fan_in = int(np.prod(layer.kernel.shape[:-1]))
-            layer.kernel.assign(layer.kernel * np.sqrt(2 / fan_in) / np.std(layer.kernel))
+    return {"scale": 1.0, "offset": 0.0} if rescales(model) else {"scale": 1 / 127.5, "offset": -1.0}
 
 
 def images(model: Any, seed: int, count: int) -> Any:
-    """Return random images of coloured patches of many sizes: 0 to 255 where the network rescales them, else -1 to 1.
+    """Return random pictures as the network takes them."""
+    from coremlbench.random_weights import random_pictures
 
-    Noise alone would do for no network: averaged over a receptive field every image is the same grey, the variances
-    that batch normalisation sees are tiny, and it amplifies rounding errors instead of features.
-    """
-    import keras
-    import numpy as np
-
-    random = np.random.default_rng(seed)
-    height, width, channels = model.input_shape[1:]
-    total = np.zeros((count, height, width, channels))
-    for cells in (2, 4, 8, 16, 32):
-        patches = random.uniform(-1, 1, (count, cells, cells, channels))
-        rows, columns = np.arange(height) * cells // height, np.arange(width) * cells // width
-        total += patches[:, rows][:, :, columns]
-    total /= np.abs(total).max()
-    rescales = any(isinstance(layer, (keras.layers.Rescaling, keras.layers.Normalization)) for layer in model.layers)
-    return ((total + 1) * 127.5 if rescales else total).astype(np.float32)
+    how = taken(model)
+    return (random_pictures(model.input_shape[1:], seed, count) * how["scale"] + how["offset"]).astype("float32")
 
 
 def convert(model: Any, package: Path) -> None:
-    """Save the model as an ML Program in float32.
-
-    Keras runs grouped convolutions in a compiled function of their own, which coremltools cannot see into: while
-    functions are told to run eagerly, the tracing goes through them. Erfc, of which GELU is made, is explained to
-    coremltools as ``1 - erf(x)``.
-    """
+    """Save the model as an ML Program in float32."""
     import coremltools as ct
-    import tensorflow as tf
-    from coremltools.converters.mil import Builder, register_tf_op
 
-    @register_tf_op(override=True)  # type: ignore[untyped-decorator]  # coremltools has no types
-    def Erfc(context: Any, node: Any) -> None:  # noqa: N802 - named as TensorFlow's op
-        argument = context[node.inputs[0]]
-        context.add(node.name, Builder.sub(x=1.0, y=Builder.erf(x=argument), name=node.name))
+    from coremlbench.originals.traced import explain_erfc, trace_of
 
-    signature = [tf.TensorSpec((1, *model.input_shape[1:]), tf.float32, name="image")]
-    tf.config.run_functions_eagerly(True)
-    traced = tf.function(lambda image: model(image, training=False), input_signature=signature).get_concrete_function()
-    tf.config.run_functions_eagerly(False)
+    explain_erfc()
+    traced = trace_of(lambda image: model(image, training=False), tuple(model.input_shape[1:]))
     converted = ct.convert(
-        [traced],
+        [traced(1)],
         source="tensorflow",
         convert_to="mlprogram",
         compute_precision=ct.precision.FLOAT32,
@@ -174,12 +130,15 @@ def measure(name: str) -> dict[str, Any]:
 
 def in_child(name: str) -> dict[str, Any]:
     """Return the row of one network, measured in a process of its own; a row with a reason if it fails."""
-    environment = dict(os.environ, TF_CPP_MIN_LOG_LEVEL="3")
     command = [sys.executable, str(Path(__file__).resolve()), "--one", name]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, env=environment, check=False)
-    except subprocess.TimeoutExpired:
-        return {"name": name, "failed": f"not done after {SECONDS} s"}
+    with tempfile.TemporaryDirectory() as scratch:  # coremltools leaves its packages behind when it is stopped
+        environment = dict(os.environ, TF_CPP_MIN_LOG_LEVEL="3", TMPDIR=scratch)
+        try:
+            done = subprocess.run(
+                command, capture_output=True, text=True, timeout=SECONDS, env=environment, check=False
+            )
+        except subprocess.TimeoutExpired:
+            return {"name": name, "failed": f"not done after {SECONDS} s"}
     lines = done.stdout.strip().splitlines()
     if done.returncode or not lines:
         last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
@@ -190,7 +149,9 @@ def in_child(name: str) -> dict[str, Any]:
 
 def code() -> str:
     """Return a hash of what a row rests on: this script and the converter."""
-    files = [Path(__file__), *sorted((ROOT / "toolkit" / "coremlbench" / "mil_onnx").glob("*.py"))]
+    toolkit = ROOT / "toolkit" / "coremlbench"
+    files = [Path(__file__), toolkit / "random_weights.py", toolkit / "originals" / "traced.py"]
+    files += sorted((toolkit / "mil_onnx").glob("*.py"))
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 

@@ -4,7 +4,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,20 @@ from coremlbench.paths import cache_folder
 # No example is too slow: machines are shared, and no test asserts an absolute time.
 settings.register_profile("shared machines", deadline=None)
 settings.load_profile("shared machines")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def temporary_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """What the tests' own process and its children leave in the temporary folder: pytest's folder holds it.
+
+    TensorFlow and coremltools remove their temporary files at an orderly end, and ends here are not always orderly.
+    """
+    folder = tmp_path_factory.mktemp("temporary")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", str(folder))
+        patch.setenv("TURI_LOG_PATH", str(folder))
+        patch.setattr(tempfile, "tempdir", None)
+        yield folder
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
+        (["lennet"], "There is no experiment 'lennet' (did you mean lenet?); choose from"),
         (["--experiment", "lennet"], "There is no experiment 'lennet' (did you mean lenet?); choose from"),
         (["--experiment", "createml"], "createml is not a TensorFlow experiment; run it with `coremlbench createml`."),
         (["--batch-ladder", "32,x"], "'32,x' is not a ladder of batch sizes; write it as 32,16,8,4."),

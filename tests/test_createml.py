@@ -42,17 +42,22 @@ def the_record(results: Path) -> dict[str, Any]:
 
 
 def tree(root: Path) -> set[str]:
-    """The files of a run, without what is inside the model."""
+    """The files of a run, without what is inside the model, and without what a broken run keeps for --resume."""
     return {
-        str(path.relative_to(root)) for path in root.rglob("*") if path.is_file() and ".mlpackage/" not in str(path)
+        str(path.relative_to(root))
+        for path in root.rglob("*")
+        if path.is_file() and ".mlpackage/" not in str(path) and path.parent.name != "kept"
     }
 
 
 @pytest.fixture(scope="module")
 def trained(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any], str]:
-    results = tmp_path_factory.mktemp("trained")
-    ended = run(pictures, results)
+    results, temporary = tmp_path_factory.mktemp("trained"), tmp_path_factory.mktemp("temporary")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", str(temporary))
+        ended = run(pictures, results)
     assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert list(temporary.iterdir()) == []
     record = the_record(results)
     return results / record["id"], record, ended.stdout
 
@@ -280,7 +285,8 @@ def assert_clean_failure(results: Path, kind: str, phase: str) -> dict[str, Any]
     assert outcome["reason"]
     assert outcome["hint"]
     assert outcome["evidence"]["phase"] == phase
-    assert tree(results / record["id"]) <= {"run.json", *(f"logs/{name}" for name in ALL_LOGS)}
+    kept = {path for path in tree(results / record["id"]) if not path.startswith("samples/")}
+    assert kept <= {"run.json", *(f"logs/{name}" for name in ALL_LOGS)}
     assert wait_for(lambda: nobody_left(set(), str(results)), 10)
     return record
 

@@ -4,9 +4,9 @@ import signal
 import stat
 import subprocess
 import sys
-import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from coremlbench.environments import (
@@ -79,8 +79,12 @@ def test_a_killed_build_is_made_anew(step: str, small: Recipe, tmp_path: Path) -
             break
     process.communicate()
     assert process.returncode == -signal.SIGKILL
-    time.sleep(0.2)  # uv may outlive its parent for a moment, writing to the folder that is not used
     assert ready(small, tmp_path) is None
+    assert ensure(small, tmp_path, lambda message: None).exists()
+    orphans = [
+        each for each in psutil.process_iter(["cmdline"]) if str(tmp_path) in " ".join(each.info["cmdline"] or ())
+    ]
+    psutil.wait_procs(orphans, timeout=30)  # uv outlives its parent for a moment, and writes to a folder nobody uses
     assert ensure(small, tmp_path, lambda message: None).exists()
     assert [path.name for path in (tmp_path / "environments").glob("*.building")] == []
 

@@ -78,7 +78,7 @@ def test_features_do_not_depend_on_the_number_of_processes(pictures: Path, netwo
     side_by_side, alone = Target(tmp_path / "a", (227, 227), network), Target(tmp_path / "b", (227, 227), network)
     rows = write_rows(parts, side_by_side, silent)
     allocate(alone.path, rows * alone.row_bytes())
-    assert sum(work(task) for task in tasks(parts, alone)) == rows == 60 + 110
+    assert sum(work(task).rows for task in tasks(parts, alone)) == rows == 60 + 110
     assert side_by_side.path.read_bytes() == alone.path.read_bytes()
     features = np.fromfile(alone.path, np.float32).reshape(rows, feature_length(network))
     assert features.shape[1] == 1000

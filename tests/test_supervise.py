@@ -150,7 +150,7 @@ def test_an_exception_comes_with_the_last_step_and_the_traceback(start: Start) -
         ("SIGABRT", "aborted"),
         ("SIGBUS", "bus-error"),
         ("SIGTERM", "terminated"),
-        ("SIGXCPU", "signal"),
+        ("SIGXCPU", "cpu-time-limit"),
     ],
 )
 def test_signals(start: Start, name: str, expected: str) -> None:
@@ -270,6 +270,7 @@ def test_temporary_files_of_the_child_are_removed(start: Start, tmp_path: Path) 
     ended = start(WORKER, "litter")
     assert ended.result is not None
     assert Path(ended.result["temporary"]).parent == tmp_path / "scratch"
+    assert ended.result["turicreate_log"] == str(tmp_path / "scratch")  # it goes to /tmp whatever TMPDIR says
     assert not Path(ended.result["temporary"]).exists()
 
 

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -86,6 +87,15 @@ def test_changes_that_do_not_concern_an_experiment_leave_it_alone() -> None:
     assert (lenet.dataset, lenet.input_shape, lenet.source, lenet.batch) == ("mnist", (28, 28, 1), "a copy", 8)
 
 
+def test_a_folder_gives_all_it_has_unless_a_count_or_a_share_is_asked_for() -> None:
+    (row,) = select(["efficientnetb0"])
+    counts = [
+        plan(row, Changes(dataset="mine", **changes))
+        for changes in ({}, {"train": 40}, {"scale": 0.1})  # type: ignore[arg-type]  # each is one setting
+    ]
+    assert [(each.train, each.test) for each in counts] == [(None, None), (40, None), (75, 62)]
+
+
 def test_createml_is_sent_to_its_own_command() -> None:
     with pytest.raises(InputError, match="run it with `coremlbench createml`"):
         plan(select(["createml"])[0], Changes())
@@ -96,7 +106,9 @@ def test_createml_is_sent_to_its_own_command() -> None:
 
 def test_a_run_is_recorded_whole(sources: dict[str, str], tmp_path: Path) -> None:
     seen: list[Progress] = []
+    temporary = set(Path(tempfile.gettempdir()).iterdir())
     record, folder = run(options_of("lenet", sources, scale=0.02), tmp_path / "results", seen.append)
+    assert set(Path(tempfile.gettempdir()).iterdir()) == temporary
 
     assert isinstance(record.outcome, Trained)
     assert record.outcome.test_accuracy > 0.9
@@ -106,7 +118,7 @@ def test_a_run_is_recorded_whole(sources: dict[str, str], tmp_path: Path) -> Non
     assert all(0 < row.training_seconds < row.seconds for row in record.epochs)
     assert record.epochs[-1].validation_accuracy == pytest.approx(record.outcome.test_accuracy)
     assert [phase.name for phase in record.phases] == [
-        *("data", "weights", "start TensorFlow", "build", "train", "evaluate", "save"),
+        *("data", "weights", "start TensorFlow", "build", "train", "checkpoints", "evaluate", "save"),
     ]
     assert record.placement is not None
     assert record.placement.variables == {record.placement.device: 8}
@@ -141,10 +153,11 @@ def assert_the_saved_model_predicts_what_was_recorded(record: TrainingRecord, fo
 
 def test_pictures_of_seven_kinds_kept_in_a_file(sources: dict[str, str], tmp_path: Path) -> None:
     pictures = picture_folder(tmp_path / "pictures", 12, 3, classes=7)
-    options = options_of("tinyvgg", {**sources, "pictures": str(pictures)}, image_size=32, train=84, test=21, epochs=2)
+    options = options_of("tinyvgg", {**sources, "pictures": str(pictures)}, image_size=32, epochs=2)
+    assert (options.train, options.test) == (None, None)  # a folder gives all it has
     record, folder = run(replace(options, cache_bytes=0, batch=8), tmp_path / "results")
     assert isinstance(record.outcome, Trained), record.outcome
-    assert "7 classes" in record.deviations
+    assert {"84 training images", "21 test images", "7 classes"} <= set(record.deviations)
     assert "input 32x32x3" in record.deviations
     assert [each.name for each in record.outcome.per_class] == [f"kind {kind}" for kind in range(7)]
     assert "more than the memory for them; kept in a file" in record.notes[0]

@@ -1,5 +1,6 @@
 """A program without the harness that misbehaves as its request says: ``bare.py <folder> <progress descriptor>``."""
 
+import ctypes
 import json
 import os
 import signal
@@ -65,6 +66,20 @@ def list_result() -> None:
 def exit_code() -> None:
     result()
     sys.exit(7)
+
+
+def segfault() -> None:
+    """Crash as native code does, and leave word of which process it was."""
+    (folder / "pid").write_text(str(os.getpid()))
+    ctypes.string_at(0)
+
+
+def early_fault() -> None:
+    """Tell of a GPU's fault, and go on for long as if all were well."""
+    os.write(2, b"error: Ignored (for causing prior/excessive GPU errors) (IOAF code 4)\n")
+    for number in range(1000):
+        os.write(1, b"step %d of 1000: all is well\n" % number)
+    result()
 
 
 def hang() -> None:

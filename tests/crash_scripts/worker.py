@@ -79,7 +79,7 @@ def hog(request: dict[str, Any], report: Report) -> dict[str, Any]:
 def litter(request: dict[str, Any], report: Report) -> dict[str, Any]:
     handle, name = tempfile.mkstemp()
     os.close(handle)
-    return {"temporary": name}
+    return {"temporary": name, "turicreate_log": os.environ["TURI_LOG_PATH"]}
 
 
 def leave(request: dict[str, Any], report: Report) -> dict[str, Any]:

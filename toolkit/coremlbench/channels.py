@@ -14,6 +14,7 @@ from typing import Any
 from coremlbench.types import Progress
 
 TAIL_LINES = 200
+KEPT_LINES = 20
 LINE_CHARACTERS = 2_000
 FILE_BYTES = 50_000_000
 PROGRESS_LINE_BYTES = 1_000_000
@@ -62,18 +63,23 @@ class CappedFile:
 
 
 class Log:
-    """The child's output: all of it in a file, its last 200 lines in memory, each cut at 2,000 characters."""
+    """The child's output: all of it in a file, its last 200 lines in memory, each cut at 2,000 characters.
 
-    def __init__(self, path: Path, notes: list[str]) -> None:
+    ``kept`` holds the first lines, wherever they stand, that ``keep`` says are to be kept.
+    """
+
+    def __init__(self, path: Path, notes: list[str], keep: Callable[[str], bool] | None = None) -> None:
         self._file = CappedFile(path, notes)
         self._lines: deque[str] = deque(maxlen=TAIL_LINES)
         self._partial = b""
+        self._wanted = keep
+        self.kept: list[str] = []
 
     def feed(self, data: bytes) -> None:
         """Take output as it comes; a carriage return ends a line too, as progress bars use it."""
         self._file.write(data)
         *whole, rest = LINE_END.split(self._partial + data)
-        for line in whole[-TAIL_LINES:]:
+        for line in whole if self._wanted else whole[-TAIL_LINES:]:
             self._keep(line)
         self._partial = rest[: 4 * LINE_CHARACTERS]  # UTF-8 takes up to four bytes a character
 
@@ -86,8 +92,12 @@ class Log:
 
     def _keep(self, line: bytes) -> None:
         text = line.decode("utf-8", "replace").rstrip()
-        if text:
-            self._lines.append(text[:LINE_CHARACTERS])
+        if not text:
+            return
+        text = text[:LINE_CHARACTERS]
+        self._lines.append(text)
+        if self._wanted and len(self.kept) < KEPT_LINES and text not in self.kept and self._wanted(text):
+            self.kept.append(text)
 
 
 class ProgressLines:

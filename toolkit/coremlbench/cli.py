@@ -16,8 +16,11 @@ from coremlbench.types import CoremlbenchError, InputError
 COMMANDS = {
     "createml": "coremlbench.commands.createml:createml",
     "train": "coremlbench.commands.train:train",
+    "convert": "coremlbench.commands.convert:convert",
+    "convert-and-time": "coremlbench.commands.convert_and_time:convert_and_time",
     "compare": "coremlbench.commands.compare:compare",
     "results": "coremlbench.commands.results:results",
+    "failures": "coremlbench.commands.failures:failures",
     "report": "coremlbench.commands.report:report",
     "datasets": "coremlbench.commands.datasets:datasets",
     "doctor": "coremlbench.commands.doctor:doctor",

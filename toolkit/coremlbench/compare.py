@@ -41,9 +41,10 @@ def compared_seconds(record: TrainingRecord, experiment: Experiment) -> float | 
     """Return the figure that the experiment compares, or ``None`` where the run has none.
 
     Seconds per epoch are the mean of the epochs from the second on; total seconds are those of training and testing,
-    without starting TensorFlow or preparing data; a whole run is all of it.
+    without starting TensorFlow or preparing data; a whole run is all of it. A run that went on with a broken one has
+    no such figure: a part of its work was not timed, and its second half began as cold as a first.
     """
-    if isinstance(record.outcome, Failure):
+    if isinstance(record.outcome, Failure) or record.resumed_from:
         return None
     if experiment.metric == "seconds per epoch":
         later = [row.seconds for row in record.epochs if row.epoch > 1]
@@ -100,6 +101,8 @@ def _measured(record: TrainingRecord, experiment: Experiment) -> ComparisonRow:
     elif isinstance(outcome, Failure):
         done = f" after {len(record.epochs)} epochs" if record.epochs else ""
         text = f"failed{done}: {outcome.reason}"
+    elif record.resumed_from:
+        text = f"trained, resumed from {record.resumed_from}: not compared"
     elif seconds is None:
         text = "trained, but no epoch after the first"
     else:

@@ -29,6 +29,10 @@ PHASES = {
     "train": "train",
     "evaluate": "evaluate",
     "export": "save the model",
+    "compile": "compile for Core ML",
+    "plan": "ask for the plan",
+    "time": "time",
+    "sustain": "time without a pause",
 }
 
 PLAIN_SECONDS = 10.0
@@ -88,6 +92,10 @@ class Watch:
         elif now - self._said >= PLAIN_SECONDS:
             self._said = now
             self._console.print(f"{PHASES.get(self._phase, self._phase)}: {self._figures(now)}", soft_wrap=True)
+
+    def tell(self, line: str) -> None:
+        """Show a line that stays, such as a figure that is ready before the end."""
+        self._console.print(line, soft_wrap=True, markup=False)
 
     def _figures(self, now: float) -> str:
         progress, seconds = self._last, now - self._began
@@ -164,7 +172,7 @@ def _table(*headings: str, title: str = "") -> Table:
 
 
 def _print_trained(console: Console, record: TrainingRecord, outcome: Trained, folder: Path) -> None:
-    console.print("\nCreate ML run: trained", style="bold green")
+    console.print(f"\nCreate ML run: trained{_attempt(record)}", style="bold green")
     table = _table("accuracy", "", "images")
     data = record.dataset
     rows = [
@@ -193,14 +201,20 @@ def _print_trained(console: Console, record: TrainingRecord, outcome: Trained, f
 
 def _print_failed(console: Console, record: TrainingRecord, failure: Failure) -> None:
     where = f" ({failure.evidence.progress})" if failure.evidence.progress else ""
-    console.print(f"\nCreate ML run: failed – {failure.kind}{where}", style="bold red")
+    console.print(f"\nCreate ML run: failed{_attempt(record)} – {failure.kind}{where}", style="bold red")
     console.print(failure.reason, soft_wrap=True)
     if failure.evidence.log_tail:
         console.print("last lines of its log:", style="dim")
         for line in failure.evidence.log_tail[-5:]:
             console.print(f"  {line[:200]}", style="dim", soft_wrap=True)
     console.print(f"what to do: {failure.hint}", soft_wrap=True)
-    del record
+
+
+def _attempt(record: TrainingRecord) -> str:
+    """Return which attempt a run was, or that it went on with another; empty for the first of its own."""
+    if record.resumed_from:
+        return f", resumed from {record.resumed_from}"
+    return f", attempt {record.attempt}" if record.attempt > 1 else ""
 
 
 def _phase_table(phases: Sequence[Phase], seconds: float, peak_bytes: int) -> Table:

@@ -21,12 +21,14 @@ def print_run(record: TrainingRecord, folder: Path) -> None:
     """Print how one run went: its epochs, its outcome, and what a reader must know to compare it."""
     console = _console()
     batch = record.options.get("batch")
+    attempt = f", attempt {record.attempt}" if record.attempt > 1 else ""
+    attempt += f", resumed from {record.resumed_from}" if record.resumed_from else ""
     if isinstance(record.outcome, Failure):
-        console.print(f"\n{record.experiment}, batch {batch}: failed, {record.outcome.kind}", style="bold red")
+        console.print(f"\n{record.experiment}, batch {batch}{attempt}: failed, {record.outcome.kind}", style="bold red")
         console.print(record.outcome.reason, soft_wrap=True)
         console.print(f"what to do: {record.outcome.hint}", soft_wrap=True)
     else:
-        console.print(f"\n{record.experiment}, batch {batch}: trained", style="bold green")
+        console.print(f"\n{record.experiment}, batch {batch}{attempt}: trained", style="bold green")
         console.print(f"test accuracy: {format_percent(record.outcome.test_accuracy)}")
     if record.epochs:
         table = _table("epoch", "time", "training", "steps/s", "loss", "accuracy", "validation")

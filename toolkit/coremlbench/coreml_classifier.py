@@ -57,30 +57,9 @@ def save_classifier(
     metadata: Mapping[str, str],
     precision: Precision = "float16",
 ) -> None:
-    """Save the network and its head as a Core ML image classifier (.mlpackage).
-
-    Input ``image`` (RGB, the extractor's size); outputs ``classLabel`` and ``classLabel_probs``. The head keeps
-    float32: its logits are sums of a thousand products and would lose the order of close classes in float16, and it
-    costs nothing beside the network.
-    """
-    import coremltools as ct
-
-    program = build_program(network, head, bgr=bgr)
+    """Save the network and its head as a Core ML image classifier (.mlpackage); see ``build_classifier``."""
+    model = build_classifier(network, head, bgr=bgr, precision=precision)
     height, width = network.size
-    compute_precision = (
-        ct.precision.FLOAT32
-        if precision == "float32"
-        else ct.transform.FP16ComputePrecision(op_selector=lambda op: not op.name.startswith("head"))
-    )
-    model = ct.convert(
-        program,
-        convert_to="mlprogram",
-        inputs=[ct.ImageType(name=IMAGE_INPUT, shape=(1, 3, height, width), color_layout=ct.colorlayout.RGB)],
-        classifier_config=ct.ClassifierConfig(list(head.classes), predicted_feature_name="classLabel"),
-        compute_precision=compute_precision,
-        minimum_deployment_target=ct.target.macOS12,
-        skip_model_load=True,
-    )
     model.author = "coremlbench"
     model.license = ""
     model.short_description = description
@@ -92,6 +71,34 @@ def save_classifier(
     shutil.rmtree(partial, ignore_errors=True)
     model.save(str(partial))
     partial.rename(path)
+
+
+def build_classifier(
+    network: Network, head: Head, *, bgr: bool, precision: Precision = "float16", target: str = "macOS12"
+) -> Any:
+    """Return the network and its head as a coremltools ``MLModel``.
+
+    Input ``image`` (RGB, the extractor's size); outputs ``classLabel`` and ``classLabel_probs``. The head keeps
+    float32: its logits are sums of a thousand products and would lose the order of close classes in float16, and it
+    costs nothing beside the network. ``target`` is the oldest system that is to run it.
+    """
+    import coremltools as ct
+
+    height, width = network.size
+    compute_precision = (
+        ct.precision.FLOAT32
+        if precision == "float32"
+        else ct.transform.FP16ComputePrecision(op_selector=lambda op: not op.name.startswith("head"))
+    )
+    return ct.convert(
+        build_program(network, head, bgr=bgr),
+        convert_to="mlprogram",
+        inputs=[ct.ImageType(name=IMAGE_INPUT, shape=(1, 3, height, width), color_layout=ct.colorlayout.RGB)],
+        classifier_config=ct.ClassifierConfig(list(head.classes), predicted_feature_name="classLabel"),
+        compute_precision=compute_precision,
+        minimum_deployment_target=getattr(ct.target, target),
+        skip_model_load=True,
+    )
 
 
 def build_program(network: Network, head: Head, *, bgr: bool) -> Any:

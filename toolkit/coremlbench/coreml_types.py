@@ -161,6 +161,10 @@ UnitName = Literal["CPU_ONLY", "CPU_AND_GPU", "CPU_AND_NE", "ALL", "host-cpu", "
 """What was asked for: Core ML's four names for Core ML, the host's processor or GPU for the rest."""
 
 
+Artefact = Literal["compiled", "package", "original"]
+"""The forms of a model that runtimes load: an ``.mlmodelc``, an ``.mlpackage``, or what was converted."""
+
+
 @dataclass(frozen=True)
 class Conditions:
     """How the machine was before or after a round; ``None`` where the system does not tell.

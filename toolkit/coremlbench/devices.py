@@ -6,7 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from coremlbench.failures import classify
+from coremlbench.failures import classify, spoils
 from coremlbench.supervise import supervise
 from coremlbench.types import Failure, Limits, Placement
 
@@ -25,6 +25,7 @@ def which_device(requested: str = "auto", *, compare: bool = False, seed: int = 
             folder=Path(folder),
             request={"device": requested, "compare": compare, "seed": seed},
             limits=Limits(silence=SILENCE),
+            keep=spoils,
         )
     failure = classify(ended)
     if failure is not None:

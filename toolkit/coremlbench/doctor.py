@@ -30,14 +30,14 @@ class Check:
     advice: str = ""
 
 
-def examine(cache: Path, results: Path, machine: Machine) -> tuple[Check, ...]:
-    """Return every check, in the order people ask for them."""
+def examine(cache: Path, results: Path, machine: Machine, *, quickly: bool = False) -> tuple[Check, ...]:
+    """Return every check, in the order people ask for them; ``quickly`` leaves out the one that starts TensorFlow."""
     checks: list[Callable[[], Check]] = [
         lambda: _machine(machine),
         lambda: _turicreate(cache),
         lambda: _extractor(cache),
         _tensorflow,
-        _training_device,
+        *([] if quickly else [_training_device]),
         _core_ml,
         lambda: _room("room for the cache", cache),
         lambda: _room("room for results", results),

@@ -12,8 +12,10 @@ import json
 import os
 import platform
 import re
+import secrets
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,12 +103,14 @@ def ensure(recipe: Recipe, cache: Path, report: Callable[[str], None]) -> Path:
     folder = folder_of(recipe, cache)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_suffix(".lock")):
+        for leftover in folder.parent.glob(f"{folder.name}*.building"):
+            shutil.rmtree(leftover, ignore_errors=True)
         python = ready(recipe, cache)
         if python:
             return python
-        building = folder.with_suffix(".building")
-        for leftover in (building, folder):
-            shutil.rmtree(leftover, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        # A name of its own: the installer of a killed build may live on for a moment, and writes into its own folder.
+        building = folder.with_name(f"{folder.name}-{secrets.token_hex(4)}.building")
         base = find_python38() or _install_python38(report)
         report(f"making the environment of {recipe.name} with Python {base.version_text} ({base.found})")
         _uv("venv", "--quiet", "--no-project", "--relocatable", "--python", str(base.path), str(building))
@@ -136,9 +140,15 @@ def prove(recipe: Recipe, python: Path) -> dict[str, str]:
     Raises:
         EnvironmentBuildError: the proof failed; the message holds its last line.
     """
-    ended = subprocess.run(
-        [str(python), "-I", "-c", recipe.proof], capture_output=True, text=True, errors="replace", check=False
-    )
+    with tempfile.TemporaryDirectory(prefix="coremlbench-") as scratch:
+        ended = subprocess.run(
+            [str(python), "-I", "-c", recipe.proof],
+            env={**os.environ, "TMPDIR": scratch, "TURI_LOG_PATH": scratch},
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+        )
     for line in ended.stdout.splitlines():
         if line.startswith("proof:"):
             return dict(json.loads(line.removeprefix("proof:")))

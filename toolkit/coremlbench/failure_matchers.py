@@ -1,4 +1,7 @@
-"""How the rules of ``failures`` recognise an end: each matcher returns its evidence, or ``None``."""
+"""How the rules of ``failure_rules`` recognise an end: each matcher returns its evidence, or ``None``.
+
+A matcher says in words what it looks for, so that the table of ``docs/failures.md`` is made from the rules themselves.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import math
 import re
 import signal
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from coremlbench.failure_texts import signal_number
 from coremlbench.types import Exit
@@ -15,17 +19,31 @@ Match = tuple[str, ...] | None
 """The lines that a rule matched, none where it judges by the exit itself; ``None`` when it does not match."""
 
 
-def stopped(reason: str) -> Callable[[Exit], Match]:
-    """Match a child that the supervisor stopped for ``reason``."""
-    return lambda ended: () if ended.stopped == reason else None
+@dataclass(frozen=True)
+class Matcher:
+    """What is looked for, in words, and the look itself; ``patterns`` are those searched for in single lines."""
+
+    says: str
+    look: Callable[[Exit], Match]
+    patterns: tuple[re.Pattern[str], ...] = ()
+
+    def __call__(self, ended: Exit) -> Match:
+        """Return the evidence that ``ended`` is such an end, ``None`` when it is not."""
+        return self.look(ended)
 
 
-def logged(*patterns: str) -> Callable[[Exit], Match]:
-    """Match when each pattern is found in a line of the log's tail or of the error; the lines found are evidence."""
-    compiled = [re.compile(pattern, re.IGNORECASE) for pattern in patterns]
+# --- what was logged or raised ------------------------------------------------------------------------------
 
-    def match(ended: Exit) -> Match:
-        lines = [*ended.log_tail, *_error_lines(ended)]
+
+def logged(*patterns: str) -> Matcher:
+    """Match when each pattern is found in a line of the log or of the error; the lines found are evidence.
+
+    Of the log there are its last lines, and from before those the ones that ``failures.spoils`` had kept.
+    """
+    compiled = tuple(re.compile(pattern, re.IGNORECASE) for pattern in patterns)
+
+    def look(ended: Exit) -> Match:
+        lines = list(dict.fromkeys((*ended.log_kept, *ended.log_tail, *_error_lines(ended))))
         found: list[str] = []
         for pattern in compiled:
             hits = [line for line in lines if pattern.search(line)]
@@ -34,32 +52,23 @@ def logged(*patterns: str) -> Callable[[Exit], Match]:
             found += [line for line in hits if line not in found]
         return tuple(found)
 
-    return match
+    return Matcher("in the log: " + " and ".join(f"`{pattern}`" for pattern in patterns), look, compiled)
 
 
-def raised(*types: str) -> Callable[[Exit], Match]:
+def raised(*types: str) -> Matcher:
     """Match an exception of one of these types, as the worker reported it."""
-    return lambda ended: () if ended.pid is not None and (ended.error or {}).get("type") in types else None
+    return Matcher(
+        "the worker raised " + " or ".join(types),
+        lambda ended: () if ended.pid is not None and (ended.error or {}).get("type") in types else None,
+    )
 
 
-def system_error(*numbers: int) -> Callable[[Exit], Match]:
+def system_error(*numbers: int) -> Matcher:
     """Match an operating system error, as the worker reported it, or as the start of the worker ended."""
-    return lambda ended: () if (ended.error or {}).get("errno") in numbers else None
-
-
-def killed_by(*numbers: signal.Signals) -> Callable[[Exit], Match]:
-    """Match a child that a signal ended, also through a shell (128 + number)."""
-    return lambda ended: () if ended.stopped is None and signal_number(ended) in numbers else None
-
-
-def either(*matchers: Callable[[Exit], Match]) -> Callable[[Exit], Match]:
-    """Match what any of the matchers does."""
-
-    def match(ended: Exit) -> Match:
-        found = [matched for matched in (matcher(ended) for matcher in matchers) if matched is not None]
-        return tuple(dict.fromkeys(line for matched in found for line in matched)) if found else None
-
-    return match
+    return Matcher(
+        "an operating system error " + " or ".join(errno.errorcode[number] for number in numbers),
+        lambda ended: () if (ended.error or {}).get("errno") in numbers else None,
+    )
 
 
 def _error_lines(ended: Exit) -> list[str]:
@@ -67,8 +76,74 @@ def _error_lines(ended: Exit) -> list[str]:
     return [*str(error.get("message", "")).splitlines(), *str(error.get("traceback", "")).splitlines()]
 
 
-def loss_is_nan(ended: Exit) -> Match:
-    """Match a last loss that is not a number, or infinite."""
+# --- how it ended -------------------------------------------------------------------------------------------
+
+
+def stopped(reason: str) -> Matcher:
+    """Match a child that the supervisor stopped for ``reason``."""
+    return Matcher(
+        f"coremlbench stopped the worker itself ({reason})", lambda ended: () if ended.stopped == reason else None
+    )
+
+
+def killed_by(*numbers: signal.Signals) -> Matcher:
+    """Match a child that a signal ended, also through a shell (128 + number)."""
+    return Matcher(
+        "ended by " + " or ".join(number.name for number in numbers),
+        lambda ended: () if ended.stopped is None and signal_number(ended) in numbers else None,
+    )
+
+
+def crash_reported(what: str, pattern: str) -> Matcher:
+    """Match a macOS crash report one of whose lines has the pattern; ``what`` says in words what that is."""
+    compiled = re.compile(pattern)
+
+    def look(ended: Exit) -> Match:
+        report = ended.crash_report
+        if report is None:
+            return None
+        hits = [line for line in (report.termination, *report.messages, *report.frames) if compiled.search(line)]
+        return tuple(hits) or None
+
+    return Matcher(f"in the crash report: {what}", look)
+
+
+# --- of several ---------------------------------------------------------------------------------------------
+
+
+def either(*matchers: Matcher) -> Matcher:
+    """Match what any of the matchers does."""
+
+    def look(ended: Exit) -> Match:
+        found = [matched for matched in (matcher(ended) for matcher in matchers) if matched is not None]
+        return tuple(dict.fromkeys(line for matched in found for line in matched)) if found else None
+
+    return Matcher("; or ".join(each.says for each in matchers), look, _patterns(matchers))
+
+
+def both(*matchers: Matcher) -> Matcher:
+    """Match what all of the matchers do."""
+
+    def look(ended: Exit) -> Match:
+        lines: list[str] = []
+        for matcher in matchers:
+            matched = matcher(ended)
+            if matched is None:
+                return None
+            lines += matched
+        return tuple(dict.fromkeys(lines))
+
+    return Matcher(", and ".join(each.says for each in matchers), look, _patterns(matchers))
+
+
+def _patterns(matchers: tuple[Matcher, ...]) -> tuple[re.Pattern[str], ...]:
+    return tuple(pattern for matcher in matchers for pattern in matcher.patterns)
+
+
+# --- single ones --------------------------------------------------------------------------------------------
+
+
+def _loss_is_nan(ended: Exit) -> Match:
     figures = ended.last_progress.figures if ended.last_progress else {}
     bad = [
         f"{name} {value}"
@@ -78,37 +153,26 @@ def loss_is_nan(ended: Exit) -> Match:
     return tuple(bad) if bad else None
 
 
-def not_started(ended: Exit) -> Match:
-    """Match a command that the system could not start."""
+def _not_started(ended: Exit) -> Match:
     missing = (errno.ENOENT, errno.ENOTDIR, errno.ENOEXEC, errno.EACCES)
     return () if ended.pid is None and (ended.error or {}).get("errno") in missing else None
 
 
-def oom_killed(ended: Exit) -> Match:
-    """Match a kill while the count of kills for memory grew."""
+def _oom_killed(ended: Exit) -> Match:
     return () if ended.oom_kills and killed_by(signal.SIGKILL)(ended) is not None else None
 
 
-def any_signal(ended: Exit) -> Match:
-    """Match a child that any signal ended."""
-    return () if ended.stopped is None and signal_number(ended) is not None else None
-
-
-def any_error(ended: Exit) -> Match:
-    """Match any error that was reported."""
-    return () if ended.error else None
-
-
-def no_result(ended: Exit) -> Match:
-    """Match an exit code of 0 without a valid result."""
-    return () if ended.returncode == 0 and ended.result is None else None
-
-
-def nothing_known(ended: Exit) -> Match:
-    """Match an end that nobody saw."""
-    return () if ended.returncode is None else None
-
-
-def always(_: Exit) -> Match:
-    """Match whatever is left."""
-    return ()
+loss_is_nan = Matcher("the last reported loss is not a number, or infinite", _loss_is_nan)
+not_started = Matcher("the system could not start the command", _not_started)
+oom_killed = Matcher("ended by SIGKILL while the control group's count of kills for memory grew", _oom_killed)
+any_signal = Matcher(
+    "ended by any other signal",
+    lambda ended: () if ended.stopped is None and signal_number(ended) is not None else None,
+)
+any_error = Matcher("the worker raised anything else", lambda ended: () if ended.error else None)
+no_result = Matcher(
+    "exit code 0 without a valid `result.json`",
+    lambda ended: () if ended.returncode == 0 and ended.result is None else None,
+)
+nothing_known = Matcher("nobody saw the end", lambda ended: () if ended.returncode is None else None)
+always = Matcher("whatever is left", lambda _: ())

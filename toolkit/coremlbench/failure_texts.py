@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 
-from coremlbench.types import Exit
+from coremlbench.types import Exit, Surroundings
 from coremlbench.units import format_bytes, format_seconds
 
 COUNTED_PHASES = {"train": "iteration", "training": "iteration", "fit": "epoch"}
@@ -14,6 +14,7 @@ def values_for(ended: Exit) -> dict[str, str]:
     """Return the fields that a rule's sentences may hold."""
     error = ended.error or {}
     where = describe_where(ended)
+    message = str(error.get("message", "")).strip()[:1000]
     return {
         "where": f" at {where}" if where else "",
         "by_signal": f" by {ended.stop_signal}" if ended.stop_signal else "",
@@ -22,10 +23,27 @@ def values_for(ended: Exit) -> dict[str, str]:
         "peak": format_bytes(ended.peak_bytes) if ended.peak_bytes else "an unknown amount",
         "signal": name_of_signal(ended),
         "type": str(error.get("type", "")),
-        "message": str(error.get("message", "")).strip()[:1000],
+        "message": message,
+        "said": f": {message.rstrip('.')}" if message else "",
         "returncode": str(ended.returncode),
         "oom_kills": str(ended.oom_kills),
         "oom_note": "" if ended.oom_kills is None else f", oom_kill count +{ended.oom_kills}",
+        **_notes(ended),
+    }
+
+
+def _notes(ended: Exit) -> dict[str, str]:
+    """Return the additions to a sentence that are made when the machine or its crash report tells more."""
+    around = ended.surroundings or Surroundings()
+    report = ended.crash_report
+    translated = bool(around.rosetta) or (report is not None and report.translated)
+    avx = " (it ran under Rosetta)" if translated else " (this one has no AVX)" if around.avx is False else ""
+    disk = around.free_disk_bytes
+    return {
+        "avx_note": avx,
+        "disk_note": "" if disk is None else f" ({format_bytes(disk)} left)",
+        "files_note": "" if around.open_files is None else f" (a limit of {around.open_files:,})",
+        "crash_note": f" in {report.frames[0]}" if report is not None and report.frames else "",
     }
 
 

@@ -9,13 +9,15 @@ batch, runs the network on it, and only then begins the next.
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from coremlbench.feature_journal import Written
 from coremlbench.types import UnusableData
 
 if TYPE_CHECKING:
@@ -78,10 +80,20 @@ class Task:
     target: Target
 
 
-def write_rows(parts: Sequence[Part], target: Target, report: Callable[[int, int], None]) -> int:
+def write_rows(
+    parts: Sequence[Part],
+    target: Target,
+    report: Callable[[int, int], None],
+    *,
+    finished: Mapping[int, int] | None = None,
+    note: Callable[[Written], None] = lambda _: None,
+    processes: int | None = None,
+) -> int:
     """Write the rows of every image of the parts to the target, and return how many they are.
 
-    ``report`` is called with the rows done and the rows in all.
+    ``report`` is called with the rows done and the rows in all, ``note`` with each image's as they are written.
+    ``finished`` maps the first row of the images that are in the target already to their number of rows.
+    ``processes`` is one a core unless given.
 
     Raises:
         UnusableData: an image has vanished since it was examined.
@@ -90,11 +102,15 @@ def write_rows(parts: Sequence[Part], target: Target, report: Callable[[int, int
     from coremlbench_datasets.parallel import in_processes
 
     total = sum(part.rows for part in parts)
-    allocate(target.path, total * target.row_bytes())
-    done = 0
-    report(0, total)
-    for rows in in_processes(work, list(_tasks(parts, target))):
-        done += rows
+    finished = finished or {}
+    if not finished:
+        allocate(target.path, total * target.row_bytes())
+    done = sum(finished.values())
+    report(done, total)
+    tasks = [task for task in _tasks(parts, target) if task.row not in finished]
+    for written in in_processes(work, tasks, workers=processes):
+        note(written)
+        done += written.rows
         report(done, total)
     return done
 
@@ -109,20 +125,20 @@ def _tasks(parts: Sequence[Part], target: Target) -> Iterator[Task]:
             row += copies(part.options)
 
 
-def work(task: Task) -> int:
-    """Decode, resize, augment and extract one image; return the rows written."""
+def work(task: Task) -> Written:
+    """Decode, resize, augment and extract one image; return which rows were written."""
     import numpy as np
 
     pixels = np.stack(prepare(task.path, task.target.size, task.options, task.seed))
     if task.target.network is None:
         _rows(task.target.path, task.target.size, None)[task.row : task.row + len(pixels)] = pixels
-        return len(pixels)
+        return Written(task.row, len(pixels))
     session = _session(task.target.network)
-    features = _rows(task.target.path, task.target.size, feature_length(task.target.network))
-    for start in range(0, len(pixels), BATCH):
-        batch = pixels[start : start + BATCH]
-        features[task.row + start : task.row + start + len(batch)] = session.run(None, {"pixels": batch})[0]
-    return len(pixels)
+    features = np.concatenate(
+        [session.run(None, {"pixels": pixels[start : start + BATCH]})[0] for start in range(0, len(pixels), BATCH)]
+    ).astype(np.float32, copy=False)
+    _rows(task.target.path, task.target.size, features.shape[1])[task.row : task.row + len(pixels)] = features
+    return Written(task.row, len(pixels), hashlib.sha256(features.tobytes()).hexdigest())
 
 
 def prepare(path: Path, size: tuple[int, int], options: Sequence[str], seed: Sequence[int]) -> list[Pixels]:

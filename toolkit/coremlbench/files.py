@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import tempfile
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 TEMPORARY = ".writing-"
 """What the name of a file begins with while it is being written; one that stays behind may be removed."""
@@ -15,22 +18,59 @@ TEMPORARY = ".writing-"
 def write_whole(path: Path, data: bytes) -> None:
     """Leave ``data`` at ``path``, or whatever was there before: also when the process or the machine dies.
 
-    The bytes go to a temporary file in the same folder, reach the disk, and take the name in one step. Raises
-    ``OSError`` (a full disk, no permission, no such folder) and leaves no temporary file behind then.
+    Raises ``OSError`` (a full disk, no permission, no such folder) and leaves no temporary file behind then.
     """
+    with written_whole(path) as file:
+        file.write(data)
+
+
+def write_new(path: Path, data: bytes) -> None:
+    """Leave ``data`` at ``path`` as ``write_whole`` does, and never in another file's place.
+
+    Raises ``FileExistsError`` when there is one, ``OSError`` as ``write_whole``.
+    """
+    with _written(path, _take_a_free_name) as file:
+        file.write(data)
+
+
+def written_whole(path: Path) -> AbstractContextManager[IO[bytes]]:
+    """Give a file to write to; when the block ends well its content is at ``path``, else what was there before.
+
+    The bytes go to a temporary file in the same folder, reach the disk, and take the name in one step. Raises
+    ``OSError`` as ``write_whole`` does.
+    """
+    return _written(path, Path.replace)
+
+
+@contextmanager
+def _written(path: Path, name_it: Callable[[Path, Path], object]) -> Iterator[IO[bytes]]:
     descriptor, name = tempfile.mkstemp(prefix=TEMPORARY, dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fchmod(file.fileno(), 0o666 & ~_umask())
             os.fsync(file.fileno())
-        os.replace(name, path)  # noqa: PTH105 - both are names, not Paths, up to here
+        name_it(Path(name), path)
     except BaseException:
         with suppress(OSError):
-            os.unlink(name)  # noqa: PTH108 - as above
+            os.unlink(name)  # noqa: PTH108 - it is a name, not a Path, up to here
         raise
     _sync_folder(path.parent)
+
+
+def _take_a_free_name(temporary: Path, path: Path) -> None:
+    """Give a file its name: a link is refused when the name is taken, at any moment."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links
+        if path.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
+        temporary.replace(path)
+    else:
+        temporary.unlink()
 
 
 def hash_file(path: Path) -> str:

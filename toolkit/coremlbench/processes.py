@@ -21,11 +21,13 @@ class Tree:
     """The processes below one, followed by id and creation time, also after they have left their parent.
 
     ``marker`` is a variable in their environment, by which one that was never seen here is found all the same.
+    ``pids`` are the ids of all that were ever seen.
     """
 
     def __init__(self, root: int, marker: tuple[str, str]) -> None:
         self._marker = marker
         self._known: set[psutil.Process] = set()
+        self.pids: set[int] = set()
         self._root: psutil.Process | None = None
         with suppress(*GONE):
             self._root = psutil.Process(root)
@@ -35,6 +37,7 @@ class Tree:
         if self._root is not None:
             with suppress(*GONE):
                 self._known.update(self._root.children(recursive=True))
+        self.pids.update(process.pid for process in self._known)
         total = 0
         for process in list(self._known):
             try:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from coremlbench import __version__, store
+from coremlbench import __version__, kept, store
 from coremlbench.coreml_types import ConversionRecord, TimingRecord
 from coremlbench.machine import describe_machine
+from coremlbench.soundness import judged
 from coremlbench.stages import StageFailedError, Stages
 from coremlbench.types import Evidence, Failure, InputError, Progress, TrainingRecord
 
@@ -30,7 +31,10 @@ Work = Callable[[R, Path, Stages, Callable[[R], None]], R]
 
 @dataclass(frozen=True)
 class Run(Generic[R]):
-    """What a run is known to be before it starts; ``command`` is the command line it came from."""
+    """What a run is known to be before it starts; ``command`` is the command line it came from.
+
+    ``also`` holds further fields of the record: which attempt it is, which run it goes on with.
+    """
 
     record: type[R]
     experiment: str
@@ -41,6 +45,7 @@ class Run(Generic[R]):
     timeout: float | None = None
     memory_limit: int | None = None
     silence: float | None = None
+    also: Mapping[str, Any] = field(default_factory=dict)
 
 
 def recorded(run: Run[R], work: Work[R], *, results: Path, on_progress: Callable[[Progress], None]) -> tuple[R, Path]:
@@ -54,26 +59,47 @@ def recorded(run: Run[R], work: Work[R], *, results: Path, on_progress: Callable
     """
     store.check_results_folder(results)
     store.sweep(results)
+    kept.limit(results)
     started = datetime.now(timezone.utc)
     folder = store.new_run_folder(results, run.experiment, started)
-    clock = time.monotonic()
+    return _record(run, _begin(run, folder, started), folder, work, on_progress, fresh=True)
+
+
+def continued(
+    run: Run[R], record: R, folder: Path, work: Work[R], *, on_progress: Callable[[Progress], None]
+) -> tuple[R, Path]:
+    """Return the record of a run that goes on in its own folder, from what its record holds.
+
+    Raises:
+        InputError: the results folder cannot be used.
+    """
+    store.check_results_folder(folder.parent)
+    store.sweep(folder.parent)
+    return _record(run, record, folder, work, on_progress, fresh=False)
+
+
+def _record(
+    run: Run[R], record: R, folder: Path, work: Work[R], on_progress: Callable[[Progress], None], *, fresh: bool
+) -> tuple[R, Path]:
+    """Return the record as the work leaves it; a fresh run that never got its input leaves none."""
+    clock, before = time.monotonic(), record.seconds
     stages = Stages(
         folder / "work", on_progress, timeout=run.timeout, memory_bytes=run.memory_limit, silence=run.silence
     )
-    record = _begin(run, folder, started)
     known = [record]
 
     def save(each: R) -> None:
         """Keep what is known so far; the run stays marked as unfinished until its end."""
         known.append(each)
-        store.save(replace(each, outcome=UNFINISHED), folder)
+        so_far = before + time.monotonic() - clock
+        store.save(replace(each, outcome=UNFINISHED, seconds=so_far), folder)
 
     with store.hold(folder):
         save(record)
         try:
-            record = work(record, folder, stages, save)
+            record = judged(work(record, folder, stages, save))
         except StageFailedError as failed:
-            if (failed.ended.error or {}).get("type") == "InputError":
+            if fresh and (failed.ended.error or {}).get("type") == "InputError":
                 shutil.rmtree(folder, ignore_errors=True)
                 raise InputError(str((failed.ended.error or {})["message"])) from failed
             record = replace(
@@ -81,7 +107,10 @@ def recorded(run: Run[R], work: Work[R], *, results: Path, on_progress: Callable
             )
         finally:
             store.put_away(stages.work, folder)
-        record = replace(record, seconds=time.monotonic() - clock, ended=datetime.now(timezone.utc).isoformat())
+        if isinstance(record, TrainingRecord):
+            record = kept.told(record, folder)
+        seconds = before + time.monotonic() - clock
+        record = replace(record, seconds=seconds, ended=datetime.now(timezone.utc).isoformat())
         saved = store.save(record, folder)
     return record, saved.parent
 
@@ -98,4 +127,5 @@ def _begin(run: Run[R], folder: Path, started: datetime) -> R:
         options=run.options,
         outcome=UNFINISHED,
         deviations=run.deviations,
+        **run.also,
     )

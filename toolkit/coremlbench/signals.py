@@ -7,17 +7,21 @@ import os
 import signal
 import threading
 from types import FrameType, TracebackType
-from typing import Any
+from typing import Any, ClassVar
 
 
 class Signals:
     """The signals that ask this process to stop, noted instead of acted on, and a descriptor that wakes the loop.
 
-    One that this process ignores (SIGHUP under nohup) stays ignored. Outside the main thread nothing is changed.
+    One that this process ignores (SIGHUP under nohup) stays ignored. Outside the main thread nothing is changed, and
+    what the main thread's own ``Signals`` note is seen: whoever works in threads holds one around them.
     """
 
+    _main: ClassVar[Signals | None] = None
+
     def __init__(self) -> None:
-        self.seen: list[str] = []
+        in_main = threading.current_thread() is threading.main_thread()
+        self.seen: list[str] = [] if in_main or Signals._main is None else Signals._main.seen
         self._handlers: dict[int, Any] = {}
         self._before = -1
 
@@ -26,6 +30,7 @@ class Signals:
         os.set_blocking(self.wake, False)
         os.set_blocking(self._write, False)
         if threading.current_thread() is threading.main_thread():
+            self._outer, Signals._main = Signals._main, self
             self._before = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 if signal.getsignal(number) not in (signal.SIG_IGN, None):
@@ -39,6 +44,7 @@ class Signals:
             for number, handler in self._handlers.items():
                 signal.signal(number, handler)
             signal.set_wakeup_fd(self._before)
+            Signals._main = self._outer
         os.close(self.wake)
         os.close(self._write)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from coremlbench.failures import classify
+from coremlbench.failures import classify, spoils
 from coremlbench.supervise import supervise
 from coremlbench.types import Exit, Failure, Limits, Progress
 
@@ -37,8 +37,16 @@ class Stages:
     peak_bytes: int = 0
     started: float = field(default_factory=time.monotonic)
 
-    def run(self, stage: str, command: Sequence[str], request: Mapping[str, Any], *, silence: float) -> Exit:
-        """Return how the stage's child ended, with its valid result.
+    def run(
+        self,
+        stage: str,
+        command: Sequence[str],
+        request: Mapping[str, Any],
+        *,
+        silence: float,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> Exit:
+        """Return how the stage's child ended, with its valid result; ``on_progress`` stands in for the run's own.
 
         Raises:
             StageFailedError: it did not end well; holds the failure and the child's end.
@@ -53,7 +61,8 @@ class Stages:
             folder=folder,
             request=request,
             limits=Limits(deadline=remaining, silence=self.silence or silence, memory_bytes=self.memory_bytes),
-            on_progress=self.on_progress,
+            on_progress=on_progress or self.on_progress,
+            keep=spoils,
         )
         self.peak_bytes = max(self.peak_bytes, ended.peak_bytes)
         failure = classify(ended)

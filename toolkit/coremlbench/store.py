@@ -25,6 +25,7 @@ from coremlbench.types import SCHEMA, CoremlbenchError, Failure, InputError, Tra
 RECORD = "run.json"
 LOCK = "run.lock"
 SCRATCH_FOLDERS = ("work", "scratch")
+KEPT = "kept"
 LEAST_FREE_BYTES = 200_000_000
 UNFINISHED = "unfinished"
 
@@ -130,9 +131,9 @@ def _tidy(folder: Path) -> None:
 
 
 def put_away(work: Path, folder: Path) -> None:
-    """Move the log and the progress of each stage below ``work`` to ``folder/logs``, and remove the rest of it."""
+    """Move each stage's log, progress and crash report from ``work`` to ``folder/logs``, and remove the rest of it."""
     for stage in sorted(work.glob("*/")):
-        for name in ("log.txt", "progress.jsonl"):
+        for name in ("log.txt", "progress.jsonl", "crash.ips"):
             with suppress(OSError):  # the disk may be full; room comes first
                 if (stage / name).stat().st_size:
                     (folder / "logs").mkdir(exist_ok=True)
@@ -221,7 +222,7 @@ def load(path: Path) -> Record:
         raise UnreadableRecordError(f"The record {file} cannot be read: {problem.strerror}.") from problem
     except UnreadableRecordError as problem:
         raise UnreadableRecordError(f"The record {file} cannot be read: {problem}.") from problem
-    return _as_of_now(record, running=running)
+    return _as_of_now(record, running=running, kept=(file.parent / KEPT).is_dir())
 
 
 def load_all(results: Path) -> tuple[list[Record], list[str]]:
@@ -255,7 +256,7 @@ def json_schema() -> dict[str, Any]:
     return schema
 
 
-def _as_of_now(record: Record, *, running: bool) -> Record:
+def _as_of_now(record: Record, *, running: bool, kept: bool) -> Record:
     """Return the record with what the lock tells of a run that had not ended when it was written."""
     outcome = record.outcome
     if not isinstance(outcome, Failure) or outcome.kind != UNFINISHED:
@@ -269,7 +270,7 @@ def _as_of_now(record: Record, *, running: bool) -> Record:
         outcome = replace(
             outcome,
             reason=f"The run was killed from outside{after}: nothing was left to say how.",
-            hint="Run it again.",
+            hint=f"Go on with what was done by `--resume {record.id}`, or run it again." if kept else "Run it again.",
         )
     return replace(record, outcome=outcome)
 

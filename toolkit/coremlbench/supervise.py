@@ -19,13 +19,16 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from coremlbench.channels import Log, ProgressLines
+from coremlbench.crash_reports import find_crash_report, reports_folder
 from coremlbench.files import write_whole
 from coremlbench.processes import MemoryCurve, Tree, count_oom_kills
 from coremlbench.signals import Signals, pipe
+from coremlbench.surroundings import look_around
 from coremlbench.types import Exit, Limits, Progress, StopReason
 
 GUARDIAN = Path(__file__).with_name("workers") / "guardian.py"
@@ -50,16 +53,20 @@ def supervise(
     limits: Limits = Limits(),  # noqa: B008 - frozen
     on_progress: Callable[[Progress], None] | None = None,
     environment: Mapping[str, str] | None = None,
+    keep: Callable[[str], bool] | None = None,
+    crash_reports: Path | None = None,
 ) -> Exit:
     """Return how ``command <folder> <progress descriptor>`` ended, after watching it to its end.
 
     ``folder`` gets ``request.json``, ``log.txt`` and ``progress.jsonl``, and the child's temporary files go to
     ``scratch`` in it, which is removed at the end. ``environment`` holds variables that the child gets beside this
-    process's own. Nothing is raised for what the child does or cannot do; what ``on_progress`` raises ends the child
-    and comes through. SIGINT, SIGTERM and SIGHUP stop the child meanwhile (a second one kills it at once), and the
-    ``Exit`` says so; that needs the main thread, as Python delivers signals there.
+    process's own. Log lines that ``keep`` is true of are kept wherever they stand. When the child crashed, the
+    system's report of it is looked for in ``crash_reports`` (macOS's own folder unless named) and copied to
+    ``crash.ips`` in ``folder``. Nothing is raised for what the child does or cannot do; what ``on_progress`` raises
+    ends the child and comes through. SIGINT, SIGTERM and SIGHUP stop the child meanwhile (a second one kills it at
+    once), and the ``Exit`` says so; that needs the main thread, as Python delivers signals there.
     """
-    began = time.monotonic()
+    began, started = time.monotonic(), time.time()
     folder = folder.absolute()
     scratch = folder / SCRATCH
     try:
@@ -69,16 +76,19 @@ def supervise(
     except OSError as problem:
         return Exit(returncode=None, seconds=time.monotonic() - began, error=_describe(problem))
     marker = (MARKER, secrets.token_hex(8))
-    variables = {**os.environ, **(environment or {}), "TMPDIR": str(scratch), marker[0]: marker[1]}
+    temporary = {"TMPDIR": str(scratch), "TURI_LOG_PATH": str(scratch)}  # Turi Create's log knows no TMPDIR
+    variables = {**os.environ, **(environment or {}), **temporary, marker[0]: marker[1]}
     try:
         with Signals() as signals:
-            watch = _Watch(folder, limits, on_progress, signals, marker)
+            watch = _Watch(folder, limits, on_progress, signals, marker, keep)
             try:
                 watch.start(command, variables)
                 watch.run()
             finally:
                 watch.close()
-        return watch.exit()
+        ended = watch.exit()
+        report = find_crash_report(ended, folder, crash_reports or reports_folder(), watch.pids(), started)
+        return replace(ended, crash_report=report, surroundings=look_around(folder))
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -93,10 +103,11 @@ class _Watch:
         on_progress: Callable[[Progress], None] | None,
         signals: Signals,
         marker: tuple[str, str],
+        keep: Callable[[str], bool] | None,
     ) -> None:
         self._folder, self._limits, self._signals, self._marker = folder, limits, signals, marker
         self._notes: list[str] = []
-        self._log = Log(folder / "log.txt", self._notes)
+        self._log = Log(folder / "log.txt", self._notes, keep)
         self._log_tail: tuple[str, ...] = ()
         self._progress = ProgressLines(folder / "progress.jsonl", self._notes, on_progress)
         self._selector = selectors.DefaultSelector()
@@ -198,6 +209,7 @@ class _Watch:
             error=self._progress.error or self._report.get("error"),
             result=_read_result(self._folder / "result.json"),
             log_tail=self._log_tail,
+            log_kept=tuple(self._log.kept),
             peak_bytes=max(self._curve.peak, self._report.get("maxrss", 0)),
             memory=self._curve.points(),
             oom_kills=None if before is None or after is None else max(0, after - before),
@@ -207,6 +219,10 @@ class _Watch:
             system_seconds=self._report.get("stime", 0.0),
             notes=tuple(self._notes),
         )
+
+    def pids(self) -> set[int]:
+        """Return the ids of the child and of all processes that were seen below it."""
+        return {*({self._report["pid"]} if "pid" in self._report else ()), *(self._tree.pids if self._tree else ())}
 
     # --- what arrives -----------------------------------------------------------------------------------
 

@@ -13,9 +13,10 @@ from array import array
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from coremlbench.coreml_types import SustainedPoint
+from coremlbench.energy import Meter
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,16 +26,6 @@ CHUNK = 1 << 16
 """Samples that memory is taken for at a time: half a megabyte, between two calls and never within one."""
 SIGN_OF_LIFE = 1_000_000_000
 """Nanoseconds between two calls of ``alive``."""
-
-
-class Meter(Protocol):
-    """Something that counts the joules of a stretch of time."""
-
-    def start(self) -> None:
-        """Begin to count."""
-
-    def joules(self) -> float | None:
-        """Return the joules since the start; ``None`` when they cannot be told, never 0 for unknown."""
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
+from coremlbench import kept
 from coremlbench.catalogue import select
 from coremlbench.engines.tensorflow import TensorFlowOptions, deviations_of, protocol, train
 from coremlbench.paths import cache_folder
 from coremlbench.recording import Run, recorded
+from coremlbench.retries import attempts
 from coremlbench.types import Experiment, Failure, InputError, Progress, Trained, TrainingRecord
 
 FAILED, INTERRUPTED = 3, 130
@@ -46,6 +49,8 @@ class Changes:
 def plan(experiment: Experiment, changes: Changes) -> TensorFlowOptions:
     """Return the settings of one run: the experiment's protocol, with the changes that concern it.
 
+    A folder of one's own gives all it has, unless a count or a share of the protocol's is asked for.
+
     Raises:
         InputError: The experiment is not one of TensorFlow's.
     """
@@ -53,16 +58,19 @@ def plan(experiment: Experiment, changes: Changes) -> TensorFlowOptions:
         raise InputError(
             f"{experiment.name} is not a TensorFlow experiment; run it with `coremlbench {experiment.name}`."
         )
+    from coremlbench_datasets import DATASETS
+
     own = protocol(experiment)
     pictures = experiment.takes == "images"
     dataset = (changes.dataset or "drawn-food") if pictures else experiment.dataset
     side, channels = changes.image_size, own.input_shape[2]
+    folder = pictures and dataset not in DATASETS
     return replace(
         own,
         dataset=dataset,
         source=(changes.sources or {}).get(dataset),
-        train=_count(own.train, changes.train, changes.scale),
-        test=_count(own.test, changes.test, changes.scale),
+        train=_count(None if folder and changes.scale is None else own.train, changes.train, changes.scale),
+        test=_count(None if folder and changes.scale is None else own.test, changes.test, changes.scale),
         epochs=changes.epochs or (own.epochs if changes.scale is None or changes.scale > 0.1 else min(own.epochs, 3)),
         batch=changes.batch or own.batch,
         learning_rate=own.learning_rate if changes.learning_rate is None else changes.learning_rate,
@@ -82,17 +90,25 @@ def _weights(wanted: str) -> str:
     return wanted if wanted in {"imagenet", "random"} else str(Path(wanted).expanduser().absolute())
 
 
-def _count(protocol_count: int, wanted: int | None, scale: float | None) -> int:
-    """Return how many images to take: at least ten of a share, so that every class has one."""
-    if wanted is not None:
+def _count(protocol_count: int | None, wanted: int | None, scale: float | None) -> int | None:
+    """Return how many images to take, ``None`` for all: at least ten of a share, so that every class has one."""
+    if wanted is not None or protocol_count is None:
         return wanted
     return protocol_count if scale is None else min(protocol_count, max(10, round(protocol_count * scale)))
 
 
 def train_once(
-    options: TensorFlowOptions, *, results: Path, command: Sequence[str], on_progress: Callable[[Progress], None]
+    options: TensorFlowOptions,
+    *,
+    results: Path,
+    command: Sequence[str],
+    on_progress: Callable[[Progress], None],
+    also: Mapping[str, Any] | None = None,
+    broken: Path | None = None,
 ) -> tuple[TrainingRecord, Path]:
     """Return the record of one run and the folder that holds it; a failed run has a record too.
+
+    ``also`` holds further fields of the record, ``broken`` is the folder of a run that this one goes on with.
 
     Raises:
         InputError: the results folder or the data cannot be used; nothing was measured and no record is left.
@@ -107,10 +123,11 @@ def train_once(
         timeout=options.timeout,
         memory_limit=options.memory_limit,
         silence=options.silence,
+        also=also or {},
     )
     return recorded(
         run,
-        lambda record, folder, stages, save: train(options, record, folder, cache_folder(), stages, save),
+        lambda record, folder, stages, save: train(options, record, folder, cache_folder(), stages, save, broken),
         results=results,
         on_progress=on_progress,
     )
@@ -120,11 +137,14 @@ def train_with_ladder(
     options: TensorFlowOptions,
     batches: Sequence[int],
     *,
+    retries: int = 0,
     results: Path,
     command: Sequence[str],
     on_progress: Callable[[Progress], None],
 ) -> list[tuple[TrainingRecord, Path]]:
     """Return the runs of a batch ladder: the largest batch first, each in fresh processes, until one fits in memory.
+
+    Without a ladder, ``retries`` attempts may follow the first; with one, each batch has its one attempt.
 
     Every run is a record of its own: those that failed for memory, and the first that worked. Another failure ends
     the ladder, since a smaller batch would not mend it. The article's author did the same on the M1 by hand.
@@ -132,14 +152,58 @@ def train_with_ladder(
     Raises:
         InputError: the results folder or the data cannot be used.
     """
+    if not batches:
+        return attempts(
+            lambda each, also: train_once(each, results=results, command=command, on_progress=on_progress, also=also),
+            options,
+            retries,
+        )
     runs = []
-    for batch in sorted(set(batches), reverse=True) or [options.batch]:
+    for batch in sorted(set(batches), reverse=True):
         step = replace(options, batch=batch)
         runs.append(train_once(step, results=results, command=command, on_progress=on_progress))
         outcome = runs[-1][0].outcome
         if not (isinstance(outcome, Failure) and outcome.kind in MEMORY_KINDS):
             break
     return runs
+
+
+def resume(
+    wanted: str,
+    experiments: Collection[str],
+    changes: Mapping[str, Any],
+    asked: Callable[[Experiment], Mapping[str, Any]],
+    *,
+    results: Path,
+    command: Sequence[str],
+    on_progress: Callable[[Progress], None],
+) -> tuple[TrainingRecord, Path]:
+    """Return the record of a run that goes on with a broken one (the newest, if ``wanted`` is empty), and its folder.
+
+    It has the broken run's settings; ``changes`` are its own limits. ``asked`` gives the settings of its experiment
+    that must be the same.
+
+    Raises:
+        InputError: there is nothing to go on with, or what was asked for is something else.
+    """
+    record, broken = kept.broken_run(results, experiments, wanted)
+    (experiment,) = select([record.experiment])
+    kept.check_same(record, asked(experiment))
+    names = {field.name for field in fields(TensorFlowOptions)}
+    options = TensorFlowOptions(**{name: value for name, value in record.options.items() if name in names})
+    height, width, channels = options.input_shape
+    options = replace(options, input_shape=(height, width, channels), **changes)
+    return kept.go_on(
+        broken,
+        lambda: train_once(
+            options,
+            results=results,
+            command=command,
+            on_progress=on_progress,
+            also=kept.resumed(record),
+            broken=broken,
+        ),
+    )
 
 
 def planned() -> tuple[Experiment, ...]:

@@ -247,6 +247,46 @@ class MemorySample:
     bytes: int
 
 
+@dataclass(frozen=True)
+class CrashReport:
+    """What macOS noted of a process that crashed, from its ``.ips`` file; empty where the file does not say.
+
+    ``exception`` is Mach's (``EXC_BAD_ACCESS``) with its subtype, ``termination`` the namespace, code and indicator
+    of what ended it, ``messages`` what libraries left for the report. ``frames`` are the topmost of the faulting
+    thread, the innermost first, as "library symbol + offset". ``translated`` says that it ran under Rosetta.
+    """
+
+    file: str
+    process: str
+    pid: int
+    captured: str
+    exception: str = ""
+    signal: str = ""
+    termination: str = ""
+    messages: tuple[str, ...] = ()
+    frames: tuple[str, ...] = ()
+    thread: str = ""
+    translated: bool = False
+    cpu: str = ""
+    model: str = ""
+    system: str = ""
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a child had around it at its end; ``None`` where the system does not tell.
+
+    ``free_disk_bytes`` is what its folder's disk had left, ``open_files`` the limit of open files, ``rosetta`` whether
+    it ran translated, ``avx`` whether the processor has those instructions.
+    """
+
+    free_disk_bytes: int | None = None
+    open_files: int | None = None
+    free_memory_bytes: int | None = None
+    rosetta: bool | None = None
+    avx: bool | None = None
+
+
 StopReason = Literal["deadline", "silence", "memory-limit", "interrupted"]
 
 
@@ -261,6 +301,7 @@ class Exit:
     ``limit`` is the limit that was reached (seconds or bytes), ``stop_signal`` the name of the signal that asked
     the supervisor itself to stop. ``oom_kills`` counts what the system killed for memory in the child's control
     group meanwhile, ``None`` where that cannot be read. ``notes`` are sentences on what the supervision could not do.
+    ``log_kept`` are lines from anywhere in the log that the caller wanted kept, however long it became.
     """
 
     returncode: int | None
@@ -280,6 +321,9 @@ class Exit:
     user_seconds: float = 0.0
     system_seconds: float = 0.0
     notes: tuple[str, ...] = ()
+    log_kept: tuple[str, ...] = ()
+    crash_report: CrashReport | None = None
+    surroundings: Surroundings | None = None
 
 
 # --- outcomes -----------------------------------------------------------------------------------------------
@@ -287,7 +331,7 @@ class Exit:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a failure's judgement rests on."""
+    """What a failure's judgement rests on; ``stack`` is what Python's fault handler showed of the crashed thread."""
 
     phase: str = ""
     progress: str = ""
@@ -298,6 +342,10 @@ class Evidence:
     log_tail: tuple[str, ...] = ()
     peak_bytes: int = 0
     memory: tuple[MemorySample, ...] = ()
+    stack: tuple[str, ...] = ()
+    oom_kills: int | None = None
+    crash_report: CrashReport | None = None
+    surroundings: Surroundings | None = None
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,15 @@ def format_seconds(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
+def format_short(seconds: float) -> str:
+    """Return 12.3 µs, 1.23 ms or 456 ms: three digits of what a single call takes."""
+    for unit, size in (("µs", 1e-6), ("ms", 1e-3)):
+        value = seconds / size
+        if value < 999.5:
+            return f"{value:.{2 if value < 9.995 else 1 if value < 99.95 else 0}f} {unit}"
+    return format_seconds(seconds)
+
+
 def format_bytes(count: int) -> str:
     """Return 512 B, 1.4 MiB or 2.31 GiB."""
     size = float(count)

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
 from coremlbench.commands.parameters import (
+    Amount,
     Augmentation,
     Bytes,
     DatasetName,
     Duration,
+    asked_for,
     json_option,
     results_option,
+    resume_option,
+    retries_option,
 )
 
+LIMITS = frozenset({"timeout", "silence", "memory_limit"})
+"""What a resumed run need not share with the broken one."""
 EXTRACTORS = ("auto", "VisionFeaturePrint_Scene", "resnet-50", "squeezenet_v1.1")
 
 
@@ -37,7 +44,7 @@ EXTRACTORS = ("auto", "VisionFeaturePrint_Scene", "resnet-50", "squeezenet_v1.1"
 @click.option("--test", type=click.IntRange(min=1), metavar="N", help="Test images.  [default: 2500; a folder: all]")
 @click.option(
     "--scale",
-    type=click.FloatRange(min=0, max=1, min_open=True),
+    type=Amount(min=0, max=1, min_open=True),
     metavar="F",
     help="A share of the images, for a first look: 0.1 is 750 and 250.",
 )
@@ -78,6 +85,8 @@ EXTRACTORS = ("auto", "VisionFeaturePrint_Scene", "resnet-50", "squeezenet_v1.1"
 @click.option("--memory-limit", type=Bytes(), help="Stop a run that grows past it, as a smaller machine would: 2GiB.")
 @click.option("--timeout", type=Duration(), help="Stop the run after so long: 30m.")
 @click.option("--silence", type=Duration(), help="Stop a run that says nothing for so long.  [default: by phase]")
+@resume_option
+@retries_option
 @results_option
 @json_option
 def createml(
@@ -95,6 +104,8 @@ def createml(
     memory_limit: int | None,
     timeout: float | None,
     silence: float | None,
+    resume: str | None,
+    retries: int,
     results: Path,
     as_json: bool,
 ) -> None:
@@ -109,14 +120,18 @@ def createml(
     coremlbench createml --scale 0.1          a tenth of it, for a first look
     coremlbench createml --dataset ~/Pictures/pets
     coremlbench createml --memory-limit 2GiB  as a machine with less memory
+    coremlbench createml --resume             goes on with a run that broke, from the features it had
 
     Exit code 0 when it trained, 3 when it failed, 2 for wrong options or missing input, 130 after Ctrl-C.
     """  # noqa: D301  \\b is click's mark for lines that are not to be joined
     from coremlbench.console import Watch, print_json, print_training
     from coremlbench.engines.turicreate import CreateMLOptions
-    from coremlbench.pipeline import counts, create_ml, exit_code
+    from coremlbench.pipeline import counts, create_ml_attempts, exit_code, resume_create_ml
+    from coremlbench.types import InputError
     from coremlbench_datasets import find
 
+    if resume is not None and retries:
+        raise InputError("--resume goes on with one run and --retries begins anew; use one of them.")
     find(dataset)  # a wrong name is told before anything is made
     train, test = counts(dataset, train, test, scale)
     options = CreateMLOptions(
@@ -135,7 +150,16 @@ def createml(
     )
     del engine  # one so far
     with Watch(title="Create ML run") as watch:
-        record, folder = create_ml(options, results=results, command=sys.argv, on_progress=watch)
+        if resume is None:
+            runs = create_ml_attempts(options, retries, results=results, command=sys.argv, on_progress=watch)
+        else:
+            given = asked_for(click.get_current_context()) | ({"train", "test"} if scale is not None else set())
+            limits = {name: getattr(options, name) for name in LIMITS}
+            same = {name: value for name, value in asdict(options).items() if name in given - LIMITS}
+            runs = [
+                resume_create_ml(resume, limits, same, results=results, command=sys.argv, on_progress=watch),
+            ]
+    record, folder = runs[-1]
     if as_json:
         print_json(record)
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,17 @@ class Duration(click.ParamType[float]):
         return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
 
 
+class Amount(click.FloatRange):
+    """A number in a range; what is not a number, or not finite, is in none (click lets NaN pass)."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a finite number.", param, ctx)
+        return number
+
+
 class Augmentation(click.ParamType[tuple[str, ...]]):
     """Augmentation options by name, with a comma between, or none."""
 
@@ -75,6 +87,39 @@ class DatasetName(click.ParamType[str]):
 
         names = [CompletionItem(name) for name in DATASETS if name.startswith(incomplete)]
         return [*names, CompletionItem(incomplete, type="dir")]
+
+
+def resume_option(function: Any) -> Any:
+    """Add --resume [ID]."""
+    return click.option(
+        "--resume",
+        is_flag=False,
+        flag_value="",
+        default=None,
+        metavar="[ID]",
+        help="Go on with a broken run from what it had done, the newest unless ID says which; with its settings.",
+    )(function)
+
+
+def retries_option(function: Any) -> Any:
+    """Add --retries."""
+    return click.option(
+        "--retries",
+        type=click.IntRange(min=0, max=20),
+        default=0,
+        metavar="N",
+        help="After a failure, try again up to N times in fresh processes, with its remedy where there is one: less "
+        "at a time, the CPU, more open files.",
+    )(function)
+
+
+def asked_for(context: click.Context) -> frozenset[str]:
+    """Return the names of the options that stand on the command line."""
+    from click.core import ParameterSource
+
+    return frozenset(
+        name for name in context.params if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    )
 
 
 def results_option(function: Any) -> Any:

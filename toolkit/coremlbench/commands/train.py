@@ -3,12 +3,32 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from coremlbench.commands.parameters import Bytes, DatasetName, Duration, json_option, results_option
+from coremlbench.commands.parameters import (
+    Amount,
+    Bytes,
+    DatasetName,
+    Duration,
+    asked_for,
+    json_option,
+    results_option,
+    resume_option,
+    retries_option,
+)
+
+if TYPE_CHECKING:
+    from coremlbench.engines.tensorflow import TensorFlowOptions
+    from coremlbench.training import Changes
+    from coremlbench.types import Experiment, TrainingRecord
+
+LIMITS = frozenset({"timeout", "silence", "memory_limit"})
+"""What a resumed run need not share with the broken one."""
 
 
 class Ladder(click.ParamType[tuple[int, ...]]):
@@ -57,13 +77,14 @@ class ExperimentName(click.ParamType[str]):
 
 
 @click.command(short_help="The TensorFlow experiments, each in a process of its own.")
+@click.argument("names", nargs=-1, type=ExperimentName(), metavar="[EXPERIMENT]...")
 @click.option(
     "--experiment",
     "experiments",
     type=ExperimentName(),
     multiple=True,
-    help="tinyvgg, efficientnetb0, lenet, mnist-cnn, fashion-mnist or cifar10-resnet50; may be repeated.  "
-    "[default: all]",
+    help="tinyvgg, efficientnetb0, lenet, mnist-cnn, fashion-mnist or cifar10-resnet50, as the arguments name them; "
+    "may be repeated.  [default: all]",
 )
 @click.option(
     "--dataset", type=DatasetName(), help="The pictures for tinyvgg and efficientnetb0.  [default: drawn-food]"
@@ -75,11 +96,18 @@ class ExperimentName(click.ParamType[str]):
     multiple=True,
     help="A local copy of a dataset, not downloaded then; may be repeated.",
 )
-@click.option("--train", type=click.IntRange(min=1), metavar="N", help="Training images.  [default: the protocol's]")
-@click.option("--test", type=click.IntRange(min=1), metavar="N", help="Test images.  [default: the protocol's]")
+@click.option(
+    "--train",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Training images.  [default: the protocol's; a folder: all]",
+)
+@click.option(
+    "--test", type=click.IntRange(min=1), metavar="N", help="Test images.  [default: the protocol's; a folder: all]"
+)
 @click.option(
     "--scale",
-    type=click.FloatRange(min=0, max=1, min_open=True),
+    type=Amount(min=0, max=1, min_open=True),
     metavar="F",
     help="A share of the images, for a first look; at 0.1 and below, 3 epochs at most. 0.02 runs all six in a few "
     "minutes.",
@@ -94,7 +122,7 @@ class ExperimentName(click.ParamType[str]):
 )
 @click.option(
     "--learning-rate",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Amount(min=0, min_open=True),
     metavar="F",
     help="Adam's learning rate.  [default: 0.001]",
 )
@@ -122,12 +150,17 @@ class ExperimentName(click.ParamType[str]):
 @click.option("--memory-limit", type=Bytes(), help="Stop a run that grows past it, as a smaller machine would: 2GiB.")
 @click.option("--timeout", type=Duration(), help="Stop each experiment after so long: 30m.")
 @click.option("--silence", type=Duration(), help="Stop a run that says nothing for so long.  [default: by phase]")
+@resume_option
+@retries_option
 @results_option
 @json_option
 def train(
+    names: tuple[str, ...],
     experiments: tuple[str, ...],
     sources: tuple[tuple[str, str], ...],
     ladder: tuple[int, ...] | None,
+    resume: str | None,
+    retries: int,
     results: Path,
     as_json: bool,
     **changed: Any,
@@ -140,25 +173,34 @@ def train(
 
     \b
     coremlbench train --scale 0.02                           all six, for a first look
-    coremlbench train --experiment lenet                     one, at its protocol
-    coremlbench train --experiment efficientnetb0 --batch-ladder 32,16,8,4
+    coremlbench train lenet                                  one, at its protocol
+    coremlbench train efficientnetb0 --batch-ladder 32,16,8,4
+    coremlbench train --resume                               goes on with a run that broke, from its last epoch
     coremlbench compare                                      beside the published figures
 
     Exit code 0 when all trained, 3 when one failed, 2 for wrong options or missing input, 130 after Ctrl-C.
     """  # noqa: D301 - the backspace is click's mark for lines to keep
     from coremlbench.catalogue import select
-    from coremlbench.console import Watch, print_json
-    from coremlbench.console_tensorflow import print_run, print_runs
+    from coremlbench.console import Watch
+    from coremlbench.console_tensorflow import print_runs
     from coremlbench.training import INTERRUPTED, Changes, exit_code, plan, planned, train_with_ladder
     from coremlbench.types import InputError
 
     changes = Changes(sources=dict(sources), **changed)
-    plans = [plan(each, changes) for each in (select(experiments) if experiments else planned())]
+    chosen = select(names + experiments) if names + experiments else planned()
+    _check_alone(retries, ladder, resume)
+    if resume is not None:
+        runs = [_resumed(resume, chosen, changes, results)]
+        _show(runs, as_json=as_json)
+        raise SystemExit(exit_code([record for record, _ in runs]))
+    plans = [plan(each, changes) for each in chosen]
     runs, missing = [], []
     for options in plans:
         try:
             with Watch(title=options.experiment) as watch:
-                steps = train_with_ladder(options, ladder or (), results=results, command=sys.argv, on_progress=watch)
+                steps = train_with_ladder(
+                    options, ladder or (), retries=retries, results=results, command=sys.argv, on_progress=watch
+                )
         except InputError as error:
             if len(plans) == 1:
                 raise
@@ -166,14 +208,59 @@ def train(
             continue
         runs += steps
         if not as_json:
-            for record, folder in steps:
-                print_run(record, folder)
+            _show(steps, as_json=False)
         if exit_code([steps[-1][0]]) == INTERRUPTED:
             break
     if as_json:
-        print_json([record for record, _ in runs])
+        _show(runs, as_json=True)
     elif len(runs) > 1:
         print_runs([record for record, _ in runs])
     for sentence in missing:
         click.echo(sentence, err=True)
     raise SystemExit(exit_code([record for record, _ in runs]) or (2 if missing else 0))
+
+
+def _check_alone(retries: int, ladder: tuple[int, ...] | None, resume: str | None) -> None:
+    """Raise ``InputError`` for options that each say what a second run is to be."""
+    from coremlbench.types import InputError
+
+    if sum((bool(retries), bool(ladder), resume is not None)) > 1:
+        raise InputError("--retries, --batch-ladder and --resume each say what the next run is; use one of them.")
+
+
+def _resumed(
+    wanted: str, experiments: Sequence[Experiment], changes: Changes, results: Path
+) -> tuple[TrainingRecord, Path]:
+    """Return a run that goes on with a broken one; what stands on the command line must be as it was there."""
+    from coremlbench.console import Watch
+    from coremlbench.training import plan, resume
+
+    given = asked_for(click.get_current_context())
+    with Watch(title="resumed training") as watch:
+        return resume(
+            wanted,
+            [each.name for each in experiments],
+            {name: getattr(changes, name) for name in LIMITS},
+            lambda experiment: _asked(given, plan(experiment, changes)),
+            results=results,
+            command=sys.argv,
+            on_progress=watch,
+        )
+
+
+def _show(runs: Sequence[tuple[TrainingRecord, Path]], *, as_json: bool) -> None:
+    from coremlbench.console import print_json
+    from coremlbench.console_tensorflow import print_run
+
+    if as_json:
+        print_json([record for record, _ in runs])
+        return
+    for record, folder in runs:
+        print_run(record, folder)
+
+
+def _asked(given: frozenset[str], options: TensorFlowOptions) -> dict[str, Any]:
+    """Return the settings that stand on the command line, as this experiment has them."""
+    meant = {"image_size": ("input_shape",), "scale": ("train", "test", "epochs"), "sources": ("source",)}
+    names = {field for name in given - LIMITS for field in meant.get(name, (name,))}
+    return {name: value for name, value in asdict(options).items() if name in names - {"experiment"}}

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from coremlbench import jsonable
+from coremlbench import jsonable, kept
 from coremlbench.catalogue import deviations, select
 from coremlbench.engines.steps import data_request, dataset_record, result_of, worker
 from coremlbench.scoring import per_class
@@ -23,6 +23,7 @@ from coremlbench.types import (
     ImageSet,
     Phase,
     Placement,
+    Progress,
     Provenance,
     SavedModel,
     Trained,
@@ -41,15 +42,16 @@ SILENCE = {"data": 300.0, "check": 600.0, "train": 900.0}
 class TensorFlowOptions:
     """The settings of one run of one experiment; ``protocol`` makes them from the catalogue.
 
-    ``train`` and ``test`` count images; ``weights`` is ``imagenet``, ``random`` or the path of Keras's file, and
-    ``None`` for networks without published weights. ``cache_bytes`` is what decoded pictures may take of the memory
-    (``None``: a share of what is free). ``timeout`` and ``silence`` are seconds, ``memory_limit`` is bytes.
+    ``train`` and ``test`` count images, None for all that a folder has; ``weights`` is ``imagenet``, ``random`` or
+    the path of Keras's file, and ``None`` for networks without published weights. ``cache_bytes`` is what decoded
+    pictures may take of the memory (``None``: a share of what is free). ``timeout`` and ``silence`` are seconds,
+    ``memory_limit`` is bytes.
     """
 
     experiment: str
     dataset: str
-    train: int
-    test: int
+    train: int | None
+    test: int | None
     epochs: int
     batch: int
     learning_rate: float
@@ -96,15 +98,23 @@ def deviations_of(options: TensorFlowOptions, classes: int | None = None) -> tup
         "learning_rate": options.learning_rate,
         "input_shape": options.input_shape,
     }
-    return deviations(experiment, settings if classes is None else settings | {"classes": classes})
+    settings |= {"classes": classes}
+    return deviations(experiment, {key: value for key, value in settings.items() if value is not None})
 
 
 def train(
-    options: TensorFlowOptions, record: TrainingRecord, folder: Path, cache: Path, stages: Stages, save: Save
+    options: TensorFlowOptions,
+    record: TrainingRecord,
+    folder: Path,
+    cache: Path,
+    stages: Stages,
+    save: Save,
+    broken: Path | None = None,
 ) -> TrainingRecord:
-    """Return the record of the finished run; ``save`` is called with what is known after each stage.
+    """Return the record of the finished run; ``save`` is called with what is known after each stage and each epoch.
 
-    The trained network and its history are left in ``folder``.
+    The trained network and its history are left in ``folder``. ``broken`` is the folder of a run that this one goes
+    on with, from the last epoch that it finished.
 
     Raises:
         StageFailedError: a stage failed; what was measured before, epochs that were done included, is in the record
@@ -132,11 +142,25 @@ def train(
         record = _checked(options, record, stages)
         save(record)
 
+    if broken is not None:
+        kept.take(broken, folder)
     request = _train_request(options, experiment, data, cache, stages)
+    request["resume"] = kept.newest_checkpoint(folder)
+    request["kept"] = {"folder": folder / kept.KEPT, "made of": _made_of(options, record, request)}
+    file = Path(request["epochs_file"])
+    begun: set[str] = set()
+
+    def on_progress(progress: Progress) -> None:
+        """Save the epochs that are done whenever another phase begins, lest this process is killed in it."""
+        if progress.phase not in begun and _epochs_done(file):
+            save(replace(record, epochs=_epochs_done(file)))
+        begun.add(progress.phase)
+        stages.on_progress(progress)
+
     try:
-        ended = stages.run("train", worker("tensorflow"), request, silence=SILENCE["train"])
+        ended = stages.run("train", worker("tensorflow"), request, silence=SILENCE["train"], on_progress=on_progress)
     except StageFailedError:
-        save(replace(record, epochs=_epochs_done(Path(request["epochs_file"]))))
+        save(replace(record, epochs=_epochs_done(file)))
         raise
     record = _with_training(record, ended, data.classes)
     return _with_model(record, Path(request["model"]), folder)
@@ -179,6 +203,14 @@ def _train_request(
         "model": str(work / MODEL),
         "epochs_file": str(work / "epochs.jsonl"),
     }
+
+
+def _made_of(options: TensorFlowOptions, record: TrainingRecord, request: Mapping[str, Any]) -> list[Any]:
+    """Return what decides how a training goes on, so that a broken one is not gone on with as another."""
+    decisive = ("network", "input_shape", "classes", "batch", "learning_rate", "seed", "weights", "device", "data")
+    asked = json.dumps({name: request[name] for name in decisive}, sort_keys=True, default=str)
+    data = record.dataset.provenance.sha256 if record.dataset else ""
+    return [record.machine.id, record.coremlbench, data, options.train, hashlib.sha256(asked.encode()).hexdigest()]
 
 
 def _checked(options: TensorFlowOptions, record: TrainingRecord, stages: Stages) -> TrainingRecord:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from coremlbench import jsonable
+from coremlbench import jsonable, kept
 from coremlbench.augmentation import RANGES, copies
 from coremlbench.catalogue import deviations, select
 from coremlbench.engines.steps import data_request, dataset_record, result_of, with_phase, worker
@@ -46,7 +46,7 @@ class CreateMLOptions:
     """The settings of a Create ML run; the defaults are the article's.
 
     ``train`` and ``test`` count images, None for all that a folder has. ``timeout`` and ``silence`` are seconds,
-    ``memory_limit`` is bytes.
+    ``memory_limit`` is bytes. ``processes`` is how many extract side by side, None for one a core.
     """
 
     dataset: str = "drawn-food"
@@ -61,15 +61,24 @@ class CreateMLOptions:
     timeout: float | None = None
     silence: float | None = None
     memory_limit: int | None = None
+    processes: int | None = None
 
 
 Save = Callable[[TrainingRecord], None]
 
 
 def train(
-    options: CreateMLOptions, record: TrainingRecord, folder: Path, cache: Path, stages: Stages, save: Save
+    options: CreateMLOptions,
+    record: TrainingRecord,
+    folder: Path,
+    cache: Path,
+    stages: Stages,
+    save: Save,
+    broken: Path | None = None,
 ) -> TrainingRecord:
     """Return the record of the finished run; ``save`` is called with what is known after each stage.
+
+    ``broken`` is the folder of a run that this one goes on with: the features it kept are not extracted again.
 
     Raises:
         StageFailedError: a stage failed; what was measured before is in the record last saved.
@@ -99,7 +108,9 @@ def train(
     save(record)
 
     parts = {"train": training, "validation": validation, "test": images.test}
-    record, features = _extract(options, record, obtained, setup["python"], parts, stages)
+    if broken is not None:
+        kept.take(broken, folder)
+    record, features = _extract(options, record, obtained, setup["python"], parts, folder, stages)
     save(record)
 
     ended = stages.run(
@@ -154,6 +165,7 @@ def _extract(
     obtained: Obtained,
     python: str,
     parts: Mapping[str, Sequence[LabelledImage]],
+    folder: Path,
     stages: Stages,
 ) -> tuple[TrainingRecord, Features]:
     extraction, note = _path_of_extraction(options, obtained)
@@ -167,6 +179,9 @@ def _extract(
         worker("extract"),
         {
             "folder": str(work),
+            "kept": str(folder / kept.KEPT),
+            "made of": [record.machine.id, record.coremlbench, record.dataset and record.dataset.provenance.sha256],
+            "processes": options.processes,
             "size": obtained.extractor.size,
             "network": str(obtained.weights) if extraction == "pipelined" else None,
             "bgr": obtained.extractor.bgr,
@@ -182,9 +197,13 @@ def _extract(
         },
         silence=SILENCE["extract"],
     )
-    result = result_of(ended)
-    record = with_phase(record, ended, "extract" if extraction == "pipelined" else "augment", first)
+    result, path = result_of(ended), folder / kept.KEPT / kept.FEATURES
+    taken = result["taken"]
+    if taken:
+        note = f"{taken:,} of {first:,} feature vectors are those of the run {record.resumed_from}, and not timed here."
+    record = with_phase(record, ended, "extract" if extraction == "pipelined" else "augment", first - taken)
     if extraction == "turicreate":
+        path = work / "features.f32"
         scratch = _turicreate_scratch(work, obtained)
         ended = stages.run(
             "turicreate-extract",
@@ -195,7 +214,7 @@ def _extract(
                 "size": obtained.extractor.size,
                 "rows": first,
                 "pixels": str(work / "pixels.u8"),
-                "features": str(work / "features.f32"),
+                "features": str(path),
                 "scratch": str(scratch),
             },
             silence=SILENCE["extract"],
@@ -216,7 +235,7 @@ def _extract(
         notes=(*record.notes, *([note] if note else [])),
         versions={**record.versions, **result.get("versions", {})},
     )
-    return record, Features(work / "features.f32", result["length"], rows, obtained.extractor.size)
+    return record, Features(path, result["length"], rows, obtained.extractor.size)
 
 
 def _path_of_extraction(options: CreateMLOptions, obtained: Obtained) -> tuple[str, str]:

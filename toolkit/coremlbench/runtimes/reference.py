@@ -65,7 +65,11 @@ class ReferenceRuntime:
         Raises:
             InputError: an input is missing, unknown, or of another shape.
         """
-        values = self._session.run(None, self._prepare(inputs))
+        return self.run(self.prepare(inputs))
+
+    def run(self, prepared: dict[str, Any]) -> dict[str, Any]:
+        """Return the outputs, as ``predict`` does, for inputs that ``prepare`` made ready."""
+        values = self._session.run(None, prepared)
         result = dict(zip(self.outputs, values, strict=True))
         if self._label in result and self.classes:
             result[self._label] = result[self._label].reshape(-1)[0]
@@ -84,7 +88,12 @@ class ReferenceRuntime:
 
         onnx.save(self.model, str(path))
 
-    def _prepare(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    def prepare(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the inputs in the shapes and types that the program takes.
+
+        Raises:
+            InputError: an input is missing, unknown, or of another shape.
+        """
         missing, unknown = set(self.inputs) - set(inputs), set(inputs) - set(self.inputs)
         if missing or unknown:
             raise InputError(

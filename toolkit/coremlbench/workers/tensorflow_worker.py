@@ -10,13 +10,14 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from coremlbench.types import CoremlbenchError, EpochRow, Phase, Placement
+from coremlbench.workers import tensorflow_checkpoint as checkpoint
 from coremlbench.workers.harness import Report, run
 from coremlbench.workers.tensorflow_input import Pictures, Rows, evaluation_batches, open_splits, training_batches
 from coremlbench.workers.tensorflow_weights import obtain
@@ -62,8 +63,12 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
         optimizer = keras.optimizers.Adam(learning_rate=request["learning_rate"])
         model.compile(optimizer=optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
         train, test, notes = open_splits(request["data"], shape, request["cache"])
-    with _timed(phases, "train", items=len(train) * request["epochs"]):
-        epochs = _fit(model, request, train=train, test=test, scale=network.scale, report=report)
+    kept = _Kept(request["kept"])
+    done = checkpoint.read(Path(request["resume"]), model, kept.made_of) if request["resume"] else []
+    with _timed(phases, "train", items=len(train) * (request["epochs"] - len(done))):
+        epochs = _fit(model, request, done, kept, train=train, test=test, scale=network.scale, report=report)
+    phases[-1] = replace(phases[-1], seconds=phases[-1].seconds - kept.seconds)
+    phases.append(Phase("checkpoints", kept.seconds, len(epochs) - len(done)))
     with _timed(phases, "evaluate", items=len(test)):
         confusion = _confusion(model, request, test, network.scale, report)
     report("save", 0, 1)
@@ -91,21 +96,47 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
     }
 
 
+class _Kept:
+    """Keeps the state after each epoch, and counts the seconds that takes: they are not the epoch's."""
+
+    def __init__(self, request: dict[str, Any]) -> None:
+        self.folder, self.made_of, self.seconds = Path(request["folder"]), request["made of"], 0.0
+
+    def write(self, model: Any, rows: Sequence[EpochRow]) -> None:
+        start = time.perf_counter()
+        checkpoint.write(self.folder, model, rows, self.made_of)
+        self.seconds += time.perf_counter() - start
+
+
 def _fit(
-    model: Any, request: dict[str, Any], *, train: Rows, test: Rows, scale: float, report: Report
+    model: Any,
+    request: dict[str, Any],
+    done: Sequence[EpochRow],
+    kept: _Kept,
+    *,
+    train: Rows,
+    test: Rows,
+    scale: float,
+    report: Report,
 ) -> tuple[EpochRow, ...]:
-    """Train the model with Keras's own ``fit`` and return a row for each epoch."""
+    """Train the model with Keras's own ``fit`` from the epoch after ``done``, and return a row for each epoch."""
     import tensorflow as tf
 
     batch, epochs = request["batch"], request["epochs"]
     steps = math.ceil(len(train) / batch)
-    watch = _watch(report, Path(request["epochs_file"]), epochs=epochs, steps=steps)
-    batches = training_batches(train, batch=batch, seed=request["seed"], scale=scale, first_epoch=1, last_epoch=epochs)
+    watch = _watch(report, Path(request["epochs_file"]), done, kept, epochs=epochs, steps=steps)
+    if len(done) == epochs:
+        return tuple(done)
+    first = len(done) + 1
+    batches = training_batches(
+        train, batch=batch, seed=request["seed"], scale=scale, first_epoch=first, last_epoch=epochs
+    )
     validation = evaluation_batches(test, batch=batch, scale=scale) if request["validates"] else None
     try:
         model.fit(
             batches,
             epochs=epochs,
+            initial_epoch=len(done),
             steps_per_epoch=steps,
             validation_data=validation,
             verbose=0,
@@ -120,16 +151,18 @@ def _fit(
     return tuple(watch.rows)
 
 
-def _watch(report: Report, file: Path, *, epochs: int, steps: int) -> Any:
+def _watch(report: Report, file: Path, done: Sequence[EpochRow], kept: _Kept, *, epochs: int, steps: int) -> Any:
     """Return the Keras callback that times epochs, keeps them in ``file``, reports, and stops at a loss of NaN."""
     import keras
+
+    file.write_text("".join(json.dumps(asdict(row)) + "\n" for row in done), encoding="utf-8")
 
     class Watch(keras.callbacks.Callback):  # type: ignore[misc]  # keras ships no type information
         async_safe = True  # Keras need not wait for the device after each step on our account
 
         def __init__(self) -> None:
             super().__init__()
-            self.rows: list[EpochRow] = []
+            self.rows: list[EpochRow] = list(done)
             self.last_report = self.first_step = -math.inf
 
         def on_epoch_begin(self, epoch: int, _logs: Any = None) -> None:
@@ -162,6 +195,7 @@ def _watch(report: Report, file: Path, *, epochs: int, steps: int) -> Any:
             _check(float(logs["loss"]), f"epoch {self.epoch}, by its end")
             row = _epoch_row(self.epoch, steps, seconds, self.trained or seconds, logs)
             self.rows.append(row)
+            kept.write(self.model, self.rows)  # before the line: an epoch that is told of can be gone on from
             with file.open("a", encoding="utf-8") as lines:
                 lines.write(json.dumps(asdict(row)) + "\n")
 

@@ -1,0 +1,12 @@
+"""Write ``docs/failures.md`` from the rules: ``python docs/make_failures.py``."""
+
+from pathlib import Path
+
+from coremlbench.failure_docs import document
+from coremlbench.files import write_whole
+
+PAGE = Path(__file__).with_name("failures.md")
+
+if __name__ == "__main__":
+    existing = PAGE.read_text(encoding="utf-8") if PAGE.exists() else ""
+    write_whole(PAGE, document(existing).encode())

@@ -1,0 +1,292 @@
+"""Whole conversions in real children: what is made and said of it, and what comes of a crash or a wrong package."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from coremlbench import store
+from coremlbench.convert import ConvertOptions, convert_models, exit_code, slug
+from coremlbench.coreml_types import ConversionRecord, Converted, Variant
+from coremlbench.files import hash_folder
+from coremlbench.sources import of_file, of_run, random_network, resolve
+from coremlbench.types import Failure, InputError, Progress, TrainingRecord
+from small_runs import CLASSES, createml_run, tinyvgg_run
+from spoilt import spoil
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # Keras and coremltools warn about each other
+
+Made = tuple[ConversionRecord, Path]
+
+
+def quiet(progress: Progress) -> None:
+    pass
+
+
+def convert(
+    sources: Any, results: Path, on_progress: Callable[[Progress], None] = quiet, **settings: Any
+) -> list[Made]:
+    options = ConvertOptions(**{"jobs": 1, "images": 20, **settings})
+    return convert_models(
+        sources, options, results=results, command=["coremlbench", "convert"], on_progress=on_progress
+    )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COREMLBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("results")
+
+
+@pytest.fixture(scope="module")
+def trained(results: Path, pictures: Path) -> TrainingRecord:
+    return tinyvgg_run(results, pictures)
+
+
+@pytest.fixture(scope="module")
+def converted(results: Path, trained: TrainingRecord) -> Made:
+    source = resolve("tinyvgg", results=results)
+    assert source.training_run == trained.id
+    (made,) = convert([source], results, variants=("all",), batches=(1, 4), save_onnx=True)
+    return made
+
+
+def variant(made: Made, name: str, batch: int = 1) -> Variant:
+    (found,) = [each for each in made[0].variants if (each.name, each.batch) == (name, batch)]
+    return found
+
+
+# --- what is made -------------------------------------------------------------------------------------------
+
+
+def test_every_variant_is_proven_or_degraded_in_both_batches(converted: Made) -> None:
+    record, folder = converted
+    assert isinstance(record.outcome, Converted), record.outcome
+    names = ["fp32", "fp16", "int8", "palettized-6", "palettized-4", "int8-activations"]
+    assert [(each.name, each.batch) for each in record.variants] == [
+        (name, batch) for name in names for batch in (1, 4)
+    ]
+    assert [each.failure for each in record.variants] == [None] * 12
+    verdicts = {(each.name, each.batch): each.proof and each.proof.verdict for each in record.variants}
+    assert {verdicts[name, batch] for name in ("fp32", "fp16") for batch in (1, 4)} == {"proven"}
+    assert "wrong" not in verdicts.values()
+    assert (record.outcome.wrong, record.outcome.failed) == (0, 0)
+    assert exit_code([record]) == 0
+    assert store.load(folder) == record
+
+
+def test_the_proof_tells_what_was_compared(converted: Made) -> None:
+    proof = variant(converted, "fp32").proof
+    assert proof is not None
+    assert (proof.images, proof.data) == (20, "test images of pictures0")
+    assert "TensorFlow 2." in proof.original
+    assert proof.original.endswith("logits compared")
+    assert proof.relative_error < 1e-4
+    assert proof.accuracy_before == proof.accuracy_after
+    assert proof.agreement == 1.0
+    errors = [variant(converted, name).proof.relative_error for name in ("fp32", "fp16", "int8", "palettized-4")]  # type: ignore[union-attr]
+    assert errors == sorted(errors)
+
+
+def test_the_packages_are_classifiers_of_pictures_with_metadata(converted: Made, trained: TrainingRecord) -> None:
+    import coremltools
+
+    record, folder = converted
+    for each in record.variants:
+        assert hash_folder(folder / each.path) == (each.sha256, each.bytes)
+        description = coremltools.utils.load_spec(str(folder / each.path)).description
+        assert description.metadata.author == "coremlbench"
+        assert description.metadata.userDefined["training run"] == trained.id
+        kind = description.input[0].type.WhichOneof("Type")
+        if each.batch == 1:
+            assert kind == "imageType"
+            assert description.predictedFeatureName == "classLabel"
+            assert list(_labels(folder / each.path)) == list(CLASSES)
+        else:
+            assert list(description.input[0].type.multiArrayType.shape) == [4, 32, 32, 3]
+
+
+def _labels(package: Path) -> tuple[str | int, ...]:
+    from coremlbench.runtimes.reference import ReferenceRuntime
+
+    return ReferenceRuntime.load(package, threads=1).classes
+
+
+def test_what_a_package_is_made_of(converted: Made) -> None:
+    fp32, int8 = variant(converted, "fp32"), variant(converted, "int8")
+    pixels = 30 * 30 * 10 * 27 + 28 * 28 * 10 * 90 + 12 * 12 * 10 * 90 + 10 * 10 * 10 * 90
+    assert fp32.arithmetic == pixels + 3 * 250
+    assert variant(converted, "fp32", 4).arithmetic == 4 * pixels + 4 * 3 * 250
+    assert fp32.ops["conv"] == 4
+    assert any(kind.startswith("constexpr") for kind in int8.ops)
+    assert {"quantize", "dequantize"} <= set(variant(converted, "int8-activations").ops)
+    assert fp32.weight_bytes > 1.8 * variant(converted, "fp16").weight_bytes > 0
+    assert (fp32.target, variant(converted, "int8-activations").target) == ("macOS13", "macOS14")
+    assert "bars the Neural Engine" in fp32.precision_note
+    (note,) = variant(converted, "int8-activations").notes
+    assert "reference runtime, from 64 training images of pictures0" in note
+
+
+def test_the_folder_holds_what_a_timing_needs_and_nothing_else(converted: Made) -> None:
+    record, folder = converted
+    expected = {"run.json", "logs", "inputs.npz", "expected.npz"}
+    expected |= {each.path for each in record.variants} | {each.onnx for each in record.variants}
+    assert {each.name for each in folder.iterdir()} == expected
+    with np.load(folder / "inputs.npz") as file:
+        images = file["image"]
+    assert (images.dtype, images.shape) == (np.uint8, (20, 32, 32, 3))
+    onnx = _onnx_outputs(folder / variant(converted, "fp32").onnx, images[0])
+    with np.load(folder / "expected.npz") as file:
+        np.testing.assert_allclose(onnx, file["output"][0], atol=1e-5)
+
+
+def _onnx_outputs(model: Path, image: np.ndarray) -> np.ndarray:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
+    taken = {session.get_inputs()[0].name: image.transpose(2, 0, 1)[np.newaxis].astype(np.float32)}
+    return np.asarray(session.run(["classLabel_probs"], taken)[0])
+
+
+# --- several models -----------------------------------------------------------------------------------------
+
+
+def test_models_side_by_side_reuse_what_is_there_and_survive_a_bad_one(
+    converted: Made, results: Path, tmp_path: Path
+) -> None:
+    import keras
+
+    two = [keras.Input((4,)), keras.Input((4,))]
+    keras.Model(two, keras.layers.Add()(two)).save(tmp_path / "two.keras")
+    seen: list[Progress] = []
+    sources = [of_file(tmp_path / "two.keras"), resolve("tinyvgg", results=results)]
+    bad, good = convert(sources, tmp_path / "side by side", seen.append, variants=("fp16", "int8"), jobs=2)
+    assert isinstance(bad[0].outcome, Failure)
+    assert bad[0].outcome.reason == "two takes 2 inputs, and only models with one can be converted."
+    assert isinstance(good[0].outcome, Converted)
+    assert [each.reused for each in good[0].variants] == [True, True]
+    assert [each.sha256 for each in good[0].variants] == [variant(converted, name).sha256 for name in ("fp16", "int8")]
+    assert exit_code([bad[0], good[0]]) == 3
+    assert seen[-1] == Progress("convert", 2, 2)
+    with pytest.raises(InputError, match="takes 2 inputs"):
+        convert([sources[0]], tmp_path / "alone")
+    assert not list((tmp_path / "alone").iterdir())
+
+
+def test_a_crash_in_one_variant_is_its_failure_and_the_rest_go_on(tmp_path: Path) -> None:
+    pids: list[int] = []
+
+    def on_progress(progress: Progress) -> None:
+        pids.extend([progress.figures["pid"]] if "pid" in progress.figures else [])
+        if progress.message == "fp32-b1" and len(pids) == 1:
+            os.kill(pids[0], signal.SIGSEGV)
+
+    source = random_network("fashion-mnist", 1)
+    ((record, folder),) = convert([source], tmp_path, on_progress, variants=("fp32", "fp16"))
+    assert len(pids) == 2
+    fp32, fp16 = record.variants
+    assert fp32.failure is not None
+    assert (fp32.failure.kind, fp32.path) == ("segmentation-fault", "")
+    assert fp16.proof is not None
+    assert fp16.proof.verdict == "proven"
+    assert "random inputs" in fp16.proof.data
+    assert record.outcome == Converted(proven=1, degraded=0, wrong=0, failed=1)
+    assert exit_code([record]) == 3
+    assert record.source is not None
+    assert Path(record.source.path) == folder / "original.keras"  # for who times the original
+
+
+# --- wrong packages -----------------------------------------------------------------------------------------
+
+
+def test_a_spoilt_package_is_wrong_and_its_layer_is_named(
+    converted: Made, results: Path, trained: TrainingRecord, tmp_path: Path
+) -> None:
+    whole = converted[1] / variant(converted, "fp16").path
+    spoilt = tmp_path / "spoilt.mlpackage"
+    shutil.copytree(whole, spoilt)
+    spoil(spoilt, "conv 2")
+    source = of_run(trained, results / trained.id)
+    ((record, _),) = convert([source], tmp_path / "results", check=str(spoilt))
+    (checked,) = record.variants
+    assert checked.name == "as-is"
+    assert checked.proof is not None
+    assert checked.proof.verdict == "wrong"
+    assert exit_code([record]) == 3
+    divergence = checked.proof.divergence
+    assert divergence is not None
+    assert (divergence.kind, divergence.layer) == ("conv", _third_convolution(results / trained.id / "model.keras"))
+    assert divergence.error > 0.1
+
+
+def _third_convolution(model: Path) -> str:
+    import zipfile
+
+    with zipfile.ZipFile(model) as archive:
+        layers = json.loads(archive.read("config.json"))["config"]["layers"]
+    return str([each["config"]["name"] for each in layers if each["class_name"] == "Conv2D"][2])
+
+
+# --- other sources ------------------------------------------------------------------------------------------
+
+
+def test_a_createml_run_is_rebuilt_and_a_ready_package_is_taken_as_it_is(
+    tmp_path: Path, pictures: Path, squeezenet: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COREMLBENCH_CACHE", str(squeezenet.parents[2]))  # where the extractor's weights are
+    trained = createml_run(tmp_path, pictures, squeezenet)
+    folder = tmp_path / trained.id
+    ((record, made),) = convert([resolve("createml", results=tmp_path)], tmp_path, variants=("fp32", "fp16"))
+    assert [each.proof and each.proof.verdict for each in record.variants] == ["proven", "proven"]
+    assert record.input_shape == (227, 227, 3)
+    fp32 = record.variants[0].proof
+    assert fp32 is not None
+    assert fp32.relative_error < 1e-4
+    assert fp32.accuracy_before is not None
+
+    ready = of_file(made / record.variants[1].path)
+    ((record, _),) = convert([ready], tmp_path, variants=("fp16", "int8"), images=5, data=str(pictures))
+    as_is, int8 = record.variants
+    assert (as_is.name, as_is.proof, as_is.failure) == ("as-is", None, None)
+    assert "There is no original to compare it with. Its accuracy on the data is" in as_is.notes[0]
+    assert as_is.sha256 == hash_folder(made / Path(ready.path).name)[0]
+    assert int8.proof is not None
+    assert int8.proof.verdict == "proven"
+    assert int8.bytes < 0.6 * as_is.bytes
+    assert folder.is_dir()
+
+
+def test_options_that_no_model_fits(tmp_path: Path) -> None:
+    source = random_network("lenet", 0)
+    for settings, sentence in (
+        ({"variants": ("fp8",)}, "There is no variant 'fp8'"),
+        ({"target": "macOS9"}, "There is no target"),
+        ({"batches": ()}, "one input at least"),
+        ({"images": 0}, "one image at least"),
+    ):
+        with pytest.raises(InputError, match=sentence):
+            convert([source], tmp_path / "results", **settings)
+    assert not (tmp_path / "results").exists()
+
+
+def test_names_become_files() -> None:
+    assert [slug(name) for name in ("lenet", "my model (2)", "../é", "...")] == [
+        "lenet",
+        "my-model-2",
+        "model",
+        "model",
+    ]

@@ -1,0 +1,65 @@
+"""That the stand-in has what coremltools wants of its native module, and is told from the real one."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import coremltools
+import pytest
+
+from coreml_stand_in import NATIVE, Behaviour, Failing, read, write
+from coreml_stand_in.native import make_module
+
+TESTS = Path(__file__).parent
+
+
+def test_all_that_coremltools_takes_from_its_native_module_is_there() -> None:
+    source = "".join(each.read_text() for each in Path(coremltools.__file__).parent.glob("models/**/*.py"))
+    module = make_module(NATIVE, Behaviour())
+    names = set(re.findall(r"libcoremlpython import (\w+)", source))
+    assert len(names) >= 6
+    assert {name for name in names if not hasattr(module, name)} == set()
+    called = set(re.findall(r"_MLModelProxy\.(\w+)\(", source))
+    assert len(called) >= 7
+    # Models in memory are not stood in for.
+    assert {name for name in called if not hasattr(module._MLModelProxy, name)} == {
+        "create_model_asset_from_memory",
+        "create_model_asset_from_path",
+    }
+
+
+def test_a_behaviour_survives_its_file(tmp_path: Path) -> None:
+    told = Behaviour(
+        macos=(14, 4, 1),
+        seconds={"NE": 0.1},
+        fallback=("ALL",),
+        failing=(Failing("load", "hang", unit="ALL"),),
+        cache="x",
+    )
+    assert read(write(tmp_path / "behaviour.json", told)) == told
+
+
+@pytest.mark.parametrize(("model", "returncode"), [("a.mlpackage", -signal.SIGABRT), ("a.mlmodelc", 1)])
+def test_a_compute_plan_of_a_package_aborts_as_core_mls_does(model: str, returncode: int) -> None:
+    code = (
+        f"import sys; sys.path.insert(0, {str(TESTS)!r}); sys.modules['tensorflow'] = None\n"
+        "import coreml_stand_in as stand_in; stand_in.install(stand_in.Behaviour())\n"
+        "from coremltools.models.compute_plan import MLComputePlan\n"
+        f"MLComputePlan.load_from_path({model!r})"
+    )
+    ended = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, check=False, text=True)
+    assert ended.returncode == returncode
+    if model.endswith(".mlmodelc"):
+        assert "is not a valid .mlmodelc file" in ended.stderr
+
+
+def test_nothing_of_the_stand_in_is_in_the_package() -> None:
+    import coremlbench
+
+    sources = [each.read_text() for each in Path(coremlbench.__file__).parent.rglob("*.py")]
+    assert len(sources) > 50
+    assert not any("import coreml_stand_in" in source or "from coreml_stand_in" in source for source in sources)

@@ -1,0 +1,89 @@
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from coremlbench import store
+from coremlbench.catalogue import EXPERIMENTS
+from coremlbench.sources import default_sources, named_sources, random_network, resolve, seed_of
+from coremlbench.types import Failure, InputError
+from small_runs import CLASSES, run_of, with_model
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    """Two runs of lenet, the newer without its model, and one of tinyvgg that failed."""
+    results = tmp_path / "results"
+    record, folder = run_of(results, "lenet", tmp_path)
+    (folder / "model.keras").write_bytes(b"the weights")
+    with_model(record, folder, "model.keras")
+    record, folder = run_of(results, "lenet", tmp_path)
+    (folder / "model.keras").write_bytes(b"others")
+    with_model(replace(record, started="2999"), folder, "model.keras")
+    (folder / "model.keras").unlink()
+    record, folder = run_of(results, "tinyvgg", tmp_path)
+    store.save(replace(record, outcome=Failure("killed", "It was killed.", "Run it again.")), folder)
+    return results
+
+
+def test_an_experiment_is_its_newest_run_with_a_model(results: Path) -> None:
+    source = resolve("lenet", results=results)
+    assert Path(source.path).read_bytes() == b"the weights"
+    assert (source.name, source.kind, source.format, source.experiment) == ("lenet", "training-run", "keras", "lenet")
+    assert source.classes == CLASSES
+    assert resolve(source.training_run, results=results) == source
+    newer = next(each for each in results.glob("*-lenet-*") if each.name != source.training_run)
+    with pytest.raises(InputError, match="is gone"):
+        resolve(newer.name, results=results)
+
+
+def test_what_was_not_trained_has_random_weights(results: Path) -> None:
+    found = {source.name: source for source in default_sources(results, seed=4)}
+    assert list(found) == [each.name for each in EXPERIMENTS if each.name != "createml"]
+    assert [name for name, source in found.items() if source.kind == "training-run"] == ["lenet"]
+    assert seed_of(found["tinyvgg"]) == ("tinyvgg", 4)
+    assert found["tinyvgg"] == random_network("tinyvgg", 4)
+    assert found["tinyvgg"].sha256 != random_network("tinyvgg", 5).sha256
+    assert [source.name for source in named_sources((), results=results)] == ["lenet"]
+
+
+@pytest.mark.parametrize(
+    ("model", "sentence"),
+    [
+        ("createml", "There is no trained run of createml under .*; `coremlbench createml` makes one"),
+        ("tinyvgg", "`coremlbench train --experiment tinyvgg` makes one"),
+        ("lenett", "'lenett' is no experiment, no run under .* and no file; give one of createml, tinyvgg"),
+        ("gone/model.keras", "There is no model at .*gone/model.keras"),
+    ],
+)
+def test_a_name_that_stands_for_nothing(results: Path, model: str, sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        resolve(model, results=results)
+
+
+def test_a_failed_run_has_no_model(results: Path) -> None:
+    (failed,) = results.glob("*-tinyvgg-*")
+    with pytest.raises(InputError, match="failed and left no model"):
+        resolve(failed.name, results=results)
+    with pytest.raises(InputError, match="createml has no network"):
+        random_network("createml", 0)
+
+
+def test_nothing_trained_and_nothing_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="Nothing was trained yet"):
+        named_sources((), results=tmp_path / "results")
+    with pytest.raises(InputError, match="compares one package with one model"):
+        named_sources((), results=tmp_path, check=tmp_path)
+
+
+def test_the_hash_is_that_of_the_content(results: Path, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        folder = tmp_path / f"{name}.mlpackage"
+        folder.mkdir()
+        (folder / "Manifest.json").write_text("{}", encoding="utf-8")
+    one, two = (resolve(str(tmp_path / f"{name}.mlpackage"), results=results) for name in ("one", "two"))
+    assert (one.kind, one.format, one.name) == ("file", "mlpackage", "one")
+    assert one.sha256 == two.sha256
+    shutil.copy(tmp_path / "one.mlpackage" / "Manifest.json", tmp_path / "one.mlpackage" / "more")
+    assert resolve(str(tmp_path / "one.mlpackage"), results=results).sha256 != one.sha256

@@ -1,0 +1,42 @@
+"""What can be timed here, asked of a Mac that the stand-in plays."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+import coreml_stand_in
+from coreml_stand_in import Behaviour
+from coremlbench.runtimes import RUNTIMES
+from coremlbench.survey import ask_machine, expected, survey_machine
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "reasons"),
+    [
+        (Behaviour(), {"CPU_ONLY": "", "CPU_AND_GPU": "", "CPU_AND_NE": "", "ALL": ""}),
+        (Behaviour(devices=("CPU", "GPU")), {"CPU_AND_NE": "lists no Neural Engine", "ALL": ""}),
+        (Behaviour(macos=(12, 6)), {"CPU_AND_NE": "CPU_AND_NE needs macOS 13 or later, and this is 12.6."}),
+    ],
+)
+def test_a_mac_is_asked_what_it_has(behaviour: Behaviour, reasons: dict[str, str], tmp_path: Path) -> None:
+    file = coreml_stand_in.write(tmp_path / "behaviour.json", behaviour)
+    why_not = ask_machine(coreml_stand_in.worker(file))
+    for unit, reason in reasons.items():
+        assert reason in why_not["coreml"][unit]
+        assert bool(reason) == bool(why_not["coreml"][unit])
+
+
+def test_every_unit_of_every_runtime_has_an_answer() -> None:
+    assert {name: tuple(units) for name, units in survey_machine().items()} == {
+        name: runtime.units for name, runtime in RUNTIMES.items()
+    }
+    if sys.platform != "darwin":
+        assert survey_machine() == expected()
+        assert all(survey_machine()["coreml"].values())
+
+
+def test_a_survey_that_crashes_leaves_what_is_expected() -> None:
+    assert ask_machine(lambda name: [sys.executable, "-c", "import os; os.abort()"]) == expected()

@@ -1,0 +1,100 @@
+"""Tiny Core ML packages to time, the stand-in for Core ML on every unit, and a matrix of them."""
+
+import json
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from coreml_stand_in import Behaviour, command, write
+from coremlbench.coreml_types import ModelSource, RuntimeName, TimedModel, UnitName, Variant
+from coremlbench.engines.steps import worker
+from coremlbench.files import hash_folder
+from coremlbench.timing import Here
+from coremlbench.timing_plan import Package, Subject, TimingOptions
+from coremlbench.types import Progress
+
+UNITS: dict[RuntimeName, tuple[UnitName, ...]] = {
+    "coreml": ("CPU_ONLY", "CPU_AND_GPU", "CPU_AND_NE", "ALL"),
+    "reference": ("host-cpu",),
+}
+TINY = TimingOptions(rounds=2, calls=5, seconds=0.0, warmup_calls=1, warmup_seconds=0.0, samples=2)
+
+
+def quiet(progress: Progress) -> None:
+    """Take progress and say nothing."""
+
+
+def make_package(folder: Path, name: str, seed: int = 0) -> Path:
+    """Return the package of a network of one convolution and a softmax over three classes, in float16."""
+    from mil_programs import Builder, ct
+
+    random = np.random.default_rng(seed)
+    weights = {
+        "conv": random.normal(size=(4, 3, 3, 3)).astype(np.float32),
+        "dense": random.normal(size=(3, 4)).astype(np.float32),
+    }
+
+    @Builder.program(input_specs=[Builder.TensorSpec(shape=(1, 3, 8, 8))])
+    def program(x: Any) -> Any:
+        x = Builder.relu(x=Builder.conv(x=x, weight=weights["conv"]))
+        x = Builder.reduce_mean(x=x, axes=[2, 3], keep_dims=False)
+        return Builder.softmax(x=Builder.linear(x=x, weight=weights["dense"]), name="probabilities")
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # coremltools' own
+        model = ct.convert(program, convert_to="mlprogram", minimum_deployment_target=ct.target.macOS13)
+        path = folder / f"{name}.mlpackage"
+        model.save(str(path))
+    return path
+
+
+def plain_package(folder: Path, name: str) -> Path:
+    """Return a folder that passes for a package where nothing loads it."""
+    path = folder / f"{name}.mlpackage"
+    path.mkdir(parents=True)
+    (path / "model").write_text(name)
+    return path
+
+
+def subject_of(paths: Sequence[Path]) -> Subject:
+    """Return the packages as a matrix takes them."""
+    models, packages = [], []
+    for path in paths:
+        digest, size = hash_folder(path)
+        variant = Variant("fp16", 1, path=path.name, sha256=digest, bytes=size, weight_bytes=500, arithmetic=4000)
+        source = ModelSource(path.stem, "file", "mlpackage", str(path), digest)
+        models.append(TimedModel(path.stem, source, (variant,)))
+        packages.append(Package(path.stem, variant, path))
+    return Subject(tuple(models), tuple(packages))
+
+
+def stand_in(folder: Path, behaviour: Behaviour = Behaviour(), units: Any = UNITS) -> Here:  # noqa: B008 - frozen
+    """Return a machine whose Core ML is the stand-in, behaving so."""
+    file = write(folder / "behaviour.json", behaviour)
+
+    def command_of(name: str) -> Sequence[str]:
+        return worker(name) if name == "inputs" else [*command(file), f"coremlbench.workers.{name}_worker"]
+
+    return Here(units=units, why_not_here=lambda runtime, unit: "", worker=command_of)
+
+
+def quick_machine(behaviour: Path, units: Any = UNITS) -> Here:
+    """Return a machine whose workers are quick and make their figures up, behaving as the JSON file says."""
+    script = str(Path(__file__).with_name("matrix_worker.py"))
+    return Here(
+        units=units,
+        why_not_here=lambda runtime, unit: "",
+        worker=lambda name: [sys.executable, "-I", script, str(behaviour), name],
+    )
+
+
+def behave(folder: Path, **deeds: Any) -> Path:
+    """Return the JSON file of a behaviour of the quick workers; they note in ``trace`` what they time."""
+    file = folder / "behaviour.json"
+    seconds = {"CPU_ONLY": 4e-3, "CPU_AND_GPU": 2e-3, "CPU_AND_NE": 1e-3, "ALL": 1e-3, "host-cpu": 5e-3}
+    file.write_text(json.dumps({"trace": str(folder / "trace"), "seconds": seconds, **deeds}))
+    return file

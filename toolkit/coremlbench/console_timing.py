@@ -1,0 +1,217 @@
+"""What people see of a matrix: rows as they come, the tables at its end. Core ML's figures stand by themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING
+
+from coremlbench.coreml_types import Measurement, Round, Timed, TimingRecord
+from coremlbench.kit import MANIFEST
+from coremlbench.stats import ratio_of_rounds
+from coremlbench.units import format_percent, format_seconds, format_short
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+NAMES = {
+    "CPU_ONLY": "CPU",
+    "CPU_AND_GPU": "CPU and GPU",
+    "CPU_AND_NE": "CPU and Neural Engine",
+    "ALL": "all",
+    "host-cpu": "processor",
+    "host-gpu": "GPU",
+}
+"""What was asked for, in words."""
+
+RUNTIMES = {
+    "coreml": "Core ML",
+    "reference": "reference",
+    "tensorflow": "TensorFlow",
+    "litert": "LiteRT",
+}
+
+
+def round_line(row: Measurement, each: Round) -> str:
+    """Return one line on a round that has just ended."""
+    title = f"{_model(row)}, {RUNTIMES[row.runtime]} on {NAMES[row.unit]}"
+    if each.failure is not None:
+        return f"  {title}: failed ({each.failure.kind})"
+    return f"  {title}: {_short(each.p50)} (p95 {_short(each.p95)}, {each.calls:,} calls){_mark(row)}"
+
+
+def print_timing(record: TimingRecord, folder: Path, kit: Path | None = None) -> None:
+    """Print a matrix: Core ML's units, their comparison, the host's runtimes, failures, and what was not possible."""
+    console = _console()
+    _print_outcome(console, record)
+    coreml = [row for row in record.measurements if row.runtime == "coreml"]
+    hosts = [row for row in record.measurements if row.runtime != "coreml"]
+    if coreml:
+        stand_in = any(row.stand_in for row in coreml)
+        console.print(_coreml_table(coreml, "The tests' stand-in for Core ML" if stand_in else "Core ML"))
+        _print_ratios(console, coreml)
+    if hosts:
+        console.print(_host_table(hosts))
+    _print_failures(console, record.measurements)
+    for line in _particulars(record):
+        console.print(line, soft_wrap=True)
+    if kit is not None and (kit / MANIFEST).is_file():
+        console.print(
+            f"kit: {_shown(kit)}; on a Mac, `coremlbench convert-and-time --from-kit {kit.name}`", soft_wrap=True
+        )
+    console.print(f"saved: {_shown(folder / 'run.json')}", soft_wrap=True)
+
+
+def print_left_out(notes: Sequence[str]) -> None:
+    """Print why there was no package to time."""
+    console = _console()
+    console.print("\nconvert-and-time: no package to time", style="bold red")
+    for note in notes:
+        console.print(note, soft_wrap=True)
+
+
+def _print_outcome(console: Console, record: TimingRecord) -> None:
+    quick = ", a first look (--quick)" if record.quick else ""
+    outcome = record.outcome
+    if isinstance(outcome, Timed):
+        failed = f", {outcome.failed} failed" if outcome.failed else ""
+        style = "bold green" if outcome.cells else "bold red"
+        console.print(f"\nconvert-and-time: {outcome.cells} cells timed{failed}{quick}", style=style)
+        return
+    done = sum(len(row.rounds) for row in record.measurements)
+    total = sum(map(len, record.orders))
+    console.print(
+        f"\nconvert-and-time: {outcome.kind} after {done} of {total} rounds of cells{quick}", style="bold red"
+    )
+    console.print(outcome.reason, soft_wrap=True)
+    console.print(f"what to do: {outcome.hint}", soft_wrap=True)
+
+
+def _coreml_table(rows: Sequence[Measurement], title: str) -> Table:
+    table = _table("model", "asked for", "p50", "p95", "first load", "of the limit", "where it ran", title=title)
+    table.columns[1].justify = table.columns[6].justify = "left"
+    for row in rows:
+        p50 = _middle(row, "p50")
+        share = format_percent(row.floor.seconds / p50) if row.floor is not None and p50 else "–"
+        figures = [_figure(row, p50), _short(_middle(row, "p95")), _seconds(_middle(row, "first_load_seconds")), share]
+        table.add_row(_model(row), NAMES[row.unit], *figures, row.ran_on, style="red" if row.failure else None)
+    return table
+
+
+def _host_table(rows: Sequence[Measurement]) -> Table:
+    table = _table("model", "runtime", "on", "p50", "p95", title="Runtimes of the host: nothing here is Core ML's")
+    table.columns[1].justify = table.columns[2].justify = "left"
+    for row in rows:
+        p50 = _middle(row, "p50")
+        figures = [_figure(row, p50), _short(_middle(row, "p95"))]
+        table.add_row(
+            _model(row), RUNTIMES[row.runtime], NAMES[row.unit], *figures, style="red" if row.failure else None
+        )
+    return table
+
+
+def _print_ratios(console: Console, rows: Sequence[Measurement]) -> None:
+    """Print how the Neural Engine compares with the GPU, where both were timed."""
+    table = _table("model", "Neural Engine / GPU", "95% interval", "", title="Neural Engine against GPU")
+    table.columns[3].justify = "left"
+    for row in rows:
+        other = next((each for each in rows if each.unit == "CPU_AND_GPU" and _same(each, row)), None)
+        found = ratio_of_rounds(row.rounds, other.rounds) if row.unit == "CPU_AND_NE" and other else None
+        if found is None:
+            continue
+        interval = "–" if found.low is None or found.high is None else f"{found.low:.2f} to {found.high:.2f}"
+        said = "no difference shown"
+        if found.different:
+            times = max(found.ratio, 1 / found.ratio)
+            said = f"{'Neural Engine' if found.ratio < 1 else 'GPU'} {times:.2f} times as fast"
+        table.add_row(_model(row), f"{found.ratio:.2f}", interval, said)
+    if table.row_count:
+        console.print(table)
+
+
+def _print_failures(console: Console, rows: Sequence[Measurement]) -> None:
+    for row in rows:
+        if row.failure is not None:
+            title = f"{_model(row)}, {RUNTIMES[row.runtime]} on {NAMES[row.unit]}"
+            console.print(f"{title}: {row.failure.kind}", style="red", soft_wrap=True)
+            console.print(f"  {row.failure.reason.splitlines()[0]}", soft_wrap=True)
+            console.print(f"  what to do: {row.failure.hint}", soft_wrap=True)
+
+
+def _particulars(record: TimingRecord) -> list[str]:
+    """Return what a reader must know of the figures."""
+    untold: dict[str, list[str]] = {}
+    for model in record.models:
+        if model.note:
+            untold.setdefault(model.note, []).append(model.name)
+    lines = [f"timing only, accuracy not told: {', '.join(names)}. {note}" for note, names in untold.items()]
+    if isinstance(record.outcome, Timed):
+        lines += record.outcome.not_here
+    errors = [row for row in record.measurements if row.output_error is not None and row.runtime == "coreml"]
+    if errors:
+        worst = max(errors, key=lambda row: row.output_error or 0.0)
+        lines.append(
+            f"outputs: at most {format_percent(worst.output_error or 0.0)} of their range from the expected ones "
+            f"({_model(worst)} on {NAMES[worst.unit]})"
+        )
+    if record.deviations:
+        lines.append(f"less than the method asks for: {', '.join(record.deviations)}")
+    return [*lines, *(f"note: {note}" for note in record.notes)]
+
+
+def _same(one: Measurement, other: Measurement) -> bool:
+    return (one.model, one.variant, one.batch) == (other.model, other.variant, other.batch)
+
+
+def _middle(row: Measurement, name: str) -> float | None:
+    """Return the median over the rounds of one of their figures."""
+    values = [getattr(each, name) for each in row.rounds if each.failure is None]
+    known = [value for value in values if value is not None]
+    return median(known) if known else None
+
+
+def _figure(row: Measurement, p50: float | None) -> str:
+    return "failed" if row.failure is not None else _short(p50) + _mark(row)
+
+
+def _mark(row: Measurement) -> str:
+    return " (stand-in)" if row.stand_in else ""
+
+
+def _model(row: Measurement) -> str:
+    variant = "original" if row.runtime == "tensorflow" else row.variant
+    return f"{row.model} {variant}" + (f" ×{row.batch}" if row.batch > 1 else "")
+
+
+def _short(seconds: float | None) -> str:
+    return "–" if seconds is None else format_short(seconds)
+
+
+def _seconds(seconds: float | None) -> str:
+    return "–" if seconds is None else format_seconds(seconds)
+
+
+def _shown(path: Path) -> str:
+    """Return a path relative to where the person is, when it lies below."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(highlight=False, markup=False)
+
+
+def _table(*headings: str, title: str = "") -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title=title or None, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    for index, heading in enumerate(headings):
+        table.add_column(heading, justify="left" if index == 0 else "right", overflow="fold")
+    return table

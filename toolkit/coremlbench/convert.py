@@ -1,0 +1,183 @@
+"""The conversion story: sources become Core ML packages in several variants, each proven, one record a model."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+
+from coremlbench.coreml_types import ConversionRecord, Converted, ModelSource
+from coremlbench.engines.conversion import convert_one
+from coremlbench.paths import cache_folder
+from coremlbench.recording import Run, recorded
+from coremlbench.signals import Signals
+from coremlbench.types import Failure, InputError, Progress
+from coremlbench.variants import DEFAULT_TARGET, TARGETS, find_variants
+
+FAILED, INTERRUPTED = 3, 130
+
+OnProgress = Callable[[Progress], None]
+
+
+@dataclass(frozen=True)
+class ConvertOptions:
+    """The settings of a conversion.
+
+    ``variants`` are names of ``VARIANTS`` or ``all``; ``batches`` are fixed sizes, each a package of its own.
+    ``images`` are compared with the original. ``data`` is a dataset or a folder in place of the model's own,
+    ``sources`` maps a dataset's name to a local copy of it. ``scale`` is what pixels are multiplied with for a file
+    of the user's, which then takes images; ``input_shape`` gives a size to a model that takes any. ``check`` is a
+    ready package that is compared with the model instead of being made from it. ``jobs`` models are converted side by
+    side (``None``: as many as the machine bears). ``timeout`` (of each model) and ``silence`` are seconds,
+    ``memory_limit`` is bytes.
+    """
+
+    variants: tuple[str, ...] = ("fp16",)
+    batches: tuple[int, ...] = (1,)
+    target: str = DEFAULT_TARGET
+    images: int = 500
+    data: str | None = None
+    sources: Mapping[str, str] = field(default_factory=dict)
+    allow_code: bool = False
+    save_onnx: bool = False
+    seed: int = 0
+    timeout: float | None = None
+    silence: float | None = None
+    memory_limit: int | None = None
+    jobs: int | None = None
+    scale: float | None = None
+    input_shape: tuple[int, ...] | None = None
+    check: str | None = None
+
+
+def convert_models(
+    sources: Sequence[ModelSource],
+    options: ConvertOptions,
+    *,
+    results: Path,
+    command: Sequence[str],
+    on_progress: OnProgress,
+) -> list[tuple[ConversionRecord, Path]]:
+    """Return the record of each model and the folder that holds it and its packages, in the order of the sources.
+
+    A model that cannot be converted has a record too. After an interruption the models that had not begun are left
+    out.
+
+    Raises:
+        InputError: an option is wrong, the results folder cannot be used, or the only model cannot be opened.
+    """
+    check_options(options)
+    one = partial(_recorded, options=options, results=results, command=command, several=len(sources) > 1)
+    jobs = min(len(sources), options.jobs or default_jobs())
+    if jobs <= 1:
+        found: list[tuple[ConversionRecord, Path]] = []
+        for source in sources:
+            found.append(one(source, on_progress=on_progress))
+            if exit_code([found[-1][0]]) == INTERRUPTED:
+                break
+        return found
+    tell = _Together(len(sources), on_progress)
+    with Signals() as signals, ThreadPoolExecutor(jobs, thread_name_prefix="convert") as pool:
+        futures = [pool.submit(_unless, signals, one, source, tell) for source in sources]
+        return [record for record in (future.result() for future in futures) if record is not None]
+
+
+def default_jobs() -> int:
+    """Return how many models to convert side by side: conversions are mostly one thread, and take a gigabyte or two."""
+    import psutil
+
+    by_memory = psutil.virtual_memory().available // (3 << 30)
+    return max(1, min(4, os.cpu_count() or 1, int(by_memory)))
+
+
+def check_options(options: ConvertOptions) -> None:
+    """Raise ``InputError`` for options that no model could be converted with."""
+    find_variants(options.variants)
+    if options.target not in TARGETS:
+        raise InputError(f"There is no target {options.target!r}; choose from {', '.join(TARGETS)}.")
+    if not options.batches or min(options.batches) < 1:
+        raise InputError("A batch holds one input at least: --batch 1,8.")
+    if options.images < 1:
+        raise InputError("A proof takes one image at least: --images 500.")
+
+
+def exit_code(records: Sequence[ConversionRecord]) -> int:
+    """Return 0 when no variant is wrong and none failed, 130 when a conversion was interrupted, else 3."""
+    failures = [record.outcome.kind for record in records if isinstance(record.outcome, Failure)]
+    if "interrupted" in failures:
+        return INTERRUPTED
+    bad = any(
+        record.outcome.wrong or record.outcome.failed for record in records if isinstance(record.outcome, Converted)
+    )
+    return FAILED if failures or bad else 0
+
+
+def slug(name: str) -> str:
+    """Return a name as files and folders can bear it."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:60] or "model"
+
+
+def _recorded(
+    source: ModelSource,
+    *,
+    options: ConvertOptions,
+    results: Path,
+    command: Sequence[str],
+    several: bool,
+    on_progress: OnProgress,
+) -> tuple[ConversionRecord, Path]:
+    run = Run(
+        record=ConversionRecord,
+        experiment=slug(source.experiment or source.name),
+        engine="coremltools",
+        options={**asdict(options), "model": source.name},
+        deviations=(),
+        command=command,
+        timeout=options.timeout,
+        memory_limit=options.memory_limit,
+        silence=options.silence,
+    )
+    return recorded(
+        run,
+        lambda record, folder, stages, save: convert_one(
+            source, options, record, folder, cache_folder(), stages, save, keep_going=several
+        ),
+        results=results,
+        on_progress=on_progress,
+    )
+
+
+def _unless(
+    signals: Signals, one: Callable[..., tuple[ConversionRecord, Path]], source: ModelSource, tell: _Together
+) -> tuple[ConversionRecord, Path] | None:
+    """Convert a model unless somebody asked to stop before it began."""
+    if signals.seen:
+        return None
+    found = one(source, on_progress=partial(tell, source.name))
+    tell.finished()
+    return found
+
+
+class _Together:
+    """Merges the progress of models that are converted side by side into one line."""
+
+    def __init__(self, models: int, on_progress: OnProgress) -> None:
+        self._models, self._on_progress = models, on_progress
+        self._done, self._lock = 0, threading.Lock()
+
+    def __call__(self, model: str, progress: Progress) -> None:
+        """Pass on how far one model is."""
+        counted = f" {progress.done:,} of {progress.total:,}" if progress.total > 1 else ""
+        with self._lock:
+            self._on_progress(Progress("convert", self._done, self._models, f"{model}: {progress.phase}{counted}"))
+
+    def finished(self) -> None:
+        """Count a model."""
+        with self._lock:
+            self._done += 1
+            self._on_progress(Progress("convert", self._done, self._models))

@@ -1,0 +1,461 @@
+"""The conversion of one model: take its data, convert it in a child, prove the packages in another, record it all."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from coremlbench import conversion_cache, jsonable, store
+from coremlbench.catalogue import EXPERIMENTS
+from coremlbench.coreml_types import ConversionRecord, Converted, ModelSource, Proof, Variant
+from coremlbench.engines.steps import result_of, worker
+from coremlbench.files import hash_file, hash_folder
+from coremlbench.sources import RANDOM
+from coremlbench.stages import StageFailedError, Stages
+from coremlbench.types import Evidence, Exit, Failure, Phase, Provenance, TrainingRecord
+from coremlbench.variants import find_variants, note_of, target_of
+
+if TYPE_CHECKING:
+    from coremlbench.convert import ConvertOptions
+
+SILENCE = {"data": 300.0, "convert": 900.0, "prove": 900.0}
+"""Seconds that a stage may say nothing: coremltools is silent while it optimises a large network."""
+
+MADE, PROVEN = ".json", ".proof.json"
+CALIBRATION = 64
+"""Training images that the ranges of activations are taken from."""
+INPUTS = 32
+"""Samples kept beside the packages, with what the original says of them: what a timing feeds and checks."""
+STOPPED = ("interrupted", "deadline")
+"""Failures that end the whole model, not a variant."""
+
+Save = Callable[[ConversionRecord], None]
+
+
+@dataclass(frozen=True)
+class Item:
+    """One package to be made: its variant, batch and target, where it goes, and where it is kept for later."""
+
+    key: str
+    variant: str
+    batch: int
+    target: str
+    base_target: str
+    package: Path
+    kept: Path | None
+    copy: str = ""
+    alone: bool = False
+
+
+def convert_one(
+    source: ModelSource,
+    options: ConvertOptions,
+    record: ConversionRecord,
+    folder: Path,
+    cache: Path,
+    stages: Stages,
+    save: Save,
+    *,
+    keep_going: bool,
+) -> ConversionRecord:
+    """Return the record of one model; its packages are left in ``folder``.
+
+    With ``keep_going`` a model that cannot be opened is a failed record too: other models follow.
+
+    Raises:
+        StageFailedError: a stage failed as a whole.
+    """
+    record = replace(record, source=source)
+    save(record)
+    try:
+        record, data = _with_data(source, options, record, cache, stages)
+        save(record)
+        items = _items(source, options, data, cache, stages.work)
+        request = _request(source, options, data, items, cache, folder, stages.work)
+        reused = {item.key: told for item in items if (told := _take(item)) is not None}
+        record, model = _convert(record, items, request, stages)
+        save(record)
+        record = _prove(record, items, request, model, options, folder, stages)
+        return _finished(record, items, model, reused, folder, stages.work)
+    except StageFailedError as failed:
+        if keep_going and (failed.ended.error or {}).get("type") == "InputError":
+            return replace(record, outcome=failed.failure)
+        raise
+
+
+# --- data ---------------------------------------------------------------------------------------------------
+
+
+def _with_data(
+    source: ModelSource, options: ConvertOptions, record: ConversionRecord, cache: Path, stages: Stages
+) -> tuple[ConversionRecord, dict[str, Any]]:
+    """Return the record with its data's provenance, and what the converting child needs to read them."""
+    request = _data_request(source, options, cache)
+    if request is None:
+        return record, {"kind": "random"}
+    try:
+        ended = stages.run("data", worker("data"), request, silence=SILENCE["data"])
+    except StageFailedError as failed:
+        if options.data or failed.failure.kind in STOPPED:
+            raise
+        note = f"The data of the training are not here any more, so random inputs are compared: {failed.failure.reason}"
+        return replace(record, notes=(*record.notes, note)), {"kind": "random"}
+    found = result_of(ended)
+    record = replace(
+        record,
+        data=jsonable.from_json(Provenance, found["provenance"]),
+        phases=(*record.phases, Phase("data", ended.seconds, 0, ended.peak_bytes)),
+    )
+    if "test_images" in found:
+        return record, {"kind": "arrays", **found}
+    images = {split: [[each["path"], each["label"]] for each in found[split]] for split in ("train", "test")}
+    return record, {"kind": "images", "name": found["name"], "classes": found["classes"], **images}
+
+
+def _data_request(source: ModelSource, options: ConvertOptions, cache: Path) -> dict[str, Any] | None:
+    """Return what the data worker is asked: for the data that were named, or those of the training."""
+    base = {"cache": str(cache / "datasets"), "seed": options.seed, "train": None, "test": None}
+    if options.data:
+        protocol = next((each for each in EXPERIMENTS if each.dataset == options.data), None)
+        counts = {"train": protocol.train, "test": protocol.test} if protocol and protocol.takes == "arrays" else {}
+        return {**base, **counts, "dataset": options.data, "source": options.sources.get(options.data)}
+    if source.kind != "training-run":
+        return None
+    trained = store.load(Path(source.path).parent)
+    assert isinstance(trained, TrainingRecord)
+    told = trained.options
+    return {
+        "cache": base["cache"],
+        "dataset": told["dataset"],
+        "source": options.sources.get(told["dataset"]) or told.get("source"),
+        "train": told["train"],
+        "test": told["test"],
+        "seed": told["seed"],
+    }
+
+
+# --- what is made -------------------------------------------------------------------------------------------
+
+
+def _items(
+    source: ModelSource, options: ConvertOptions, data: Mapping[str, Any], cache: Path, work: Path
+) -> tuple[Item, ...]:
+    """Return the packages to make: for a ready package itself and what can be compressed from it."""
+    from coremlbench.convert import slug
+
+    stem, packages = slug(source.experiment or source.name), work / "packages"
+    packages.mkdir(parents=True, exist_ok=True)
+    ready = source.format in {"mlpackage", "mlmodel"}
+    if options.check or ready:
+        path = options.check or source.path
+        suffix = Path(path).suffix or ".mlpackage"
+        as_is = Item("as-is", "as-is", 0, "", "", packages / f"{stem}-as-is{suffix}", None, path, not options.check)
+        if options.check:
+            return (as_is,)
+    items = [as_is] if ready else []
+    for plan in find_variants(options.variants):
+        for batch in options.batches:
+            if ready and not plan.compression:
+                continue
+            target, key = target_of(plan, options.target), f"{plan.name}-b{batch}"
+            particulars = {
+                "variant": plan.name,
+                "batch": batch,
+                "target": target,
+                "base": options.target,
+                "scale": options.scale,
+                "shape": options.input_shape,
+                "classes": source.classes,
+                "calibration": [data.get("name", data["kind"]), options.data, options.seed, CALIBRATION]
+                if plan.compression == "int8-activations"
+                else None,
+            }
+            kept = conversion_cache.folder_of(cache, source.sha256, particulars)
+            package = packages / f"{stem}-{key}.mlpackage"
+            items.append(Item(key, plan.name, batch, target, options.target, package, kept))
+    return tuple(items)
+
+
+def _take(item: Item) -> dict[str, Any] | None:
+    """Return what was told of a package that was made before, and put it where it is to go."""
+    told = conversion_cache.take(item.kept, item.package) if item.kept else None
+    if told is not None:
+        Path(f"{item.package}{MADE}").write_text(json.dumps(told), encoding="utf-8")
+    return told
+
+
+def _request(
+    source: ModelSource,
+    options: ConvertOptions,
+    data: Mapping[str, Any],
+    items: Sequence[Item],
+    cache: Path,
+    folder: Path,
+    work: Path,
+) -> dict[str, Any]:
+    model = work / "model"
+    model.mkdir(parents=True, exist_ok=True)
+    described = f"{source.name}, converted by coremlbench." + (f" {source.note}" if source.note else "")
+    metadata = {
+        "description": described,
+        "source sha256": source.sha256,
+        **({"training run": source.training_run} if source.training_run else {}),
+        **({"experiment": source.experiment} if source.experiment else {}),
+    }
+    return {
+        "source": jsonable.to_json(source),
+        "settings": {
+            "allow_code": options.allow_code,
+            "scale": options.scale,
+            "input_shape": options.input_shape,
+            "cache": str(cache),
+            "keep": str(folder / "original.keras") if source.path.startswith(RANDOM) else None,
+        },
+        "data": dict(data),
+        "images": options.images,
+        "calibration": CALIBRATION,
+        "seed": options.seed,
+        "folder": str(model),
+        "metadata": {} if source.format in {"mlpackage", "mlmodel"} else metadata,
+        "variants": [_asked(item) for item in items],
+    }
+
+
+def _asked(item: Item) -> dict[str, Any]:
+    return {
+        "key": item.key,
+        "variant": item.variant,
+        "batch": item.batch,
+        "target": item.target,
+        "base_target": item.base_target,
+        "package": str(item.package),
+        "copy": item.copy,
+    }
+
+
+# --- stages -------------------------------------------------------------------------------------------------
+
+
+def _convert(
+    record: ConversionRecord, items: Sequence[Item], request: Mapping[str, Any], stages: Stages
+) -> tuple[ConversionRecord, dict[str, Any]]:
+    """Return the record with the phase, and what the child says of the model."""
+    ended = _one_by_one("convert", items, MADE, request, stages, phases=("convert", "calibrate"))
+    model = result_of(ended)
+    for item in items:
+        told = _read(item.package, MADE)
+        if item.kept and told and "error" not in told and "failure" not in told and not item.kept.is_dir():
+            conversion_cache.keep(item.kept, item.package, told)
+    return replace(
+        record,
+        input_shape=tuple(model["shape"]),
+        versions={**record.versions, **model["versions"]},
+        notes=(*record.notes, *model["notes"]),
+        phases=(*record.phases, Phase("convert", ended.seconds, len(items), ended.peak_bytes)),
+        peak_bytes=max(record.peak_bytes, stages.peak_bytes),
+    ), model
+
+
+def _one_by_one(
+    stage: str, items: Sequence[Item], told: str, request: Mapping[str, Any], stages: Stages, *, phases: Sequence[str]
+) -> Exit:
+    """Run a child that works through the items; a crash in one is that item's failure, and the rest is tried again.
+
+    Raises:
+        StageFailedError: it failed outside the ``phases`` of an item, was stopped, or fails for every item.
+    """
+    for attempt in range(len(items) + 1):
+        name = stage if attempt == 0 else f"{stage}-{attempt + 1}"
+        try:
+            return stages.run(name, worker("proof" if stage == "prove" else stage), request, silence=SILENCE[stage])
+        except StageFailedError as failed:
+            left = [item for item in items if item.package.exists() or told == MADE]
+            left = [item for item in left if not Path(f"{item.package}{told}").is_file()]
+            if failed.ended.phase not in phases or failed.failure.kind in STOPPED or not left:
+                raise
+            failure = {"failure": jsonable.to_json(failed.failure)}
+            shutil.rmtree(left[0].package, ignore_errors=True) if told == MADE else None
+            Path(f"{left[0].package}{told}").write_text(json.dumps(failure), encoding="utf-8")
+    raise AssertionError("every attempt either returns, raises, or leaves one item less")
+
+
+def _prove(
+    record: ConversionRecord,
+    items: Sequence[Item],
+    request: Mapping[str, Any],
+    model: Mapping[str, Any],
+    options: ConvertOptions,
+    folder: Path,
+    stages: Stages,
+) -> ConversionRecord:
+    """Return the record with the phase; each package's proof lies beside it then."""
+    made = [item for item in items if item.package.exists()]
+    if not made:
+        return record
+    asked = {
+        "folder": request["folder"],
+        "scale": model["scale"],
+        "original": model["description"],
+        "data": model["data"],
+        "layers": model["layers"],
+        "packages": [
+            {
+                "key": item.key,
+                "package": str(item.package),
+                "precision": None if item.variant == "as-is" else item.variant,
+                "alone": item.alone,
+                "onnx": str(folder / f"{item.package.stem}.onnx") if options.save_onnx else None,
+            }
+            for item in made
+        ],
+    }
+    ended = _one_by_one("prove", made, PROVEN, asked, stages, phases=("prove", "bisect"))
+    seconds = ended.seconds
+    wrong = [item for item in made if (_read(item.package, PROVEN) or {}).get("proof", {}).get("verdict") == "wrong"]
+    if wrong:
+        seconds += _bisect(wrong, request, asked, stages)
+    return replace(
+        record,
+        versions={**record.versions, **result_of(ended)["versions"]},
+        phases=(*record.phases, Phase("prove", seconds, int(model["images"]) * len(made), ended.peak_bytes)),
+        peak_bytes=max(record.peak_bytes, stages.peak_bytes),
+    )
+
+
+def _bisect(wrong: Sequence[Item], request: Mapping[str, Any], asked: Mapping[str, Any], stages: Stages) -> float:
+    """Name the first op where each wrong package parts from a fresh float32 conversion; return the seconds it took.
+
+    A failure on the way leaves the verdicts as they are, without the op.
+    """
+    truth = stages.work / "truth.mlpackage"
+    item = {"key": "truth", "variant": "fp32", "batch": max(1, wrong[0].batch), "package": str(truth), "copy": ""}
+    target = request["variants"][0]["target"] or "macOS13"
+    seconds = 0.0
+    try:
+        again = {**request, "variants": [{**item, "target": target, "base_target": target}]}
+        seconds += stages.run("truth", worker("convert"), again, silence=SILENCE["convert"]).seconds
+        if not truth.exists():
+            return seconds
+        packages = [each for each in asked["packages"] if each["key"] in {item.key for item in wrong}]
+        found = {**asked, "packages": packages, "truth": str(truth)}
+        seconds += stages.run("bisect", worker("proof"), found, silence=SILENCE["prove"]).seconds
+    except StageFailedError as failed:
+        if failed.failure.kind in STOPPED:
+            raise
+    return seconds
+
+
+# --- the record ---------------------------------------------------------------------------------------------
+
+
+def _finished(
+    record: ConversionRecord,
+    items: Sequence[Item],
+    model: Mapping[str, Any],
+    reused: Mapping[str, Any],
+    folder: Path,
+    work: Path,
+) -> ConversionRecord:
+    """Return the record with its variants, whose packages move into the run's folder."""
+    variants = tuple(_variant(item, item.key in reused, folder) for item in items)
+    verdicts = [variant.proof.verdict for variant in variants if variant.proof and not variant.failure]
+    _keep_samples(work / "model", folder)
+    source = record.source
+    if source is not None and source.path.startswith(RANDOM) and (folder / "original.keras").is_file():
+        source = replace(source, path=str(folder / "original.keras"))
+    if source is not None and not source.classes:
+        source = replace(source, classes=tuple(model["classes"]))
+    return replace(
+        record,
+        source=source,
+        variants=variants,
+        outcome=Converted(
+            proven=verdicts.count("proven"),
+            degraded=verdicts.count("degraded"),
+            wrong=verdicts.count("wrong"),
+            failed=sum(1 for variant in variants if variant.failure),
+        ),
+    )
+
+
+def _variant(item: Item, reused: bool, folder: Path) -> Variant:
+    from coremlbench.census import weight_bytes
+
+    told, proven = _read(item.package, MADE) or {}, _read(item.package, PROVEN) or {}
+    variant = Variant(
+        name=item.variant,  # type: ignore[arg-type]  # a row of VARIANTS, or as-is
+        batch=item.batch or int(proven.get("batch", 1)),
+        target=item.target,
+        seconds=told.get("seconds", 0.0),
+        reused=reused,
+        precision_note=note_of(item.variant),  # type: ignore[arg-type]  # as above
+        failure=_failure(told, proven),
+        notes=tuple(told.get("notes", ())),
+    )
+    if not item.package.exists():
+        return variant
+    saved = folder / item.package.name
+    shutil.rmtree(saved, ignore_errors=True)
+    shutil.move(item.package, saved)
+    digest, size = hash_folder(saved) if saved.is_dir() else (hash_file(saved), saved.stat().st_size)
+    onnx = f"{item.package.stem}.onnx"
+    if proven.get("alone"):
+        right = proven.get("accuracy")
+        said = "" if right is None else f" Its accuracy on the data is {right:.1%}."
+        variant = replace(variant, notes=(*variant.notes, f"There is no original to compare it with.{said}"))
+    return replace(
+        variant,
+        path=saved.name,
+        sha256=digest,
+        bytes=size,
+        weight_bytes=weight_bytes(saved),
+        arithmetic=proven.get("arithmetic"),
+        ops=proven.get("ops", {}),
+        proof=jsonable.from_json(Proof, proven["proof"]) if proven.get("proof") else None,
+        onnx=onnx if (folder / onnx).is_file() else "",
+    )
+
+
+def _failure(told: Mapping[str, Any], proven: Mapping[str, Any]) -> Failure | None:
+    """Return why a variant could not be made or not be executed."""
+    for content in (told, proven):
+        if "failure" in content:
+            return jsonable.from_json(Failure, content["failure"])
+    if "error" in told:
+        return Failure(
+            kind="conversion",
+            reason=f"It could not be made: {told['error']['message']}",
+            hint="Leave this variant out, or convert to another target.",
+            evidence=Evidence(phase="convert", exception=f"{told['error']['type']}: {told['error']['message']}"),
+        )
+    if "error" in proven:
+        return Failure(
+            kind="proof",
+            reason=f"It was saved, but could not be executed here: {proven['error']['message']}",
+            hint="Run it on a Mac; `--save-onnx` is of no use for it.",
+            evidence=Evidence(phase="prove", exception=f"{proven['error']['type']}: {proven['error']['message']}"),
+        )
+    return None
+
+
+def _read(package: Path, suffix: str) -> dict[str, Any] | None:
+    """Return what a child wrote beside a package."""
+    try:
+        found: dict[str, Any] = json.loads(Path(f"{package}{suffix}").read_bytes())
+    except (OSError, ValueError):
+        return None
+    return found
+
+
+def _keep_samples(model: Path, folder: Path) -> None:
+    """Leave the first samples and what the original says of them beside the packages, for those who time them."""
+    import numpy as np
+
+    samples = np.load(model / "samples.npy", mmap_mode="r")[:INPUTS]
+    np.savez_compressed(folder / "inputs.npz", image=samples)
+    with np.load(model / "expected.npz", allow_pickle=False) as file:
+        np.savez_compressed(folder / "expected.npz", **{name: file[name][:INPUTS] for name in file.files})

@@ -1,0 +1,107 @@
+"""All failures of all records: runs that failed, variants that would not convert, cells that could not be timed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from coremlbench.coreml_types import ConversionRecord, Measurement, Record, TimingRecord, Variant
+from coremlbench.types import Failure, Machine, TrainingRecord
+from coremlbench.units import format_bytes
+
+RUNNING = "running"
+
+
+@dataclass(frozen=True)
+class Found:
+    """One failure and where it stands.
+
+    ``part`` says which part of the run failed, nothing when it is the whole run; ``times`` how often that part failed
+    so. ``attempt`` counts from 1. ``machine`` is in words, ``machine_id`` the same for all runs on one machine.
+    """
+
+    run: str
+    record: Literal["training", "conversion", "timing"]
+    experiment: str
+    started: str
+    machine: str
+    machine_id: str
+    failure: Failure
+    part: str = ""
+    times: int = 1
+    attempt: int = 1
+
+
+def find_failures(records: Iterable[Record]) -> tuple[Found, ...]:
+    """Return every failure, by machine and experiment, oldest first; a run that goes on is none.
+
+    What failed in a conversion stands in the timing that took its packages too; it is listed once.
+    """
+    records = tuple(records)
+    known = {record.id for record in records}
+    found = []
+    for record in records:
+        whole = _whole(record)
+        if isinstance(record.outcome, Failure) and record.outcome.kind != RUNNING:
+            found.append(replace(whole, failure=record.outcome))
+        found += [
+            replace(whole, part=part, failure=failure, times=times) for part, failure, times in _parts(record, known)
+        ]
+    return tuple(sorted(found, key=lambda each: (each.machine, each.machine_id, each.experiment, each.started)))
+
+
+def machine_in_words(machine: Machine) -> str:
+    """Return "MacBookPro16,1 (Intel Core i9, 64 GiB)", or the chip and its memory where the model is not known."""
+    memory = format_bytes(machine.memory_bytes)
+    return f"{machine.model} ({machine.chip}, {memory})" if machine.model else f"{machine.chip} ({memory})"
+
+
+def _whole(record: Record) -> Found:
+    """Return what all failures of a record share."""
+    return Found(
+        run=record.id,
+        record=record.kind,
+        experiment=record.experiment,
+        started=record.started,
+        machine=machine_in_words(record.machine),
+        machine_id=record.machine.id,
+        failure=Failure("", "", ""),
+        attempt=record.attempt if isinstance(record, TrainingRecord) else 1,
+    )
+
+
+def _parts(record: Record, known: Collection[str]) -> Iterator[tuple[str, Failure, int]]:
+    """Yield each part of a record that failed: its name, its failure, and how often it failed so."""
+    if isinstance(record, ConversionRecord):
+        yield from _of_variants(record.variants, "")
+    elif isinstance(record, TimingRecord):
+        for model in record.models:
+            if model.conversion_run not in known:
+                yield from _of_variants(model.variants, f"conversion of {model.name}, ")
+        for measurement in record.measurements:
+            cell = (
+                f"{measurement.model}, {measurement.variant}, batch {measurement.batch}, {measurement.runtime} "
+                f"{measurement.unit}{' (stand-in)' if measurement.stand_in else ''}"
+            )
+            for failure, times in _of_measurement(measurement):
+                yield cell, failure, times
+
+
+def _of_variants(variants: Iterable[Variant], before: str) -> Iterator[tuple[str, Failure, int]]:
+    for variant in variants:
+        if variant.failure is not None:
+            yield f"{before}{variant.name}, batch {variant.batch}", variant.failure, 1
+
+
+def _of_measurement(measurement: Measurement) -> Iterator[tuple[Failure, int]]:
+    """Yield the cell's failure, and those of its rounds: each kind once, with how many rounds failed so."""
+    by_kind: dict[str, list[Failure]] = {}
+    for each in measurement.rounds:
+        if each.failure is not None:
+            by_kind.setdefault(each.failure.kind, []).append(each.failure)
+    own = measurement.failure
+    if own is not None:
+        yield own, max(1, len(by_kind.pop(own.kind, [])))
+    for failures in by_kind.values():
+        yield failures[0], len(failures)

@@ -1,0 +1,240 @@
+"""Model files of the user's: which format one is, and whether it may be opened at all.
+
+A Keras file can hold code: a Lambda layer is marshalled Python, some layers read files or load pickles that the
+configuration names. All of that is looked for here, in the text of the configuration, before Keras sees the file.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+from coremlbench.types import InputError
+
+Format = Literal["keras", "h5", "saved-model", "mlpackage", "mlmodel"]
+
+CONFIG_BYTES = 64 << 20
+"""The configuration of the largest Keras application takes less than a megabyte."""
+EXPANSION = 200
+LARGE_BYTES = 1 << 30
+"""A zip file that grows by more than EXPANSION to more than LARGE_BYTES is a bomb: weights hardly compress."""
+
+PICKLES = (".pkl", ".pickle", ".joblib", ".pt", ".pth", ".bin", ".ckpt", ".npy", ".npz")
+
+CODE_LAYERS = {
+    "Lambda": "holds Python code",
+    "__lambda__": "holds Python code",
+    "TorchModuleWrapper": "holds a pickle",
+    "TFSMLayer": "loads another SavedModel",
+    "JaxLayer": "holds a function of JAX",
+    "FlaxLayer": "holds a function of JAX",
+}
+"""Classes of Keras that run what a file brings. See keras.io/api/models/model_saving_apis, "safe_mode"."""
+
+
+def identify(path: Path) -> Format:
+    """Return the format of a model file or folder, by its content where that tells.
+
+    Raises:
+        InputError: there is nothing, or nothing that can be converted; the sentence says what it is instead.
+    """
+    if not path.exists():
+        raise InputError(f"There is no model at {path}; give an experiment, the id of a run, or the path of a model.")
+    if path.is_dir():
+        return _identify_folder(path)
+    if path.stat().st_size == 0:
+        raise InputError(f"{path.name} is empty; save or copy the model again.")
+    with path.open("rb") as file:
+        start = file.read(8)
+    if start.startswith(b"\x89HDF\r\n\x1a\n"):
+        return "h5"
+    if start.startswith(b"PK"):
+        return "keras"
+    if path.suffix == ".mlmodel":
+        return "mlmodel"
+    if path.suffix in {".keras", ".h5", ".hdf5"}:
+        raise InputError(
+            f"{path.name} is not the Keras model its name promises: it is truncated or another kind of file; "
+            "save or copy it again."
+        )
+    if path.suffix in PICKLES:
+        raise InputError(
+            f"{path.name} may hold a pickle, which runs code when it is loaded and is never opened; save the model "
+            "as .keras or as a SavedModel."
+        )
+    raise InputError(
+        f"{path.name} is no model that can be converted; give a .keras or .h5 file, a SavedModel folder, an "
+        ".mlpackage or an .mlmodel."
+    )
+
+
+def _identify_folder(path: Path) -> Format:
+    if (path / "saved_model.pb").is_file():
+        return "saved-model"
+    if path.suffix == ".mlpackage" or (path / "Manifest.json").is_file():
+        return "mlpackage"
+    if path.suffix == ".mlmodelc":
+        raise InputError(
+            f"{path.name} is a compiled model, which only Core ML reads; give the .mlpackage it was compiled from."
+        )
+    raise InputError(
+        f"The folder {path.name} holds no model: it has neither a saved_model.pb nor a Manifest.json; give a "
+        "SavedModel folder or an .mlpackage."
+    )
+
+
+def check(path: Path, kind: Format, *, allow_code: bool) -> None:
+    """Raise ``InputError`` when a model file is broken, or holds code that was not allowed.
+
+    SavedModels are checked by the child that opens them, since reading their operations takes TensorFlow.
+    """
+    if kind == "keras":
+        config = _keras_config(path)
+    elif kind == "h5":
+        config = _h5_config(path)
+    else:
+        return
+    if not allow_code:
+        for reason in _code_in(config):
+            raise InputError(
+                f"{path.name} {reason}, which would run on this machine; if you trust where it comes from, "
+                "convert it with --allow-code."
+            )
+
+
+def _keras_config(path: Path) -> Any:
+    with _readable(path), zipfile.ZipFile(path) as archive:
+        entries = {entry.filename: entry for entry in archive.infolist()}
+        _check_entries(path, entries)
+        return json.loads(archive.read("config.json"))
+
+
+def _check_entries(path: Path, entries: Mapping[str, zipfile.ZipInfo]) -> None:
+    """Refuse a zip archive that is no Keras model, that is a bomb, or that brings a pickle."""
+    for name, what in (("config.json", "no configuration"), ("model.weights.h5", "no weights")):
+        if name not in entries:
+            raise InputError(f"{path.name} is a zip archive, but no Keras model: it holds {what} ({name}).")
+    expanded, size = sum(entry.file_size for entry in entries.values()), path.stat().st_size
+    if expanded > max(LARGE_BYTES, EXPANSION * size) or entries["config.json"].file_size > CONFIG_BYTES:
+        raise InputError(
+            f"{path.name} would expand from {size / 1e6:.1f} MB to {expanded / 1e6:,.0f} MB, as no model does; it is "
+            "not opened."
+        )
+    for name in entries:
+        if name.endswith((".pkl", ".pickle")):
+            raise InputError(f"{path.name} holds a pickle ({name}), which is never opened.")
+
+
+def _h5_config(path: Path) -> Any:
+    import h5py
+
+    with _readable(path), h5py.File(path, "r") as file:
+        _check_links(file, path.name)
+        if "model_config" not in file.attrs:
+            raise InputError(f"{path.name} holds no whole model of Keras, weights at most; save the whole model.")
+        return json.loads(file.attrs["model_config"])
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Turn whatever foreign or damaged bytes lead to into one sentence; sentences of our own pass."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as problem:  # what zipfile, zlib, json and h5py raise is not one family
+        raise InputError(
+            f"{path.name} cannot be read as a Keras model ({type(problem).__name__}: {problem}); it is truncated or "
+            "damaged: save or copy it again."
+        ) from problem
+
+
+def _check_links(file: Any, name: str) -> None:
+    """Refuse a file whose arrays lie in other files: reading it would read those."""
+    import h5py
+
+    def elsewhere(place: str, link: Any) -> str | None:
+        return f"{place} from another file ({link.filename})" if isinstance(link, h5py.ExternalLink) else None
+
+    found = file.visititems_links(elsewhere)  # what is raised in a visit does not come through whole
+    if found is not None:
+        raise InputError(f"{name} takes {found}; save the model as one file.")
+
+
+def _code_in(config: Any) -> Iterator[str]:
+    """Give a reason for each part of a configuration that brings or names code."""
+    for each in _dictionaries(config):
+        kind = each.get("class_name")
+        if isinstance(kind, str):
+            name = _layer_name(each)
+            plain = kind.rpartition(">")[2]
+            if plain in CODE_LAYERS:
+                yield f"has a layer {name or kind} of the kind {plain}, which {CODE_LAYERS[plain]}"
+            module = each.get("module")
+            if isinstance(module, str) and not _is_keras(module):
+                yield f"takes {kind} from the module {module}"
+            elif ">" in kind or (each.get("registered_name") not in {None, kind} and module is None):
+                yield f"needs the class {kind}, which is no part of Keras"
+        for key in ("vocabulary", "vocabulary_file"):
+            if isinstance(each.get(key), str):
+                yield f"reads the file {each[key]}"
+
+
+def _is_keras(module: str) -> bool:
+    return module == "builtins" or module.split(".", maxsplit=1)[0] in {"keras", "keras_core", "tf_keras"}
+
+
+def _layer_name(layer: dict[str, Any]) -> str:
+    config = layer.get("config")
+    return str(config.get("name", "")) if isinstance(config, dict) else ""
+
+
+def _dictionaries(value: Any) -> Iterator[dict[str, Any]]:
+    """Give every dictionary inside a value of JSON, from the outside in; without recursion, however deep it is."""
+    left = [value]
+    while left:
+        each = left.pop()
+        if isinstance(each, dict):
+            yield each
+            left.extend(each.values())
+        elif isinstance(each, list):
+            left.extend(each)
+
+
+GRAPH_CODE = {
+    *("PyFunc", "PyFuncStateless", "EagerPyFunc"),
+    *("ReadFile", "WriteFile", "SaveV2", "RestoreV2", "Save", "MergeV2Checkpoints", "ShardedFilename"),
+    *("PrintV2", "LoadLibrary", "RemoteCall", "RpcCall", "FixedLengthRecordReaderV2", "WholeFileReaderV2"),
+    *("DebugIdentityV2", "TextLineReaderV2", "TFRecordReaderV2", "MatchingFiles", "LookupTableImportV2"),
+}
+"""Operations of TensorFlow that run Python or reach files and networks ("Using TensorFlow Securely", SECURITY.md)."""
+
+CHECKPOINT_FUNCTIONS = ("__inference__traced_save", "__inference__traced_restore")
+"""Functions of every SavedModel that write and read its variables; only whoever calls them runs them."""
+
+
+def check_graph(name: str, saved: Any, *, allow_code: bool) -> None:
+    """Raise ``InputError`` when the graph of a SavedModel (its proto) runs code or reaches files.
+
+    The functions and nodes that every SavedModel has for its own checkpoints are left out: nothing calls them here.
+    """
+    if allow_code:
+        return
+    for meta in saved.meta_graphs:
+        restoring = {meta.saver_def.restore_op_name, meta.saver_def.save_tensor_name.split(":")[0]}
+        nodes = [
+            node for node in meta.graph_def.node if not node.name.startswith("save") and node.name not in restoring
+        ]
+        for function in meta.graph_def.library.function:
+            if not function.signature.name.startswith(CHECKPOINT_FUNCTIONS):
+                nodes.extend(function.node_def)
+        found = sorted({node.op for node in nodes} & GRAPH_CODE)
+        if found:
+            raise InputError(
+                f"The graph of {name} runs {', '.join(found)}, which can run code or reach files on this machine; if "
+                "you trust where it comes from, convert it with --allow-code."
+            )

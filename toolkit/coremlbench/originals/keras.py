@@ -1,0 +1,119 @@
+"""Keras models: ``.keras`` and ``.h5`` files, and the catalogue's networks with random weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from coremlbench.catalogue import select
+from coremlbench.coreml_types import ModelSource
+from coremlbench.originals.traced import Traced, layers_of, start_tensorflow, trace_of, versions
+from coremlbench.sources import RANDOM, seed_of
+from coremlbench.types import InputError
+
+
+def open_keras(source: ModelSource, settings: Mapping[str, Any]) -> Traced:
+    """Return the model of a Keras file, or a network of the catalogue with random weights.
+
+    Raises:
+        InputError: Keras cannot load it, it has several inputs, or an input of no fixed size.
+    """
+    start_tensorflow()
+    model = _random(source) if source.path.startswith(RANDOM) else _loaded(source, settings)
+    shape = _shape(model, source, settings)
+    trace = trace_of(lambda image: model(image, training=False), shape)
+    pixels, scale, note = _pixels(model, source, settings, shape)
+    opened = Traced(
+        trace=trace,
+        shape=shape,
+        pixels=pixels,
+        scale=scale,
+        classes=source.classes,
+        versions=versions(),
+        layers=layers_of(trace(1), model),
+        notes=(note,) if note else (),
+    )
+    if settings.get("keep"):  # what has random weights has no file yet
+        model.save(settings["keep"])
+    return opened
+
+
+def _random(source: ModelSource) -> Any:
+    from coremlbench.random_weights import enliven, set_seed
+    from coremlbench_models import NETWORKS
+
+    name, seed = seed_of(source)
+    set_seed(seed)
+    network = NETWORKS[name]
+    model = network.build(classes=len(source.classes))
+    enliven(model, scale=network.scale)
+    return model
+
+
+def _loaded(source: ModelSource, settings: Mapping[str, Any]) -> Any:
+    import keras
+
+    if settings.get("allow_code"):
+        keras.config.enable_unsafe_deserialization()
+    name = Path(source.path).name
+    try:
+        return keras.models.load_model(source.path, compile=False, safe_mode=not settings.get("allow_code"))
+    except Exception as problem:  # whatever foreign bytes lead to, it becomes one sentence
+        reason = (str(problem).strip().splitlines() or [type(problem).__name__])[0]
+        raise InputError(
+            f"Keras cannot load {name} ({reason[:300]}); save it again with the Keras that runs here, or as a "
+            "SavedModel."
+        ) from problem
+
+
+def _shape(model: Any, source: ModelSource, settings: Mapping[str, Any]) -> tuple[int, ...]:
+    if len(model.inputs) != 1:
+        raise InputError(f"{source.name} takes {len(model.inputs)} inputs, and only models with one can be converted.")
+    own = tuple(model.inputs[0].shape[1:])
+    asked = settings.get("input_shape")
+    if asked:
+        if len(asked) != len(own) or any(size not in (None, wanted) for size, wanted in zip(own, asked, strict=True)):
+            raise InputError(f"{source.name} takes inputs of the shape {own}, which {tuple(asked)} does not fit.")
+        return tuple(asked)
+    if any(size is None for size in own):
+        raise InputError(
+            f"{source.name} takes inputs of any size ({own}), and a converted model needs one: give --input-shape, "
+            "224x224x3 for instance."
+        )
+    return own
+
+
+def _pixels(
+    model: Any, source: ModelSource, settings: Mapping[str, Any], shape: tuple[int, ...]
+) -> tuple[bool, float, str]:
+    """Return whether an input is a picture of bytes, what its pixels are multiplied with, and how that is known."""
+    picture = len(shape) == 3 and shape[2] in (1, 3)
+    if source.experiment:
+        from coremlbench_models import NETWORKS
+
+        (experiment,) = select([source.experiment])
+        return picture, NETWORKS[experiment.network].scale, ""
+    if not picture:
+        return False, 1.0, ""
+    if settings.get("scale") is not None:
+        return (
+            True,
+            float(settings["scale"]),
+            f"Pixels from 0 to 255 are multiplied with {settings['scale']:g}, as asked.",
+        )
+    if rescales(model):
+        return True, 1.0, "The model rescales pixels itself, so it takes images."
+    return (
+        False,
+        1 / 255,
+        "How the model wants its pixels is not known, so it takes an array of numbers; --scale makes it take images.",
+    )
+
+
+def rescales(model: Any) -> bool:
+    """Return whether a model takes pixels from 0 to 255, as it rescales or normalises them in a layer of its own."""
+    import keras
+
+    kinds = (keras.layers.Rescaling, keras.layers.Normalization)
+    return any(isinstance(layer, kinds) for layer in model._flatten_layers())  # noqa: SLF001 - nested models too

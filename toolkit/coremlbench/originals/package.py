@@ -1,0 +1,89 @@
+"""Ready packages: ``.mlpackage`` and ``.mlmodel`` files of the user's, executed by the reference runtime."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from coremlbench.coreml_types import ModelSource
+from coremlbench.originals import LOGITS, OUTPUT
+from coremlbench.types import InputError
+
+
+@dataclass
+class Package:
+    """A saved ML Program as an ``Original``: the compressed variants made from it are compared with it."""
+
+    path: Path
+    executed: Any
+    versions: dict[str, str]
+    notes: tuple[str, ...] = ()
+    scale: float = 1.0
+    layers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def description(self) -> str:
+        """Return who executes it."""
+        return "the package as given, on the reference runtime"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Return the shape of one input."""
+        return tuple(self.executed.shape)
+
+    @property
+    def pixels(self) -> bool:
+        """Return whether the input is a picture."""
+        return bool(self.executed.pixels)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Return the labels of a classifier."""
+        return tuple(str(each) for each in self.executed.classes)
+
+    def read_picture(self, path: Path) -> Any:
+        """Return a picture of the size that the model declares."""
+        from coremlbench.workers.tensorflow_input import load_picture
+
+        height, width, channels = self.shape
+        pixels = load_picture(path, (height, width, 3))
+        return pixels if channels == 3 else pixels.mean(axis=2, keepdims=True).round().astype(pixels.dtype)
+
+    def predict(self, samples: Any) -> dict[str, Any]:
+        """Return the outputs and logits of samples."""
+        found = self.executed.predict(samples)
+        return {name: found[name] for name in (OUTPUT, LOGITS) if name in found}
+
+    def convert(self, precision: str, *, batch: int, target: str) -> Any:
+        """Return the package itself: what it is compressed from."""
+        import coremltools as ct
+
+        del precision, target
+        if batch != self.executed.batch:
+            raise InputError(f"{self.path.name} takes batches of {self.executed.batch}; leave --batch out.")
+        return ct.models.MLModel(str(self.path), skip_model_load=True)
+
+
+def open_package(source: ModelSource, settings: Mapping[str, Any]) -> Package:
+    """Return a ready package.
+
+    Raises:
+        InputError: it cannot be read, is no ML Program, or does not have one input.
+    """
+    del settings
+    # coremltools imports TensorFlow when it is there: seconds and memory that a ready package has no use for.
+    sys.modules["tensorflow"] = None  # type: ignore[assignment]
+    import coremltools
+    import onnxruntime
+
+    from coremlbench.executed import Executed
+
+    path = Path(source.path)
+    return Package(
+        path=path,
+        executed=Executed.load(path),
+        versions={"coremltools": coremltools.__version__, "onnxruntime": onnxruntime.__version__},
+    )

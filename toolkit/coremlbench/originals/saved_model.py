@@ -1,0 +1,92 @@
+"""SavedModel folders of TensorFlow, those of Keras's ``export()`` among them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from coremlbench.coreml_types import ModelSource
+from coremlbench.model_files import check_graph
+from coremlbench.originals.traced import Traced, start_tensorflow, trace_of, versions
+from coremlbench.types import InputError
+
+SIGNATURE = "serving_default"
+
+
+def open_saved_model(source: ModelSource, settings: Mapping[str, Any]) -> Traced:
+    """Return the serving function of a SavedModel, after a look at the operations of its graph.
+
+    Raises:
+        InputError: it is broken, its graph runs code or reaches files, or it has no function of one input.
+    """
+    start_tensorflow()
+    import tensorflow as tf
+
+    path = Path(source.path)
+    _check(path, allow_code=bool(settings.get("allow_code")))
+    try:
+        loaded = tf.saved_model.load(source.path)
+    except Exception as problem:  # whatever a damaged folder leads to, it becomes one sentence
+        raise InputError(
+            f"TensorFlow cannot load the SavedModel {path.name} ({_first_line(problem)}); save it again."
+        ) from problem
+    function = loaded.signatures.get(SIGNATURE)
+    if function is None:
+        raise InputError(f"The SavedModel {path.name} has no signature {SIGNATURE}; export the model again.")
+    inputs = function.structured_input_signature[1]
+    if len(inputs) != 1:
+        raise InputError(f"{path.name} takes {len(inputs)} inputs, and only models with one can be converted.")
+    ((name, spec),) = inputs.items()
+    batch, *own = spec.shape.as_list()
+    shape = tuple(settings.get("input_shape") or own)
+    if any(size is None for size in shape) or len(shape) != len(own):
+        raise InputError(
+            f"{path.name} takes inputs of any size ({tuple(own)}), and a converted model needs one: give "
+            "--input-shape, 224x224x3 for instance."
+        )
+
+    def call(image: Any) -> Any:
+        found = list(function(**{name: tf.cast(image, spec.dtype)}).values())
+        return found[0] if len(found) == 1 else found
+
+    scale = settings.get("scale")
+    picture = len(shape) == 3 and shape[2] in (1, 3) and scale is not None
+    return Traced(
+        trace=_kept(trace_of(call, shape), loaded),
+        shape=shape,
+        pixels=picture,
+        scale=float(scale) if scale is not None else 1 / 255,
+        classes=source.classes,
+        versions=versions(),
+        fixed_batch=batch,
+    )
+
+
+def _kept(trace: Any, loaded: Any) -> Any:
+    """Return the tracing function with a hold on the loaded model: its variables go when it goes."""
+
+    def keeping(batch: int) -> Any:
+        concrete = trace(batch)
+        concrete.kept = loaded
+        return concrete
+
+    return keeping
+
+
+def _check(path: Path, *, allow_code: bool) -> None:
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # ships no types
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    saved = saved_model_pb2.SavedModel()
+    try:
+        saved.ParseFromString((path / "saved_model.pb").read_bytes())
+    except DecodeError as problem:
+        raise InputError(
+            f"The saved_model.pb in {path.name} is truncated or no SavedModel; save or copy it again."
+        ) from problem
+    check_graph(path.name, saved, allow_code=allow_code)
+
+
+def _first_line(problem: Exception) -> str:
+    return (str(problem).strip().splitlines() or [type(problem).__name__])[0][:300]

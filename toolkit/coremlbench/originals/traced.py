@@ -1,0 +1,218 @@
+"""What Keras models and SavedModels have in common: a traced TensorFlow function, predictions and conversion."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from coremlbench.originals import LOGITS, OUTPUT
+from coremlbench.types import InputError
+
+INPUT = "image"
+PREDICTED_AT_ONCE = 16
+ENDS = {"Softmax": "softmax", "Sigmoid": "sigmoid"}
+
+
+@dataclass
+class Traced:
+    """A TensorFlow model as an ``Original``: ``trace`` makes its concrete function for a batch.
+
+    ``fixed_batch`` is that of a SavedModel which takes no other.
+    """
+
+    trace: Callable[[int], Any]
+    shape: tuple[int, ...]
+    pixels: bool
+    scale: float
+    classes: tuple[str, ...]
+    versions: dict[str, str]
+    layers: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    fixed_batch: int | None = None
+    _runner: Any = None
+
+    @property
+    def description(self) -> str:
+        """Return who executes it."""
+        return ", ".join(f"{name} {version}" for name, version in self.versions.items() if name != "coremltools")
+
+    def read_picture(self, path: Path) -> Any:
+        """Return a picture as our training reads it."""
+        from coremlbench.workers.tensorflow_input import load_picture
+
+        return load_picture(path, (self.shape[0], self.shape[1], self.shape[2]))
+
+    def predict(self, samples: Any) -> dict[str, Any]:
+        """Return the outputs and logits of samples, some at once, as TensorFlow computes them."""
+        import numpy as np
+
+        batch = self.fixed_batch or PREDICTED_AT_ONCE
+        if self._runner is None:
+            self._runner = _runner(self.trace(batch))
+        run, ends_in = self._runner
+        rows: dict[str, list[Any]] = {}
+        for start in range(0, len(samples), batch):
+            part = np.asarray(samples[start : start + batch], np.float32)
+            if self.pixels:
+                part = part * np.float32(self.scale)
+            filled = np.concatenate([part, np.repeat(part[-1:], batch - len(part), axis=0)])
+            for name, value in run(filled).items():
+                rows.setdefault(name, []).append(value[: len(part)])
+        found = {name: np.concatenate(values) for name, values in rows.items()}
+        return found if ends_in else {OUTPUT: found[OUTPUT]}
+
+    def convert(self, precision: str, *, batch: int, target: str) -> Any:
+        """Return the ML Program for a fixed batch; a classifier of single pictures takes and names them as such."""
+        import coremltools as ct
+
+        if self.fixed_batch is not None and batch != self.fixed_batch:
+            raise InputError(f"The model takes batches of {self.fixed_batch} only, and one of {batch} was asked for.")
+        explain_erfc()
+        concrete = self.trace(batch)
+        return ct.convert(
+            [concrete],
+            source="tensorflow",
+            convert_to="mlprogram",
+            inputs=self._inputs(ct, batch),
+            classifier_config=self._classifier(ct, concrete, batch),
+            compute_precision=ct.precision.FLOAT16 if precision == "float16" else ct.precision.FLOAT32,
+            minimum_deployment_target=getattr(ct.target, target),
+            skip_model_load=True,
+        )
+
+    def _inputs(self, ct: Any, batch: int) -> list[Any]:
+        shape = (batch, *self.shape)
+        if not self.pixels or batch > 1:  # Core ML's image inputs are single images
+            return [ct.TensorType(name=INPUT, shape=shape)]
+        layout = ct.colorlayout.RGB if self.shape[2] == 3 else ct.colorlayout.GRAYSCALE
+        return [ct.ImageType(name=INPUT, shape=shape, color_layout=layout, scale=self.scale)]
+
+    def _classifier(self, ct: Any, concrete: Any, batch: int) -> Any:
+        """Return labels for a model that ends in the probabilities of known classes, one picture at a time."""
+        outputs = list(concrete.outputs)
+        fits = len(outputs) == 1 and tuple(outputs[0].shape) == (1, len(self.classes))
+        if batch > 1 or not self.classes or not fits or _end(outputs[0].op, concrete.graph) != "softmax":
+            return None
+        return ct.ClassifierConfig(list(self.classes), predicted_feature_name="classLabel")
+
+
+def trace_of(call: Callable[[Any], Any], shape: tuple[int, ...]) -> Callable[[int], Any]:
+    """Return a function that traces ``call`` for a batch of inputs of ``shape``.
+
+    Keras runs grouped convolutions in a compiled function of their own, which coremltools cannot see into: while
+    functions are told to run eagerly, the tracing goes through them.
+    """
+    import tensorflow as tf
+
+    @cache
+    def trace(batch: int) -> Any:
+        signature = [tf.TensorSpec((batch, *shape), tf.float32, name=INPUT)]
+        tf.config.run_functions_eagerly(True)
+        try:
+            return tf.function(call, input_signature=signature).get_concrete_function()
+        finally:
+            tf.config.run_functions_eagerly(False)
+
+    return trace
+
+
+def explain_erfc() -> None:
+    """Tell coremltools that Erfc, of which GELU is made, is ``1 - erf(x)``; it knows erf only."""
+    from coremltools.converters.mil import Builder, register_tf_op
+
+    def Erfc(context: Any, node: Any) -> None:  # noqa: N802 - named as TensorFlow's op
+        argument = context[node.inputs[0]]
+        context.add(node.name, Builder.sub(x=1.0, y=Builder.erf(x=argument), name=node.name))
+
+    register_tf_op(Erfc, override=True)
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what converts and of what is compared with."""
+    import coremltools
+    import keras
+    import tensorflow as tf
+
+    return {"TensorFlow": tf.__version__, "Keras": keras.__version__, "coremltools": coremltools.__version__}
+
+
+def start_tensorflow() -> None:
+    """Import TensorFlow without its remarks, on the processor: conversions and comparisons need no GPU.
+
+    The functions it traces keep Python's own stack small enough for deep networks.
+    """
+    import os
+
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import tensorflow as tf
+
+    tf.config.set_visible_devices([], "GPU")
+
+
+def layers_of(concrete: Any, model: Any) -> dict[str, str]:
+    """Return the names of a Keras model's layers by the beginnings of their ops' names in Core ML.
+
+    TensorFlow numbers the scopes of layers in an order of its own ("conv2d_1" for the layer conv2d), so a layer is
+    found by the variables that its scope reads. coremltools turns slashes into underscores.
+    """
+    names = {id(variable.value.handle): variable.path for variable in model.variables}
+    found: dict[str, str] = {}
+    for outside, inside in concrete.graph.captures:
+        path = names.get(id(outside))
+        if path is None:
+            continue
+        layer = path.split("/")[-2] if "/" in path else path
+        scope = inside.op.name.split("/")
+        for depth in range(len(scope), 0, -1):
+            if scope[depth - 1].startswith(layer):
+                found["_".join(scope[:depth]).replace("-", "_")] = layer
+                break
+    return found
+
+
+def _end(op: Any, graph: Any) -> str:
+    """Return ``softmax`` or ``sigmoid`` when a graph's output is one, else nothing."""
+    del graph
+    return ENDS.get(_source(op).type, "")
+
+
+def _source(op: Any) -> Any:
+    while op.type == "Identity":
+        op = op.inputs[0].op
+    return op
+
+
+def _runner(concrete: Any) -> tuple[Callable[[Any], Mapping[str, Any]], bool]:
+    """Return a function of samples to outputs and logits, and whether there are logits.
+
+    The function is frozen first, so that its inner values can be asked for; TensorFlow's own converters do the same.
+    """
+    import numpy as np
+    import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    try:
+        frozen = convert_variables_to_constants_v2(concrete, lower_control_flow=False)
+    except ValueError as problem:
+        raise InputError(
+            "The model changes variables of its own while it predicts, as exported augmentation layers do, and cannot "
+            "be converted; give the .keras file it was exported from, or export it without those layers."
+        ) from problem
+    graph_def = frozen.graph.as_graph_def()
+    feed, fetched = frozen.inputs[0].name, [tensor.name for tensor in frozen.outputs]
+    wrapped = tf.compat.v1.wrap_function(lambda: tf.graph_util.import_graph_def(graph_def, name=""), [])
+    graph = wrapped.graph
+    last = _source(graph.get_tensor_by_name(fetched[0]).op)
+    ends_in = len(fetched) == 1 and last.type in ENDS
+    wanted = [*fetched, *([last.inputs[0].name] if ends_in else [])]
+    pruned = wrapped.prune(graph.get_tensor_by_name(feed), [graph.get_tensor_by_name(name) for name in wanted])
+
+    def run(samples: Any) -> dict[str, Any]:
+        values = [np.asarray(value).reshape(len(samples), -1) for value in pruned(tf.constant(samples))]
+        outputs = np.concatenate(values[: len(fetched)], axis=1)
+        return {OUTPUT: outputs, **({LOGITS: values[-1]} if ends_in else {})}
+
+    return run, ends_in

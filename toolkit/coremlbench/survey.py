@@ -1,0 +1,39 @@
+"""What can be timed on this machine; where there is macOS, Core ML itself is asked for its devices, in a child."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from coremlbench.coreml_types import RuntimeName, UnitName
+from coremlbench.engines.steps import worker as our_worker
+from coremlbench.runtimes import RUNTIMES
+from coremlbench.runtimes.coreml import macos_version
+from coremlbench.supervise import supervise
+from coremlbench.types import Limits
+
+SILENCE = 120.0
+
+WhyNot = Mapping[RuntimeName, Mapping[UnitName, str]]
+"""For each unit of each runtime the sentence that says why it cannot be used here, "" where it can."""
+
+
+def survey_machine() -> WhyNot:
+    """Return why not, quickly: only a Mac can have what has to be asked for in a child."""
+    return ask_machine() if macos_version() else expected()
+
+
+def ask_machine(worker: Callable[[str], Sequence[str]] = our_worker) -> WhyNot:
+    """Return why not, with the Neural Engine told by Core ML: a virtual Mac has none, and would time the CPU for it.
+
+    When the child fails, what the table of runtimes expects is taken: the failure will show again in each cell.
+    """
+    with tempfile.TemporaryDirectory(prefix="coremlbench-") as folder:
+        ended = supervise(worker("runtimes"), folder=Path(folder), request={}, limits=Limits(silence=SILENCE))
+    return ended.result["why_not"] if ended.result is not None else expected()
+
+
+def expected() -> WhyNot:
+    """Return why not, as far as the runtimes can say without being imported."""
+    return {name: {unit: runtime.why_not_here(unit) for unit in runtime.units} for name, runtime in RUNTIMES.items()}

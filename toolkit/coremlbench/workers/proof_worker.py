@@ -1,0 +1,128 @@
+"""Proves the packages of one model: each is read back from disk, executed, and compared with its original."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from coremlbench.types import CoremlbenchError
+from coremlbench.workers.harness import Report, run, to_json
+
+PROVEN = ".proof.json"
+"""What is added to a package's name for the file that holds its proof."""
+
+
+def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
+    """Return the versions that took part; each package's proof is written beside it as soon as it is known."""
+    # coremltools imports TensorFlow when it is there: seconds and memory that a proof has no use for.
+    sys.modules["tensorflow"] = None  # type: ignore[assignment]
+    import coremltools
+    import onnxruntime
+
+    for item in request["packages"]:
+        told = Path(item["package"] + PROVEN)
+        if told.is_file() and not request.get("truth"):
+            continue
+        report("prove", 0, 1, item["key"])
+        partial = Path(f"{told}.writing")
+        partial.write_bytes(to_json(_prove(item, request, report)))
+        partial.rename(told)
+    return {"versions": {"coremltools": coremltools.__version__, "onnxruntime": onnxruntime.__version__}}
+
+
+def _prove(item: dict[str, Any], request: dict[str, Any], report: Report) -> dict[str, Any]:
+    """Return what a package is made of and how it compares; or the error that kept it from being executed."""
+    from coremlbench import census
+    from coremlbench.executed import Executed
+    from coremlbench.mil_onnx import load_program
+
+    package = Path(item["package"])
+    told: dict[str, Any] = {}
+    try:
+        program = load_program(package)
+        told["ops"] = census.census(program)
+        told["arithmetic"] = census.arithmetic(program)
+        told["precision"] = census.precision_of(program)
+        executed = Executed.of(program)
+        told["batch"] = executed.batch
+        if item.get("onnx"):
+            executed.runtime.save_onnx(Path(item["onnx"]))
+        told.update(_compared(item, executed, request, report))
+        if told.get("proof", {}).get("verdict") == "wrong" and request.get("truth"):
+            told["proof"]["divergence"] = _divergence(program, request, report)
+    except MemoryError:
+        raise
+    except Exception as problem:  # noqa: BLE001 - a package that cannot be executed is a result, the others go on
+        reason = (str(problem).strip().splitlines() or ["no reason given"])[0][:600]
+        whose = "" if isinstance(problem, CoremlbenchError) else f"{type(problem).__name__}: "
+        told["error"] = {"type": type(problem).__name__, "message": f"{whose}{reason}"}
+    return told
+
+
+def _compared(item: dict[str, Any], executed: Any, request: dict[str, Any], report: Report) -> dict[str, Any]:
+    import numpy as np
+
+    from coremlbench import jsonable
+    from coremlbench.coreml_types import Proof
+    from coremlbench.executed import RUNTIME
+    from coremlbench.originals import LOGITS, OUTPUT
+    from coremlbench.proof import accuracy, agreement, compare, judge
+
+    folder = Path(request["folder"])
+    samples = np.load(folder / "samples.npy", mmap_mode="r")
+    labels = np.load(folder / "labels.npy") if (folder / "labels.npy").is_file() else None
+    given = executed.as_taken(samples, request["scale"])
+    actual = executed.predict(given, lambda done: report("prove", done, len(samples), f"executing {item['key']}"))
+    if item["alone"]:  # a ready package: there is nothing to compare it with
+        return {"alone": True, "accuracy": accuracy(actual[OUTPUT], labels)}
+    with np.load(folder / "expected.npz", allow_pickle=False) as file:
+        expected = {name: file[name] for name in file.files}
+    compared = LOGITS if LOGITS in expected and LOGITS in actual else OUTPUT
+    if expected[compared].shape != actual[compared].shape:
+        raise CoremlbenchError(
+            f"The package gives {actual[compared].shape[1]} values an image and its original "
+            f"{expected[compared].shape[1]}: they are not the same model."
+        )
+    several = expected[OUTPUT].shape[1] > 1
+    what = "logits" if compared == LOGITS else "outputs"
+    found = Proof(
+        verdict="wrong",
+        reason="",
+        runtime=RUNTIME,
+        original=f"{request['original']}; {what} compared",
+        images=len(samples),
+        data=request["data"],
+        agreement=agreement(expected[OUTPUT], actual[OUTPUT]) if several else None,
+        accuracy_before=accuracy(expected[OUTPUT], labels) if several else None,
+        accuracy_after=accuracy(actual[OUTPUT], labels) if several else None,
+        **compare(expected[compared], actual[compared]),  # type: ignore[arg-type]  # its keys are Proof's
+    )
+    precision = item["precision"] or _precision(executed)
+    return {"proof": jsonable.to_json(judge(found, precision))}
+
+
+def _precision(executed: Any) -> Any:
+    from coremlbench import census
+
+    return census.precision_of(executed.runtime.program)
+
+
+def _divergence(program: Any, request: dict[str, Any], report: Report) -> Any:
+    """Return the first op whose value leaves that of the true package, ``None`` when none can be named."""
+    import numpy as np
+
+    from coremlbench import jsonable
+    from coremlbench.divergence import find_divergence
+    from coremlbench.mil_onnx import load_program
+
+    samples = np.load(Path(request["folder"]) / "samples.npy", mmap_mode="r")
+    truth = load_program(Path(request["truth"]))
+    found = find_divergence(
+        program, truth, lambda executed: executed.as_taken(samples, request["scale"]), request["layers"], report
+    )
+    return None if found is None else jsonable.to_json(found)
+
+
+if __name__ == "__main__":
+    run(work)
