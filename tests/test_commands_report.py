@@ -1,9 +1,12 @@
 import json
 from pathlib import Path
 
+import pytest
 from tests import record_samples as samples
 from tests.conftest import Run
 from tests.test_report import save
+
+from coremlbench.commands.report import page_at_the_end
 
 
 def test_the_report_is_saved_and_its_path_told(coremlbench: Run, tmp_path: Path) -> None:
@@ -46,3 +49,23 @@ def test_wrong_options_are_told_in_a_sentence(coremlbench: Run, tmp_path: Path) 
     (tmp_path / "file").write_text("")
     full = coremlbench("report", "--output", "file/below", "--format", "json")
     assert (full.returncode, "cannot be saved in file/below" in full.stderr) == (3, True)
+
+
+def test_a_run_ends_with_a_page_of_all_records(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save(tmp_path, samples.training(1), samples.training(2))
+    page_at_the_end(tmp_path, tmp_path / samples.training(2).id, quiet=False)
+    page = tmp_path / "reports" / samples.training(2).id / "report.html"
+    assert capsys.readouterr() == (f"report: {page}\n", "")
+    assert samples.training(1).id in page.read_text()
+    assert [each.name for each in page.parent.iterdir()] == ["report.html"]
+    page_at_the_end(tmp_path, tmp_path / "b", quiet=True)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_page_that_cannot_be_saved_is_told_and_stops_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save(tmp_path, samples.training(1))
+    (tmp_path / "reports").write_text("in the way")
+    page_at_the_end(tmp_path, tmp_path / samples.training(1).id, quiet=True)
+    assert "cannot be saved in" in capsys.readouterr().err

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests import record_samples as samples
 from tests.test_report import MADE, report_of
 
-from coremlbench.render import files, html, markdown, plots, text
+from coremlbench.render import files, html, markdown, plots, text, views
 from coremlbench.render import json as as_json
 from coremlbench.report import build_report
 from coremlbench.report_types import Report, Source
@@ -290,6 +290,16 @@ def test_published_figures_have_axes_of_their_own() -> None:
     )
     (plot,) = plots.plots(unlike)
     assert len(plot.figure.axes) == 1
+
+
+def test_answers_that_say_the_same_stand_together() -> None:
+    report = report_of(samples.conversion(60), samples.conversion(61, model="tinyvgg"), samples.timing(70))
+    (first, _), (others, answer) = views.answers(report)
+    assert first == ("efficientnetb0",)
+    assert (others, answer.kind) == (("tinyvgg",), "none")
+    both = report_of(samples.conversion(60), samples.conversion(61, model="tinyvgg"))
+    ((models, _),) = views.answers(both)
+    assert models == ("efficientnetb0", "tinyvgg")
 
 
 def test_forms_are_made_as_asked() -> None:

@@ -75,8 +75,8 @@ def foreign(value: object, length: int = SHORT) -> Markup:
     if len(shown) <= length:
         return Markup("<bdi>{}</bdi>").format(shown)
     whole = text.cut(shown, WHOLE)
-    folded = '<details class="long"><summary><bdi>{}</bdi></summary><pre tabindex="0"><bdi>{}</bdi></pre></details>'
-    return Markup(folded).format(text.cut(shown, length), whole)
+    beginning = Markup('<details class="long"><summary><bdi>{}</bdi></summary>').format(text.cut(shown, length))
+    return beginning + Markup('<pre tabindex="0"><bdi>{}</bdi></pre></details>').format(whole)
 
 
 def brief(value: object, length: int = 40) -> Markup:

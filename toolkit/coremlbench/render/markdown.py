@@ -76,10 +76,10 @@ def _answers(report: Report) -> Iterator[str]:
     yield "## Where each model should run"
     yield ""
     machines = _machines(report)
-    for answer in report.answers[:MOST_ROWS]:
+    for models, answer in views.answers(report)[:MOST_ROWS]:
         mark = " *(stand-in, not Core ML)*" if answer.kind == "stand-in" else ""
         where = f" ({machines[answer.machine]})" if answer.machine in machines else ""
-        yield f"- **{safe(answer.model, 60)}**{mark}: {safe(answer.text, 400)}{where}"
+        yield f"- **{', '.join(safe(model, 60) for model in models)}**{mark}: {safe(answer.text, 400)}{where}"
     if not report.answers:
         yield "No model has been converted or timed yet: `coremlbench convert-and-time` fills this part."
     yield ""
@@ -96,7 +96,7 @@ def _timing(report: Report) -> Iterator[str]:
         rows = [
             [
                 safe(model, 60),
-                safe(variant) + (f", batch {batch}" if batch != 1 else ""),
+                safe(views.variant_words(variant, list(cells.values()))) + (f", batch {batch}" if batch != 1 else ""),
                 *(_cell(cells.get(column)) for column in table.columns),
             ]
             for model, variants in table.rows

@@ -188,27 +188,32 @@ def _latencies(report: Report, names: dict[str, str], palette: Palette) -> Itera
     for (kind, machine, model), group in groupby(report.timing, key=lambda cell: (cell.kind, cell.machine, cell.model)):
         cells = [cell for cell in group if len(cell.distribution) > 2]
         if cells:
-            variant = chosen.get((machine, model), cells[0].variant) if kind != "host" else cells[0].variant
-            groups.append((kind, [cell for cell in cells if cell.variant == variant and cell.batch == cells[0].batch]))
+            variants = {chosen.get((machine, model), cells[0].variant)}
+            if kind == "host":
+                variants = {cells[0].variant, "as-is"}  # of a host's runtimes each has its own
+            groups.append((kind, [cell for cell in cells if cell.variant in variants and cell.batch == cells[0].batch]))
     for number, (_, cells) in enumerate([each for each in groups if each[1]][:MOST_OF_A_KIND], start=1):
         first = cells[0]
+        longest = max(_near_the_top(cell) for cell in cells)
+        scale, unit = (1e3, "milliseconds") if longest >= 1e-3 else (1e6, "microseconds")
         figure, (axes,) = _canvas(2.5)
         for index, cell in enumerate(cells):
-            quantiles = [value * 1e3 for value in cell.distribution]
+            quantiles = [value * scale for value in cell.distribution]
             shares = [100 * place / (len(quantiles) - 1) for place in range(len(quantiles))]
             axes.plot(
                 quantiles,
                 shares,
-                color=UNIT_COLOURS.get(cell.unit, palette.ink),
+                color=_colour(cell, index, palette),
                 linestyle=_DASHES[index % len(_DASHES)],
                 linewidth=1.8,
                 label=_unit(cell),
             )
-        axes.set_xlabel("milliseconds a call")
+        axes.set_xlabel(f"{unit} a call")
         axes.set_ylabel("calls at most as long, %")
-        _from_zero(axes, right=max(_near_the_top(cell) for cell in cells) * 1e3 * 1.15, top=100)
+        _from_zero(axes, right=longest * scale * 1.15, top=100)
         _legend(axes)
-        what = f"{_words(first.model, 40)}, {_words(first.variant)}, {names[first.machine]}"
+        variant = "" if first.kind == "host" else f"{_words(first.variant)}, "
+        what = f"{_words(first.model, 40)}, {variant}{names[first.machine]}"
         title = _marked(f"How long calls take: {what}", first)
         yield Plot(
             f"latency-{number}",
@@ -218,6 +223,11 @@ def _latencies(report: Report, names: dict[str, str], palette: Palette) -> Itera
             + "; ".join(f"{_unit(each)}: half of the calls within {text.seconds(each.p50)}" for each in cells),
             figure,
         )
+
+
+def _colour(cell: CellRow, index: int, palette: Palette) -> str:
+    """Return the colour of a unit; a host's runtimes are told apart by theirs."""
+    return _SERIES[index % len(_SERIES)] if cell.kind == "host" else UNIT_COLOURS.get(cell.unit, palette.ink)
 
 
 def _near_the_top(cell: CellRow) -> float:
@@ -238,7 +248,7 @@ def _sustained(report: Report, names: dict[str, str], palette: Palette) -> Itera
             axes.plot(
                 [point.seconds for point in cell.sustained],
                 [point.p50 * 1e3 for point in cell.sustained],
-                color=UNIT_COLOURS.get(cell.unit, palette.ink),
+                color=_colour(cell, index, palette),
                 linestyle=_DASHES[index % len(_DASHES)],
                 marker=_MARKS[index % len(_MARKS)],
                 markersize=3.5,
@@ -262,7 +272,8 @@ def _sustained(report: Report, names: dict[str, str], palette: Palette) -> Itera
 def _unit(cell: CellRow) -> str:
     unit = _words(views.UNIT_WORDS.get(cell.unit, cell.unit))
     if cell.kind == "host":
-        return f"{unit}, {_words(views.RUNTIME_WORDS.get(cell.runtime, cell.runtime))}"
+        variant = views.variant_words(cell.variant, [cell])
+        return f"{_words(views.RUNTIME_WORDS.get(cell.runtime, cell.runtime))}, {_words(variant)}, {unit}"
     return unit if not cell.ran_on.startswith("asked for") else _words(cell.ran_on, 44)
 
 
