@@ -1,6 +1,7 @@
 """What several tests need: the user's cache for what is slow to make, and small real datasets."""
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -76,6 +77,15 @@ def coremlbench(tmp_path: Path) -> Run:
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The path of a Chromium, from COREMLBENCH_CHROMIUM or by its usual names."""
+    names = (os.environ.get("COREMLBENCH_CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome")
+    found = next((path for name in names if name and (path := shutil.which(name))), None)
+    assert found, "There is no Chromium: install it (apt-get install chromium) or name it in COREMLBENCH_CHROMIUM."
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from coremlbench.coreml_types import ConversionRecord, Measurement, Record, TimingRecord
 from coremlbench.report_types import FailureRow
-from coremlbench.types import Failure
+from coremlbench.types import CrashReport, Failure
 
 NO_FAILURE = ("running", "interrupted")
 """A run that goes on, and one that somebody stopped, say nothing of the machine."""
@@ -36,7 +36,8 @@ def failures_of(records: Sequence[Record]) -> tuple[FailureRow, ...]:
 def _failures(record: Record) -> Iterator[tuple[str, Failure]]:
     """Yield what failed in a record, and how: the run itself, its variants, its cells and their rounds."""
     if isinstance(record.outcome, Failure):
-        yield f"{record.experiment} ({record.kind})", record.outcome
+        subject = record.experiment if record.kind == "training" else f"{record.experiment}, {record.kind}"
+        yield subject, record.outcome
     if isinstance(record, ConversionRecord):
         for variant in record.variants:
             if variant.failure is not None:
@@ -56,6 +57,14 @@ def _of_cell(cell: Measurement) -> Iterator[tuple[str, Failure]]:
     yield from ((subject, each.failure) for each in cell.rounds if each.failure is not None)
 
 
+def _crash(report: CrashReport | None) -> tuple[str, ...]:
+    """Return what the system noted of a crash, a line each."""
+    if report is None:
+        return ()
+    noted = (report.exception, report.termination, *report.messages, *report.frames)
+    return tuple(line for line in noted if line)
+
+
 def _row(record: Record, subject: str, failure: Failure) -> FailureRow:
     evidence = failure.evidence
     return FailureRow(
@@ -72,6 +81,8 @@ def _row(record: Record, subject: str, failure: Failure) -> FailureRow:
         returncode=evidence.returncode,
         exception=evidence.exception,
         matched=evidence.matched,
+        crash=_crash(evidence.crash_report),
+        stack=evidence.stack,
         log_tail=evidence.log_tail,
         peak_bytes=evidence.peak_bytes,
     )

@@ -82,6 +82,15 @@ def save_report(
     return tuple(paths)
 
 
+def save_page(results: Path, run: Path) -> Path:
+    """Return the path of the page that stands at the end of a run: all records of ``results``, named after the run.
+
+    Raises:
+        CoremlbenchError: the folder of the report cannot be written.
+    """
+    return save_report([results], results / REPORTS / run.name, formats=("html",))[0]
+
+
 def _records_at(place: Path) -> Iterator[Path]:
     """Yield the paths of the records at or below a place that somebody named."""
     if place.is_file():

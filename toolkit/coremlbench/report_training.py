@@ -11,7 +11,7 @@ from coremlbench.compare import compared_seconds
 from coremlbench.report_types import ClassifierRun, SamplePicture, Source, TrainingRow
 from coremlbench.types import Experiment, Failure, Trained, TrainingRecord
 
-PROTOCOL = "the protocol"
+PROTOCOL = "the protocol's work"
 _BY_NAME = {experiment.name: experiment for experiment in EXPERIMENTS}
 _PLACE = {experiment.name: place for place, experiment in enumerate(EXPERIMENTS)}
 
@@ -97,9 +97,10 @@ def _settings(record: TrainingRecord) -> tuple[str, ...]:
 
 def _work(record: TrainingRecord) -> str:
     """Return what was computed, in words: runs with the same words took on the same work."""
-    parts = sorted(other_work(record.deviations)) or [PROTOCOL]
+    other = other_work(record.deviations)
+    parts = [each for each in record.deviations if each in other] or [PROTOCOL]
     extractor = record.options.get("extractor")
-    if extractor:
+    if extractor and extractor != "auto":  # not known yet when the run failed
         parts.append(f"features of {extractor}")
     if record.resumed_from:
         parts.append("resumed, so not a whole run")

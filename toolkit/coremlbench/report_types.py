@@ -253,7 +253,10 @@ class ClassifierRun:
 
 @dataclass(frozen=True)
 class FailureRow:
-    """Something that did not finish, the newest of ``count`` that ended alike. ``subject`` is the run or the cell."""
+    """Something that did not finish, the newest of ``count`` that ended alike. ``subject`` is the run or the cell.
+
+    ``crash`` is what the system noted of a crash and ``stack`` what Python's fault handler showed, line by line.
+    """
 
     record: str
     machine: str
@@ -268,6 +271,8 @@ class FailureRow:
     returncode: int | None = None
     exception: str = ""
     matched: tuple[str, ...] = ()
+    crash: tuple[str, ...] = ()
+    stack: tuple[str, ...] = ()
     log_tail: tuple[str, ...] = ()
     peak_bytes: int = 0
 

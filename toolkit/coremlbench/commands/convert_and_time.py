@@ -80,11 +80,12 @@ def convert_and_time(
 
     Exit code 0 when cells were timed, 3 when all failed or a package is wrong, 2 for wrong options, 130 after Ctrl-C.
     """  # noqa: D301 - the backspace is click's mark for lines to keep
+    from coremlbench.commands.report import page_at_the_end
     from coremlbench.console import Watch, print_json
     from coremlbench.console_timing import print_left_out, print_timing, round_line
     from coremlbench.kit import read_kit
+    from coremlbench.pipeline import INTERRUPTED, time_kit
     from coremlbench.pipeline import convert_and_time as run
-    from coremlbench.pipeline import time_kit
     from coremlbench.timing import exit_code
     from coremlbench.timing_resume import resume as go_on
     from coremlbench.types import InputError
@@ -119,6 +120,8 @@ def convert_and_time(
         print_json(record)
     else:
         print_timing(record, folder, kit)
+    if exit_code(record) != INTERRUPTED:
+        page_at_the_end(results, folder, quiet=as_json)
     raise SystemExit(exit_code(record) or failed)
 
 

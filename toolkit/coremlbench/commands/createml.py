@@ -124,9 +124,10 @@ def createml(
 
     Exit code 0 when it trained, 3 when it failed, 2 for wrong options or missing input, 130 after Ctrl-C.
     """  # noqa: D301  \\b is click's mark for lines that are not to be joined
+    from coremlbench.commands.report import page_at_the_end
     from coremlbench.console import Watch, print_json, print_training
     from coremlbench.engines.turicreate import CreateMLOptions
-    from coremlbench.pipeline import counts, create_ml_attempts, exit_code, resume_create_ml
+    from coremlbench.pipeline import INTERRUPTED, counts, create_ml_attempts, exit_code, resume_create_ml
     from coremlbench.types import InputError
     from coremlbench_datasets import find
 
@@ -164,4 +165,6 @@ def createml(
         print_json(record)
     else:
         print_training(record, folder)
+    if exit_code(record) != INTERRUPTED:
+        page_at_the_end(results, folder, quiet=as_json)
     raise SystemExit(exit_code(record))

@@ -30,6 +30,20 @@ class Formats(click.ParamType[tuple[str, ...]]):
         return tuple(each for each in FORMATS if each in asked)
 
 
+def page_at_the_end(results: Path, run: Path, *, quiet: bool) -> None:
+    """Save the page of all records at the end of a run and tell its path; the run has its result whatever happens."""
+    from coremlbench.report_files import save_page
+    from coremlbench.types import CoremlbenchError
+
+    try:
+        page = save_page(results, run)
+    except CoremlbenchError as problem:
+        click.echo(str(problem), err=True)
+        return
+    if not quiet:
+        click.echo(f"report: {page}")
+
+
 @click.command(short_help="Everything measured, of any number of machines, as one page to keep and send on.")
 @click.argument("results", nargs=-1, metavar="[RESULTS]...", type=click.Path(path_type=Path))
 @click.option(

@@ -75,9 +75,8 @@ def foreign(value: object, length: int = SHORT) -> Markup:
     if len(shown) <= length:
         return Markup("<bdi>{}</bdi>").format(shown)
     whole = text.cut(shown, WHOLE)
-    return Markup('<details class="long"><summary><bdi>{}</bdi></summary><pre><bdi>{}</bdi></pre></details>').format(
-        text.cut(shown, length), whole
-    )
+    beginning = Markup('<details class="long"><summary><bdi>{}</bdi></summary>').format(text.cut(shown, length))
+    return beginning + Markup('<pre tabindex="0"><bdi>{}</bdi></pre></details>').format(whole)
 
 
 def brief(value: object, length: int = 40) -> Markup:
@@ -103,7 +102,10 @@ def log(lines: tuple[str, ...]) -> str:
 
 def address(path: str) -> str:
     """Return a relative path as an address: never a scheme, whatever a folder is called."""
-    quoted = quote(path)
+    try:
+        quoted = quote(path.encode("utf-8", "surrogateescape"))  # a file's name may be no UTF-8
+    except UnicodeEncodeError:
+        quoted = quote(path.encode("utf-8", "backslashreplace"))
     return quoted if quoted.startswith(("/", "./", "../")) else f"./{quoted}"
 
 

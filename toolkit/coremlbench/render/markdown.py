@@ -35,8 +35,8 @@ def render(report: Report, *, plots: bool = False) -> bytes:
 def safe(value: object, length: int = 120) -> str:
     """Return text from outside as Markdown shows it letter by letter: no markup, no mention, no line end."""
     shown = text.cut(text.plain(str(value)), length)
-    shown = shown.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("@", "&#64;")
-    shown = _SPECIAL.sub(r"\\\1", shown)
+    shown = shown.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    shown = _SPECIAL.sub(r"\\\1", shown).replace("@", "&#64;")
     return shown.replace("://", ":&#47;&#47;").replace("www.", "www&#46;")
 
 
@@ -76,10 +76,10 @@ def _answers(report: Report) -> Iterator[str]:
     yield "## Where each model should run"
     yield ""
     machines = _machines(report)
-    for answer in report.answers[:MOST_ROWS]:
+    for models, answer in views.answers(report)[:MOST_ROWS]:
         mark = " *(stand-in, not Core ML)*" if answer.kind == "stand-in" else ""
         where = f" ({machines[answer.machine]})" if answer.machine in machines else ""
-        yield f"- **{safe(answer.model, 60)}**{mark}: {safe(answer.text, 400)}{where}"
+        yield f"- **{', '.join(safe(model, 60) for model in models)}**{mark}: {safe(answer.text, 400)}{where}"
     if not report.answers:
         yield "No model has been converted or timed yet: `coremlbench convert-and-time` fills this part."
     yield ""
@@ -96,7 +96,7 @@ def _timing(report: Report) -> Iterator[str]:
         rows = [
             [
                 safe(model, 60),
-                safe(variant) + (f", batch {batch}" if batch != 1 else ""),
+                safe(views.variant_words(variant, list(cells.values()))) + (f", batch {batch}" if batch != 1 else ""),
                 *(_cell(cells.get(column)) for column in table.columns),
             ]
             for model, variants in table.rows
@@ -165,7 +165,10 @@ def _training(report: Report) -> Iterator[str]:
             yield ""
             yield from _table(
                 ["machine", "published", "source"],
-                ([safe(each.machine), views.published_figure(each), safe(each.source)] for each in training.published),
+                (
+                    [safe(each.machine), safe(views.published_figure(each)), safe(each.source)]
+                    for each in training.published
+                ),
             )
     if not found:
         yield "Nothing has been trained yet: `coremlbench train` and `coremlbench createml` fill this part."

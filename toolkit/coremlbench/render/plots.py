@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import re
 import textwrap
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from coremlbench.render import text, views
+from coremlbench.report_training import PROTOCOL
 from coremlbench.report_types import CellRow, ClassifierRun, Report, TrainingRow
 
 if TYPE_CHECKING:
@@ -69,7 +71,7 @@ def plots(report: Report, palette: Palette = LIGHT) -> tuple[Plot, ...]:
     import matplotlib as mpl
 
     with mpl.rc_context(_style(palette)):
-        names = {row.id: text.cut(text.plain(row.name), 44) for row in report.machines}
+        names = {row.id: _words(row.name, 44) for row in report.machines}
         drawn = (
             *_latencies(report, names, palette),
             *_sustained(report, names, palette),
@@ -78,6 +80,11 @@ def plots(report: Report, palette: Palette = LIGHT) -> tuple[Plot, ...]:
             *_curves(report, names, palette),
         )
     return tuple(replace(plot, palette=palette) for plot in drawn)
+
+
+def _words(value: str, length: int = 40) -> str:
+    """Return text from outside as a plot shows it."""
+    return text.cut(text.plain(value), length)
 
 
 def svg(plot: Plot) -> bytes:
@@ -128,7 +135,9 @@ def _saved(plot: Plot, form: str) -> bytes:
     if plot.palette is not INLINE:  # a page has the title beside it
         plot.figure.suptitle(textwrap.fill(plot.title, 78), x=0.01, ha="left", fontsize=9)
     metadata = {"Date": None, "Creator": None} if form == "svg" else {"Software": None}
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": plot.name}):
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": plot.name}), warnings.catch_warnings():
+        # A name may have letters that matplotlib's font lacks; the SVG keeps them as text, the PNG shows boxes.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
         plot.figure.savefig(buffer, format=form, dpi=200 if form == "png" else 72, metadata=metadata)
     return buffer.getvalue()
 
@@ -179,27 +188,32 @@ def _latencies(report: Report, names: dict[str, str], palette: Palette) -> Itera
     for (kind, machine, model), group in groupby(report.timing, key=lambda cell: (cell.kind, cell.machine, cell.model)):
         cells = [cell for cell in group if len(cell.distribution) > 2]
         if cells:
-            variant = chosen.get((machine, model), cells[0].variant) if kind != "host" else cells[0].variant
-            groups.append((kind, [cell for cell in cells if cell.variant == variant and cell.batch == cells[0].batch]))
+            variants = {chosen.get((machine, model), cells[0].variant)}
+            if kind == "host":
+                variants = {cells[0].variant, "as-is"}  # of a host's runtimes each has its own
+            groups.append((kind, [cell for cell in cells if cell.variant in variants and cell.batch == cells[0].batch]))
     for number, (_, cells) in enumerate([each for each in groups if each[1]][:MOST_OF_A_KIND], start=1):
         first = cells[0]
+        longest = max(_near_the_top(cell) for cell in cells)
+        scale, unit = (1e3, "milliseconds") if longest >= 1e-3 else (1e6, "microseconds")
         figure, (axes,) = _canvas(2.5)
         for index, cell in enumerate(cells):
-            quantiles = [value * 1e3 for value in cell.distribution]
+            quantiles = [value * scale for value in cell.distribution]
             shares = [100 * place / (len(quantiles) - 1) for place in range(len(quantiles))]
             axes.plot(
                 quantiles,
                 shares,
-                color=UNIT_COLOURS.get(cell.unit, palette.ink),
+                color=_colour(cell, index, palette),
                 linestyle=_DASHES[index % len(_DASHES)],
                 linewidth=1.8,
                 label=_unit(cell),
             )
-        axes.set_xlabel("milliseconds a call")
+        axes.set_xlabel(f"{unit} a call")
         axes.set_ylabel("calls at most as long, %")
-        _from_zero(axes, right=max(_near_the_top(cell) for cell in cells) * 1e3 * 1.15, top=100)
+        _from_zero(axes, right=longest * scale * 1.15, top=100)
         _legend(axes)
-        what = f"{text.cut(text.plain(first.model), 40)}, {first.variant}, {names[first.machine]}"
+        variant = "" if first.kind == "host" else f"{_words(first.variant)}, "
+        what = f"{_words(first.model, 40)}, {variant}{names[first.machine]}"
         title = _marked(f"How long calls take: {what}", first)
         yield Plot(
             f"latency-{number}",
@@ -209,6 +223,11 @@ def _latencies(report: Report, names: dict[str, str], palette: Palette) -> Itera
             + "; ".join(f"{_unit(each)}: half of the calls within {text.seconds(each.p50)}" for each in cells),
             figure,
         )
+
+
+def _colour(cell: CellRow, index: int, palette: Palette) -> str:
+    """Return the colour of a unit; a host's runtimes are told apart by theirs."""
+    return _SERIES[index % len(_SERIES)] if cell.kind == "host" else UNIT_COLOURS.get(cell.unit, palette.ink)
 
 
 def _near_the_top(cell: CellRow) -> float:
@@ -229,7 +248,7 @@ def _sustained(report: Report, names: dict[str, str], palette: Palette) -> Itera
             axes.plot(
                 [point.seconds for point in cell.sustained],
                 [point.p50 * 1e3 for point in cell.sustained],
-                color=UNIT_COLOURS.get(cell.unit, palette.ink),
+                color=_colour(cell, index, palette),
                 linestyle=_DASHES[index % len(_DASHES)],
                 marker=_MARKS[index % len(_MARKS)],
                 markersize=3.5,
@@ -240,7 +259,7 @@ def _sustained(report: Report, names: dict[str, str], palette: Palette) -> Itera
         axes.set_ylabel("milliseconds a call, median")
         _from_zero(axes)
         _legend(axes)
-        what = f"{text.cut(text.plain(first.model), 40)}, {first.variant}, {names[first.machine]}"
+        what = f"{_words(first.model, 40)}, {_words(first.variant)}, {names[first.machine]}"
         title = _marked(f"A sustained run: {what}", first)
         ends = (
             f"{_unit(each)}: {text.seconds(each.sustained[0].p50)} a call, in the end "
@@ -251,10 +270,11 @@ def _sustained(report: Report, names: dict[str, str], palette: Palette) -> Itera
 
 
 def _unit(cell: CellRow) -> str:
-    unit = views.UNIT_WORDS.get(cell.unit, cell.unit)
+    unit = _words(views.UNIT_WORDS.get(cell.unit, cell.unit))
     if cell.kind == "host":
-        return f"{unit}, {views.RUNTIME_WORDS.get(cell.runtime, cell.runtime)}"
-    return unit if not cell.ran_on.startswith("asked for") else text.cut(text.plain(cell.ran_on), 44)
+        variant = views.variant_words(cell.variant, [cell])
+        return f"{_words(views.RUNTIME_WORDS.get(cell.runtime, cell.runtime))}, {_words(variant)}, {unit}"
+    return unit if not cell.ran_on.startswith("asked for") else _words(cell.ran_on, 44)
 
 
 def _marked(title: str, cell: CellRow) -> str:
@@ -282,11 +302,11 @@ def _sizes(report: Report, palette: Palette) -> Iterator[Plot]:
             marker=_MARKS[index],
             markersize=5,
             linewidth=1,
-            label=text.cut(text.plain(model), 32),
+            label=_words(model, 32),
         )
         for row in ordered:
             axes.annotate(
-                row.variant,
+                _words(row.variant),
                 (row.bytes / 1e6, 100 * _kept(row.accuracy_after, row.agreement)),
                 xytext=(4, -11),
                 textcoords="offset points",
@@ -322,8 +342,8 @@ def _trainings(report: Report, names: dict[str, str], palette: Palette) -> Itera
         rows = [*group.rows, *(row for each in like if group.is_protocol for row in each.rows if row.failure)]
         published = [each for each in training.published if each.high is not None and group.is_protocol]
         shown = sorted(rows, key=lambda row: row.seconds if row.seconds is not None else float("inf"))[:MOST_BARS]
-        if not any(row.seconds for row in shown):
-            continue
+        if not any(row.seconds for row in shown) or len(shown) + len(published) < 2:
+            continue  # nothing to compare
         yield _training(training, shown, len(rows), published, names, palette)
 
 
@@ -338,7 +358,7 @@ def _training(
     per = "seconds an epoch" if shown[0].metric == "seconds per epoch" else "seconds"
     parts = (len(shown), len(published)) if published else (len(shown),)
     figure, axes = _canvas(0.95 + 0.27 * sum(parts) + 0.35 * (len(parts) - 1), len(parts), parts, sharex=True)
-    labels = [text.cut(names[row.machine] + (f", {row.device}" if row.device else ""), 46) for row in shown]
+    labels = [_words(names[row.machine] + (f", {row.device}" if row.device else ""), 46) for row in shown]
     for place, row in enumerate(shown):
         if row.seconds is None:
             axes[0].text(0, place, " ✕ failed", va="center", color=FAILED, fontsize=8.5, fontweight="bold")
@@ -348,7 +368,7 @@ def _training(
         if row.first_epoch is not None and row.metric == "seconds per epoch":
             axes[0].plot(row.first_epoch, place, marker="|", markersize=9, color=palette.ink)
     _bars(axes[0], labels)
-    title = f"{training.title}: measured, {_work(shown[0].work)}"
+    title = f"{_words(training.title, 60)}: measured, {_work(shown[0].work)}"
     if of > len(shown):
         title += f"; the fastest {len(shown)} of {of}"
     if published:
@@ -357,14 +377,14 @@ def _training(
                 place, each.high, height=0.62, facecolor="none", edgecolor=PUBLISHED, hatch="////", linewidth=0.8
             )
             axes[1].text(
-                each.high, place, f" {views.published_figure(each)}", va="center", fontsize=8.5, style="italic"
+                each.high, place, f" {_words(views.published_figure(each))}", va="center", fontsize=8.5, style="italic"
             )
-        _bars(axes[1], [text.cut(each.machine, 46) for each in published])
+        _bars(axes[1], [_words(each.machine, 46) for each in published])
         axes[1].set_title("published by others", style="italic", color=palette.muted)
         axes[0].set_title("measured", color=palette.muted)
     axes[-1].set_xlabel(f"{per}; a stroke marks the first epoch" if shown[0].metric == "seconds per epoch" else per)
     axes[0].set_xlim(left=0)
-    axes[0].margins(x=0.16)
+    axes[0].margins(x=0.24)
     figures = "; ".join(
         f"{label}: {'failed' if row.seconds is None else text.seconds(row.seconds)}"
         for label, row in zip(labels, shown, strict=True)
@@ -382,7 +402,7 @@ def _bars(axes: Axes, labels: Sequence[str]) -> None:
 
 
 def _work(work: str) -> str:
-    return work if work.startswith(views.PROTOCOL) else f"not the protocol ({text.cut(text.plain(work), 60)})"
+    return work if work.startswith(PROTOCOL) else f"not the protocol ({_words(work, 60)})"
 
 
 def _file_name(name: str) -> str:
@@ -415,7 +435,7 @@ def _curves(report: Report, names: dict[str, str], palette: Palette) -> Iterator
         axes.set_ylabel("accuracy, %")
         _from_zero(axes, top=100)
         _legend(axes)
-        title = f"The solver's iterations: {text.cut(text.plain(run.data), 40)}, {names[run.machine]}"
+        title = f"The solver's iterations: {_words(run.data, 40)}, {names[run.machine]}"
         last = run.iterations[-1]
         yield Plot(
             f"createml-{number}",
@@ -430,7 +450,9 @@ def _curves(report: Report, names: dict[str, str], palette: Palette) -> Iterator
 
 def _legend(axes: Axes) -> None:
     """Put the legend above the axes, where it hides nothing."""
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=4, borderaxespad=0.2, handlelength=2.6)
+    _, labels = axes.get_legend_handles_labels()
+    columns = max(1, min(4, 72 // (max(map(len, labels), default=0) + 6)))
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=columns, borderaxespad=0.2, handlelength=2.6)
 
 
 def _from_zero(axes: Axes, *, right: float | None = None, top: float | None = None) -> None:

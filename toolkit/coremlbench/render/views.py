@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from coremlbench.catalogue import EXPERIMENTS
+from coremlbench.report_training import PROTOCOL
 from coremlbench.report_types import Answer, CellRow, FigureKind, PublishedRow, Report, TrainingRow, VariantRow
 from coremlbench.types import Experiment
 
@@ -34,7 +35,6 @@ METRIC_WORDS = {
     "total seconds": "training and testing",
     "whole run": "the whole run",
 }
-PROTOCOL = "the protocol"
 Column = tuple[str, str]
 """A runtime and a unit of it."""
 
@@ -120,6 +120,27 @@ def column_words(column: Column) -> str:
 def share(value: float | None) -> str:
     """Return a small share with two digits: 0.13%."""
     return "–" if value is None else f"{100 * value:.2g}%"
+
+
+def plan_shares(cell: CellRow) -> dict[str, float]:
+    """Return the planned share of the cost by device; of the operations, where Core ML estimates no cost."""
+    whole = sum(cell.plan_ops.values())
+    return cell.plan_cost or {device: count / whole for device, count in cell.plan_ops.items() if whole}
+
+
+def answers(report: Report) -> list[tuple[tuple[str, ...], Answer]]:
+    """Return the answers with the models that they hold for: those that say the same of one machine stand together."""
+    groups: dict[tuple[str, str, str], list[Answer]] = {}
+    for each in report.answers:
+        alone = each.model if each.kind != "none" else ""
+        groups.setdefault((each.machine, each.text, alone), []).append(each)
+    return [(tuple(each.model for each in group), group[0]) for group in groups.values()]
+
+
+def variant_words(variant: str, cells: Sequence[CellRow]) -> str:
+    """Return a variant's name; what TensorFlow and its like ran as it is was no package, but the model itself."""
+    original = variant == "as-is" and all(cell.runtime in ("tensorflow", "litert") for cell in cells)
+    return "the original" if original else variant
 
 
 def cell_tables(report: Report, *kinds: FigureKind) -> list[CellTable]:

@@ -1,0 +1,20 @@
+"""Write the golden files and the published schema of the report again, after a change that is meant."""
+
+from dataclasses import replace
+from json import dumps
+from pathlib import Path
+
+from tests import record_samples as samples
+from tests.test_report import report_of
+
+from coremlbench.render import json, markdown
+
+if __name__ == "__main__":
+    golden = Path(__file__).parent / "golden"
+    report = replace(report_of(*samples.few()), coremlbench="0.0.0")
+    (golden / "report.md").write_bytes(markdown.render(report, plots=True))
+    (golden / "report.json").write_bytes(json.render(report))
+    published = json.schema()
+    (golden.parent.parent / "docs" / "report.schema.json").write_text(
+        dumps(published, indent=1, ensure_ascii=False) + "\n"
+    )

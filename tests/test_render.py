@@ -1,0 +1,320 @@
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass, replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests import record_samples as samples
+from tests.test_report import MADE, report_of
+
+from coremlbench.render import files, html, markdown, plots, text, views
+from coremlbench.render import json as as_json
+from coremlbench.report import build_report
+from coremlbench.report_types import Report, Source
+
+GOLDEN = Path(__file__).parent / "golden"
+DOCS = Path(__file__).parent.parent / "docs"
+HOSTILE = (
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "\u202egnp.cte\u2066 \u200f",
+    "javascript:alert(1)",
+    "x" * 10_000,
+    "line\nbreak\x1b[31m\x00",
+    "| pipe | `tick` **bold** [a](http://e.example) @someone #1 $x^2$",
+    "{{ 7 * 7 }} {% raw %} ${jndi:ldap://e.example}",
+    "\ud800",
+)
+
+
+@pytest.fixture(scope="module")
+def report() -> Report:
+    return replace(report_of(*samples.few()), coremlbench="0.0.0")
+
+
+@pytest.fixture(scope="module")
+def page(report: Report) -> str:
+    return html.render(report).decode()
+
+
+@pytest.fixture(scope="module")
+def small() -> Report:
+    """A report with a row of every sort."""
+    return report_of(
+        samples.training(1, "createml"),
+        samples.training(2),
+        samples.training(3, failure=samples.OUT_OF_MEMORY),
+        samples.conversion(60),
+        samples.timing(70),
+        samples.timing(73, samples.BOX),
+    )
+
+
+def poisoned(value: Any, poison: str, keep: frozenset[str] = frozenset()) -> Any:
+    """The same rows with every free text replaced; ids and fixed words stay."""
+    if is_dataclass(value) and not isinstance(value, type):
+        fixed = {"id", "machine", "record", "records", "kind", "metric", "role", "made", "started", "first", "last"}
+        fixed |= {"jpeg", "unit", "verdict", "experiment"}
+        return (
+            replace(
+                value,
+                **{
+                    each.name: poisoned(getattr(value, each.name), poison)
+                    for each in fields(value)
+                    if each.name not in fixed
+                },
+            )
+            if type(value).__name__ != "Report"
+            else replace(
+                value,
+                **{
+                    each.name: poisoned(getattr(value, each.name), poison)
+                    for each in fields(value)
+                    if each.name not in {"made", "kind", "coremlbench"}
+                },
+            )
+        )
+    if isinstance(value, str):
+        return poison
+    if isinstance(value, tuple):
+        return tuple(poisoned(each, poison) for each in value)
+    return value
+
+
+class Page(HTMLParser):
+    """What a browser would make of a page: its elements, addresses, ids and text."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+    def values(self, name: str) -> Iterator[str]:
+        for _, attributes in self.elements:
+            if attributes.get(name):
+                yield str(attributes[name])
+
+
+def test_markdown_is_as_it_was(report: Report) -> None:
+    assert markdown.render(report, plots=True).decode() == (GOLDEN / "report.md").read_text()
+
+
+def test_json_is_as_it_was(report: Report) -> None:
+    assert json.loads(as_json.render(report)) == json.loads((GOLDEN / "report.json").read_text())
+
+
+def test_json_keeps_to_the_published_schema(report: Report) -> None:
+    published = json.loads((DOCS / "report.schema.json").read_text())
+    assert published == as_json.schema()
+    validator = jsonschema.Draft202012Validator(published)
+    validator.check_schema(published)
+    validator.validate(json.loads(as_json.render(report)))
+    with pytest.raises(jsonschema.ValidationError):
+        validator.validate({**json.loads(as_json.render(report)), "timing": [{"p50": "fast"}]})
+
+
+def test_pandas_reads_the_json_in_a_line(report: Report, tmp_path: Path) -> None:
+    (tmp_path / "report.json").write_bytes(as_json.render(report))
+    frame = pd.DataFrame(pd.read_json(tmp_path / "report.json", typ="series")["timing"])
+    fastest = frame[frame["kind"] == "stand-in"].groupby("unit")["p50"].min()
+    assert fastest.idxmin() in ("CPU_AND_NE", "ALL")
+    assert len(frame) == len(report.timing)
+
+
+def test_the_page_loads_nothing_and_runs_nothing(page: str) -> None:
+    parsed = Page(page)
+    assert "default-src 'none'" in page
+    assert not {tag for tag, _ in parsed.elements} & {"script", "link", "iframe", "object", "embed", "base", "form"}
+    assert all(value.startswith("data:image/jpeg;base64,") for value in parsed.values("src"))
+    addresses = set(parsed.values("href")) | set(parsed.values("xlink:href"))
+    assert all(re.match(r"#|\.{1,2}/", each) for each in addresses), addresses
+    assert "url(" not in re.sub(r"url\(#", "", page)
+    assert not any(name.startswith("on") for _, attributes in parsed.elements for name in attributes)
+
+
+def test_every_link_within_the_page_leads_somewhere_and_ids_are_unique(page: str) -> None:
+    parsed = Page(page)
+    ids = list(parsed.values("id"))
+    assert len(ids) == len(set(ids))
+    wanted = {value[1:] for name in ("href", "xlink:href") for value in parsed.values(name) if value.startswith("#")}
+    assert wanted <= set(ids)
+
+
+def test_tables_have_captions_and_headings_with_a_scope(page: str) -> None:
+    assert page.count("<table") == page.count("<caption")
+    assert not re.findall(r"<th(?![^>]*scope=)[^>a-z]*>", page)
+    assert page.count("<figure>") == page.count('role="img" aria-label="')
+
+
+def test_figures_of_different_kinds_never_share_a_table(page: str) -> None:
+    marks = ("core-ml", "host", "stand-in", "measured", "published")
+    tables = re.findall(r"<table.*?</table>", page, flags=re.DOTALL)
+    assert len(tables) > 20
+    found = [{mark for mark in marks if f'class="badge {mark}"' in table} for table in tables]
+    assert all(len(each) <= 1 for each in found)
+    assert {mark for each in found for mark in each} == {"host", "stand-in", "measured", "published"}
+    for table in tables:
+        if "Borkowski" in table or "the article" in table:
+            assert 'class="badge published"' in table
+
+
+def test_a_stand_in_is_never_called_core_ml(report: Report, page: str) -> None:
+    assert 'class="badge stand-in"' in page
+    assert page.count('class="badge core-ml"') == 1  # where the marks are explained
+    assert 'class="badge core-ml"' in html.render(report_of(samples.timing(70, stand_in=False))).decode()
+    assert "stand-in, not Core ML" in markdown.render(report).decode()
+
+
+@pytest.mark.parametrize("poison", HOSTILE, ids=range(len(HOSTILE)))
+def test_hostile_text_is_shown_as_text(small: Report, poison: str) -> None:
+    bad = poisoned(small, poison)
+    page = html.render(bad).decode()
+    assert json.loads(as_json.render(bad))["machines"][0]["chip"] == poison
+    parsed = Page(page)
+    assert not {tag for tag, _ in parsed.elements} & {"script", "iframe", "object", "embed", "base", "form", "link"}
+    assert all(value.startswith("data:image/jpeg;base64,") for value in parsed.values("src"))
+    assert all(re.match(r"#|\.{1,2}/", each) for each in parsed.values("href"))
+    assert not any(name.startswith("on") for _, attributes in parsed.elements for name in attributes)
+    assert not re.search("[\u202a-\u202e\u2066-\u2069\u200e\u200f\x00\x1b]", page)
+    assert len(page) < 4_000_000
+    assert "49" not in "".join(parsed.words) or "7 * 7" in page or "{{" not in poison
+    plain = re.sub(r"  (`{3,})text\n.*?\n  \1\n", "", markdown.render(bad).decode(), flags=re.DOTALL)
+    assert "<script" not in plain
+    assert "<img" not in plain
+    assert not re.search(r"(?<!\\)\]\((?!plots/)", plain)
+    assert not re.search(r"(?<!\\)\*\*bold", plain)
+    assert "@someone" not in plain
+    assert "&\\#" not in plain
+    assert not re.search("[\u202a-\u202e\u2066-\u2069\x00\x1b]", plain)
+    assert max(len(line) for line in plain.splitlines()) < 3000
+
+
+def test_a_long_text_is_folded_and_all_there(small: Report) -> None:
+    words = " ".join(f"word{number}" for number in range(1200))
+    page = html.render(replace(small, problems=(words,))).decode()
+    assert "word1199" in page
+    assert '<details class="long">' in page
+
+
+@given(st.text(max_size=300))
+@settings(max_examples=200)
+def test_plain_text_acts_on_nothing(value: str) -> None:
+    shown = text.plain(value)
+    assert not re.search("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]", shown)
+    safe = markdown.safe(value, 400)
+    assert not re.search(r"<|>|@|\n", safe)
+    assert not re.search(r"(?<!\\)(?:\\\\)*[`*_\[\]|]", safe)
+
+
+def test_homes_are_not_sent_on() -> None:
+    assert text.plain("/Users/somebody/results/a") == "~/results/a"
+    assert text.plain("--source=/home/me/x y") == "--source=~/x y"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (None, "–"),
+        (float("nan"), "–"),
+        (12.34e-6, "12.3 µs"),
+        (0.000_999_6, "1.00 ms"),
+        (0.004_56, "4.56 ms"),
+        (0.999_6, "1.00 s"),
+        (7.891, "7.89 s"),
+        (185.0, "3 min 05 s"),
+    ],
+)
+def test_times_have_the_unit_that_reads_best(seconds: float | None, shown: str) -> None:
+    assert text.seconds(seconds) == shown
+
+
+def test_ranges_share_their_unit() -> None:
+    assert text.between(0.001_21, 0.001_25) == "1.21–1.25 ms"
+    assert text.between(0.000_98, 0.001_02) == "0.98–1.02 ms"
+    assert text.between(7.1, 12.3) == "7.1–12.3 s"
+    assert text.between(None, 1.0) == "–"
+    assert text.points(0.811, 0.8101) == "−0.1"
+    assert text.points(0.811, 0.8111) == "±0.0"
+
+
+def test_plots_are_drawn_from_zero_with_units_and_words(report: Report) -> None:
+    drawn = plots.plots(report)
+    assert {plot.name.rpartition("-")[0] for plot in drawn} >= {"latency", "sustained", "accuracy", "createml"}
+    assert len({plot.name for plot in drawn}) == len(drawn)
+    for plot in drawn:
+        for axes in plot.figure.axes:
+            assert axes.get_xlim()[0] == 0
+            assert axes.get_ylim()[0] == 0 or plot.name.startswith("training-")
+        assert any("second" in label or "%" in label for axes in plot.figure.axes for label in _labels(axes))
+        assert len(plot.alternative) > 40
+
+
+def _labels(axes: Any) -> tuple[str, str]:
+    return axes.get_xlabel(), axes.get_ylabel()
+
+
+def test_plots_are_svg_with_text_and_png_and_always_the_same() -> None:
+    first = plots.plots(report_of(samples.timing(70)))[0]
+    again = plots.plots(report_of(samples.timing(70)))[0]
+    drawn = plots.svg(first)
+    assert drawn == plots.svg(again)
+    assert b"milliseconds a call" in drawn
+    assert plots.png(first).startswith(b"\x89PNG")
+
+
+def test_published_figures_have_axes_of_their_own() -> None:
+    few = ("dataset drawn-food",)
+    report = report_of(replace(samples.training(1), deviations=few))
+    (plot,) = plots.plots(report)
+    assert [axes.get_title(loc="left") for axes in plot.figure.axes] == ["measured", "published by others"]
+    assert len(plot.figure.axes[0].patches) == 1
+    unlike = report_of(
+        *(
+            replace(samples.training(n, machine=m), deviations=("epochs 1",))
+            for n, m in enumerate((samples.AIR, samples.BOX))
+        )
+    )
+    (plot,) = plots.plots(unlike)
+    assert len(plot.figure.axes) == 1
+
+
+def test_answers_that_say_the_same_stand_together() -> None:
+    report = report_of(samples.conversion(60), samples.conversion(61, model="tinyvgg"), samples.timing(70))
+    (first, _), (others, answer) = views.answers(report)
+    assert first == ("efficientnetb0",)
+    assert (others, answer.kind) == (("tinyvgg",), "none")
+    both = report_of(samples.conversion(60), samples.conversion(61, model="tinyvgg"))
+    ((models, _),) = views.answers(both)
+    assert models == ("efficientnetb0", "tinyvgg")
+
+
+def test_forms_are_made_as_asked() -> None:
+    one = report_of(samples.training(1))
+    assert list(files(one, ("json",))) == ["report.json"]
+    assert list(files(one, ("html", "md"))) == ["report.html", "report.md"]
+    assert b"](plots/" not in files(one, ("md",))["report.md"]
+    every = files(one, ("html", "md", "json", "plots"))
+    pictures = set(re.findall(rb"\]\((plots/[^)]+)\)", every["report.md"]))
+    assert pictures
+    assert {name.decode() for name in pictures} <= set(every)
+
+
+def test_a_report_of_many_machines_stays_small_and_whole() -> None:
+    records = list(samples.fleet(800, 40))
+    page = html.render(build_report([Source(each, f"{each.id}/run.json") for each in records], made=MADE))
+    assert len(page) < 3_000_000
+    assert page.decode().count('<li id="r') == 800
