@@ -146,6 +146,12 @@ def test_every_cell_has_every_round_in_the_order_of_the_seed(tmp_path: Path) -> 
     assert found.ratio == pytest.approx(0.5, rel=0.1)
 
 
+def test_runtimes_without_the_unit_are_told_apart(tmp_path: Path) -> None:
+    options = replace(TINY, runtimes=("reference",), units=("ALL",))
+    with pytest.raises(InputError, match="No runtime that was asked for has a unit of that name"):
+        timed(tmp_path, options)
+
+
 def test_cells_that_fail_stand_beside_those_that_go_on(tmp_path: Path) -> None:
     deeds = {"one CPU_AND_NE": "kill", "two CPU_ONLY": "once", "two CPU_AND_NE": "raise"}
     record, _ = timed(tmp_path, replace(TINY, rounds=3), {"coreml": ("CPU_ONLY", "CPU_AND_NE")}, **deeds)

@@ -7,10 +7,10 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-from coremlbench.coreml_types import Measurement, Round, Timed, TimingRecord
+from coremlbench.coreml_types import Measurement, Round, Timed, TimedModel, TimingRecord
 from coremlbench.kit import MANIFEST
 from coremlbench.stats import ratio_of_rounds
-from coremlbench.units import format_percent, format_seconds, format_short
+from coremlbench.units import format_bytes, format_percent, format_seconds, format_short
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -46,6 +46,7 @@ def print_timing(record: TimingRecord, folder: Path, kit: Path | None = None) ->
     """Print a matrix: Core ML's units, their comparison, the host's runtimes, failures, and what was not possible."""
     console = _console()
     _print_outcome(console, record)
+    console.print(_package_table(record.models))
     coreml = [row for row in record.measurements if row.runtime == "coreml"]
     hosts = [row for row in record.measurements if row.runtime != "coreml"]
     if coreml:
@@ -64,9 +65,13 @@ def print_timing(record: TimingRecord, folder: Path, kit: Path | None = None) ->
     console.print(f"saved: {_shown(folder / 'run.json')}", soft_wrap=True)
 
 
-def print_left_out(notes: Sequence[str]) -> None:
+def print_no_package(notes: Sequence[str], *, interrupted: bool) -> None:
     """Print why there was no package to time."""
     console = _console()
+    if interrupted:
+        console.print("\nconvert-and-time: interrupted while it converted", style="bold red")
+        console.print("what to do: Run it again; packages that are ready are taken as they are.", soft_wrap=True)
+        return
     console.print("\nconvert-and-time: no package to time", style="bold red")
     for note in notes:
         console.print(note, soft_wrap=True)
@@ -87,6 +92,25 @@ def _print_outcome(console: Console, record: TimingRecord) -> None:
     )
     console.print(outcome.reason, soft_wrap=True)
     console.print(f"what to do: {outcome.hint}", soft_wrap=True)
+
+
+def _package_table(models: Sequence[TimedModel]) -> Table:
+    """Return what was timed, and how far it can be trusted."""
+    table = _table("package", "size", "error", "same class", "accuracy", "verdict", title="Packages")
+    for model in models:
+        for each in model.variants:
+            proof = each.proof
+            batch = f" ×{each.batch}" if each.batch > 1 else ""
+            row = [f"{model.name} {each.name}{batch}", format_bytes(each.bytes)]
+            if proof is None:
+                table.add_row(*row, "–", "–", "–", "not proven")
+                continue
+            accuracy = "–"
+            if proof.accuracy_before is not None and proof.accuracy_after is not None:
+                accuracy = f"{format_percent(proof.accuracy_before)} → {format_percent(proof.accuracy_after)}"
+            agreement = "–" if proof.agreement is None else format_percent(proof.agreement)
+            table.add_row(*row, f"{proof.relative_error:.1e}", agreement, accuracy, proof.verdict)
+    return table
 
 
 def _coreml_table(rows: Sequence[Measurement], title: str) -> Table:

@@ -19,6 +19,7 @@ from coremlbench.timing_plan import (
     TimingOptions,
     Units,
     WhyNotHere,
+    asked_for,
     deviations_of,
     measurements_of,
     plan_cells,
@@ -87,11 +88,9 @@ def time_models(
     """
     here = here or this_machine()
     plan = plan_cells(subject.packages, options, here.units, here.why_not_here)
-    if kit is not None:
-        check_kit_folder(kit)
-    elif not plan.cells:
-        reasons = " ".join((*plan.not_here, *plan.notes)) or "There is no package, or no unit of that name."
-        raise InputError(f"None of what was asked for can be timed on this machine. {reasons}")
+    check_here(options, kit, here)
+    if not plan.cells and kit is None:
+        raise InputError(f"There is nothing to time. {' '.join(plan.notes)}")
     ticker = Ticker(on_progress)
 
     def work(record: TimingRecord, folder: Path, stages: Stages, save: Save[TimingRecord]) -> TimingRecord:
@@ -100,6 +99,20 @@ def time_models(
 
     run = run_of(options, command, plan, where(subject, results, plan.not_here))
     return recorded(run, work, results=results, on_progress=ticker)
+
+
+def check_here(options: TimingOptions, kit: Path | None, here: Here | None = None) -> None:
+    """Raise ``InputError`` when nothing that was asked for can be done: before the long work."""
+    here = here or this_machine()
+    if kit is not None:
+        check_kit_folder(kit)
+        return
+    asked = asked_for(options, here.units, here.why_not_here)
+    if not asked:
+        raise InputError("No runtime that was asked for has a unit of that name; `--help` lists them.")
+    if all(asked.values()):
+        reasons = " ".join(dict.fromkeys(asked.values()))
+        raise InputError(f"None of what was asked for can be timed on this machine. {reasons}")
 
 
 def run_of(options: TimingOptions, command: Sequence[str], plan: Plan, packages: dict[str, Any]) -> Run[TimingRecord]:
