@@ -128,6 +128,7 @@ def test_every_cell_has_every_round_in_the_order_of_the_seed(tmp_path: Path) -> 
     ]
     assert (told[-1].phase, told[-1].done, told[-1].total) == ("time", 20, 20)
     assert store.load(folder) == record
+    assert record.versions == {"coreml": "made up", "reference": "made up"}
     assert not (folder / "work").exists()
 
     row = row_of(record, "one", "CPU_AND_NE")

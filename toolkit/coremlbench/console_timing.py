@@ -55,6 +55,8 @@ def print_timing(record: TimingRecord, folder: Path, kit: Path | None = None) ->
         _print_ratios(console, coreml)
     if hosts:
         console.print(_host_table(hosts))
+    if any(row.sustained for row in record.measurements):
+        console.print(_sustained_table(record.measurements))
     _print_failures(console, record.measurements)
     for line in _particulars(record):
         console.print(line, soft_wrap=True)
@@ -133,6 +135,20 @@ def _host_table(rows: Sequence[Measurement]) -> Table:
         table.add_row(
             _model(row), RUNTIMES[row.runtime], NAMES[row.unit], *figures, style="red" if row.failure else None
         )
+    return table
+
+
+def _sustained_table(rows: Sequence[Measurement]) -> Table:
+    """Return how the speed went when a cell ran on and on: what tells a machine with a fan from one without."""
+    table = _table("model", "runtime", "on", "at first", "at last", "slower by", "heat at last")
+    table.title = "Without a pause"
+    table.columns[1].justify = table.columns[2].justify = "left"
+    for row in rows:
+        if row.sustained:
+            first, last = row.sustained[0], row.sustained[-1]
+            figures = [_short(first.p50), _short(last.p50), f"{100 * (last.p50 / first.p50 - 1):+.0f}%"]
+            where = [_model(row), RUNTIMES[row.runtime], NAMES[row.unit]]
+            table.add_row(*where, *figures, last.thermal_state or "not told")
     return table
 
 

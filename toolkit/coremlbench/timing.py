@@ -220,6 +220,7 @@ def measure(
     return replace(
         record,
         measurements=rows,
+        versions={row.runtime: row.runtime_version for row in rows if row.runtime_version},
         outcome=Timed(cells=len(rows) - failed, failed=failed, not_here=plan.not_here),
     )
 

@@ -96,7 +96,8 @@ class Cell:
     def title(self) -> str:
         """Return what people see."""
         batch = f" batch {self.package.variant.batch}" if self.package.variant.batch > 1 else ""
-        return f"{self.package.model} {self.variant}{batch}, {self.runtime} {self.unit}"
+        variant = "original" if self.runtime == "tensorflow" else self.variant
+        return f"{self.package.model} {variant}{batch}, {self.runtime} {self.unit}"
 
 
 @dataclass(frozen=True)
