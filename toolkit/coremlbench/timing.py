@@ -97,7 +97,7 @@ def time_models(
         bench = Bench(folder, stages, options, here.worker, kit)
         return measure(_planned(record, subject, plan, options), plan, bench, save, ticker, on_round)
 
-    run = run_of(options, command, plan, where(subject, results, plan.not_here))
+    run = run_of(options, command, plan, where(subject, results, plan.not_here, kit))
     return recorded(run, work, results=results, on_progress=ticker)
 
 
@@ -130,8 +130,8 @@ def run_of(options: TimingOptions, command: Sequence[str], plan: Plan, packages:
     )
 
 
-def where(subject: Subject, results: Path, not_here: Sequence[str]) -> dict[str, Any]:
-    """Return where the packages lie, for a resume: relative to the results folder when they are in it."""
+def where(subject: Subject, results: Path, not_here: Sequence[str], kit: Path | None) -> dict[str, Any]:
+    """Return where things lie, for a resume: packages relative to the results folder when they are in it."""
 
     def shown(path: Path | None) -> str | None:
         if path is None:
@@ -149,7 +149,7 @@ def where(subject: Subject, results: Path, not_here: Sequence[str]) -> dict[str,
         }
         for package in subject.packages
     ]
-    return {"packages": packages, "not_here": list(not_here)}
+    return {"packages": packages, "not_here": list(not_here), "kit": str(kit.absolute()) if kit is not None else None}
 
 
 def _planned(record: TimingRecord, subject: Subject, plan: Plan, options: TimingOptions) -> TimingRecord:
@@ -157,7 +157,7 @@ def _planned(record: TimingRecord, subject: Subject, plan: Plan, options: Timing
     from coremlbench.limits import floor_of
     from coremlbench.stats import orders
 
-    rows, notes = [], [*subject.notes, *plan.notes]
+    rows, notes = [], [*subject.notes, *(() if subject.kit else plan.notes)]
     for cell, row in zip(plan.cells, measurements_of(plan.cells, subject.models), strict=True):
         if cell.runtime == "coreml":
             floor = floor_of(record.machine, cell.unit, cell.package.variant, batch=cell.package.variant.batch)
