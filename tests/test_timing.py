@@ -212,6 +212,7 @@ def test_a_first_look_begins_no_round_that_would_take_too_long(tmp_path: Path) -
     assert record.outcome == Timed(cells=2, failed=0)
     assert [len(row.rounds) for row in record.measurements] == [1, 1]
     assert len(record.orders) == 1
+    assert "1 round" in record.deviations
     assert record.notes[-1].startswith("The first look ended after 1 of 3 rounds, which took ")
 
 

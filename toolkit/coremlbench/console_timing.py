@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from coremlbench.coreml_types import Measurement, Round, Timed, TimedModel, TimingRecord
 from coremlbench.kit import MANIFEST
+from coremlbench.report_warnings import warnings_of
 from coremlbench.stats import ratio_of_rounds
 from coremlbench.units import format_bytes, format_percent, format_seconds, format_short
 
@@ -85,7 +86,7 @@ def _print_outcome(console: Console, record: TimingRecord) -> None:
     if isinstance(outcome, Timed):
         failed = f", {outcome.failed} failed" if outcome.failed else ""
         style = "bold green" if outcome.cells else "bold red"
-        console.print(f"\nconvert-and-time: {outcome.cells} cells timed{failed}{quick}", style=style)
+        console.print(f"\nconvert-and-time: {_counted(outcome.cells, 'cell')} timed{failed}{quick}", style=style)
         return
     done = sum(len(row.rounds) for row in record.measurements)
     total = sum(map(len, record.orders))
@@ -198,7 +199,11 @@ def _particulars(record: TimingRecord) -> list[str]:
         )
     if record.deviations:
         lines.append(f"less than the method asks for: {', '.join(record.deviations)}")
-    return [*lines, *(f"note: {note}" for note in record.notes)]
+    return [*lines, *(f"note: {warning.text}" for warning in warnings_of([record]))]
+
+
+def _counted(count: int, thing: str) -> str:
+    return f"{count:,} {thing}" + ("" if count == 1 else "s")
 
 
 def _same(one: Measurement, other: Measurement) -> bool:

@@ -287,7 +287,7 @@ def _all_rounds(
     done = 0
     for number, order in enumerate(record.orders):
         if _over_budget(record, number, bench.options):
-            record = keep(_cut_short(record, number))
+            record = keep(_cut_short(record, number, bench.options))
             break
         for place, index in enumerate(order):
             row, cell = record.measurements[index], plan.cells[index]
@@ -316,13 +316,18 @@ def _over_budget(record: TimingRecord, number: int, options: TimingOptions) -> b
     return number > 0 and not begun and options.budget is not None and _seconds(record) >= options.budget
 
 
-def _cut_short(record: TimingRecord, number: int) -> TimingRecord:
+def _cut_short(record: TimingRecord, number: int, options: TimingOptions) -> TimingRecord:
     took = format_seconds(_seconds(record))
     note = (
         f"The first look ended after {number} of {len(record.orders)} rounds, which took {took}: name fewer models, or "
         "leave out --quick, for more."
     )
-    return replace(record, orders=record.orders[:number], notes=(*record.notes, note))
+    return replace(
+        record,
+        orders=record.orders[:number],
+        deviations=deviations_of(replace(options, rounds=number)),
+        notes=(*record.notes, note),
+    )
 
 
 def _sustained(
