@@ -28,6 +28,9 @@ SILENCE = {"data": 300.0, "convert": 900.0, "prove": 900.0}
 MADE, PROVEN = ".json", ".proof.json"
 CALIBRATION = 64
 """Training images that the ranges of activations are taken from."""
+NOTHING_TO_COMPRESS = (
+    "No weight was compressed: coremltools leaves those of up to 2,048 values as they are, and there are no others."
+)
 INPUTS = 32
 """Samples kept beside the packages, with what the original says of them: what a timing feeds and checks."""
 STOPPED = ("interrupted", "deadline")
@@ -407,6 +410,9 @@ def _variant(item: Item, reused: bool, folder: Path) -> Variant:
         right = proven.get("accuracy")
         said = "" if right is None else f" Its accuracy on the data is {right:.1%}."
         variant = replace(variant, notes=(*variant.notes, f"There is no original to compare it with.{said}"))
+    ops = proven.get("ops", {})
+    if item.variant in {"int8", "palettized-6", "palettized-4"} and ops and not any(map(_is_compressed, ops)):
+        variant = replace(variant, notes=(*variant.notes, NOTHING_TO_COMPRESS))
     return replace(
         variant,
         path=saved.name,
@@ -414,10 +420,14 @@ def _variant(item: Item, reused: bool, folder: Path) -> Variant:
         bytes=size,
         weight_bytes=weight_bytes(saved),
         arithmetic=proven.get("arithmetic"),
-        ops=proven.get("ops", {}),
+        ops=ops,
         proof=jsonable.from_json(Proof, proven["proof"]) if proven.get("proof") else None,
         onnx=onnx if (folder / onnx).is_file() else "",
     )
+
+
+def _is_compressed(kind: str) -> bool:
+    return kind.startswith("constexpr_")
 
 
 def _failure(told: Mapping[str, Any], proven: Mapping[str, Any]) -> Failure | None:
