@@ -72,6 +72,31 @@ def test_each_compression_is_what_it_says_and_near_the_original(tmp_path: Path, 
     assert 0 < noise < {"int8": 1e-3, "palettized-6": 1e-2, "palettized-4": 0.1, "int8-activations": 1e-2}[plan.name]
 
 
+def test_an_op_that_stays_in_float32_keeps_its_numbers(tmp_path: Path) -> None:
+    """The classifier of createml does; coremltools fails to quantise between the two types."""
+
+    @Builder.program(input_specs=[Builder.TensorSpec(shape=(1, 48, 6, 6))])
+    def program(image: Any) -> Any:
+        x = Builder.relu(x=Builder.conv(x=image, weight=WEIGHTS[0], name="first"), name="bent")
+        x = Builder.reshape(x=Builder.reduce_mean(x=x, axes=[2, 3]), shape=[1, 64])
+        return Builder.linear(x=x, weight=numbers((40, 64), 5), name="head")
+
+    wide = ct.transform.FP16ComputePrecision(op_selector=lambda op: op.name != "head")
+    ct.convert(
+        program,
+        convert_to="mlprogram",
+        minimum_deployment_target=ct.target.macOS13,
+        compute_precision=wide,
+        skip_model_load=True,
+    ).save(str(tmp_path / "base.mlpackage"))
+    (plan,) = [each for each in VARIANTS if each.name == "int8-activations"]
+    compress(plan, tmp_path / "base.mlpackage", SAMPLES, 1.0, quiet).save(str(tmp_path / "small.mlpackage"))
+    expected, actual = (
+        Executed.load(tmp_path / f"{name}.mlpackage").predict(SAMPLES)[OUTPUT] for name in ("base", "small")
+    )
+    assert 0 < float(np.mean((actual - expected) ** 2) / expected.var()) < 1e-2
+
+
 @given(st.lists(st.sets(st.integers(0, 9), min_size=1), max_size=8))
 def test_groups_that_share_a_member_become_one(groups: list[set[int]]) -> None:
     joined = _connected([[str(each) for each in group] for group in groups])
