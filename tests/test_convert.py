@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -132,7 +134,7 @@ def test_what_a_package_is_made_of(converted: Made) -> None:
     assert fp32.arithmetic == pixels + 3 * 250
     assert variant(converted, "fp32", 4).arithmetic == 4 * pixels + 4 * 3 * 250
     assert fp32.ops["conv"] == 4
-    assert any(kind.startswith("constexpr") for kind in int8.ops)
+    assert int8.notes[0].startswith("No weight was compressed: coremltools leaves those of up to 2,048 values")
     assert {"quantize", "dequantize"} <= set(variant(converted, "int8-activations").ops)
     assert fp32.weight_bytes > 1.8 * variant(converted, "fp16").weight_bytes > 0
     assert (fp32.target, variant(converted, "int8-activations").target) == ("macOS13", "macOS14")
@@ -267,7 +269,26 @@ def test_a_createml_run_is_rebuilt_and_a_ready_package_is_taken_as_it_is(
     assert int8.proof is not None
     assert int8.proof.verdict == "proven"
     assert int8.bytes < 0.6 * as_is.bytes
+    assert int8.notes == ()
+    assert any(kind.startswith("constexpr_") for kind in int8.ops)
     assert folder.is_dir()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_all_models_at_once(tmp_path: Path, number: signal.Signals) -> None:
+    models = ["lenet", "fashion-mnist", "mnist-cnn", "--random-weights", "--jobs", "2", "--results", str(tmp_path)]
+    with subprocess.Popen(
+        [sys.executable, "-m", "coremlbench", "convert", *models], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    ) as running:
+        assert running.stderr is not None
+        assert running.stderr.readline().startswith(b"convert: 0 of 3")  # the first child is at work
+        running.send_signal(number)
+        running.stderr.read()
+    assert running.returncode == 130
+    records, problems = store.load_all(tmp_path)
+    assert problems == []
+    assert 1 <= len(records) <= 2  # what had not begun did not begin
+    assert {record.outcome.kind for record in records if isinstance(record.outcome, Failure)} == {"interrupted"}
 
 
 def test_options_that_no_model_fits(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +38,20 @@ def compress(plan: VariantPlan, base: Path, samples: Any, scale: float, report: 
     raise ConversionError(f"There is no compression {plan.compression!r}.")
 
 
-def _linear(cto: Any) -> Any:
-    return cto.OptimizationConfig(global_config=cto.OpLinearQuantizerConfig(mode="linear_symmetric"))
+def _linear(cto: Any, except_for: Sequence[str] = ()) -> Any:
+    kept = dict.fromkeys(except_for)
+    config = cto.OpLinearQuantizerConfig(mode="linear_symmetric")
+    return cto.OptimizationConfig(global_config=config, op_name_configs=kept or None)
+
+
+def _kept_wide(base: Path) -> list[str]:
+    """Return the ops of a float16 program that compute in float32 on purpose; coremltools cannot quantise between."""
+    from coremlbench.mil_onnx import load_program
+    from coremlbench.mil_onnx.graph import dtype_name
+
+    values = float_values(load_program(base))
+    wide = [var.op.name for var in values if dtype_name(var) == "fp32"]
+    return wide if len(wide) < len(values) else []
 
 
 def _quantize_activations(model: Any, base: Path, samples: Any, scale: float, report: ReportProgress) -> Any:
@@ -56,7 +68,7 @@ def _quantize_activations(model: Any, base: Path, samples: Any, scale: float, re
     from coremltools.models import utils
 
     ranges = activation_ranges(base, samples, scale, report)
-    config = _linear(cto)
+    config = _linear(cto, except_for=_kept_wide(base))
     passes = []
     for name in ("insert_prefix_quantize_dequantize_pair", "insert_suffix_quantize_dequantize_pair"):
         each = PASS_REGISTRY[f"compression::{name}"]

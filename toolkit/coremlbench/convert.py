@@ -7,10 +7,11 @@ import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from coremlbench import jsonable
 from coremlbench.coreml_types import ConversionRecord, Converted, ModelSource
 from coremlbench.engines.conversion import convert_one
 from coremlbench.paths import cache_folder
@@ -135,7 +136,7 @@ def _recorded(
         record=ConversionRecord,
         experiment=slug(source.experiment or source.name),
         engine="coremltools",
-        options={**asdict(options), "model": source.name},
+        options={**jsonable.to_json(options), "model": source.name},
         deviations=(),
         command=command,
         timeout=options.timeout,

@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from coremlbench import conversion_cache, jsonable, store
 from coremlbench.catalogue import EXPERIMENTS
-from coremlbench.coreml_types import ConversionRecord, Converted, ModelSource, Proof, Variant
+from coremlbench.coreml_types import ConversionRecord, ModelSource
+from coremlbench.engines.conversion_record import MADE, PROVEN, Item, finished, read_told
 from coremlbench.engines.steps import result_of, worker
-from coremlbench.files import hash_file, hash_folder
 from coremlbench.sources import RANDOM
 from coremlbench.stages import StageFailedError, Stages
-from coremlbench.types import Evidence, Exit, Failure, Phase, Provenance, TrainingRecord
-from coremlbench.variants import find_variants, note_of, target_of
+from coremlbench.types import Exit, Phase, Provenance, TrainingRecord
+from coremlbench.variants import DEFAULT_TARGET, find_variants, target_of
 
 if TYPE_CHECKING:
     from coremlbench.convert import ConvertOptions
@@ -25,30 +25,12 @@ if TYPE_CHECKING:
 SILENCE = {"data": 300.0, "convert": 900.0, "prove": 900.0}
 """Seconds that a stage may say nothing: coremltools is silent while it optimises a large network."""
 
-MADE, PROVEN = ".json", ".proof.json"
 CALIBRATION = 64
 """Training images that the ranges of activations are taken from."""
-INPUTS = 32
-"""Samples kept beside the packages, with what the original says of them: what a timing feeds and checks."""
 STOPPED = ("interrupted", "deadline")
 """Failures that end the whole model, not a variant."""
 
 Save = Callable[[ConversionRecord], None]
-
-
-@dataclass(frozen=True)
-class Item:
-    """One package to be made: its variant, batch and target, where it goes, and where it is kept for later."""
-
-    key: str
-    variant: str
-    batch: int
-    target: str
-    base_target: str
-    package: Path
-    kept: Path | None
-    copy: str = ""
-    alone: bool = False
 
 
 def convert_one(
@@ -80,7 +62,7 @@ def convert_one(
         record, model = _convert(record, items, request, stages)
         save(record)
         record = _prove(record, items, request, model, options, folder, stages)
-        return _finished(record, items, model, reused, folder, stages.work)
+        return finished(record, items, model, reused, folder, stages.work)
     except StageFailedError as failed:
         if keep_going and (failed.ended.error or {}).get("type") == "InputError":
             return replace(record, outcome=failed.failure)
@@ -247,7 +229,7 @@ def _convert(
     ended = _one_by_one("convert", items, MADE, request, stages, phases=("convert", "calibrate"))
     model = result_of(ended)
     for item in items:
-        told = _read(item.package, MADE)
+        told = read_told(item.package, MADE)
         if item.kept and told and "error" not in told and "failure" not in told and not item.kept.is_dir():
             conversion_cache.keep(item.kept, item.package, told)
     return replace(
@@ -315,7 +297,9 @@ def _prove(
     }
     ended = _one_by_one("prove", made, PROVEN, asked, stages, phases=("prove", "bisect"))
     seconds = ended.seconds
-    wrong = [item for item in made if (_read(item.package, PROVEN) or {}).get("proof", {}).get("verdict") == "wrong"]
+    wrong = [
+        item for item in made if (read_told(item.package, PROVEN) or {}).get("proof", {}).get("verdict") == "wrong"
+    ]
     if wrong:
         seconds += _bisect(wrong, request, asked, stages)
     return replace(
@@ -333,7 +317,7 @@ def _bisect(wrong: Sequence[Item], request: Mapping[str, Any], asked: Mapping[st
     """
     truth = stages.work / "truth.mlpackage"
     item = {"key": "truth", "variant": "fp32", "batch": max(1, wrong[0].batch), "package": str(truth), "copy": ""}
-    target = request["variants"][0]["target"] or "macOS13"
+    target = request["variants"][0]["target"] or DEFAULT_TARGET
     seconds = 0.0
     try:
         again = {**request, "variants": [{**item, "target": target, "base_target": target}]}
@@ -347,115 +331,3 @@ def _bisect(wrong: Sequence[Item], request: Mapping[str, Any], asked: Mapping[st
         if failed.failure.kind in STOPPED:
             raise
     return seconds
-
-
-# --- the record ---------------------------------------------------------------------------------------------
-
-
-def _finished(
-    record: ConversionRecord,
-    items: Sequence[Item],
-    model: Mapping[str, Any],
-    reused: Mapping[str, Any],
-    folder: Path,
-    work: Path,
-) -> ConversionRecord:
-    """Return the record with its variants, whose packages move into the run's folder."""
-    variants = tuple(_variant(item, item.key in reused, folder) for item in items)
-    verdicts = [variant.proof.verdict for variant in variants if variant.proof and not variant.failure]
-    _keep_samples(work / "model", folder)
-    source = record.source
-    if source is not None and source.path.startswith(RANDOM) and (folder / "original.keras").is_file():
-        source = replace(source, path=str(folder / "original.keras"))
-    if source is not None and not source.classes:
-        source = replace(source, classes=tuple(model["classes"]))
-    return replace(
-        record,
-        source=source,
-        variants=variants,
-        outcome=Converted(
-            proven=verdicts.count("proven"),
-            degraded=verdicts.count("degraded"),
-            wrong=verdicts.count("wrong"),
-            failed=sum(1 for variant in variants if variant.failure),
-        ),
-    )
-
-
-def _variant(item: Item, reused: bool, folder: Path) -> Variant:
-    from coremlbench.census import weight_bytes
-
-    told, proven = _read(item.package, MADE) or {}, _read(item.package, PROVEN) or {}
-    variant = Variant(
-        name=item.variant,  # type: ignore[arg-type]  # a row of VARIANTS, or as-is
-        batch=item.batch or int(proven.get("batch", 1)),
-        target=item.target,
-        seconds=told.get("seconds", 0.0),
-        reused=reused,
-        precision_note=note_of(item.variant),  # type: ignore[arg-type]  # as above
-        failure=_failure(told, proven),
-        notes=tuple(told.get("notes", ())),
-    )
-    if not item.package.exists():
-        return variant
-    saved = folder / item.package.name
-    shutil.rmtree(saved, ignore_errors=True)
-    shutil.move(item.package, saved)
-    digest, size = hash_folder(saved) if saved.is_dir() else (hash_file(saved), saved.stat().st_size)
-    onnx = f"{item.package.stem}.onnx"
-    if proven.get("alone"):
-        right = proven.get("accuracy")
-        said = "" if right is None else f" Its accuracy on the data is {right:.1%}."
-        variant = replace(variant, notes=(*variant.notes, f"There is no original to compare it with.{said}"))
-    return replace(
-        variant,
-        path=saved.name,
-        sha256=digest,
-        bytes=size,
-        weight_bytes=weight_bytes(saved),
-        arithmetic=proven.get("arithmetic"),
-        ops=proven.get("ops", {}),
-        proof=jsonable.from_json(Proof, proven["proof"]) if proven.get("proof") else None,
-        onnx=onnx if (folder / onnx).is_file() else "",
-    )
-
-
-def _failure(told: Mapping[str, Any], proven: Mapping[str, Any]) -> Failure | None:
-    """Return why a variant could not be made or not be executed."""
-    for content in (told, proven):
-        if "failure" in content:
-            return jsonable.from_json(Failure, content["failure"])
-    if "error" in told:
-        return Failure(
-            kind="conversion",
-            reason=f"It could not be made: {told['error']['message']}",
-            hint="Leave this variant out, or convert to another target.",
-            evidence=Evidence(phase="convert", exception=f"{told['error']['type']}: {told['error']['message']}"),
-        )
-    if "error" in proven:
-        return Failure(
-            kind="proof",
-            reason=f"It was saved, but could not be executed here: {proven['error']['message']}",
-            hint="Run it on a Mac; `--save-onnx` is of no use for it.",
-            evidence=Evidence(phase="prove", exception=f"{proven['error']['type']}: {proven['error']['message']}"),
-        )
-    return None
-
-
-def _read(package: Path, suffix: str) -> dict[str, Any] | None:
-    """Return what a child wrote beside a package."""
-    try:
-        found: dict[str, Any] = json.loads(Path(f"{package}{suffix}").read_bytes())
-    except (OSError, ValueError):
-        return None
-    return found
-
-
-def _keep_samples(model: Path, folder: Path) -> None:
-    """Leave the first samples and what the original says of them beside the packages, for those who time them."""
-    import numpy as np
-
-    samples = np.load(model / "samples.npy", mmap_mode="r")[:INPUTS]
-    np.savez_compressed(folder / "inputs.npz", image=samples)
-    with np.load(model / "expected.npz", allow_pickle=False) as file:
-        np.savez_compressed(folder / "expected.npz", **{name: file[name][:INPUTS] for name in file.files})

@@ -1,0 +1,100 @@
+"""Models of the user's, opened in this process: SavedModels, sizes, and what a model wants its pixels to be."""
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from coremlbench.coreml_types import ModelSource
+from coremlbench.originals import LOGITS, OUTPUT, open_original
+from coremlbench.random_weights import random_pictures, random_samples
+from coremlbench.sources import of_file, random_network
+from coremlbench.types import InputError
+
+layers = keras.layers
+pytestmark = pytest.mark.filterwarnings("ignore")  # TensorFlow and Keras warn about each other
+
+
+def opened(source: ModelSource, **settings: Any) -> Any:
+    return open_original(source, settings)
+
+
+def test_a_saved_model_gives_its_outputs_and_logits(tmp_path: Path) -> None:
+    weights = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
+
+    class Model(tf.Module):  # type: ignore[misc]  # TensorFlow ships no types
+        def __init__(self) -> None:
+            super().__init__()
+            self.weights = tf.Variable(weights)
+
+        @tf.function(input_signature=[tf.TensorSpec((None, 4), tf.float32)])  # type: ignore[untyped-decorator]
+        def predict(self, x: Any) -> Any:
+            return tf.nn.sigmoid(x @ self.weights)
+
+    model = Model()
+    tf.saved_model.save(model, str(tmp_path / "model"), signatures=model.predict)
+    original = opened(of_file(tmp_path / "model"))
+    samples = random_samples((4,), pixels=False, seed=1, count=20)  # more than are predicted at once
+    found = original.predict(samples)
+    assert (original.shape, original.pixels, original.classes) == ((4,), False, ())
+    np.testing.assert_allclose(found[LOGITS], samples @ weights, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(found[OUTPUT], 1 / (1 + np.exp(-samples @ weights)), rtol=1e-5, atol=1e-6)
+
+
+def test_a_saved_model_that_runs_python_is_refused_before_it_is_loaded(tmp_path: Path) -> None:
+    class Model(tf.Module):  # type: ignore[misc]  # as above
+        @tf.function(input_signature=[tf.TensorSpec((1, 4), tf.float32)])  # type: ignore[untyped-decorator]
+        def predict(self, x: Any) -> Any:
+            read = tf.strings.length(tf.io.read_file("/etc/hostname"))
+            return tf.ensure_shape(tf.py_function(lambda y: y, [x], tf.float32), (1, 4)) + tf.cast(read, tf.float32)
+
+    model = Model()
+    tf.saved_model.save(model, str(tmp_path / "model"), signatures=model.predict)
+    with pytest.raises(InputError, match=r"The graph of model runs EagerPyFunc, ReadFile.*--allow-code"):
+        opened(of_file(tmp_path / "model"))
+    assert opened(of_file(tmp_path / "model"), allow_code=True).shape == (4,)
+
+
+@pytest.mark.parametrize("damage", [b"", b"not a SavedModel", None])
+def test_a_damaged_saved_model_gives_a_sentence(tmp_path: Path, damage: bytes | None) -> None:
+    file = tmp_path / "saved_model.pb"
+    file.write_bytes(b"\x08\x01\x12\x7f" if damage is None else damage)
+    with pytest.raises(InputError, match=r"SavedModel.*(save|save or copy) it again"):
+        opened(of_file(tmp_path))
+
+
+def test_augmentation_and_dropout_do_nothing_and_rescaling_makes_it_take_images(tmp_path: Path) -> None:
+    keras.utils.set_random_seed(0)
+    stack = [layers.Rescaling(1 / 127.5, -1), layers.RandomFlip(), layers.Flatten(), layers.Dropout(0.9)]
+    model = keras.Sequential([keras.Input((4, 4, 3)), *stack, layers.Dense(3, activation="softmax")])
+    model.save(tmp_path / "model.keras")
+    original = opened(of_file(tmp_path / "model.keras"))
+    assert (original.pixels, original.scale) == (True, 1.0)
+    pictures = random_samples((4, 4, 3), pixels=True, seed=0, count=5)
+    assert pictures.dtype == np.uint8
+    kernel, bias = (weight.numpy() for weight in model.layers[-1].weights)
+    expected = (pictures.astype(np.float32) / 127.5 - 1).reshape(5, -1) @ kernel + bias
+    np.testing.assert_allclose(original.predict(pictures)[LOGITS], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_size_for_a_model_that_takes_any(tmp_path: Path) -> None:
+    stack = [layers.Conv2D(2, 3), layers.GlobalAveragePooling2D()]
+    keras.Sequential([keras.Input((None, None, 3)), *stack]).save(tmp_path / "model.keras")
+    source = of_file(tmp_path / "model.keras")
+    with pytest.raises(InputError, match=r"inputs of any size.*--input-shape"):
+        opened(source)
+    with pytest.raises(InputError, match="does not fit"):
+        opened(source, input_shape=[8, 8, 1])
+    original = opened(source, input_shape=[8, 9, 3], scale=1 / 255)
+    assert (original.shape, original.pixels, original.scale) == ((8, 9, 3), True, 1 / 255)
+
+
+def test_random_weights_follow_from_the_seed_and_keep_the_signal_alive() -> None:
+    pictures = random_pictures((28, 28, 1), 0, 16).round().astype(np.uint8)
+    first, again, other = (opened(random_network("lenet", seed)).predict(pictures) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first[LOGITS], again[LOGITS])
+    assert np.abs(first[LOGITS] - other[LOGITS]).max() > 0.1
+    assert 0.01 < first[LOGITS].std(axis=0).mean() < 100

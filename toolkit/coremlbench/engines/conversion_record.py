@@ -1,0 +1,156 @@
+"""What a conversion leaves: each package's figures and failures, read beside it, become the record's variants."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from coremlbench import jsonable
+from coremlbench.coreml_types import ConversionRecord, Converted, Proof, Variant
+from coremlbench.files import hash_file, hash_folder
+from coremlbench.sources import RANDOM
+from coremlbench.types import Evidence, Failure
+from coremlbench.variants import note_of
+
+MADE, PROVEN = ".json", ".proof.json"
+"""What is added to a package's name for what came of making it, and of proving it."""
+NOTHING_TO_COMPRESS = (
+    "No weight was compressed: coremltools leaves those of up to 2,048 values as they are, and there are no others."
+)
+INPUTS = 32
+"""Samples kept beside the packages, with what the original says of them: what a timing feeds and checks."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One package to be made: its variant, batch and target, where it goes, and where it is kept for later."""
+
+    key: str
+    variant: str
+    batch: int
+    target: str
+    base_target: str
+    package: Path
+    kept: Path | None
+    copy: str = ""
+    alone: bool = False
+
+
+def finished(
+    record: ConversionRecord,
+    items: Sequence[Item],
+    model: Mapping[str, Any],
+    reused: Mapping[str, Any],
+    folder: Path,
+    work: Path,
+) -> ConversionRecord:
+    """Return the record with its variants, whose packages move into the run's folder."""
+    variants = tuple(_variant(item, item.key in reused, folder) for item in items)
+    verdicts = [variant.proof.verdict for variant in variants if variant.proof and not variant.failure]
+    _keep_samples(work / "model", folder)
+    source = record.source
+    if source is not None and source.path.startswith(RANDOM) and (folder / "original.keras").is_file():
+        source = replace(source, path=str(folder / "original.keras"))
+    if source is not None and not source.classes:
+        source = replace(source, classes=tuple(model["classes"]))
+    return replace(
+        record,
+        source=source,
+        variants=variants,
+        outcome=Converted(
+            proven=verdicts.count("proven"),
+            degraded=verdicts.count("degraded"),
+            wrong=verdicts.count("wrong"),
+            failed=sum(1 for variant in variants if variant.failure),
+        ),
+    )
+
+
+def _variant(item: Item, reused: bool, folder: Path) -> Variant:
+    from coremlbench.census import weight_bytes
+
+    told, proven = read_told(item.package, MADE) or {}, read_told(item.package, PROVEN) or {}
+    variant = Variant(
+        name=item.variant,  # type: ignore[arg-type]  # a row of VARIANTS, or as-is
+        batch=item.batch or int(proven.get("batch", 1)),
+        target=item.target,
+        seconds=told.get("seconds", 0.0),
+        reused=reused,
+        precision_note=note_of(item.variant),  # type: ignore[arg-type]  # as above
+        failure=_failure(told, proven),
+        notes=tuple(told.get("notes", ())),
+    )
+    if not item.package.exists():
+        return variant
+    saved = folder / item.package.name
+    shutil.rmtree(saved, ignore_errors=True)
+    shutil.move(item.package, saved)
+    digest, size = hash_folder(saved) if saved.is_dir() else (hash_file(saved), saved.stat().st_size)
+    onnx = f"{item.package.stem}.onnx"
+    if proven.get("alone"):
+        right = proven.get("accuracy")
+        said = "" if right is None else f" Its accuracy on the data is {right:.1%}."
+        variant = replace(variant, notes=(*variant.notes, f"There is no original to compare it with.{said}"))
+    ops = proven.get("ops", {})
+    if item.variant in {"int8", "palettized-6", "palettized-4"} and ops and not any(map(_is_compressed, ops)):
+        variant = replace(variant, notes=(*variant.notes, NOTHING_TO_COMPRESS))
+    return replace(
+        variant,
+        path=saved.name,
+        sha256=digest,
+        bytes=size,
+        weight_bytes=weight_bytes(saved),
+        arithmetic=proven.get("arithmetic"),
+        ops=ops,
+        proof=jsonable.from_json(Proof, proven["proof"]) if proven.get("proof") else None,
+        onnx=onnx if (folder / onnx).is_file() else "",
+    )
+
+
+def _is_compressed(kind: str) -> bool:
+    return kind.startswith("constexpr_")
+
+
+def _failure(told: Mapping[str, Any], proven: Mapping[str, Any]) -> Failure | None:
+    """Return why a variant could not be made or not be executed."""
+    for content in (told, proven):
+        if "failure" in content:
+            return jsonable.from_json(Failure, content["failure"])
+    if "error" in told:
+        return Failure(
+            kind="conversion",
+            reason=f"It could not be made: {told['error']['message']}",
+            hint="Leave this variant out, or convert to another target.",
+            evidence=Evidence(phase="convert", exception=f"{told['error']['type']}: {told['error']['message']}"),
+        )
+    if "error" in proven:
+        return Failure(
+            kind="proof",
+            reason=f"It was saved, but could not be executed here: {proven['error']['message']}",
+            hint="Run it on a Mac; `--save-onnx` is of no use for it.",
+            evidence=Evidence(phase="prove", exception=f"{proven['error']['type']}: {proven['error']['message']}"),
+        )
+    return None
+
+
+def read_told(package: Path, suffix: str) -> dict[str, Any] | None:
+    """Return what a child wrote beside a package."""
+    try:
+        found: dict[str, Any] = json.loads(Path(f"{package}{suffix}").read_bytes())
+    except (OSError, ValueError):
+        return None
+    return found
+
+
+def _keep_samples(model: Path, folder: Path) -> None:
+    """Leave the first samples and what the original says of them beside the packages, for those who time them."""
+    import numpy as np
+
+    samples = np.load(model / "samples.npy", mmap_mode="r")[:INPUTS]
+    np.savez_compressed(folder / "inputs.npz", image=samples)
+    with np.load(model / "expected.npz", allow_pickle=False) as file:
+        np.savez_compressed(folder / "expected.npz", **{name: file[name][:INPUTS] for name in file.files})
