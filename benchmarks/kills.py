@@ -89,8 +89,9 @@ def commands(material: Path) -> tuple[Command, ...]:
         "--device",
         "cpu",
     )
-    convert = ("convert", NETWORK, "--random-weights", "--images", "10", "--data", pictures)
-    timing = ("convert-and-time", NETWORK, "--quick", "--images", "10", "--calls", "20", "--seconds", "0.1s")
+    convert = ("convert", NETWORK, "--random-weights", "--images", "10", "--source", arrays)
+    rounds = ("--images", "10", "--rounds", "2", "--calls", "20", "--seconds", "0.1s", "--runtimes", "reference")
+    timing = ("convert-and-time", "tinyvgg", "--data", pictures, *rounds)
     return (
         Command("createml", createml, 4),
         Command("train", train, 3),
