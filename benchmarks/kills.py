@@ -1,7 +1,7 @@
 """Kill coremlbench at random moments, again and again, and look at what is left: SIGKILL to a worker, the parent, all.
 
     python benchmarks/kills.py --kills 200 --seed 0 --jobs 2
-    python benchmarks/kills.py --kills 200 --report docs/kills.md     go on where it stopped, then write the table
+    python benchmarks/kills.py --kills 200 --report docs/failures.md     go on, then write the table
 
 Each kill is a small run of a command that is killed after a share of the command's unbroken time, drawn from the
 seed. What must hold after it: every record can be read, every phase, epoch and image's features that were finished
@@ -39,6 +39,11 @@ ORPHAN_SECONDS = 10.0
 """By then every process of a killed run must be gone; the guardian needs milliseconds on an idle machine."""
 LEFTOVERS = ("*/.writing-*", "*/kept/.writing-*", "*/work", "*/scratch", "*/run.lock")
 NETWORK = "fashion-mnist"
+MODEL = """
+import sys, keras
+layers = [keras.Input((28, 28, 1)), keras.layers.Flatten(), keras.layers.Dense(10, activation="softmax")]
+keras.Sequential(layers).save(sys.argv[1])
+"""
 HEADINGS = (
     *("command", "kills", "to a worker", "to the parent", "to both groups"),
     *("phases, epochs and images finished before", "of these lost", "processes that outlived it"),
@@ -75,29 +80,17 @@ def commands(material: Path) -> tuple[Command, ...]:
     """Return the commands to kill, with the small data that ``prepare`` made; a new command is a new row."""
     pictures, arrays = str(material / "pictures"), f"fashion-mnist={material / 'fashion'}"
     createml = ("createml", "--dataset", pictures, "--extractor", "squeezenet_v1.1", "--augment", "flip")
-    train = (
-        "train",
-        NETWORK,
-        "--source",
-        arrays,
-        "--train",
-        "600",
-        "--test",
-        "100",
-        "--epochs",
-        "4",
-        "--device",
-        "cpu",
-    )
-    convert = ("convert", NETWORK, "--random-weights", "--images", "10", "--data", pictures)
-    timing = ("convert-and-time", NETWORK, "--quick", "--images", "10", "--calls", "20", "--seconds", "0.1s")
+    small = "--train 600 --test 100 --epochs 4 --device cpu"
+    train = ("train", NETWORK, "--source", arrays, *small.split())
+    model = str(material / "model.keras")
+    rounds = ("--images", "10", "--rounds", "2", "--calls", "20", "--seconds", "0.1s", "--runtimes", "reference")
     return (
         Command("createml", createml, 4),
         Command("train", train, 3),
         Command("createml --resume", ("createml", "--resume"), 1),
         Command("train --resume", ("train", "--resume"), 1),
-        Command("convert", convert, 1),
-        Command("convert-and-time", timing, 1),
+        Command("convert", ("convert", model, "--images", "10"), 1),
+        Command("convert-and-time", ("convert-and-time", model, *rounds), 1),
     )
 
 
@@ -110,6 +103,12 @@ def prepare(material: Path) -> None:
 
     picture_folder(material / "pictures", 15, 5, classes=3)
     fashion_folder(material / "fashion", 1200, 200)
+
+
+def prepare_model(material: Path) -> None:
+    """Make a small Keras model, if it is not there."""
+    if not (material / "model.keras").exists():
+        subprocess.run([sys.executable, "-c", MODEL, str(material / "model.keras")], capture_output=True, check=True)
 
 
 # --- one kill -----------------------------------------------------------------------------------------------
@@ -299,6 +298,7 @@ def campaign(kills: int, seed: int, folder: Path, jobs: int, only: Sequence[str]
     """
     folder.mkdir(parents=True, exist_ok=True)
     prepare(folder)
+    prepare_model(folder)
     table = commands(folder)
     times = _times([each for each in table if not only or each.name in only], folder)
     file = folder / f"kills-{seed}.jsonl"
@@ -379,6 +379,17 @@ def markdown(found: Sequence[Found], seed: int) -> str:
     return "\n".join(rows) + "\n"
 
 
+def with_section(page: str, table: str) -> str:
+    """Return the page with the table between the comments ``kills`` and ``/kills``."""
+    before, start, rest = page.partition("<!-- kills -->\n")
+    _, end, after = rest.partition("<!-- /kills -->")
+    if not start or not end:
+        raise SystemExit(
+            "The page has no section for the table: <!-- kills --> and <!-- /kills --> on lines of their own."
+        )
+    return f"{before}{start}\n{table}\n{end}{after}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=200)
@@ -386,14 +397,15 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--only", action="append", default=[], help="a command's name; may be repeated")
     parser.add_argument("--folder", type=Path, default=Path("kills"), help="where runs and findings are kept")
-    parser.add_argument("--report", type=Path, help="write the table here")
+    parser.add_argument("--report", type=Path, help="a page with a section for the table: docs/failures.md")
     arguments = parser.parse_args()
     folder = arguments.folder.absolute()
     found = campaign(arguments.kills, arguments.seed, folder, arguments.jobs, arguments.only)
     table = markdown(found, arguments.seed)
     print(table)
     if arguments.report:
-        arguments.report.write_text(table, encoding="utf-8")
+        page = arguments.report.read_text(encoding="utf-8")
+        arguments.report.write_text(with_section(page, table), encoding="utf-8")
     if any(each.broken for each in found):
         raise SystemExit(1)
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from benchmarks.kills import TARGETS, Found, commands, kill_once, markdown, prepare
+from benchmarks.kills import TARGETS, Found, commands, kill_once, markdown, prepare, with_section
 
 from coremlbench import store
 
@@ -48,6 +48,9 @@ def test_the_findings_are_counted() -> None:
         Found(1, "train", "parent", 1.0, "train", 1, 0, 3, broken=["3 epochs were finished, and None is kept"]),
         Found(2, "createml", "group", 1.0, "extract", 2, 10, broken=["2 processes outlived it", "left behind: x/work"]),
     ]
+    page = with_section("before\n<!-- kills -->\nold\n<!-- /kills -->\nafter\n", markdown(found, 7))
+    assert page.startswith("before\n<!-- kills -->\n\n3 kills with SIGKILL")
+    assert page.endswith(".\n\n<!-- /kills -->\nafter\n")
     rows = [line for line in markdown(found, 7).splitlines() if line.startswith("| `")]
     assert rows == [
         "| `train` | 2 | 1 | 1 | 0 | 2, 3, 0 | 1 | 0 | 0 |",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TextIO
@@ -54,7 +54,10 @@ def finished(journal: Path, features: Path, *, plan: str, row_bytes: int, size: 
 
 @contextmanager
 def noting(journal: Path | None, plan: str) -> Iterator[Callable[[Written], None]]:
-    """Give a function that adds a line to the journal at once, or does nothing where there is none."""
+    """Give a function that adds a line to the journal at once, or does nothing where there is none.
+
+    A disk without room for a line ends no extraction: what is not noted is extracted again by a resumed run.
+    """
     if journal is None:
         yield lambda _: None
         return
@@ -65,4 +68,5 @@ def noting(journal: Path | None, plan: str) -> Iterator[Callable[[Written], None
 
 
 def _write(file: TextIO, each: Written) -> None:
-    file.write(json.dumps(asdict(each)) + "\n")
+    with suppress(OSError):
+        file.write(json.dumps(asdict(each)) + "\n")

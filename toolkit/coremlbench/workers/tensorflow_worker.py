@@ -92,19 +92,26 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
         "versions": devices.versions(),
         "confusion": confusion,
         "parameters": model.count_params(),
-        "notes": list(notes),
+        "notes": [*notes, *kept.notes],
     }
 
 
 class _Kept:
-    """Keeps the state after each epoch, and counts the seconds that takes: they are not the epoch's."""
+    """Keeps the state after each epoch, and counts the seconds that takes: they are not the epoch's.
+
+    A disk that does not take it ends no training: ``notes`` say from then on that there is less to go on from.
+    """
 
     def __init__(self, request: dict[str, Any]) -> None:
         self.folder, self.made_of, self.seconds = Path(request["folder"]), request["made of"], 0.0
+        self.notes: list[str] = []
 
     def write(self, model: Any, rows: Sequence[EpochRow]) -> None:
         start = time.perf_counter()
-        checkpoint.write(self.folder, model, rows, self.made_of)
+        try:
+            checkpoint.write(self.folder, model, rows, self.made_of)
+        except OSError as problem:
+            self.notes.append(f"The state after epoch {rows[-1].epoch} was not kept: {problem.strerror}.")
         self.seconds += time.perf_counter() - start
 
 
