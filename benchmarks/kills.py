@@ -258,17 +258,17 @@ def _kept_images(folder: Path) -> int:
 
 
 def sweep(results: Path) -> None:
-    """Do what a run does at its start, a minute later: a younger lock without a record may be of one that begins."""
-    for lock in results.glob(f"*/{store.LOCK}"):
+    """Do what a run does at its start, a minute later: a younger folder without a record may be of one that begins."""
+    for path in (*results.glob(f"*/{store.LOCK}"), *results.glob("*")):
         with suppress(OSError):
-            os.utime(lock, (time.time() - 120,) * 2)
+            os.utime(path, (time.time() - 120,) * 2)
     store.sweep(results)
     kept.limit(results)
 
 
 def _leftovers(results: Path, temporary: Path) -> list[str]:
     left = [str(path.relative_to(results)) for pattern in LEFTOVERS for path in results.glob(pattern)]
-    left += [str(path.relative_to(results)) for path in results.iterdir() if not any(path.iterdir())]
+    left += [str(path.relative_to(results)) for path in results.glob("*") if not any(path.iterdir())]
     left += [path.name for path in temporary.iterdir()]
     if not left:
         temporary.rmdir()

@@ -208,7 +208,7 @@ OPTIONS = (
     Row("pictures too small to train on", "train tinyvgg --image-size 8", "Invalid value for '--image-size'"),
     Row("two plans for the next run", "train lenet --retries 1 --batch-ladder 8,4", "use one of them"),
     Row("no training to resume", "train --resume --results {}", "has kept anything to go on with"),
-    Row("an unknown variant", "convert {}/f --variants fp8", "fp8", make=text("f")),
+    Row("an unknown variant", "convert lenet --random-weights --variants fp8", "There is no variant 'fp8'"),
     Row("a batch of none", "convert lenet --batch 0", "Invalid value for '--batch'"),
     Row("a system too old", "convert lenet --target macOS9", "Invalid value for '--target'"),
     Row("no image to compare", "convert lenet --images 0", "Invalid value for '--images'"),

@@ -139,6 +139,18 @@ def test_a_kit_is_not_written_over_something(tmp_path: Path) -> None:
         write_kit(read_kit(kit).subject, OPTIONS, kit / README / "below")
 
 
+def test_a_kit_that_was_not_finished_is_none_and_is_written_over(tmp_path: Path) -> None:
+    kit = packed(tmp_path)
+    found = read_kit(kit)
+    shutil.copytree(kit, tmp_path / "broken")
+    (tmp_path / "broken" / MANIFEST).unlink()
+    (tmp_path / "broken" / "packages" / "left over").touch()
+    with pytest.raises(InputError, match="There is no kit in"):
+        read_kit(tmp_path / "broken")
+    write_kit(found.subject, OPTIONS, tmp_path / "broken")
+    assert len(read_kit(tmp_path / "broken").subject.packages) == 2
+
+
 def test_a_kit_without_a_cell_that_runs_here(tmp_path: Path) -> None:
     """Here nothing can run; there the packages are timed, and the two records name the same kit."""
     subject = subject_of([plain_package(tmp_path, "one")])

@@ -273,10 +273,15 @@ def test_sweeping_touches_nothing_that_is_not_a_run(tmp_path: Path) -> None:
     (fresh / store.LOCK).touch()
     old = tmp_path / "old"
     old.mkdir()
+    ids = [tmp_path / f"20261123-185501-createml-00{number}" for number in ("00", "01")]
+    for each in (*ids, tmp_path / "empty"):
+        each.mkdir()
+    for each in (ids[0], tmp_path / "empty"):  # killed before the lock; and somebody's own
+        os.utime(each, (0, 0))
     (old / store.LOCK).touch()
     os.utime(old / store.LOCK, (0, 0))
     store.sweep(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".writing-notes", "fresh", "mine"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".writing-notes", ids[1].name, "empty", "fresh", "mine"]
     assert (tmp_path / "mine" / "work" / "file").exists()
 
 

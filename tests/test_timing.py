@@ -128,6 +128,7 @@ def test_every_cell_has_every_round_in_the_order_of_the_seed(tmp_path: Path) -> 
     ]
     assert (told[-1].phase, told[-1].done, told[-1].total) == ("time", 20, 20)
     assert store.load(folder) == record
+    assert record.versions == {"coreml": "made up", "reference": "made up"}
     assert not (folder / "work").exists()
 
     row = row_of(record, "one", "CPU_AND_NE")
@@ -144,6 +145,12 @@ def test_every_cell_has_every_round_in_the_order_of_the_seed(tmp_path: Path) -> 
     found = ratio_of_rounds(row.rounds, row_of(record, "one", "CPU_AND_GPU").rounds)
     assert found is not None
     assert found.ratio == pytest.approx(0.5, rel=0.1)
+
+
+def test_runtimes_without_the_unit_are_told_apart(tmp_path: Path) -> None:
+    options = replace(TINY, runtimes=("reference",), units=("ALL",))
+    with pytest.raises(InputError, match="No runtime that was asked for has a unit of that name"):
+        timed(tmp_path, options)
 
 
 def test_cells_that_fail_stand_beside_those_that_go_on(tmp_path: Path) -> None:
@@ -205,6 +212,7 @@ def test_a_first_look_begins_no_round_that_would_take_too_long(tmp_path: Path) -
     assert record.outcome == Timed(cells=2, failed=0)
     assert [len(row.rounds) for row in record.measurements] == [1, 1]
     assert len(record.orders) == 1
+    assert "1 round" in record.deviations
     assert record.notes[-1].startswith("The first look ended after 1 of 3 rounds, which took ")
 
 

@@ -1,6 +1,5 @@
 """A program without the harness that misbehaves as its request says: ``bare.py <folder> <progress descriptor>``."""
 
-import ctypes
 import json
 import os
 import signal
@@ -70,6 +69,8 @@ def exit_code() -> None:
 
 def segfault() -> None:
     """Crash as native code does, and leave word of which process it was."""
+    import ctypes  # here, as every deed waits for what is imported above
+
     (folder / "pid").write_text(str(os.getpid()))
     ctypes.string_at(0)
 

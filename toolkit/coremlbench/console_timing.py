@@ -7,10 +7,11 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-from coremlbench.coreml_types import Measurement, Round, Timed, TimingRecord
+from coremlbench.coreml_types import Measurement, Round, Timed, TimedModel, TimingRecord
 from coremlbench.kit import MANIFEST
+from coremlbench.report_warnings import warnings_of
 from coremlbench.stats import ratio_of_rounds
-from coremlbench.units import format_percent, format_seconds, format_short
+from coremlbench.units import format_bytes, format_percent, format_seconds, format_short
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -46,6 +47,7 @@ def print_timing(record: TimingRecord, folder: Path, kit: Path | None = None) ->
     """Print a matrix: Core ML's units, their comparison, the host's runtimes, failures, and what was not possible."""
     console = _console()
     _print_outcome(console, record)
+    console.print(_package_table(record.models))
     coreml = [row for row in record.measurements if row.runtime == "coreml"]
     hosts = [row for row in record.measurements if row.runtime != "coreml"]
     if coreml:
@@ -54,6 +56,8 @@ def print_timing(record: TimingRecord, folder: Path, kit: Path | None = None) ->
         _print_ratios(console, coreml)
     if hosts:
         console.print(_host_table(hosts))
+    if any(row.sustained for row in record.measurements):
+        console.print(_sustained_table(record.measurements))
     _print_failures(console, record.measurements)
     for line in _particulars(record):
         console.print(line, soft_wrap=True)
@@ -64,9 +68,13 @@ def print_timing(record: TimingRecord, folder: Path, kit: Path | None = None) ->
     console.print(f"saved: {_shown(folder / 'run.json')}", soft_wrap=True)
 
 
-def print_left_out(notes: Sequence[str]) -> None:
+def print_no_package(notes: Sequence[str], *, interrupted: bool) -> None:
     """Print why there was no package to time."""
     console = _console()
+    if interrupted:
+        console.print("\nconvert-and-time: interrupted while it converted", style="bold red")
+        console.print("what to do: Run it again; packages that are ready are taken as they are.", soft_wrap=True)
+        return
     console.print("\nconvert-and-time: no package to time", style="bold red")
     for note in notes:
         console.print(note, soft_wrap=True)
@@ -78,7 +86,7 @@ def _print_outcome(console: Console, record: TimingRecord) -> None:
     if isinstance(outcome, Timed):
         failed = f", {outcome.failed} failed" if outcome.failed else ""
         style = "bold green" if outcome.cells else "bold red"
-        console.print(f"\nconvert-and-time: {outcome.cells} cells timed{failed}{quick}", style=style)
+        console.print(f"\nconvert-and-time: {_counted(outcome.cells, 'cell')} timed{failed}{quick}", style=style)
         return
     done = sum(len(row.rounds) for row in record.measurements)
     total = sum(map(len, record.orders))
@@ -87,6 +95,25 @@ def _print_outcome(console: Console, record: TimingRecord) -> None:
     )
     console.print(outcome.reason, soft_wrap=True)
     console.print(f"what to do: {outcome.hint}", soft_wrap=True)
+
+
+def _package_table(models: Sequence[TimedModel]) -> Table:
+    """Return what was timed, and how far it can be trusted."""
+    table = _table("package", "size", "error", "same class", "accuracy", "verdict", title="Packages")
+    for model in models:
+        for each in model.variants:
+            proof = each.proof
+            batch = f" ×{each.batch}" if each.batch > 1 else ""
+            row = [f"{model.name} {each.name}{batch}", format_bytes(each.bytes)]
+            if proof is None:
+                table.add_row(*row, "–", "–", "–", "not proven")
+                continue
+            accuracy = "–"
+            if proof.accuracy_before is not None and proof.accuracy_after is not None:
+                accuracy = f"{format_percent(proof.accuracy_before)} → {format_percent(proof.accuracy_after)}"
+            agreement = "–" if proof.agreement is None else format_percent(proof.agreement)
+            table.add_row(*row, f"{proof.relative_error:.1e}", agreement, accuracy, proof.verdict)
+    return table
 
 
 def _coreml_table(rows: Sequence[Measurement], title: str) -> Table:
@@ -109,6 +136,20 @@ def _host_table(rows: Sequence[Measurement]) -> Table:
         table.add_row(
             _model(row), RUNTIMES[row.runtime], NAMES[row.unit], *figures, style="red" if row.failure else None
         )
+    return table
+
+
+def _sustained_table(rows: Sequence[Measurement]) -> Table:
+    """Return how the speed went when a cell ran on and on: what tells a machine with a fan from one without."""
+    table = _table("model", "runtime", "on", "at first", "at last", "slower by", "heat at last")
+    table.title = "Without a pause"
+    table.columns[1].justify = table.columns[2].justify = "left"
+    for row in rows:
+        if row.sustained:
+            first, last = row.sustained[0], row.sustained[-1]
+            figures = [_short(first.p50), _short(last.p50), f"{100 * (last.p50 / first.p50 - 1):+.0f}%"]
+            where = [_model(row), RUNTIMES[row.runtime], NAMES[row.unit]]
+            table.add_row(*where, *figures, last.thermal_state or "not told")
     return table
 
 
@@ -158,7 +199,11 @@ def _particulars(record: TimingRecord) -> list[str]:
         )
     if record.deviations:
         lines.append(f"less than the method asks for: {', '.join(record.deviations)}")
-    return [*lines, *(f"note: {note}" for note in record.notes)]
+    return [*lines, *(f"note: {warning.text}" for warning in warnings_of([record]))]
+
+
+def _counted(count: int, thing: str) -> str:
+    return f"{count:,} {thing}" + ("" if count == 1 else "s")
 
 
 def _same(one: Measurement, other: Measurement) -> bool:

@@ -22,6 +22,7 @@ from coremlbench.types import InputError
 
 MANIFEST = "manifest.json"
 README = "README.txt"
+FOLDERS = ("packages", "inputs", "expected")
 FORMAT, VERSION = "coremlbench-kit", 1
 LARGEST_MANIFEST = 20_000_000
 
@@ -54,10 +55,13 @@ class Kit:
 
 
 def check_kit_folder(folder: Path) -> None:
-    """Make the folder of a new kit, and raise ``InputError`` when there is something in it or none can be made."""
+    """Make the folder of a new kit, and raise ``InputError`` when there is something in it or none can be made.
+
+    What is left of a kit that was not finished does not count; it is written over.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        taken = any(folder.iterdir())
+        taken = [path for path in folder.iterdir() if not _unfinished(path)]
     except OSError as problem:
         raise InputError(
             f"The kit cannot be written to {folder} ({problem.strerror}); name another folder with --kit."
@@ -76,6 +80,8 @@ def write_kit(subject: Subject, options: TimingOptions, folder: Path) -> str:
     """
     check_kit_folder(folder)
     try:
+        for kind in FOLDERS:
+            shutil.rmtree(folder / kind, ignore_errors=True)
         entries = [_put(folder, number, package) for number, package in enumerate(subject.packages)]
         manifest = {
             "format": FORMAT,
@@ -102,6 +108,11 @@ def write_kit(subject: Subject, options: TimingOptions, folder: Path) -> str:
     return hash_file(folder / MANIFEST)
 
 
+def _unfinished(path: Path) -> bool:
+    """Return whether a file or folder is part of a kit without a manifest, which comes last."""
+    return path.name in (*FOLDERS, README) and not (path.parent / MANIFEST).exists()
+
+
 def _put(folder: Path, number: int, package: Package) -> dict[str, Any]:
     """Return the manifest's entry of a package, copied into the kit with its inputs and expected outputs."""
     name = f"{number:03d}-{slug(package.model, package.variant.name, package.variant.batch)}"
@@ -113,7 +124,7 @@ def _put(folder: Path, number: int, package: Package) -> dict[str, Any]:
         "inputs": f"inputs/{name}.npz",
         "expected": f"expected/{name}.npz" if package.expected is not None else None,
     }
-    for kind in ("packages", "inputs", "expected"):
+    for kind in FOLDERS:
         (folder / kind).mkdir(exist_ok=True)
     if package.path.is_dir():
         shutil.copytree(package.path, folder / entry["package"])
@@ -214,7 +225,7 @@ def _check_files(folder: Path, files: dict[str, tuple[str, int]]) -> None:
 
 def _counts(name: str) -> bool:
     """Return whether a file of this name is in one of the kit's own folders; what lies beside them does no harm."""
-    return name.split("/", maxsplit=1)[0] in ("packages", "inputs", "expected")
+    return name.split("/", maxsplit=1)[0] in FOLDERS
 
 
 def _inside(folder: Path, name: str) -> PurePosixPath:

@@ -171,12 +171,10 @@ def convert_and_time(
         InputError: a model cannot be used, nothing can run here, or a folder cannot be used.
     """
     from coremlbench import convert, sources
-    from coremlbench.kit import check_kit_folder
-    from coremlbench.timing import time_models
+    from coremlbench.timing import check_here, time_models
     from coremlbench.timing_subjects import subject_of
 
-    if kit is not None:
-        check_kit_folder(kit)  # before the long work
+    check_here(timing, kit)
     found = [sources.resolve(model, results=results, allow_code=conversion.allow_code) for model in models]
     conversions = convert.convert_models(
         found or sources.default_sources(results, timing.seed),

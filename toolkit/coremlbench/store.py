@@ -6,6 +6,7 @@ import fcntl
 import json
 import math
 import os
+import re
 import secrets
 import shutil
 import time
@@ -24,6 +25,7 @@ from coremlbench.types import SCHEMA, CoremlbenchError, Failure, InputError, Tra
 
 RECORD = "run.json"
 LOCK = "run.lock"
+RUN_ID = re.compile(r"\d{8}-\d{6}-.+-[0-9a-f]{4}")
 SCRATCH_FOLDERS = ("work", "scratch")
 KEPT = "kept"
 LEAST_FREE_BYTES = 200_000_000
@@ -115,7 +117,10 @@ def sweep(results: Path) -> None:
 
 def _never_began(folder: Path) -> bool:
     """Return whether a run was killed between making its folder and its first record; a new run has a minute."""
-    return (folder / LOCK).exists() and time.time() - (folder / LOCK).stat().st_mtime > 60
+    marks = [folder / LOCK]
+    if RUN_ID.fullmatch(folder.name) and not any(folder.iterdir()):
+        marks.append(folder)
+    return any(mark.exists() and time.time() - mark.stat().st_mtime > 60 for mark in marks)
 
 
 def _tidy(folder: Path) -> None:

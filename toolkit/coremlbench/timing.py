@@ -19,6 +19,7 @@ from coremlbench.timing_plan import (
     TimingOptions,
     Units,
     WhyNotHere,
+    asked_for,
     deviations_of,
     measurements_of,
     plan_cells,
@@ -87,19 +88,31 @@ def time_models(
     """
     here = here or this_machine()
     plan = plan_cells(subject.packages, options, here.units, here.why_not_here)
-    if kit is not None:
-        check_kit_folder(kit)
-    elif not plan.cells:
-        reasons = " ".join((*plan.not_here, *plan.notes)) or "There is no package, or no unit of that name."
-        raise InputError(f"None of what was asked for can be timed on this machine. {reasons}")
+    check_here(options, kit, here)
+    if not plan.cells and kit is None:
+        raise InputError(f"There is nothing to time. {' '.join(plan.notes)}")
     ticker = Ticker(on_progress)
 
     def work(record: TimingRecord, folder: Path, stages: Stages, save: Save[TimingRecord]) -> TimingRecord:
         bench = Bench(folder, stages, options, here.worker, kit)
         return measure(_planned(record, subject, plan, options), plan, bench, save, ticker, on_round)
 
-    run = run_of(options, command, plan, where(subject, results, plan.not_here))
+    run = run_of(options, command, plan, where(subject, results, plan.not_here, kit))
     return recorded(run, work, results=results, on_progress=ticker)
+
+
+def check_here(options: TimingOptions, kit: Path | None, here: Here | None = None) -> None:
+    """Raise ``InputError`` when nothing that was asked for can be done: before the long work."""
+    here = here or this_machine()
+    if kit is not None:
+        check_kit_folder(kit)
+        return
+    asked = asked_for(options, here.units, here.why_not_here)
+    if not asked:
+        raise InputError("No runtime that was asked for has a unit of that name; `--help` lists them.")
+    if all(asked.values()):
+        reasons = " ".join(dict.fromkeys(asked.values()))
+        raise InputError(f"None of what was asked for can be timed on this machine. {reasons}")
 
 
 def run_of(options: TimingOptions, command: Sequence[str], plan: Plan, packages: dict[str, Any]) -> Run[TimingRecord]:
@@ -117,8 +130,8 @@ def run_of(options: TimingOptions, command: Sequence[str], plan: Plan, packages:
     )
 
 
-def where(subject: Subject, results: Path, not_here: Sequence[str]) -> dict[str, Any]:
-    """Return where the packages lie, for a resume: relative to the results folder when they are in it."""
+def where(subject: Subject, results: Path, not_here: Sequence[str], kit: Path | None) -> dict[str, Any]:
+    """Return where things lie, for a resume: packages relative to the results folder when they are in it."""
 
     def shown(path: Path | None) -> str | None:
         if path is None:
@@ -136,7 +149,7 @@ def where(subject: Subject, results: Path, not_here: Sequence[str]) -> dict[str,
         }
         for package in subject.packages
     ]
-    return {"packages": packages, "not_here": list(not_here)}
+    return {"packages": packages, "not_here": list(not_here), "kit": str(kit.absolute()) if kit is not None else None}
 
 
 def _planned(record: TimingRecord, subject: Subject, plan: Plan, options: TimingOptions) -> TimingRecord:
@@ -144,7 +157,7 @@ def _planned(record: TimingRecord, subject: Subject, plan: Plan, options: Timing
     from coremlbench.limits import floor_of
     from coremlbench.stats import orders
 
-    rows, notes = [], [*subject.notes, *plan.notes]
+    rows, notes = [], [*subject.notes, *(() if subject.kit else plan.notes)]
     for cell, row in zip(plan.cells, measurements_of(plan.cells, subject.models), strict=True):
         if cell.runtime == "coreml":
             floor = floor_of(record.machine, cell.unit, cell.package.variant, batch=cell.package.variant.batch)
@@ -207,6 +220,7 @@ def measure(
     return replace(
         record,
         measurements=rows,
+        versions={row.runtime: row.runtime_version for row in rows if row.runtime_version},
         outcome=Timed(cells=len(rows) - failed, failed=failed, not_here=plan.not_here),
     )
 
@@ -273,7 +287,7 @@ def _all_rounds(
     done = 0
     for number, order in enumerate(record.orders):
         if _over_budget(record, number, bench.options):
-            record = keep(_cut_short(record, number))
+            record = keep(_cut_short(record, number, bench.options))
             break
         for place, index in enumerate(order):
             row, cell = record.measurements[index], plan.cells[index]
@@ -302,13 +316,18 @@ def _over_budget(record: TimingRecord, number: int, options: TimingOptions) -> b
     return number > 0 and not begun and options.budget is not None and _seconds(record) >= options.budget
 
 
-def _cut_short(record: TimingRecord, number: int) -> TimingRecord:
+def _cut_short(record: TimingRecord, number: int, options: TimingOptions) -> TimingRecord:
     took = format_seconds(_seconds(record))
     note = (
         f"The first look ended after {number} of {len(record.orders)} rounds, which took {took}: name fewer models, or "
         "leave out --quick, for more."
     )
-    return replace(record, orders=record.orders[:number], notes=(*record.notes, note))
+    return replace(
+        record,
+        orders=record.orders[:number],
+        deviations=deviations_of(replace(options, rounds=number)),
+        notes=(*record.notes, note),
+    )
 
 
 def _sustained(

@@ -96,7 +96,8 @@ class Cell:
     def title(self) -> str:
         """Return what people see."""
         batch = f" batch {self.package.variant.batch}" if self.package.variant.batch > 1 else ""
-        return f"{self.package.model} {self.variant}{batch}, {self.runtime} {self.unit}"
+        variant = "original" if self.runtime == "tensorflow" else self.variant
+        return f"{self.package.model} {variant}{batch}, {self.runtime} {self.unit}"
 
 
 @dataclass(frozen=True)
@@ -119,12 +120,7 @@ def plan_cells(packages: Sequence[Package], options: TimingOptions, units: Units
     ``units`` are all that each runtime has; ``why_not_here`` tells in a sentence why one cannot run, "" when it can.
     TensorFlow runs a model's original, once for each batch, whatever the variants.
     """
-    wanted = {
-        (runtime, unit): why_not_here(runtime, unit)
-        for runtime in (options.runtimes or tuple(units))
-        for unit in units[runtime]
-        if not options.units or unit in options.units
-    }
+    wanted = asked_for(options, units, why_not_here)
     cells: dict[tuple[Any, ...], Cell] = {}
     without: dict[str, None] = {}
     for package in packages:
@@ -143,6 +139,18 @@ def plan_cells(packages: Sequence[Package], options: TimingOptions, units: Units
         tuple(dict.fromkeys(reason for reason in wanted.values() if reason)),
         tuple(notes),
     )
+
+
+def asked_for(
+    options: TimingOptions, units: Units, why_not_here: WhyNotHere
+) -> dict[tuple[RuntimeName, UnitName], str]:
+    """Return the units that were asked for, each with the sentence on why it cannot run here, "" when it can."""
+    return {
+        (runtime, unit): why_not_here(runtime, unit)
+        for runtime in (options.runtimes or tuple(units))
+        for unit in units[runtime]
+        if not options.units or unit in options.units
+    }
 
 
 def measurements_of(cells: Sequence[Cell], models: Sequence[TimedModel]) -> tuple[Measurement, ...]:
@@ -174,6 +182,7 @@ def deviations_of(options: TimingOptions) -> tuple[str, ...]:
     }
     given, full = asdict(options), asdict(FULL)
     found = [text.format(given[name]) for name, text in words.items() if given[name] < full[name]]
+    found = ["1 round" if each == "1 rounds" else each for each in found]
     return (*(["quick"] if options.quick else []), *found)
 
 

@@ -44,10 +44,14 @@ def resume(
     rows = tuple(row if row.rounds else replace(row, failure=None) for row in record.measurements)
     record = replace(record, measurements=rows, notes=(*record.notes, note))
 
-    def work(known: TimingRecord, folder: Path, stages: Stages, save: Save[TimingRecord]) -> TimingRecord:
-        return measure(known, plan, Bench(folder, stages, options, here.worker), save, ticker, on_round)
+    # A kit that was wanted and is not there yet is left now.
+    kit = Path(record.options["kit"]) if record.options.get("kit") and not record.kit else None
 
-    packages = {key: record.options[key] for key in ("packages", "not_here")}
+    def work(known: TimingRecord, folder: Path, stages: Stages, save: Save[TimingRecord]) -> TimingRecord:
+        bench = Bench(folder, stages, options, here.worker, kit)
+        return measure(known, plan, bench, save, ticker, on_round)
+
+    packages = {key: record.options[key] for key in ("packages", "not_here", "kit")}
     return continued(run_of(options, command, plan, packages), record, results / record.id, work, on_progress=ticker)
 
 

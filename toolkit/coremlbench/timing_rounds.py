@@ -46,7 +46,9 @@ class Ticker:
 
     def __call__(self, progress: Progress) -> None:
         """Tell what the child of now does."""
-        self._tell(replace(self._now, message=f"{self._now.message} ({progress.phase})", figures=progress.figures))
+        doing = progress.message or progress.phase
+        message = f"{self._now.message} ({doing})" if self._now.message else doing
+        self._tell(replace(self._now, message=message, figures=progress.figures))
 
 
 @dataclass

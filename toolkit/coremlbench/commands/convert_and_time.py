@@ -82,15 +82,15 @@ def convert_and_time(
     """  # noqa: D301 - the backspace is click's mark for lines to keep
     from coremlbench.commands.report import page_at_the_end
     from coremlbench.console import Watch, print_json
-    from coremlbench.console_timing import print_left_out, print_timing, round_line
+    from coremlbench.console_timing import print_no_package, print_timing, round_line
     from coremlbench.kit import read_kit
-    from coremlbench.pipeline import INTERRUPTED, time_kit
     from coremlbench.pipeline import convert_and_time as run
-    from coremlbench.timing import exit_code
+    from coremlbench.pipeline import time_kit
+    from coremlbench.timing import FAILED, INTERRUPTED, exit_code
     from coremlbench.timing_resume import resume as go_on
     from coremlbench.types import InputError
 
-    chosen = [name for name, value in given.items() if value]
+    chosen = [name for name, value in given.items() if value is not None and value is not False]
     if resume is not None and (chosen or models or kit or from_kit):
         raise InputError(f"{BEGUN_WITH}: give --resume without other options, or leave it out for a new matrix.")
     if from_kit is not None and (models or kit):
@@ -113,8 +113,8 @@ def convert_and_time(
             done = run(models, _conversion(given, timing), timing, kit=kit, **common)
             failed = done.exit_code
             if done.timing is None:
-                print_left_out(done.subject.notes)
-                raise SystemExit(failed or 3)
+                print_no_package(done.subject.notes, interrupted=failed == INTERRUPTED)
+                raise SystemExit(failed or FAILED)
             record, folder = done.timing
     if as_json:
         print_json(record)

@@ -33,6 +33,8 @@ MACOS_NEEDED: dict[UnitName, tuple[int, int]] = {
     "ALL": (12, 0),
 }
 
+NO_NEURAL_ENGINE = "Core ML lists no Neural Engine among the devices of this machine, as in most virtual machines."
+
 
 class ModelLoadError(CoremlbenchError):
     """Core ML could not compile or load a model."""
@@ -144,9 +146,6 @@ class LoadedModel:
         """Drop the model; Core ML frees it with the last reference."""
         del self.predict, self._duration
         gc.collect()
-
-
-NO_NEURAL_ENGINE = "Core ML lists no Neural Engine among the devices of this machine, as in most virtual machines."
 
 
 def is_stand_in() -> bool:

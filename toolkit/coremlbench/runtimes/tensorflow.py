@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 NVIDIA = Path("/dev/nvidiactl")
 """There when the driver of an NVIDIA GPU is loaded."""
 
+NO_GPU = "TensorFlow has no GPU here."
+
 
 class TensorFlow:
     """The original Keras model or SavedModel as a traced function, called with ``training=False``."""
@@ -121,9 +123,6 @@ class LoadedFunction:
 
         del self.predict, self._model
         keras.utils.clear_session()
-
-
-NO_GPU = "TensorFlow has no GPU here."
 
 
 def _keras_model(path: Path, *, allow_code: bool) -> tuple[Any, Callable[..., Any], Sequence[Any], Sequence[str]]:

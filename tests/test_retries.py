@@ -1,0 +1,122 @@
+"""Attempts after a failure: when, with what remedy, and that each says which it is."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from coremlbench import store
+from coremlbench.catalogue import select
+from coremlbench.engines.turicreate import CreateMLOptions
+from coremlbench.failures import RULES
+from coremlbench.retries import FINAL, GPU, MEMORY, attempts, remedy
+from coremlbench.training import Changes, plan, train_with_ladder
+from coremlbench.types import Failure, Progress, Trained, TrainingRecord
+from small_datasets import fashion_folder
+from test_store import RECORD
+
+LENET = plan(select(["lenet"])[0], Changes())
+
+
+def failing(kinds: list[str], seen: list[Any]) -> Any:
+    """Return what runs attempts: each fails as the list says, and the one after it trains."""
+
+    def once(options: Any, also: Mapping[str, Any]) -> tuple[TrainingRecord, Path]:
+        seen.append(options)
+        number = len(seen)
+        outcome: Any = Trained(test_accuracy=1.0)
+        if number <= len(kinds):
+            outcome = Failure(kinds[number - 1], "It failed.", "Try again.")
+        return replace(RECORD, id=f"run {number}", outcome=outcome, **also), Path("nowhere")
+
+    return once
+
+
+def test_attempts_end_with_the_first_that_trains() -> None:
+    seen: list[Any] = []
+    runs = [record for record, _ in attempts(failing(["out-of-memory", "memory-limit"], seen), LENET, 5)]
+    assert [options.batch for options in seen] == [32, 16, 8]
+    assert [(record.attempt, record.retry_of) for record in runs] == [(1, ""), (2, "run 1"), (3, "run 1")]
+    assert runs[1].notes == ("Attempt 2 of at most 6, after out-of-memory in run 1; with batch 16 in place of 32.",)
+    assert isinstance(runs[-1].outcome, Trained)
+
+
+@pytest.mark.parametrize(("retries", "made"), [(0, 1), (1, 2), (2, 3)])
+def test_attempts_end_when_there_were_enough(retries: int, made: int) -> None:
+    assert len(attempts(failing(["hang"] * 9, []), LENET, retries)) == made
+
+
+@pytest.mark.parametrize("kind", sorted(FINAL))
+def test_what_would_fail_again_or_was_stopped_on_purpose_is_not_tried_again(kind: str) -> None:
+    assert len(attempts(failing([kind], []), LENET, 3)) == 1
+
+
+def test_every_kind_that_is_named_is_one_of_the_rules() -> None:
+    assert FINAL | GPU | MEMORY | {"too-many-files"} <= {rule.kind for rule in RULES}
+    assert not FINAL & (GPU | MEMORY)
+
+
+def test_a_remedy_is_applied_where_there_is_one() -> None:
+    assert remedy("gpu-fault", LENET) == (replace(LENET, device="cpu"), "on the CPU")
+    assert remedy("gpu-fault", replace(LENET, device="cpu"))[1] == "with the same settings"
+    assert remedy("killed", replace(LENET, batch=1))[0].batch == 1
+    assert remedy("segmentation-fault", LENET) == (LENET, "with the same settings")
+    fewer, words = remedy("out-of-memory", CreateMLOptions(processes=4))
+    assert (fewer.processes, words) == (2, "with 2 extracting side by side in place of 4")
+    assert "fewer than one" in remedy("killed", CreateMLOptions(processes=1))[1]
+
+
+RAISE = """
+import resource, sys
+from coremlbench.retries import remedy
+soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, min(hard, 2048)))
+print(remedy("too-many-files", None)[1], resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+print(remedy("too-many-files", None)[1])
+"""
+
+
+def test_the_limit_of_open_files_is_raised_as_far_as_it_goes() -> None:
+    done = subprocess.run([sys.executable, "-c", RAISE], capture_output=True, text=True, check=True)
+    first, second = done.stdout.splitlines()
+    assert first == "with 2,048 open files allowed in place of 64 2048"
+    assert second == "with the same settings, as the system allows no more than 2,048 open files"
+
+
+def test_a_killed_training_trains_at_the_second_attempt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COREMLBENCH_CACHE", str(tmp_path / "cache"))
+    source = str(fashion_folder(tmp_path / "fashion", 200, 50))
+    changes = Changes(sources={"fashion-mnist": source}, train=100, test=50, epochs=2, device="cpu")
+    pids: list[int] = []
+
+    def kill_the_first(progress: Progress) -> None:
+        if "pid" in progress.figures:
+            pids.append(progress.figures["pid"])
+        if progress.phase.startswith("epoch 2 ") and len(pids) == 1:
+            os.kill(pids[0], signal.SIGKILL)
+            pids.append(0)
+
+    runs = train_with_ladder(
+        plan(select(["fashion-mnist"])[0], changes),
+        (),
+        retries=2,
+        results=tmp_path / "results",
+        command=["coremlbench", "train", "--retries", "2"],
+        on_progress=kill_the_first,
+    )
+    first, second = (record for record, _ in runs)
+    assert isinstance(first.outcome, Failure)
+    assert first.outcome.kind == "killed"
+    assert isinstance(second.outcome, Trained)
+    assert (second.attempt, second.retry_of, second.options["batch"]) == (2, first.id, first.options["batch"] // 2)
+    assert "batch 16" in second.deviations
+    assert [each.id for each in store.load_trainings(tmp_path / "results")[0]] == [first.id, second.id]
+    assert not list((tmp_path / "results").glob("*/kept"))
