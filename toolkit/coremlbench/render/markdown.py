@@ -99,7 +99,7 @@ def _timing(report: Report) -> Iterator[str]:
                 safe(views.variant_words(variant, list(cells.values()))) + (f", batch {batch}" if batch != 1 else ""),
                 *(_cell(cells.get(column)) for column in table.columns),
             ]
-            for model, variants in table.rows
+            for model, _, variants in table.rows
             for variant, batch, cells in variants
         ]
         yield from _table(

@@ -46,7 +46,6 @@ class CellTable:
     machine: str
     kind: FigureKind
     cells: tuple[CellRow, ...]
-    longest: float
 
     @property
     def models(self) -> list[tuple[str, list[CellRow]]]:
@@ -59,14 +58,18 @@ class CellTable:
         return sorted({(cell.runtime, cell.unit) for cell in self.cells}, key=_column_order)
 
     @property
-    def rows(self) -> list[tuple[str, list[tuple[str, int, dict[Column, CellRow]]]]]:
-        """Return the matrix: by model, each variant and batch with its cells by column."""
+    def rows(self) -> list[tuple[str, float, list[tuple[str, int, dict[Column, CellRow]]]]]:
+        """Return the matrix: by model with its longest p50, each variant and batch with its cells by column."""
         found: dict[str, dict[tuple[str, int], dict[Column, CellRow]]] = {}
         for cell in self.cells:
             variants = found.setdefault(cell.model, {})
             variants.setdefault((cell.variant, cell.batch), {})[cell.runtime, cell.unit] = cell
         return [
-            (model, [(variant, batch, cells) for (variant, batch), cells in variants.items()])
+            (
+                model,
+                max(cell.p50 or 0.0 for cells in variants.values() for cell in cells.values()),
+                [(variant, batch, cells) for (variant, batch), cells in variants.items()],
+            )
             for model, variants in found.items()
         ]
 
@@ -150,8 +153,7 @@ def cell_tables(report: Report, *kinds: FigureKind) -> list[CellTable]:
         for machine in report.machines:
             cells = tuple(cell for cell in report.timing if cell.kind == kind and cell.machine == machine.id)
             if cells:
-                longest = max((cell.p50 or 0.0 for cell in cells), default=0.0)
-                tables.append(CellTable(machine.id, kind, cells, longest))
+                tables.append(CellTable(machine.id, kind, cells))
     return tables
 
 
