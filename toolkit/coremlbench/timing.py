@@ -231,6 +231,7 @@ def _prepared(
     """Return the record and the plan with inputs, compiled models and compute plans."""
     ticker.at("inputs", 0, len(plan.packages), "")
     ready, failures, notes = provide_inputs(bench, plan.packages)
+    ticker.at("inputs", len(plan.packages), len(plan.packages), "")
     given = {package.path: package for package in ready}
     cells = tuple(replace(cell, package=given[cell.package.path]) for cell in plan.cells)
     record = keep(_with_kit(replace(record, notes=tuple(dict.fromkeys((*record.notes, *notes)))), ready, bench))
