@@ -359,14 +359,17 @@ def _training(
     parts = (len(shown), len(published)) if published else (len(shown),)
     figure, axes = _canvas(0.95 + 0.27 * sum(parts) + 0.35 * (len(parts) - 1), len(parts), parts, sharex=True)
     labels = [_words(names[row.machine] + (f", {row.device}" if row.device else ""), 46) for row in shown]
+    ends: list[float] = []
     for place, row in enumerate(shown):
         if row.seconds is None:
-            axes[0].text(0, place, " ✕ failed", va="center", color=FAILED, fontsize=8.5, fontweight="bold")
+            _beside(axes[0], 0, place, "✕ failed", color=FAILED, fontsize=8.5, fontweight="bold")
             continue
         axes[0].barh(place, row.seconds, height=0.62, color=MEASURED)
-        axes[0].text(row.seconds, place, f" {text.seconds(row.seconds)}", va="center", fontsize=8.5)
-        if row.first_epoch is not None and row.metric == "seconds per epoch":
-            axes[0].plot(row.first_epoch, place, marker="|", markersize=9, color=palette.ink)
+        first = row.first_epoch if row.metric == "seconds per epoch" else None
+        if first is not None:
+            axes[0].plot(first, place, marker="|", markersize=9, color=palette.ink)
+        ends.append(max(row.seconds, first or 0.0))
+        _beside(axes[0], ends[-1], place, text.seconds(row.seconds))
     _bars(axes[0], labels)
     title = f"{_words(training.title, 60)}: measured, {_work(shown[0].work)}"
     if of > len(shown):
@@ -376,21 +379,26 @@ def _training(
             axes[1].barh(
                 place, each.high, height=0.62, facecolor="none", edgecolor=PUBLISHED, hatch="////", linewidth=0.8
             )
-            axes[1].text(
-                each.high, place, f" {_words(views.published_figure(each))}", va="center", fontsize=8.5, style="italic"
-            )
+            ends.append(each.high)
+            _beside(axes[1], each.high, place, _words(views.published_figure(each)), style="italic")
         _bars(axes[1], [_words(each.machine, 46) for each in published])
         axes[1].set_title("published by others", style="italic", color=palette.muted)
         axes[0].set_title("measured", color=palette.muted)
-    axes[-1].set_xlabel(f"{per}; a stroke marks the first epoch" if shown[0].metric == "seconds per epoch" else per)
-    axes[0].set_xlim(left=0)
-    axes[0].margins(x=0.24)
+    axes[-1].set_xlabel(f"{per}; stroke: the first" if shown[0].metric == "seconds per epoch" else per)
+    axes[0].set_xlim(0, 1.25 * max(ends))
     figures = "; ".join(
         f"{label}: {'failed' if row.seconds is None else text.seconds(row.seconds)}"
         for label, row in zip(labels, shown, strict=True)
     )
     return Plot(
         f"training-{_file_name(training.name)}", f"training-{training.name}", title, f"{title}. {figures}.", figure
+    )
+
+
+def _beside(axes: Axes, value: float, place: int, words: str, **look: Any) -> None:
+    """Write words a little right of the end of a bar."""
+    axes.annotate(
+        words, (value, place), xytext=(4, 0), textcoords="offset points", va="center", **{"fontsize": 8.5, **look}
     )
 
 
@@ -451,7 +459,8 @@ def _curves(report: Report, names: dict[str, str], palette: Palette) -> Iterator
 def _legend(axes: Axes) -> None:
     """Put the legend above the axes, where it hides nothing."""
     _, labels = axes.get_legend_handles_labels()
-    columns = max(1, min(4, 72 // (max(map(len, labels), default=0) + 6)))
+    longest = max(map(len, labels), default=0)
+    columns = 4 if sum(len(each) + 8 for each in labels) < 80 else max(1, min(4, 72 // (longest + 6)))
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=columns, borderaxespad=0.2, handlelength=2.6)
 
 
