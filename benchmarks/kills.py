@@ -80,7 +80,7 @@ def commands(material: Path) -> tuple[Command, ...]:
     """Return the commands to kill, with the small data that ``prepare`` made; a new command is a new row."""
     pictures, arrays = str(material / "pictures"), f"fashion-mnist={material / 'fashion'}"
     createml = ("createml", "--dataset", pictures, "--extractor", "squeezenet_v1.1", "--augment", "flip")
-    small = "--train 600 --test 100 --epochs 4 --device cpu"
+    small = "--train 600 --test 100 --epochs 60 --device cpu"
     train = ("train", NETWORK, "--source", arrays, *small.split())
     model = str(material / "model.keras")
     rounds = ("--images", "10", "--rounds", "2", "--calls", "20", "--seconds", "0.1s", "--runtimes", "reference")
