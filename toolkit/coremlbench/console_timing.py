@@ -31,7 +31,6 @@ RUNTIMES = {
     "coreml": "Core ML",
     "reference": "reference",
     "tensorflow": "TensorFlow",
-    "litert": "LiteRT",
 }
 
 

@@ -154,7 +154,7 @@ class ConversionRecord:
 
 # --- timing -------------------------------------------------------------------------------------------------
 
-RuntimeName = Literal["coreml", "reference", "tensorflow", "litert"]
+RuntimeName = Literal["coreml", "reference", "tensorflow"]
 """Who executed: ``coreml`` is Apple's Core ML and nothing else, the others are host runtimes."""
 
 UnitName = Literal["CPU_ONLY", "CPU_AND_GPU", "CPU_AND_NE", "ALL", "host-cpu", "host-gpu"]

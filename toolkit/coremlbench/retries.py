@@ -23,7 +23,7 @@ MEMORY = frozenset({"memory-limit", "out-of-memory", "gpu-memory", "killed"})
 GPU = frozenset(
     {
         *("gpu-fault", "gpu-hang", "gpu-preempted", "gpu-assertion", "gpu-compiler", "gpu-driver", "gpu-library"),
-        *("metal-plugin", "optimizer-platform", "untrusted-device", "loss-nan"),
+        *("metal-plugin", "optimizer-platform", "untrusted-device", "loss-nan", "loss-exploded"),
     }
 )
 """After these, the CPU is worth a try."""
@@ -32,6 +32,8 @@ FINAL = frozenset(
         *("interrupted", "input", "unusable-data", "missing-data", "missing-weights", "environment", "not-started"),
         *("turicreate-platform", "turicreate-environment", "disk-full", "permission", "file-size-limit"),
         *("module-missing", "library-missing", "wrong-architecture", "system-too-old", "illegal-instruction"),
+        *("code-signature", "numpy-version", "protobuf-twice", "openmp-twice", "developer-tools", "certificate"),
+        *("forbidden-call", "unreadable-model"),
     }
 )
 """What a second attempt would meet again: it is for the person at the keyboard to mend, or was their wish."""

@@ -28,7 +28,6 @@ RUNTIME_WORDS = {
     "coreml": "Core ML",
     "reference": "ONNX Runtime",
     "tensorflow": "TensorFlow",
-    "litert": "LiteRT",
 }
 METRIC_WORDS = {
     "seconds per epoch": "an epoch, from the second on",
@@ -142,7 +141,7 @@ def answers(report: Report) -> list[tuple[tuple[str, ...], Answer]]:
 
 def variant_words(variant: str, cells: Sequence[CellRow]) -> str:
     """Return a variant's name; what TensorFlow and its like ran as it is was no package, but the model itself."""
-    original = variant == "as-is" and all(cell.runtime in ("tensorflow", "litert") for cell in cells)
+    original = variant == "as-is" and all(cell.runtime == "tensorflow" for cell in cells)
     return "the original" if original else variant
 
 
