@@ -124,3 +124,10 @@ def test_arrays_of_another_shape_are_refused(tmp_path: Path) -> None:
     assert (len(train), len(test)) == (6, 2)
     with pytest.raises(InputError, match=r"\(9, 9, 1\) are needed; prepare the dataset again"):
         open_splits(data | {"test": 2}, (9, 9, 1), {})
+
+
+def test_a_picture_is_grey_for_a_network_of_one_channel(files: list[Path]) -> None:
+    colour, grey = load_picture(files[0], SHAPE), load_picture(files[0], (*SHAPE[:2], 1))
+    assert grey.shape == (*SHAPE[:2], 1)
+    luma = colour @ np.array([0.299, 0.587, 0.114])  # ITU-R 601, as Pillow's "L"
+    assert np.abs(grey[..., 0] - luma).max() <= 1

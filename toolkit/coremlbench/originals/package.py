@@ -49,8 +49,7 @@ class Package:
         from coremlbench.workers.tensorflow_input import load_picture
 
         height, width, channels = self.shape
-        pixels = load_picture(path, (height, width, 3))
-        return pixels if channels == 3 else pixels.mean(axis=2, keepdims=True).round().astype(pixels.dtype)
+        return load_picture(path, (height, width, channels))
 
     def predict(self, samples: Any) -> dict[str, Any]:
         """Return the outputs and logits of samples."""

@@ -97,18 +97,19 @@ class Pictures:
 
 
 def load_picture(path: Path, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
-    """Return a picture's pixels, resized to (height, width, 3) without keeping its proportions, as Keras does it.
+    """Return a picture's pixels, resized to ``shape`` without keeping its proportions, as Keras does it.
 
-    The filter is Pillow's bilinear one, which averages when it shrinks.
+    The shape is (height, width, channels); with one channel the picture becomes grey. The filter is Pillow's bilinear
+    one, which averages when it shrinks.
     """
     import numpy as np
     from PIL import Image
 
     from coremlbench_datasets.images import decode
 
-    height, width, _ = shape
+    height, width, channels = shape
     picture = Image.fromarray(decode(path)).resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0)
-    return np.asarray(picture, np.uint8)
+    return np.asarray(picture if channels == 3 else picture.convert("L"), np.uint8).reshape(height, width, channels)
 
 
 def open_splits(
