@@ -29,7 +29,9 @@ def _print_one(record: ConversionRecord, folder: Path) -> None:
         console.print(record.outcome.reason, soft_wrap=True)
         console.print(f"what to do: {record.outcome.hint}", soft_wrap=True)
     if record.variants:
-        table = _table("variant", "size", "error", "SNR", "same class", "accuracy", "verdict")
+        table = _table("variant", "size", "error", "SNR", "same", "accuracy", "verdict")
+        for column in table.columns:
+            column.no_wrap = True
         for variant in record.variants:
             table.add_row(*_row(variant), style=None)
         console.print(table)
@@ -46,9 +48,9 @@ def _row(variant: Variant) -> list[str]:
     proof = variant.proof
     if proof is None:
         return [name, size, "–", "–", "–", "–", "not compared"]
-    ratio = "no error" if proof.signal_to_noise is None else f"{proof.signal_to_noise:.1f} dB"
+    ratio = "no error" if proof.signal_to_noise is None else f"{proof.signal_to_noise:.0f} dB"
     before, after = proof.accuracy_before, proof.accuracy_after
-    accuracy = "–" if before is None or after is None else f"{format_percent(before)} → {format_percent(after)}"
+    accuracy = "–" if before is None or after is None else f"{before * 100:.1f}→{format_percent(after)}"
     same = "–" if proof.agreement is None else format_percent(proof.agreement)
     return [name, size, f"{proof.relative_error:.1e}", ratio, same, accuracy, proof.verdict]
 
@@ -60,7 +62,9 @@ def _particulars(record: ConversionRecord) -> list[str]:
     if proofs:
         first = proofs[0]
         lines.append(f"compared: {first.images:,} {first.data}; with {first.original}; executed by {first.runtime}")
-        lines.append("error: the largest, as a share of the range of the original's values")
+        lines.append(
+            "error: the largest, as a share of the range of the original's values; same: images that keep their class"
+        )
     for variant in record.variants:
         if variant.failure:
             lines.append(f"{variant.name}: {variant.failure.reason} {variant.failure.hint}")
