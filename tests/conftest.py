@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,10 @@ from coremlbench.paths import cache_folder
 # No example is too slow: machines are shared, and no test asserts an absolute time.
 settings.register_profile("shared machines", deadline=None)
 settings.load_profile("shared machines")
+
+for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) is signal.SIG_IGN:  # by nohup or a shell's &, and every child would inherit it
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
