@@ -87,13 +87,12 @@ def test_changes_that_do_not_concern_an_experiment_leave_it_alone() -> None:
     assert (lenet.dataset, lenet.input_shape, lenet.source, lenet.batch) == ("mnist", (28, 28, 1), "a copy", 8)
 
 
-def test_a_folder_gives_all_it_has_unless_a_count_or_a_share_is_asked_for() -> None:
+def test_a_folder_gives_all_it_has_unless_a_count_is_asked_for() -> None:
     (row,) = select(["efficientnetb0"])
-    counts = [
-        plan(row, Changes(dataset="mine", **changes))
-        for changes in ({}, {"train": 40}, {"scale": 0.1})  # type: ignore[arg-type]  # each is one setting
-    ]
-    assert [(each.train, each.test) for each in counts] == [(None, None), (40, None), (75, 62)]
+    counts = [plan(row, Changes(dataset="mine", train=train)) for train in (None, 40)]
+    assert [(each.train, each.test) for each in counts] == [(None, None), (40, None)]
+    with pytest.raises(InputError, match="for a folder, use --train and --test"):
+        plan(row, Changes(dataset="mine", scale=0.1))
 
 
 def test_createml_is_sent_to_its_own_command() -> None:
@@ -236,7 +235,7 @@ def test_data_that_cannot_be_had_leave_no_record(tmp_path: Path) -> None:
 @pytest.mark.timeout(1800)
 def test_all_six_at_a_fiftieth(sources: dict[str, str], tmp_path: Path) -> None:
     given = [f"--source={name}={path}" for name, path in sources.items() if name != "pictures"]
-    options = ["--scale=0.02", "--json", f"--dataset={sources['pictures']}", f"--results={tmp_path}"]
+    options = ["--scale=0.02", "--json", f"--results={tmp_path}"]
     done = subprocess.run(
         [sys.executable, "-m", "coremlbench", "train", *options, *given],
         capture_output=True,

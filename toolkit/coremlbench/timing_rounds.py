@@ -135,7 +135,7 @@ def _copy(source: Path, target: Path) -> None:
 
 def compile_package(bench: Bench, number: int, package: Package) -> Failure | None:
     """Return why Core ML could not compile a package; the compiled model serves all units and rounds."""
-    target = bench.stages.work / "compiled" / f"{number:03d}.mlmodelc"
+    target = bench.stages.work / "compiled" / f"{number:03d}-{package.path.stem}.mlmodelc"
     target.parent.mkdir(parents=True, exist_ok=True)
     ended = bench.run(f"compile-{number:03d}", "compile", {"package": package.path, "compiled": target})
     if isinstance(ended, Failure):

@@ -49,10 +49,10 @@ class Changes:
 def plan(experiment: Experiment, changes: Changes) -> TensorFlowOptions:
     """Return the settings of one run: the experiment's protocol, with the changes that concern it.
 
-    A folder of one's own gives all it has, unless a count or a share of the protocol's is asked for.
+    A folder of one's own gives all it has, unless counts are asked for.
 
     Raises:
-        InputError: The experiment is not one of TensorFlow's.
+        InputError: The experiment is not one of TensorFlow's, or a share is asked for of a folder.
     """
     if experiment.family != "tensorflow":
         raise InputError(
@@ -65,12 +65,14 @@ def plan(experiment: Experiment, changes: Changes) -> TensorFlowOptions:
     dataset = (changes.dataset or "drawn-food") if pictures else experiment.dataset
     side, channels = changes.image_size, own.input_shape[2]
     folder = pictures and dataset not in DATASETS
+    if folder and changes.scale is not None and None in (changes.train, changes.test):
+        raise InputError("--scale is a share of the protocol's images; for a folder, use --train and --test.")
     return replace(
         own,
         dataset=dataset,
         source=(changes.sources or {}).get(dataset),
-        train=_count(None if folder and changes.scale is None else own.train, changes.train, changes.scale),
-        test=_count(None if folder and changes.scale is None else own.test, changes.test, changes.scale),
+        train=_count(None if folder else own.train, changes.train, changes.scale),
+        test=_count(None if folder else own.test, changes.test, changes.scale),
         epochs=changes.epochs or (own.epochs if changes.scale is None or changes.scale > 0.1 else min(own.epochs, 3)),
         batch=changes.batch or own.batch,
         learning_rate=own.learning_rate if changes.learning_rate is None else changes.learning_rate,
