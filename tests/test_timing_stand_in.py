@@ -83,7 +83,7 @@ def test_a_whole_matrix_with_hangs_drift_and_a_known_ratio(tmp_path: Path) -> No
     kinds = {(row.model, row.unit): row.failure.kind for row in record.measurements if row.failure is not None}
     assert kinds == {
         ("wild", "CPU_AND_NE"): "hang",
-        ("wild", "CPU_AND_GPU"): "segmentation-fault",
+        ("wild", "CPU_AND_GPU"): "coreml-crash",
         **{("lost", unit): "killed" for unit in UNITS["coreml"]},
     }
     assert record.outcome == Timed(cells=9, failed=6)
