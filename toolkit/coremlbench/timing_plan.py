@@ -42,7 +42,7 @@ class TimingOptions:
 
 
 FULL = TimingOptions()
-QUICK = TimingOptions(rounds=2, calls=50, seconds=1.0, warmup_calls=5, warmup_seconds=0.2, budget=60.0, quick=True)
+QUICK = TimingOptions(rounds=2, calls=50, seconds=1.0, warmup_calls=5, warmup_seconds=0.2, budget=50.0, quick=True)
 """A first look: enough to see figures, too little to tell small differences from noise."""
 
 
