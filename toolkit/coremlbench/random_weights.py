@@ -66,10 +66,18 @@ def _take_statistics(model: Any, layers: list[Any], pictures: Any) -> None:
 
 
 def _forward(model: Any, pictures: Any) -> None:
-    """Run nested models in training too, although they were called with ``training=False`` where they were built in."""
+    """Run an extractor inside the model in training too, although it was built in with ``training=False``.
+
+    Other models inside one, such as ConvNeXt's steps from stage to stage, take no pictures and have no statistics.
+    """
     import keras
 
-    nested = [layer for layer in model.layers if isinstance(layer, keras.Model)]
+    nested = [
+        layer
+        for layer in model.layers
+        if isinstance(layer, keras.Model)
+        and any(isinstance(each, keras.layers.BatchNormalization) for each in layer._flatten_layers())  # noqa: SLF001
+    ]
     for inner in nested:
         inner(pictures, training=True)
     if not nested:
