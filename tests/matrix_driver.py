@@ -1,7 +1,7 @@
 """Times a matrix with the quick workers in a process of its own, so that the tests can kill it.
 
 The command line is: matrix_driver.py <results> <behaviour's JSON file> <packages…>, or with ``--resume`` in place of
-the packages.
+the packages. Without a behaviour (``-``) the workers are the real ones, with the stand-in for Core ML.
 """
 
 import sys
@@ -11,11 +11,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from coremlbench.timing import exit_code, time_models
 from coremlbench.timing_resume import resume
-from timed_packages import TINY, quick_machine, quiet, subject_of
+from timed_packages import TINY, quick_machine, quiet, stand_in, subject_of
 
 if __name__ == "__main__":
-    results, behaviour = Path(sys.argv[1]), Path(sys.argv[2])
-    machine, command = quick_machine(behaviour), ["coremlbench", "convert-and-time"]
+    results, command = Path(sys.argv[1]), ["coremlbench", "convert-and-time"]
+    machine = stand_in(results.parent) if sys.argv[2] == "-" else quick_machine(Path(sys.argv[2]))
     if sys.argv[3] == "--resume":
         record, _ = resume("", results=results, command=command, on_progress=quiet, here=machine)
     else:

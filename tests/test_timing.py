@@ -25,7 +25,7 @@ from coremlbench.timing import exit_code, time_models
 from coremlbench.timing_plan import QUICK, TimingOptions, deviations_of, plan_cells
 from coremlbench.timing_resume import resume
 from coremlbench.types import Failure, InputError, Progress
-from timed_packages import TINY, UNITS, behave, plain_package, quick_machine, quiet, subject_of
+from timed_packages import TINY, UNITS, behave, make_package, plain_package, quick_machine, quiet, subject_of
 
 COMMAND = ["coremlbench", "convert-and-time"]
 SOME = {"coreml": ("CPU_AND_GPU", "CPU_AND_NE"), "reference": ("host-cpu",)}
@@ -283,17 +283,22 @@ def test_a_matrix_goes_on_only_with_the_same_packages_on_the_same_machine(tmp_pa
         go_on(tmp_path)
 
 
-def kill_and_go_on(folder: Path, seed: int, kills: int) -> tuple[TimingRecord, list[TimingRecord]]:
-    """Return the finished matrix, and what its record held after each SIGKILL at a random moment."""
+def kill_and_go_on(
+    folder: Path, seed: int, kills: int, *, core_ml: bool = False
+) -> tuple[TimingRecord, list[TimingRecord]]:
+    """Return the finished matrix, and what its record held after each SIGKILL at a random moment.
+
+    With ``core_ml`` the workers are the real ones, and the stand-in is the Core ML that they meet.
+    """
     moments = random.Random(seed)
-    paths = [str(plain_package(folder, name)) for name in ("one", "two")]
-    behaviour, results = behave(folder, wait=0.05), folder / "results"
+    paths = [str((make_package if core_ml else plain_package)(folder, name)) for name in ("one", "two")]
+    behaviour, results = "-" if core_ml else behave(folder, wait=0.05), folder / "results"
     found: list[TimingRecord] = []
     arguments = paths
     for left in range(kills, -1, -1):
         child = subprocess.Popen([sys.executable, DRIVER, str(results), str(behaviour), *arguments])
         try:
-            child.wait(moments.uniform(0.3, 5.0) if left else 200)
+            child.wait(moments.uniform(0.3, 25.0 if core_ml else 5.0) if left else 250)
         except subprocess.TimeoutExpired:
             child.send_signal(signal.SIGKILL)
             child.wait()
@@ -307,9 +312,10 @@ def kill_and_go_on(folder: Path, seed: int, kills: int) -> tuple[TimingRecord, l
     return found[-1], found
 
 
-def check_broken_matrix(folder: Path, seed: int, kills: int) -> int:
+def check_broken_matrix(folder: Path, seed: int, kills: int, *, core_ml: bool = False) -> int:
     """Return how many kills hit a matrix, after asserting that none of them did any harm."""
-    record, found = kill_and_go_on(folder, seed, kills)
+    record, found = kill_and_go_on(folder, seed, kills, core_ml=core_ml)
+    assert {row.stand_in for row in record.measurements if row.runtime == "coreml"} <= {core_ml}
     assert set(rounds_of(record).values()) == {1}
     assert len(rounds_of(record)) == 20
     for before, after in itertools.pairwise(found):
@@ -340,6 +346,12 @@ def command_line(process: psutil.Process) -> list[str]:
 
 def test_a_matrix_survives_kills_at_random_moments(tmp_path: Path) -> None:
     assert check_broken_matrix(tmp_path, seed=1, kills=3) >= 1
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_a_matrix_on_the_stand_in_survives_kills_at_random_moments(tmp_path: Path) -> None:
+    assert check_broken_matrix(tmp_path, seed=1, kills=5, core_ml=True) >= 1
 
 
 @pytest.mark.slow

@@ -23,7 +23,7 @@ MEMORY = frozenset({"memory-limit", "out-of-memory", "gpu-memory", "killed"})
 GPU = frozenset(
     {
         *("gpu-fault", "gpu-hang", "gpu-preempted", "gpu-assertion", "gpu-compiler", "gpu-driver", "gpu-library"),
-        *("metal-plugin", "optimizer-platform", "untrusted-device", "loss-nan", "loss-exploded"),
+        *("metal-plugin", "optimizer-platform", "untrusted-device", "loss-nan"),
     }
 )
 """After these, the CPU is worth a try."""
