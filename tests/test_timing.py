@@ -315,7 +315,7 @@ def kill_and_go_on(
 def check_broken_matrix(folder: Path, seed: int, kills: int, *, core_ml: bool = False) -> int:
     """Return how many kills hit a matrix, after asserting that none of them did any harm."""
     record, found = kill_and_go_on(folder, seed, kills, core_ml=core_ml)
-    assert {row.stand_in for row in record.measurements if row.runtime == "coreml"} <= {core_ml}
+    assert all(row.stand_in for row in record.measurements if row.runtime == "coreml")  # as the quick workers say too
     assert set(rounds_of(record).values()) == {1}
     assert len(rounds_of(record)) == 20
     for before, after in itertools.pairwise(found):
