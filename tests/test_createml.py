@@ -161,7 +161,7 @@ def test_turi_create_s_own_extraction_comes_to_the_same(
 ) -> None:
     folder, ours, _ = trained
     ended = run(pictures, tmp_path, "--extraction", "turicreate")
-    assert ended.returncode == 0, ended.stderr
+    assert ended.returncode == 0, ended.stdout + ended.stderr
     theirs = the_record(tmp_path)
     assert theirs["options"]["extraction"] == "turicreate"
     assert [phase["name"] for phase in theirs["phases"]][2:4] == ["augment", "extract"]
@@ -176,7 +176,7 @@ def test_a_folder_gives_all_it_has(pictures: Path, tmp_path: Path) -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "coremlbench", "createml", *options], capture_output=True, text=True, check=False
     )
-    assert ended.returncode == 0, ended.stderr
+    assert ended.returncode == 0, ended.stdout + ended.stderr
     record = the_record(tmp_path)
     assert (record["dataset"]["train"], record["dataset"]["validation"], record["dataset"]["test"]) == (108, 12, 30)
     assert {"120 training images", "30 test images", "3 classes"} <= set(record["deviations"])
@@ -198,7 +198,7 @@ def test_a_few_broken_pictures_are_counted_and_named(pictures: Path, tmp_path: P
     broken = tmp_path / "mine" / "train" / "青い" / "3.jpg"
     broken.write_bytes(broken.read_bytes()[:700])
     ended = run(tmp_path / "mine", tmp_path / "results", "--train", "60", "--augment", "none", "--iterations", "2")
-    assert ended.returncode == 0, ended.stderr
+    assert ended.returncode == 0, ended.stdout + ended.stderr
     data = the_record(tmp_path / "results")["dataset"]
     assert (data["skipped_count"], data["examined"]) == (1, 150)
     assert data["skipped"][0]["path"].endswith("青い/3.jpg")
@@ -208,7 +208,7 @@ def test_a_few_broken_pictures_are_counted_and_named(pictures: Path, tmp_path: P
 def test_a_small_run_without_augmentation_and_one_iteration(pictures: Path, tmp_path: Path) -> None:
     options = ("--augment", "none", "--train", "60", "--iterations", "1", "--json")
     ended = run(pictures, tmp_path, *options)
-    assert ended.returncode == 0, ended.stderr
+    assert ended.returncode == 0, ended.stdout + ended.stderr
     record = json.loads(ended.stdout)
     assert record == the_record(tmp_path)
     assert record["options"]["extractions"] == 54 + 6 + 30
