@@ -54,11 +54,15 @@ def test_wrong_options_are_answered_in_a_sentence(
 def test_a_network_of_ones_own_from_its_file_to_a_kit_and_back(coremlbench: Run, tmp_path: Path) -> None:
     make = (
         "import keras; keras.utils.set_random_seed(0); keras.Sequential([keras.Input((8, 8, 3)), "
-        "keras.layers.Conv2D(4, 3), keras.layers.Flatten(), keras.layers.Dense(3, activation='softmax')])"
+        "keras.layers.Conv2D(4, 3), keras.layers.Lambda(lambda x: x * 2, output_shape=(6, 6, 4)), "
+        "keras.layers.Flatten(), keras.layers.Dense(3, activation='softmax')])"
         ".save('mine.keras')"
     )
     subprocess.run([sys.executable, "-c", make], cwd=tmp_path, check=True, capture_output=True)
-    done = coremlbench("convert-and-time", "mine.keras", "--kit", "kit", *FEW)
+    refused = coremlbench("convert-and-time", "mine.keras", *FEW)
+    assert refused.returncode == 2
+    assert "--allow-code" in refused.stderr
+    done = coremlbench("convert-and-time", "mine.keras", "--allow-code", "--kit", "kit", *FEW)
     assert done.returncode == 0, done.stderr
     assert "Core ML runs on macOS only" in done.stdout
     assert done.stdout.count("Core ML runs on macOS only") == 1
@@ -73,6 +77,7 @@ def test_a_network_of_ones_own_from_its_file_to_a_kit_and_back(coremlbench: Run,
         ("reference", "host-cpu"),
         ("tensorflow", "host-cpu"),
     }
+    assert all(row["failure"] is None for row in timed["measurements"]), "the code is allowed in every process"
     assert timed["models"][0]["variants"][0]["proof"]["verdict"] == "proven"
     assert timed["deviations"] == ["1 round", "at least 5 calls", "at least 0.01 s a round"]
 

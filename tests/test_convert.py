@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 
 from coremlbench import store
-from coremlbench.convert import ConvertOptions, convert_models, exit_code, slug
+from coremlbench.convert import ConvertOptions, convert_models, exit_code
 from coremlbench.coreml_types import ConversionRecord, Converted, Variant
-from coremlbench.files import hash_folder
+from coremlbench.files import hash_folder, slug
 from coremlbench.sources import of_file, of_run, random_network, resolve
 from coremlbench.types import Failure, InputError, Progress, TrainingRecord
 from small_runs import CLASSES, createml_run, tinyvgg_run

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,13 +13,12 @@ from pathlib import Path
 from coremlbench import jsonable
 from coremlbench.coreml_types import ConversionRecord, Converted, ModelSource
 from coremlbench.engines.conversion import convert_one
+from coremlbench.files import slug
 from coremlbench.paths import cache_folder
-from coremlbench.recording import Run, recorded
+from coremlbench.recording import FAILED, INTERRUPTED, Run, recorded
 from coremlbench.signals import Signals
 from coremlbench.types import Failure, InputError, Progress
 from coremlbench.variants import DEFAULT_TARGET, TARGETS, find_variants
-
-FAILED, INTERRUPTED = 3, 130
 
 OnProgress = Callable[[Progress], None]
 
@@ -118,11 +116,6 @@ def exit_code(records: Sequence[ConversionRecord]) -> int:
     return FAILED if failures or bad else 0
 
 
-def slug(name: str) -> str:
-    """Return a name as files and folders can bear it."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:60] or "model"
-
-
 def _recorded(
     source: ModelSource,
     *,
@@ -139,9 +132,7 @@ def _recorded(
         options={**jsonable.to_json(options), "model": source.name},
         deviations=(),
         command=command,
-        timeout=options.timeout,
-        memory_limit=options.memory_limit,
-        silence=options.silence,
+        limits=options,
     )
     return recorded(
         run,

@@ -10,9 +10,9 @@ Units are SI: seconds, bytes, joules, shares from 0 to 1.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
-from coremlbench.types import SCHEMA, Failure, Machine, Phase, Provenance, TrainingRecord
+from coremlbench.types import Failure, Provenance, RunRecord, TrainingRecord
 
 # --- conversion ---------------------------------------------------------------------------------------------
 
@@ -120,36 +120,20 @@ class Converted:
     status: Literal["converted"] = "converted"
 
 
-@dataclass(frozen=True)
-class ConversionRecord:
-    """The conversion of one model in all its variants, as saved in ``results/<id>/run.json``.
+@dataclass(frozen=True, kw_only=True)
+class ConversionRecord(RunRecord):
+    """The conversion of one model in all its variants.
 
     ``experiment`` is the model's experiment, or the file's name for a model of the user's.
     ``input_shape`` is (height, width, channels) of one input, or its whole shape when it is no picture.
     """
 
-    id: str
-    experiment: str
-    started: str
-    command: tuple[str, ...]
-    coremlbench: str
-    machine: Machine
-    engine: str
-    options: dict[str, Any]
     outcome: Converted | Failure
-    schema: int = SCHEMA
     kind: Literal["conversion"] = "conversion"
-    ended: str = ""
-    seconds: float = 0.0
-    deviations: tuple[str, ...] = ()
-    versions: dict[str, str] = field(default_factory=dict)
     source: ModelSource | None = None
     input_shape: tuple[int, ...] = ()
     data: Provenance | None = None
     variants: tuple[Variant, ...] = ()
-    phases: tuple[Phase, ...] = ()
-    peak_bytes: int = 0
-    notes: tuple[str, ...] = ()
 
 
 # --- timing -------------------------------------------------------------------------------------------------
@@ -320,39 +304,23 @@ class Timed:
     status: Literal["timed"] = "timed"
 
 
-@dataclass(frozen=True)
-class TimingRecord:
-    """One matrix of models, variants, units and rounds, as saved in ``results/<id>/run.json`` after every round.
+@dataclass(frozen=True, kw_only=True)
+class TimingRecord(RunRecord):
+    """One matrix of models, variants, units and rounds, saved after every round.
 
     ``experiment`` is ``convert-and-time``. ``quick`` marks a first look with fewer rounds and calls. ``orders`` are
     the cells' indices into ``measurements`` in the order each round ran them. ``kit`` is the hash of the kit that the
     packages came from.
     """
 
-    id: str
-    experiment: str
-    started: str
-    command: tuple[str, ...]
-    coremlbench: str
-    machine: Machine
-    engine: str
-    options: dict[str, Any]
     outcome: Timed | Failure
-    schema: int = SCHEMA
     kind: Literal["timing"] = "timing"
-    ended: str = ""
-    seconds: float = 0.0
-    deviations: tuple[str, ...] = ()
-    versions: dict[str, str] = field(default_factory=dict)
     quick: bool = False
     seed: int = 0
     models: tuple[TimedModel, ...] = ()
     measurements: tuple[Measurement, ...] = ()
     orders: tuple[tuple[int, ...], ...] = ()
     kit: str = ""
-    phases: tuple[Phase, ...] = ()
-    peak_bytes: int = 0
-    notes: tuple[str, ...] = ()
 
 
 Record = TrainingRecord | ConversionRecord | TimingRecord

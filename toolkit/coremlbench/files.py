@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -13,6 +14,11 @@ from typing import IO
 
 TEMPORARY = ".writing-"
 """What the name of a file begins with while it is being written; one that stays behind may be removed."""
+
+
+def slug(name: str) -> str:
+    """Return a name as files and folders can bear it: no way up or out of a folder, and not empty."""
+    return re.sub(r"\.{2,}|[^A-Za-z0-9._-]+", "-", name).strip("-.")[:60] or "model"
 
 
 def write_whole(path: Path, data: bytes) -> None:

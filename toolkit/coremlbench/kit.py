@@ -17,7 +17,7 @@ from typing import Any
 from coremlbench import __version__, jsonable
 from coremlbench.coreml_types import TimedModel, Variant
 from coremlbench.files import hash_file, write_whole
-from coremlbench.timing_plan import Package, Subject, TimingOptions, slug
+from coremlbench.timing_plan import Package, Subject, TimingOptions, file_stem
 from coremlbench.types import InputError
 
 MANIFEST = "manifest.json"
@@ -115,7 +115,7 @@ def _unfinished(path: Path) -> bool:
 
 def _put(folder: Path, number: int, package: Package) -> dict[str, Any]:
     """Return the manifest's entry of a package, copied into the kit with its inputs and expected outputs."""
-    name = f"{number:03d}-{slug(package.model, package.variant.name, package.variant.batch)}"
+    name = f"{number:03d}-{file_stem(package.model, package.variant.name, package.variant.batch)}"
     entry: dict[str, Any] = {
         "model": package.model,
         "variant": package.variant.name,

@@ -11,9 +11,9 @@ from coremlbench import kept
 from coremlbench.catalogue import select
 from coremlbench.engines.turicreate import CreateMLOptions, deviations_of, train
 from coremlbench.paths import cache_folder
-from coremlbench.recording import Run, recorded
+from coremlbench.recording import INTERRUPTED, Run, recorded
 from coremlbench.retries import attempts
-from coremlbench.types import InputError, Progress, Trained, TrainingRecord
+from coremlbench.types import InputError, Progress, TrainingRecord
 
 if TYPE_CHECKING:
     from coremlbench.convert import ConvertOptions
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from coremlbench.kit import Kit
     from coremlbench.timing import OnRound
     from coremlbench.timing_plan import Subject, TimingOptions
-
-FAILED, INTERRUPTED = 3, 130
 
 
 def create_ml(
@@ -48,9 +46,7 @@ def create_ml(
         options=asdict(options),
         deviations=deviations_of(options),
         command=command,
-        timeout=options.timeout,
-        memory_limit=options.memory_limit,
-        silence=options.silence,
+        limits=options,
         also=also or {},
     )
     return recorded(
@@ -133,13 +129,6 @@ def counts(dataset: str, train: int | None, test: int | None, scale: float | Non
     (experiment,) = select(["createml"])
     protocol = (max(10, round(experiment.train * share)), max(10, round(experiment.test * share)))
     return train or protocol[0], test or protocol[1]
-
-
-def exit_code(record: TrainingRecord) -> int:
-    """Return 0 for a trained run, 3 for a failed one, 130 for one that Ctrl-C ended."""
-    if isinstance(record.outcome, Trained):
-        return 0
-    return INTERRUPTED if record.outcome.kind == "interrupted" else FAILED
 
 
 # --- converting and timing ----------------------------------------------------------------------------------

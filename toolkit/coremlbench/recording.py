@@ -8,14 +8,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from coremlbench import __version__, kept, store
-from coremlbench.coreml_types import ConversionRecord, TimingRecord
+from coremlbench.coreml_types import ConversionRecord, Record, TimingRecord
 from coremlbench.machine import describe_machine
 from coremlbench.soundness import judged
 from coremlbench.stages import StageFailedError, Stages
 from coremlbench.types import Evidence, Failure, InputError, Progress, TrainingRecord
+
+FAILED, INTERRUPTED = 3, 130
+"""The exit codes of a command whose run failed, and of one that Ctrl-C ended."""
 
 UNFINISHED = Failure(
     kind="unfinished",
@@ -27,6 +30,17 @@ UNFINISHED = Failure(
 R = TypeVar("R", TrainingRecord, ConversionRecord, TimingRecord)
 Save = Callable[[R], None]
 Work = Callable[[R, Path, Stages, Callable[[R], None]], R]
+
+
+class Limited(Protocol):
+    """The settings of any run: what it may take of time (seconds), silence (seconds) and memory (bytes)."""
+
+    @property
+    def timeout(self) -> float | None: ...  # noqa: D102 - the class says it
+    @property
+    def silence(self) -> float | None: ...  # noqa: D102 - as above
+    @property
+    def memory_limit(self) -> int | None: ...  # noqa: D102 - as above
 
 
 @dataclass(frozen=True)
@@ -42,9 +56,7 @@ class Run(Generic[R]):
     options: dict[str, Any]
     deviations: tuple[str, ...]
     command: Sequence[str]
-    timeout: float | None = None
-    memory_limit: int | None = None
-    silence: float | None = None
+    limits: Limited
     also: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -78,13 +90,21 @@ def continued(
     return _record(run, record, folder, work, on_progress, fresh=False)
 
 
+def exit_code_of(record: Record) -> int:
+    """Return 0 for a run that came to its end, 3 for a failed one, 130 for one that Ctrl-C ended."""
+    if not isinstance(record.outcome, Failure):
+        return 0
+    return INTERRUPTED if record.outcome.kind == "interrupted" else FAILED
+
+
 def _record(
     run: Run[R], record: R, folder: Path, work: Work[R], on_progress: Callable[[Progress], None], *, fresh: bool
 ) -> tuple[R, Path]:
     """Return the record as the work leaves it; a fresh run that never got its input leaves none."""
     clock, before = time.monotonic(), record.seconds
+    limits = run.limits
     stages = Stages(
-        folder / "work", on_progress, timeout=run.timeout, memory_bytes=run.memory_limit, silence=run.silence
+        folder / "work", on_progress, timeout=limits.timeout, memory_bytes=limits.memory_limit, silence=limits.silence
     )
     known = [record]
 

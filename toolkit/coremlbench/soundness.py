@@ -112,7 +112,8 @@ def interval(share: float, count: int, deviations: float = DEVIATIONS) -> tuple[
     square = deviations**2
     middle = (share + square / (2 * count)) / (1 + square / count)
     half = deviations / (1 + square / count) * math.sqrt(share * (1 - share) / count + square / (4 * count**2))
-    return middle - half, middle + half
+    # It holds the share and lies in [0, 1]; what is beyond is rounding.
+    return max(0.0, min(share, middle - half)), min(1.0, max(share, middle + half))
 
 
 CHECKS: tuple[Check, ...] = (

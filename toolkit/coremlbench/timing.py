@@ -10,7 +10,7 @@ from typing import Any
 from coremlbench.coreml_types import ComputePlan, Floor, Measurement, Round, Timed, TimingRecord
 from coremlbench.engines.steps import worker
 from coremlbench.kit import check_kit_folder, write_kit
-from coremlbench.recording import Run, Save, recorded
+from coremlbench.recording import FAILED, Run, Save, exit_code_of, recorded
 from coremlbench.stages import Stages
 from coremlbench.timing_plan import (
     Package,
@@ -40,7 +40,6 @@ from coremlbench.types import Evidence, Failure, InputError, Phase, Progress
 from coremlbench.units import format_seconds
 
 EXPERIMENT = "convert-and-time"
-FAILED, INTERRUPTED = 3, 130
 TRIES = 2
 """A cell that failed so often is given up: a crash or a hang each round would take longer than the rest."""
 
@@ -124,9 +123,7 @@ def run_of(options: TimingOptions, command: Sequence[str], plan: Plan, packages:
         options=asdict(options) | {"runtimes": list(options.runtimes), "units": list(options.units)} | packages,
         deviations=deviations_of(options),
         command=command,
-        timeout=options.timeout,
-        memory_limit=options.memory_limit,
-        silence=options.silence,
+        limits=options,
     )
 
 
@@ -370,4 +367,4 @@ def exit_code(record: TimingRecord) -> int:
     """Return 0 unless all cells failed, 3 when they did or the matrix failed, 130 when it was interrupted."""
     if isinstance(record.outcome, Timed):
         return FAILED if record.outcome.failed and not record.outcome.cells else 0
-    return INTERRUPTED if record.outcome.kind == "interrupted" else FAILED
+    return exit_code_of(record)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from coremlbench.coreml_types import Measurement, RuntimeName, TimedModel, UnitName, Variant, VariantName
+from coremlbench.files import slug
 
 ORIGINAL: VariantName = "as-is"
 """The variant of a cell of TensorFlow: it runs the network that the packages were converted from, not a package."""
@@ -21,7 +21,8 @@ class TimingOptions:
     Every process warms up for at least ``warmup_calls`` and ``warmup_seconds``, then times at least ``calls`` and
     ``seconds``, going through ``samples`` different inputs. No further round begins once those before took ``budget``
     seconds of processes. ``sustain`` adds a process for each cell that runs for so many seconds on end. ``timeout`` is
-    for the whole matrix, ``silence`` and ``memory_limit`` for each process.
+    for the whole matrix, ``silence`` and ``memory_limit`` for each process. ``allow_code`` lets an original bring code
+    of its own.
     """
 
     rounds: int = 5
@@ -39,6 +40,7 @@ class TimingOptions:
     timeout: float | None = None
     silence: float | None = None
     memory_limit: int | None = None
+    allow_code: bool = False
 
 
 FULL = TimingOptions()
@@ -90,7 +92,7 @@ class Cell:
     def slug(self) -> str:
         """Return a name for the files of this cell; it holds nothing that a path could be made of."""
         parts = (self.package.model, self.variant, self.package.variant.batch, self.runtime, self.unit)
-        return f"{self.index:03d}-{slug(*parts)}"
+        return f"{self.index:03d}-{file_stem(*parts)}"
 
     @property
     def title(self) -> str:
@@ -186,6 +188,6 @@ def deviations_of(options: TimingOptions) -> tuple[str, ...]:
     return (*(["quick"] if options.quick else []), *found)
 
 
-def slug(*parts: Any) -> str:
-    """Return a file name made of the parts: letters, digits, and no way up or out of a folder."""
-    return "_".join(re.sub(r"[^A-Za-z0-9-]+", "-", str(part)).strip("-")[:60] or "x" for part in parts)
+def file_stem(*parts: Any) -> str:
+    """Return the parts as a file's name without its suffix."""
+    return "_".join(slug(str(part)) for part in parts)

@@ -14,7 +14,7 @@ from coremlbench import jsonable
 from coremlbench.coreml_types import ComputePlan, Measurement, Round, SustainedPoint, UnitName
 from coremlbench.files import hash_file
 from coremlbench.stages import StageFailedError, Stages
-from coremlbench.timing_plan import Cell, Package, TimingOptions, slug
+from coremlbench.timing_plan import Cell, Package, TimingOptions, file_stem
 from coremlbench.types import Exit, Failure, Progress
 
 SILENCE = {"inputs": 600.0, "compile": 900.0, "plan": 300.0, "timing": 900.0}
@@ -85,7 +85,7 @@ class Bench:
 
 def file_of(bench: Bench, kind: str, number: int, package: Package) -> Path:
     """Return where the inputs or the expected outputs of a package are kept, also for a later resume."""
-    name = slug(package.model, package.variant.name, package.variant.batch)
+    name = file_stem(package.model, package.variant.name, package.variant.batch)
     return bench.folder / kind / f"{number:03d}-{name}.npz"
 
 
@@ -225,6 +225,7 @@ def _request(bench: Bench, cell: Cell, samples: Path) -> dict[str, Any]:
         "package": None if cell.runtime == "tensorflow" else package.path,
         "compiled": bench.compiled.get(package.path) if cell.runtime == "coreml" else None,
         "original": package.original if cell.runtime == "tensorflow" else None,
+        "allow_code": options.allow_code,
         "inputs": package.inputs,
         "expected": None if cell.runtime == "tensorflow" else package.expected,
         "warmup_calls": options.warmup_calls,

@@ -11,11 +11,10 @@ from coremlbench import kept
 from coremlbench.catalogue import select
 from coremlbench.engines.tensorflow import TensorFlowOptions, deviations_of, protocol, train
 from coremlbench.paths import cache_folder
-from coremlbench.recording import Run, recorded
+from coremlbench.recording import FAILED, INTERRUPTED, Run, recorded
 from coremlbench.retries import attempts
 from coremlbench.types import Experiment, Failure, InputError, Progress, Trained, TrainingRecord
 
-FAILED, INTERRUPTED = 3, 130
 MEMORY_KINDS = ("memory-limit", "out-of-memory", "gpu-memory", "killed")
 """The failures after which a smaller batch is worth a try."""
 
@@ -122,9 +121,7 @@ def train_once(
         options=asdict(options) | {"input_shape": list(options.input_shape)},  # as JSON has it
         deviations=deviations_of(options),
         command=command,
-        timeout=options.timeout,
-        memory_limit=options.memory_limit,
-        silence=options.silence,
+        limits=options,
         also=also or {},
     )
     return recorded(

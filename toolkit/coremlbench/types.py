@@ -514,14 +514,13 @@ class SavedModel:
     agreement: Agreement | None = None
 
 
-@dataclass(frozen=True)
-class TrainingRecord:
-    """One training run, as saved in ``results/<id>/run.json``.
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """What every run's record says, whatever it did, as saved in ``results/<id>/run.json``.
 
-    ``options`` are the settings the run used; ``deviations`` say in words where they are not the experiment's
-    protocol ("iterations 5"), so that no table compares unlike runs unmarked. ``attempt`` counts from 1; a later one
-    names the first attempt's record in ``retry_of``. ``resumed_from`` names the record of the broken run whose work
-    this one goes on with: its times are not those of a whole run.
+    ``experiment`` is what was trained, converted or timed; ``options`` are the settings the run used. ``deviations``
+    say in words where they are not the experiment's protocol ("iterations 5"), so that no table compares unlike runs
+    unmarked. ``seconds`` is the run's whole time, over all the processes that went on with it.
     """
 
     id: str
@@ -532,22 +531,32 @@ class TrainingRecord:
     machine: Machine
     engine: str
     options: dict[str, Any]
-    outcome: Outcome
     schema: int = SCHEMA
-    kind: Literal["training"] = "training"
     ended: str = ""
     seconds: float = 0.0
     deviations: tuple[str, ...] = ()
     versions: dict[str, str] = field(default_factory=dict)
+    phases: tuple[Phase, ...] = ()
+    peak_bytes: int = 0
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingRecord(RunRecord):
+    """One training run.
+
+    ``attempt`` counts from 1; a later one names the first attempt's record in ``retry_of``. ``resumed_from`` names
+    the record of the broken run whose work this one goes on with: its times are not those of a whole run.
+    """
+
+    outcome: Outcome
+    kind: Literal["training"] = "training"
     dataset: DatasetRecord | None = None
     weights: Provenance | None = None
-    phases: tuple[Phase, ...] = ()
     iterations: tuple[IterationRow, ...] = ()
     epochs: tuple[EpochRow, ...] = ()
     placement: Placement | None = None
     model: SavedModel | None = None
-    peak_bytes: int = 0
     attempt: int = 1
     retry_of: str = ""
     resumed_from: str = ""
-    notes: tuple[str, ...] = ()

@@ -86,7 +86,8 @@ def convert_and_time(
     from coremlbench.kit import read_kit
     from coremlbench.pipeline import convert_and_time as run
     from coremlbench.pipeline import time_kit
-    from coremlbench.timing import FAILED, INTERRUPTED, exit_code
+    from coremlbench.recording import FAILED, INTERRUPTED
+    from coremlbench.timing import exit_code
     from coremlbench.timing_resume import resume as go_on
     from coremlbench.types import InputError
 
@@ -136,6 +137,7 @@ def _timing(given: dict[str, Any], packed: TimingOptions | None) -> TimingOption
         base,
         units=_names(given["units"], UNITS, "--units"),
         runtimes=_names(given["runtimes"], RUNTIMES, "--runtimes"),
+        allow_code=given["allow_code"],  # by this command line only: a kit cannot allow its own code
         **changes,
     )
 

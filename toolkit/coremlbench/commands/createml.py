@@ -127,7 +127,8 @@ def createml(
     from coremlbench.commands.report import page_at_the_end
     from coremlbench.console import Watch, print_json, print_training
     from coremlbench.engines.turicreate import CreateMLOptions
-    from coremlbench.pipeline import INTERRUPTED, counts, create_ml_attempts, exit_code, resume_create_ml
+    from coremlbench.pipeline import counts, create_ml_attempts, resume_create_ml
+    from coremlbench.recording import INTERRUPTED, exit_code_of
     from coremlbench.types import InputError
     from coremlbench_datasets import find
 
@@ -165,6 +166,6 @@ def createml(
         print_json(record)
     else:
         print_training(record, folder)
-    if exit_code(record) != INTERRUPTED:
+    if exit_code_of(record) != INTERRUPTED:
         page_at_the_end(results, folder, quiet=as_json)
-    raise SystemExit(exit_code(record))
+    raise SystemExit(exit_code_of(record))

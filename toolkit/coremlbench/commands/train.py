@@ -183,7 +183,8 @@ def train(
     from coremlbench.catalogue import select
     from coremlbench.console import Watch
     from coremlbench.console_tensorflow import print_runs
-    from coremlbench.training import INTERRUPTED, Changes, exit_code, plan, planned, train_with_ladder
+    from coremlbench.recording import INTERRUPTED
+    from coremlbench.training import Changes, exit_code, plan, planned, train_with_ladder
     from coremlbench.types import InputError
 
     changes = Changes(sources=dict(sources), **changed)

@@ -14,6 +14,7 @@ from coremlbench.catalogue import EXPERIMENTS
 from coremlbench.coreml_types import ConversionRecord, ModelSource
 from coremlbench.engines.conversion_record import MADE, PROVEN, Item, finished, read_told
 from coremlbench.engines.steps import result_of, worker
+from coremlbench.files import slug
 from coremlbench.sources import RANDOM
 from coremlbench.stages import StageFailedError, Stages
 from coremlbench.types import Exit, Phase, Provenance, TrainingRecord
@@ -127,8 +128,6 @@ def _items(
     source: ModelSource, options: ConvertOptions, data: Mapping[str, Any], cache: Path, work: Path
 ) -> tuple[Item, ...]:
     """Return the packages to make: for a ready package itself and what can be compressed from it."""
-    from coremlbench.convert import slug
-
     stem, packages = slug(source.experiment or source.name), work / "packages"
     packages.mkdir(parents=True, exist_ok=True)
     ready = source.format in {"mlpackage", "mlmodel"}
