@@ -69,8 +69,11 @@ def _forward(model: Any, pictures: Any) -> None:
     """Run an extractor inside the model in training too, although it was built in with ``training=False``.
 
     Other models inside one, such as ConvNeXt's steps from stage to stage, take no pictures and have no statistics.
+    As a graph it drops each value once it was used; called as it is, Keras keeps all of them to the end, and those of
+    EfficientNetB7 take 20 GB.
     """
     import keras
+    import tensorflow as tf
 
     nested = [
         layer
@@ -78,10 +81,8 @@ def _forward(model: Any, pictures: Any) -> None:
         if isinstance(layer, keras.Model)
         and any(isinstance(each, keras.layers.BatchNormalization) for each in layer._flatten_layers())  # noqa: SLF001
     ]
-    for inner in nested:
-        inner(pictures, training=True)
-    if not nested:
-        model(pictures, training=True)
+    for inner in nested or [model]:
+        tf.function(lambda images, inner=inner: inner(images, training=True), autograph=False)(pictures)
 
 
 def _scale_kernels(layers: list[Any]) -> None:
