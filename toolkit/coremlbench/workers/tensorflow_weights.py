@@ -19,7 +19,8 @@ REACH_SECONDS = 4.0
 RANDOM = Provenance(
     "random",
     "random numbers",
-    note="The ImageNet weights could not be had: the extractor is random, and its accuracy says nothing.",
+    note="The ImageNet weights could not be had: the extractor is random, with statistics taken from random pictures, "
+    "and the accuracy is that of random features.",
 )
 
 
@@ -42,7 +43,9 @@ def obtain(wanted: str | None, cache: Path, report: ReportProgress) -> tuple[str
     if wanted is None:
         return None, None
     if wanted == "random":
-        return None, replace(RANDOM, note="The extractor is random, as was asked for: its accuracy says nothing.")
+        return None, replace(
+            RANDOM, note="The extractor is random, as was asked for, and the accuracy that of random features."
+        )
     target = home / "models" / FILE
     if wanted != "imagenet":
         _keep(Path(wanted), target)

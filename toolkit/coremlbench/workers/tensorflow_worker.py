@@ -51,6 +51,7 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
     with _timed(phases, "start TensorFlow"):
         import keras
 
+        from coremlbench.random_weights import enliven
         from coremlbench.workers import tensorflow_devices as devices
         from coremlbench_models import NETWORKS
 
@@ -60,6 +61,9 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
     with _timed(phases, "build"):
         network = NETWORKS[request["network"]]
         model = network.build(shape, request["classes"], weights=weights)
+        if provenance is not None and provenance.name == "random":
+            # As Keras makes it a random extractor says the same of every picture, and there is nothing to learn.
+            enliven(model, scale=network.scale)
         optimizer = keras.optimizers.Adam(learning_rate=request["learning_rate"])
         model.compile(optimizer=optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
         train, test, notes = open_splits(request["data"], shape, request["cache"])
