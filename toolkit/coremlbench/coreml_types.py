@@ -57,8 +57,10 @@ class Proof:
 
     Errors are absolute, over all images and outputs; ``range`` is the largest minus the smallest output of the
     original, ``relative_error`` the largest error over it. ``signal_to_noise`` is in decibels, ``None`` when there
-    is no noise at all. ``agreement`` is the share of images with the same top class, ``None`` without classes;
-    accuracies are ``None`` where no labels are known. ``reason`` tells the thresholds that gave the verdict.
+    is no noise at all; ``between_images`` is the share of the original's variance that lies between images rather
+    than between outputs, ``None`` in older records. ``agreement`` is the share of images with the same top class,
+    ``None`` without classes; accuracies are ``None`` where no labels are known. ``reason`` tells the thresholds that
+    gave the verdict.
     """
 
     verdict: Verdict
@@ -71,6 +73,7 @@ class Proof:
     mean_error: float
     range: float
     signal_to_noise: float | None
+    between_images: float | None = None
     agreement: float | None = None
     accuracy_before: float | None = None
     accuracy_after: float | None = None

@@ -1,12 +1,19 @@
-"""Where two programs part: the first op of one whose value leaves that of the same op in the other."""
+"""Where a package parts from its original: the first op of one whose value leaves that of the same op in the other."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
 
 from coremlbench.coreml_types import Divergence
 from coremlbench.types import ReportProgress
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Array = npt.NDArray[np.floating[Any]]
 
 SAMPLES = 4
 """Samples whose inner values are compared; a wrong weight shows in the first."""
@@ -16,37 +23,66 @@ SUFFIXES = ("_cast_fp16", "_cast_fp32", "_cast_to_fp16", "_cast_to_fp32")
 """What coremltools adds to the names of values it casts: one op has the same name in all precisions without it."""
 PARTED = 0.1
 """An error of a tenth of a value's spread: ten times what 8 bits leave, and far below what a wrong weight makes."""
+NOISE = 1e-3
+"""An error that float16 leaves anywhere: where none is larger, no op is what makes a package wrong."""
+
+
+class Truth(Protocol):
+    """What inner values are held against: those of the original itself, or of another program of the same model."""
+
+    def names(self) -> Collection[str]:
+        """Return the plain names of the values that are known."""
+
+    def values(self, names: Sequence[str], samples: Any) -> Mapping[str, Array]:
+        """Return values by plain name for samples as the original takes them (one batch)."""
+
+
+@dataclass(frozen=True)
+class ProgramTruth:
+    """Another program of the same model as ``Truth``; ``scale`` is what the original multiplies pixels with."""
+
+    program: Any
+    scale: float = 1.0
+
+    def names(self) -> Collection[str]:
+        """Return the plain names of the program's inner values."""
+        return values_by_name(self.program).keys()
+
+    def values(self, names: Sequence[str], samples: Any) -> Mapping[str, Array]:
+        """Return inner values by plain name, as the reference runtime computes them."""
+        from coremlbench.executed import Executed
+
+        own = values_by_name(self.program)
+        executed = Executed.of(self.program, inner=[own[name].name for name in names])
+        found = executed.values(executed.as_taken(samples, self.scale))
+        return {name: found[own[name].name] for name in names}
 
 
 def find_divergence(
-    program: Any,
-    truth: Any,
-    samples_for: Callable[[Any], Any],
-    layers: Mapping[str, str],
-    report: ReportProgress,
+    program: Any, truth: Truth, samples: Any, layers: Mapping[str, str], report: ReportProgress, *, scale: float = 1.0
 ) -> Divergence | None:
     """Return the first op in the program's order whose value is not that of the same op of ``truth``.
 
-    Both must come from the same model, so that their ops have the same names; ``samples_for`` returns the samples in
-    the form that an ``Executed`` takes. When no error reaches PARTED, it is the op that adds most to the error of
-    what it reads. ``None`` when the two have no op in common.
+    Both must come from the same model, so that their ops have the same names. ``samples`` (n, *shape) are as the
+    original takes them, ``scale`` is what it multiplies pixels with. When no error reaches PARTED, it is the op that
+    adds most to the error of what it reads. ``None`` when the two have no op in common, or do not part at any.
     """
-    ours, theirs = _values(program), _values(truth)
-    common = [name for name in ours if name in theirs]
+    ours, known = values_by_name(program), truth.names()
+    common = [name for name in ours if name in known]
     errors: dict[str, float] = {}
     for start in range(0, len(common), AT_ONCE):
-        part = common[start : start + AT_ONCE]
-        errors.update(_errors(program, truth, {name: (ours[name], theirs[name]) for name in part}, samples_for))
+        part = {name: ours[name] for name in common[start : start + AT_ONCE]}
+        errors.update(_errors(program, truth, part, samples[:SAMPLES], scale))
         report("bisect", min(start + AT_ONCE, len(common)), len(common))
         parted = [name for name in part if errors.get(name, 0.0) >= PARTED]
         if parted:
             return _divergence(ours[parted[0]], errors[parted[0]], layers)
-    if not errors:
+    if max(errors.values(), default=0.0) <= NOISE:
         return None
     return _steepest(ours, errors, layers)
 
 
-def _values(program: Any) -> dict[str, Any]:
+def values_by_name(program: Any) -> dict[str, Any]:
     """Return the values of a program that depend on its input and are floats, by their plain names, in order."""
     from coremlbench.compression import float_values
 
@@ -59,30 +95,39 @@ def _plain(name: str) -> str:
     return name
 
 
-def _errors(
-    program: Any, truth: Any, pairs: Mapping[str, tuple[Any, Any]], samples_for: Callable[[Any], Any]
-) -> dict[str, float]:
+def _errors(program: Any, truth: Truth, ours: Mapping[str, Any], samples: Any, scale: float) -> dict[str, float]:
     """Return the largest error of each value as a share of the true value's spread."""
     import numpy as np
 
     from coremlbench.executed import Executed
 
     found: dict[str, float] = {}
-    one = Executed.of(program, inner=[ours.name for ours, _ in pairs.values()])
-    other = Executed.of(truth, inner=[theirs.name for _, theirs in pairs.values()])
-    for index in range(SAMPLES):
-        actual = one.values(samples_for(one)[index : index + 1])
-        expected = other.values(samples_for(other)[index : index + 1])
-        for name, (ours, theirs) in pairs.items():
-            mine = np.asarray(actual[ours.name], np.float64)
-            true = np.asarray(expected[theirs.name], np.float64)
-            if mine.shape[1:] != true.shape[1:]:
+    executed = Executed.of(program, inner=[var.name for var in ours.values()])
+    taken = executed.as_taken(samples, scale)
+    for index in range(len(samples)):
+        actual = executed.values(taken[index : index + 1])
+        expected = truth.values(list(ours), samples[index : index + 1])
+        for name, var in ours.items():
+            true = np.asarray(expected[name], np.float64)[:1]
+            difference = _difference(np.asarray(actual[var.name], np.float64)[:1], true)
+            if difference is None:
                 continue
             spread = float(np.ptp(true))
-            error = float(np.abs(mine[:1] - true[:1]).max(initial=0.0))
-            share = error / spread if spread else error
+            share = difference / spread if spread else difference
             found[name] = max(found.get(name, 0.0), share if np.isfinite(share) else np.inf)
     return found
+
+
+def _difference(mine: Array, true: Array) -> float | None:
+    """Return the largest difference of two values of one op; ``None`` when they have different shapes.
+
+    Core ML has the channels of a picture second and TensorFlow last: the layout in which they are nearer is theirs.
+    """
+    import numpy as np
+
+    layouts = [true, *([np.moveaxis(true, -1, 1)] if true.ndim > 2 else [])]
+    found = [float(np.abs(mine - each).max(initial=0.0)) for each in layouts if each.shape == mine.shape]
+    return min(found, key=lambda each: (np.isnan(each), each)) if found else None
 
 
 def _steepest(ours: Mapping[str, Any], errors: Mapping[str, float], layers: Mapping[str, str]) -> Divergence:

@@ -282,7 +282,7 @@ def _prove(
         "scale": model["scale"],
         "original": model["description"],
         "data": model["data"],
-        "layers": model["layers"],
+        "classes": len(model["classes"] or request["data"].get("classes") or ()) or None,
         "packages": [
             {
                 "key": item.key,
@@ -294,13 +294,13 @@ def _prove(
             for item in made
         ],
     }
-    ended = _one_by_one("prove", made, PROVEN, asked, stages, phases=("prove", "bisect"))
+    ended = _one_by_one("prove", made, PROVEN, asked, stages, phases=("prove",))
     seconds = ended.seconds
     wrong = [
         item for item in made if (read_told(item.package, PROVEN) or {}).get("proof", {}).get("verdict") == "wrong"
     ]
     if wrong:
-        seconds += _bisect(wrong, request, asked, stages)
+        seconds += _bisect(wrong, request, stages)
     return replace(
         record,
         versions={**record.versions, **result_of(ended)["versions"]},
@@ -309,24 +309,29 @@ def _prove(
     )
 
 
-def _bisect(wrong: Sequence[Item], request: Mapping[str, Any], asked: Mapping[str, Any], stages: Stages) -> float:
-    """Name the first op where each wrong package parts from a fresh float32 conversion; return the seconds it took.
+def _bisect(wrong: Sequence[Item], request: Mapping[str, Any], stages: Stages) -> float:
+    """Note the first op where each wrong package parts from its original; return the seconds it took.
 
-    A failure on the way leaves the verdicts as they are, without the op.
+    A failure on the way leaves the verdicts as they are, and says so.
     """
-    truth = stages.work / "truth.mlpackage"
-    item = {"key": "truth", "variant": "fp32", "batch": max(1, wrong[0].batch), "package": str(truth), "copy": ""}
-    target = request["variants"][0]["target"] or DEFAULT_TARGET
-    seconds = 0.0
+    proofs = {item.key: read_told(item.package, PROVEN) or {} for item in wrong}
+    packages = [{"key": item.key, "package": str(item.package), "batch": proofs[item.key]["batch"]} for item in wrong]
+    asked = {
+        **{name: request[name] for name in ("source", "settings", "folder")},
+        "target": request["variants"][0]["target"] or DEFAULT_TARGET,
+        "packages": packages,
+    }
+    seconds, found = 0.0, {}
     try:
-        again = {**request, "variants": [{**item, "target": target, "base_target": target}]}
-        seconds += stages.run("truth", worker("convert"), again, silence=SILENCE["convert"]).seconds
-        if not truth.exists():
-            return seconds
-        packages = [each for each in asked["packages"] if each["key"] in {item.key for item in wrong}]
-        found = {**asked, "packages": packages, "truth": str(truth)}
-        seconds += stages.run("bisect", worker("proof"), found, silence=SILENCE["prove"]).seconds
+        ended = stages.run("bisect", worker("bisect"), asked, silence=SILENCE["prove"])
+        seconds, found = ended.seconds, result_of(ended)
     except StageFailedError as failed:
         if failed.failure.kind in STOPPED:
             raise
+        found = {item.key: {"note": f"No op can be named: {failed.failure.reason}"} for item in wrong}
+    for item in wrong:
+        told, parts = proofs[item.key], found[item.key]
+        told["proof"]["divergence"] = parts.get("divergence")
+        told["notes"] = [parts["note"]] if "note" in parts else []
+        Path(f"{item.package}{PROVEN}").write_text(json.dumps(told), encoding="utf-8")
     return seconds

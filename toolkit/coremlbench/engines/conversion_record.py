@@ -82,7 +82,7 @@ def _variant(item: Item, reused: bool, folder: Path) -> Variant:
         reused=reused,
         precision_note=note_of(item.variant),  # type: ignore[arg-type]  # as above
         failure=_failure(told, proven),
-        notes=tuple(told.get("notes", ())),
+        notes=(*told.get("notes", ()), *proven.get("notes", ())),
     )
     if not item.package.exists():
         return variant

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from coremlbench.divergence import Truth
+
     Array = npt.NDArray[np.generic]
 
 OUTPUT, LOGITS = "output", "logits"
@@ -71,6 +73,9 @@ class Original(Protocol):
 
     def convert(self, precision: str, *, batch: int, target: str) -> Any:
         """Return a coremltools ``MLModel`` of the model for a fixed batch."""
+
+    def inner(self) -> Truth | None:
+        """Return the model's inner values, ``None`` when only a conversion of it can show them."""
 
 
 ORIGINALS = {

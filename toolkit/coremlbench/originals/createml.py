@@ -83,6 +83,9 @@ class CreateML:
             target=target,
         )
 
+    def inner(self) -> None:
+        """Return nothing: the extractor runs as one graph of its own."""
+
 
 def _silent(message: str) -> None:
     """Take note of nothing: the weights were there when the run trained, as a rule."""

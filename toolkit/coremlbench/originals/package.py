@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from coremlbench.coreml_types import ModelSource
+from coremlbench.divergence import ProgramTruth
 from coremlbench.originals import LOGITS, OUTPUT
 from coremlbench.types import InputError
 
@@ -64,6 +65,12 @@ class Package:
         if batch != self.executed.batch:
             raise InputError(f"{self.path.name} takes batches of {self.executed.batch}; leave --batch out.")
         return ct.models.MLModel(str(self.path), skip_model_load=True)
+
+    def inner(self) -> ProgramTruth:
+        """Return the values of the package's own program."""
+        from coremlbench.mil_onnx import load_program
+
+        return ProgramTruth(load_program(self.path))
 
 
 def open_package(source: ModelSource, settings: Mapping[str, Any]) -> Package:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -83,6 +84,10 @@ class Traced:
             skip_model_load=True,
         )
 
+    def inner(self) -> InnerValues:
+        """Return the model's inner values, for a package's to be held against."""
+        return InnerValues(self.trace(self.fixed_batch or 1), self.scale if self.pixels else 1.0)
+
     def _inputs(self, ct: Any, batch: int) -> list[Any]:
         shape = (batch, *self.shape)
         if not self.pixels or batch > 1:  # Core ML's image inputs are single images
@@ -94,9 +99,43 @@ class Traced:
         """Return labels for a model that ends in the probabilities of known classes, one picture at a time."""
         outputs = list(concrete.outputs)
         fits = len(outputs) == 1 and tuple(outputs[0].shape) == (1, len(self.classes))
-        if batch > 1 or not self.classes or not fits or _end(outputs[0].op, concrete.graph) != "softmax":
+        if batch > 1 or not self.classes or not fits or ENDS.get(_source(outputs[0].op).type) != "softmax":
             return None
         return ct.ClassifierConfig(list(self.classes), predicted_feature_name="classLabel")
+
+
+class InnerValues:
+    """The inner values of a traced function as TensorFlow computes them, by the names that Core ML has for their ops.
+
+    coremltools keeps TensorFlow's names, with other signs as "_"; the convolutions it turns round end in an "x".
+    """
+
+    def __init__(self, concrete: Any, scale: float) -> None:
+        self._scale, self._batch = scale, int(concrete.inputs[0].shape[0])
+        self._wrapped, self._feed, _ = _frozen(concrete)
+        self._tensors: dict[str, str] = {}
+        for op in self._wrapped.graph.get_operations():
+            if len(op.outputs) == 1 and op.outputs[0].dtype.is_floating and op.type not in {"Const", "Placeholder"}:
+                name = re.sub(r"[^A-Za-z0-9_@]", "_", op.name)
+                self._tensors.setdefault(name, op.outputs[0].name)
+                self._tensors.setdefault(f"{name}x", op.outputs[0].name)
+
+    def names(self) -> Collection[str]:
+        """Return the names of the values that are known."""
+        return self._tensors.keys()
+
+    def values(self, names: Sequence[str], samples: Any) -> dict[str, Any]:
+        """Return values by name for one batch of samples (n, *shape): uint8 pixels, or float32."""
+        import numpy as np
+        import tensorflow as tf
+
+        graph = self._wrapped.graph
+        run = self._wrapped.prune(
+            graph.get_tensor_by_name(self._feed), [graph.get_tensor_by_name(self._tensors[name]) for name in names]
+        )
+        part = np.asarray(samples, np.float32) * np.float32(self._scale)
+        filled = np.concatenate([part, np.repeat(part[-1:], self._batch - len(part), axis=0)])
+        return {name: value.numpy() for name, value in zip(names, run(tf.constant(filled)), strict=True)}
 
 
 def trace_of(call: Callable[[Any], Any], shape: tuple[int, ...]) -> Callable[[int], Any]:
@@ -173,12 +212,6 @@ def layers_of(concrete: Any, model: Any) -> dict[str, str]:
     return found
 
 
-def _end(op: Any, graph: Any) -> str:
-    """Return ``softmax`` or ``sigmoid`` when a graph's output is one, else nothing."""
-    del graph
-    return ENDS.get(_source(op).type, "")
-
-
 def _source(op: Any) -> Any:
     while op.type == "Identity":
         op = op.inputs[0].op
@@ -186,11 +219,30 @@ def _source(op: Any) -> Any:
 
 
 def _runner(concrete: Any) -> tuple[Callable[[Any], Mapping[str, Any]], bool]:
-    """Return a function of samples to outputs and logits, and whether there are logits.
-
-    The function is frozen first, so that its inner values can be asked for; TensorFlow's own converters do the same.
-    """
+    """Return a function of samples to outputs and logits, and whether there are logits."""
     import numpy as np
+    import tensorflow as tf
+
+    wrapped, feed, fetched = _frozen(concrete)
+    graph = wrapped.graph
+    last = _source(graph.get_tensor_by_name(fetched[0]).op)
+    ends_in = len(fetched) == 1 and last.type in ENDS
+    wanted = [*fetched, *([last.inputs[0].name] if ends_in else [])]
+    pruned = wrapped.prune(graph.get_tensor_by_name(feed), [graph.get_tensor_by_name(name) for name in wanted])
+
+    def run(samples: Any) -> dict[str, Any]:
+        values = [np.asarray(value).reshape(len(samples), -1) for value in pruned(tf.constant(samples))]
+        outputs = np.concatenate(values[: len(fetched)], axis=1)
+        return {OUTPUT: outputs, **({LOGITS: values[-1]} if ends_in else {})}
+
+    return run, ends_in
+
+
+def _frozen(concrete: Any) -> tuple[Any, str, list[str]]:
+    """Return the function with its variables as constants, the name of its input's tensor and those of its outputs'.
+
+    Its inner values can be asked for then; TensorFlow's own converters do the same.
+    """
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
@@ -204,15 +256,4 @@ def _runner(concrete: Any) -> tuple[Callable[[Any], Mapping[str, Any]], bool]:
     graph_def = frozen.graph.as_graph_def()
     feed, fetched = frozen.inputs[0].name, [tensor.name for tensor in frozen.outputs]
     wrapped = tf.compat.v1.wrap_function(lambda: tf.graph_util.import_graph_def(graph_def, name=""), [])
-    graph = wrapped.graph
-    last = _source(graph.get_tensor_by_name(fetched[0]).op)
-    ends_in = len(fetched) == 1 and last.type in ENDS
-    wanted = [*fetched, *([last.inputs[0].name] if ends_in else [])]
-    pruned = wrapped.prune(graph.get_tensor_by_name(feed), [graph.get_tensor_by_name(name) for name in wanted])
-
-    def run(samples: Any) -> dict[str, Any]:
-        values = [np.asarray(value).reshape(len(samples), -1) for value in pruned(tf.constant(samples))]
-        outputs = np.concatenate(values[: len(fetched)], axis=1)
-        return {OUTPUT: outputs, **({LOGITS: values[-1]} if ends_in else {})}
-
-    return run, ends_in
+    return wrapped, feed, fetched

@@ -47,7 +47,6 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
         "scale": original.scale,
         "classes": list(original.classes),
         "description": original.description,
-        "layers": dict(original.layers),
         "versions": dict(original.versions),
         "notes": [*original.notes, *known["notes"]],
         "data": known["data"],

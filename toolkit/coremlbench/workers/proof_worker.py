@@ -22,7 +22,7 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
 
     for item in request["packages"]:
         told = Path(item["package"] + PROVEN)
-        if told.is_file() and not request.get("truth"):
+        if told.is_file():
             continue
         report("prove", 0, 1, item["key"])
         partial = Path(f"{told}.writing")
@@ -49,8 +49,6 @@ def _prove(item: dict[str, Any], request: dict[str, Any], report: Report) -> dic
         if item.get("onnx"):
             executed.runtime.save_onnx(Path(item["onnx"]))
         told.update(_compared(item, executed, request, report))
-        if told.get("proof", {}).get("verdict") == "wrong" and request.get("truth"):
-            told["proof"]["divergence"] = _divergence(program, request, report)
     except MemoryError:
         raise
     except Exception as problem:  # noqa: BLE001 - a package that cannot be executed is a result, the others go on
@@ -74,8 +72,10 @@ def _compared(item: dict[str, Any], executed: Any, request: dict[str, Any], repo
     labels = np.load(folder / "labels.npy") if (folder / "labels.npy").is_file() else None
     given = executed.as_taken(samples, request["scale"])
     actual = executed.predict(given, lambda done: report("prove", done, len(samples), f"executing {item['key']}"))
+    vector = len(executed.outputs) == 1 and actual[OUTPUT].shape[1] > 1
+    judged = vector and request["classes"] in {None, actual[OUTPUT].shape[1]}  # else the labels are of other classes
     if item["alone"]:  # a ready package: there is nothing to compare it with
-        return {"alone": True, "accuracy": accuracy(actual[OUTPUT], labels)}
+        return {"alone": True, "accuracy": accuracy(actual[OUTPUT], labels) if judged else None}
     with np.load(folder / "expected.npz", allow_pickle=False) as file:
         expected = {name: file[name] for name in file.files}
     compared = LOGITS if LOGITS in expected and LOGITS in actual else OUTPUT
@@ -84,7 +84,8 @@ def _compared(item: dict[str, Any], executed: Any, request: dict[str, Any], repo
             f"The package gives {actual[compared].shape[1]} values an image and its original "
             f"{expected[compared].shape[1]}: they are not the same model."
         )
-    several = expected[OUTPUT].shape[1] > 1
+    if not np.isfinite(expected[compared]).any():
+        raise CoremlbenchError("The original gives no number for any image: there is nothing to compare with.")
     what = "logits" if compared == LOGITS else "outputs"
     found = Proof(
         verdict="wrong",
@@ -93,35 +94,19 @@ def _compared(item: dict[str, Any], executed: Any, request: dict[str, Any], repo
         original=f"{request['original']}; {what} compared",
         images=len(samples),
         data=request["data"],
-        agreement=agreement(expected[OUTPUT], actual[OUTPUT]) if several else None,
-        accuracy_before=accuracy(expected[OUTPUT], labels) if several else None,
-        accuracy_after=accuracy(actual[OUTPUT], labels) if several else None,
+        agreement=agreement(expected[OUTPUT], actual[OUTPUT]) if vector else None,
+        accuracy_before=accuracy(expected[OUTPUT], labels) if judged else None,
+        accuracy_after=accuracy(actual[OUTPUT], labels) if judged else None,
         **compare(expected[compared], actual[compared]),  # type: ignore[arg-type]  # its keys are Proof's
     )
     precision = item["precision"] or _precision(executed)
-    return {"proof": jsonable.to_json(judge(found, precision))}
+    return {"proof": jsonable.to_json(judge(found, precision, request["classes"]))}
 
 
 def _precision(executed: Any) -> Any:
     from coremlbench import census
 
     return census.precision_of(executed.runtime.program)
-
-
-def _divergence(program: Any, request: dict[str, Any], report: Report) -> Any:
-    """Return the first op whose value leaves that of the true package, ``None`` when none can be named."""
-    import numpy as np
-
-    from coremlbench import jsonable
-    from coremlbench.divergence import find_divergence
-    from coremlbench.mil_onnx import load_program
-
-    samples = np.load(Path(request["folder"]) / "samples.npy", mmap_mode="r")
-    truth = load_program(Path(request["truth"]))
-    found = find_divergence(
-        program, truth, lambda executed: executed.as_taken(samples, request["scale"]), request["layers"], report
-    )
-    return None if found is None else jsonable.to_json(found)
 
 
 if __name__ == "__main__":
