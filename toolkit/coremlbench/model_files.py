@@ -90,7 +90,7 @@ def _identify_folder(path: Path) -> Format:
 def check(path: Path, kind: Format, *, allow_code: bool) -> None:
     """Raise ``InputError`` when a model file is broken, or holds code that was not allowed.
 
-    SavedModels are checked by the child that opens them, since reading their operations takes TensorFlow.
+    SavedModels are checked by the child that opens them (``saved_graph``): reading their operations takes TensorFlow.
     """
     if kind == "keras":
         config = _keras_config(path)
@@ -203,38 +203,3 @@ def _dictionaries(value: Any) -> Iterator[dict[str, Any]]:
             left.extend(each.values())
         elif isinstance(each, list):
             left.extend(each)
-
-
-GRAPH_CODE = {
-    *("PyFunc", "PyFuncStateless", "EagerPyFunc"),
-    *("ReadFile", "WriteFile", "SaveV2", "RestoreV2", "Save", "MergeV2Checkpoints", "ShardedFilename"),
-    *("PrintV2", "LoadLibrary", "RemoteCall", "RpcCall", "FixedLengthRecordReaderV2", "WholeFileReaderV2"),
-    *("DebugIdentityV2", "TextLineReaderV2", "TFRecordReaderV2", "MatchingFiles", "LookupTableImportV2"),
-}
-"""Operations of TensorFlow that run Python or reach files and networks ("Using TensorFlow Securely", SECURITY.md)."""
-
-CHECKPOINT_FUNCTIONS = ("__inference__traced_save", "__inference__traced_restore")
-"""Functions of every SavedModel that write and read its variables; only whoever calls them runs them."""
-
-
-def check_graph(name: str, saved: Any, *, allow_code: bool) -> None:
-    """Raise ``InputError`` when the graph of a SavedModel (its proto) runs code or reaches files.
-
-    The functions and nodes that every SavedModel has for its own checkpoints are left out: nothing calls them here.
-    """
-    if allow_code:
-        return
-    for meta in saved.meta_graphs:
-        restoring = {meta.saver_def.restore_op_name, meta.saver_def.save_tensor_name.split(":")[0]}
-        nodes = [
-            node for node in meta.graph_def.node if not node.name.startswith("save") and node.name not in restoring
-        ]
-        for function in meta.graph_def.library.function:
-            if not function.signature.name.startswith(CHECKPOINT_FUNCTIONS):
-                nodes.extend(function.node_def)
-        found = sorted({node.op for node in nodes} & GRAPH_CODE)
-        if found:
-            raise InputError(
-                f"The graph of {name} runs {', '.join(found)}, which can run code or reach files on this machine; if "
-                "you trust where it comes from, convert it with --allow-code."
-            )

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from coremlbench.coreml_types import ModelSource
-from coremlbench.model_files import check_graph
 from coremlbench.originals.traced import Traced, start_tensorflow, trace_of, versions
+from coremlbench.saved_graph import check_graph
 from coremlbench.types import InputError
 
 SIGNATURE = "serving_default"
