@@ -8,6 +8,7 @@ from typing import Any
 
 from coremlbench.catalogue import select
 from coremlbench.coreml_types import ModelSource
+from coremlbench.model_files import with_its_suffix
 from coremlbench.originals.traced import Traced, layers_of, start_tensorflow, trace_of, versions
 from coremlbench.sources import RANDOM, seed_of
 from coremlbench.types import InputError
@@ -56,13 +57,16 @@ def _loaded(source: ModelSource, settings: Mapping[str, Any]) -> Any:
 
     if settings.get("allow_code"):
         keras.config.enable_unsafe_deserialization()
-    name = Path(source.path).name
+    path = Path(source.path)
     try:
-        return keras.models.load_model(source.path, compile=False, safe_mode=not settings.get("allow_code"))
+        with with_its_suffix(path) as named:
+            return keras.models.load_model(str(named), compile=False, safe_mode=not settings.get("allow_code"))
+    except InputError:
+        raise
     except Exception as problem:  # whatever foreign bytes lead to, it becomes one sentence
         reason = (str(problem).strip().splitlines() or [type(problem).__name__])[0]
         raise InputError(
-            f"Keras cannot load {name} ({reason[:300]}); save it again with the Keras that runs here, or as a "
+            f"Keras cannot load {path.name} ({reason[:300]}); save it again with the Keras that runs here, or as a "
             "SavedModel."
         ) from problem
 
