@@ -8,8 +8,9 @@ from typing import Any
 
 import click
 
-from coremlbench.commands.parameters import Amount, Bytes, DatasetName, Duration, json_option, results_option
+from coremlbench.commands.parameters import Amount, Bytes, DatasetName, Duration, asked_for, json_option, results_option
 from coremlbench.commands.train import Source
+from coremlbench.types import InputError
 from coremlbench.variants import DEFAULT_TARGET, TARGETS, VARIANTS
 
 
@@ -133,7 +134,12 @@ def convert(
     from coremlbench.convert import ConvertOptions, convert_models, exit_code
     from coremlbench.sources import named_sources
 
-    options = ConvertOptions(sources=dict(sources), check=str(check.absolute()) if check else None, **settings)
+    given = asked_for(click.get_current_context()) & {"variants", "batches", "target"}
+    if check and given:
+        names = ", ".join(f"--{'batch' if name == 'batches' else name}" for name in sorted(given))
+        raise InputError(f"--check makes nothing, so {names} would mean nothing; leave out what is not meant.")
+    check = check.expanduser().absolute() if check else None  # --check=~/x.mlpackage: shells leave it as it is
+    options = ConvertOptions(sources=dict(sources), check=str(check) if check else None, **settings)
     found = named_sources(
         models,
         results=results,
