@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy as np
 import pytest
 
 from coremlbench import store
-from coremlbench.convert import ConvertOptions, convert_models, exit_code
+from coremlbench.convert import ConvertOptions, applied, convert_models, exit_code
 from coremlbench.coreml_types import ConversionRecord, Converted, Variant
 from coremlbench.files import hash_folder, slug
 from coremlbench.sources import of_file, of_run, random_network, resolve
@@ -298,10 +299,47 @@ def test_options_that_no_model_fits(tmp_path: Path) -> None:
         ({"target": "macOS9"}, "There is no target"),
         ({"batches": ()}, "one input at least"),
         ({"images": 0}, "one image at least"),
+        ({"classes": ("cat", "")}, "a name of its own"),
     ):
         with pytest.raises(InputError, match=sentence):
             convert([source], tmp_path / "results", **settings)
     assert not (tmp_path / "results").exists()
+
+
+def test_options_that_mean_nothing_for_a_model_are_left_out_and_noted(tmp_path: Path) -> None:
+    options = ConvertOptions(scale=0.5, classes=("cat", "dog"), input_shape=(8, 8, 3), allow_code=True, images=7)
+    random = random_network("lenet", 0)
+    file = replace(random, kind="file", classes=(), name="mine")
+    package, createml = replace(file, format="mlpackage"), replace(file, format="createml", kind="training-run")
+
+    source, meant, notes = applied(file, options)
+    assert (source.classes, meant, notes) == (("cat", "dog"), options, ())
+    for ready, why in ((package, "a ready package is taken as it is"), (createml, "follows from how it was trained")):
+        source, meant, notes = applied(ready, options)
+        assert (source, meant) == (ready, ConvertOptions(images=7))
+        assert [note.split(" was left out for mine: ")[0] for note in notes] == [
+            "--scale",
+            "--classes",
+            "--input-shape",
+            "--allow-code",
+        ]
+        assert all(why in note for note in notes)
+    source, meant, notes = applied(random, options)
+    assert (source, meant) == (random, replace(options, scale=None, classes=()))
+    assert len(notes) == 2
+    assert applied(random, ConvertOptions())[2] == ()
+
+
+def test_an_option_that_was_left_out_is_noted_and_converts_nothing_anew(
+    results: Path, converted: Made, tmp_path: Path
+) -> None:
+    assert not variant(converted, "fp16").reused
+    ((record, _),) = convert([resolve("tinyvgg", results=results)], tmp_path, scale=0.5, classes=("cat", "dog"))
+    assert [each.reused for each in record.variants] == [True]
+    assert [note.split(" for tinyvgg")[0] for note in record.notes] == [
+        "--scale was left out",
+        "--classes was left out",
+    ]
 
 
 def test_names_become_files() -> None:

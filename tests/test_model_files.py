@@ -97,6 +97,54 @@ def test_a_file_that_reads_another_is_refused(tmp_path: Path) -> None:
         check(path, "h5", allow_code=True)
 
 
+def with_other_storage(path: Path, kind: str, folder: Path) -> Path:
+    """Write HDF5 whose array is the content of another file, as external storage or as a virtual dataset."""
+    (folder / "secret.bin").write_bytes(bytes(16))
+    with h5py.File(folder / "secret.h5", "w") as file:
+        file["w"] = np.zeros(4, np.float32)
+    with h5py.File(path, "a") as file:
+        group = file.create_group("layers/dense")
+        if kind == "external":
+            group.create_dataset("w", (4,), "f4", external=[(str(folder / "secret.bin"), 0, 16)])
+        elif kind == "virtual":
+            layout = h5py.VirtualLayout((4,), "f4")
+            layout[:] = h5py.VirtualSource(str(folder / "secret.h5"), "w", (4,))
+            group.create_virtual_dataset("w", layout)
+        else:
+            group["w"] = h5py.ExternalLink(str(folder / "secret.h5"), "/w")
+    return path
+
+
+@pytest.mark.parametrize("kind", ["external", "virtual", "link"])
+def test_arrays_that_lie_in_other_files_are_refused_in_archives_too(tmp_path: Path, kind: str) -> None:
+    sentence = r"takes layers/dense/w from another file \(.*secret\.(bin|h5)\)"
+    alone = with_other_storage(h5_file(tmp_path / "model.h5", config(DENSE)), kind, tmp_path)
+    with pytest.raises(InputError, match=f"model.h5 {sentence}"):
+        check(alone, "h5", allow_code=True)
+    weights = with_other_storage(tmp_path / "weights.h5", kind, tmp_path).read_bytes()
+    inside = keras_file(tmp_path / "model.keras", config(DENSE), **{"model.weights.h5": weights})
+    with pytest.raises(InputError, match=f"model.keras {sentence}"):
+        check(inside, "keras", allow_code=True)
+
+
+def test_a_file_of_two_kinds_at_once_is_refused(tmp_path: Path) -> None:
+    path = h5_file(tmp_path / "poly.keras", config(DENSE))
+    with zipfile.ZipFile(path, "a") as archive:  # Keras would take it for this
+        archive.writestr("config.json", json.dumps(config({"class_name": "Mine>Block", "config": {}})))
+        archive.writestr("model.weights.h5", b"weights")
+    with pytest.raises(InputError, match=r"poly.keras is a zip archive and an HDF5 file at once"):
+        check(path, identify(path), allow_code=True)
+    plain = keras_file(tmp_path / "plain", config(DENSE)).read_bytes()
+    path.write_bytes(plain + bytes(512 - len(plain) % 512))  # and HDF5 may begin later in a file
+    size = 512 * 2 ** int(np.ceil(np.log2(path.stat().st_size / 512)))
+    h5_file(tmp_path / "h5", config(DENSE))
+    path.write_bytes((tmp_path / "h5").read_bytes().join([plain.ljust(size, b"\0"), plain]))
+    assert h5py.is_hdf5(path)
+    assert zipfile.is_zipfile(path)
+    with pytest.raises(InputError, match=r"poly.keras is a zip archive and an HDF5 file at once"):
+        check(path, identify(path), allow_code=True)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [

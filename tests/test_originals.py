@@ -1,5 +1,6 @@
 """Models of the user's, opened in this process: SavedModels, sizes, and what a model wants its pixels to be."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import tensorflow as tf
 from coremlbench.coreml_types import ModelSource
 from coremlbench.originals import LOGITS, OUTPUT, open_original
 from coremlbench.random_weights import random_pictures, random_samples
+from coremlbench.runtimes.tensorflow import TensorFlow
 from coremlbench.sources import of_file, random_network
 from coremlbench.types import InputError
 
@@ -98,3 +100,16 @@ def test_random_weights_follow_from_the_seed_and_keep_the_signal_alive() -> None
     np.testing.assert_array_equal(first[LOGITS], again[LOGITS])
     assert np.abs(first[LOGITS] - other[LOGITS]).max() > 0.1
     assert 0.01 < first[LOGITS].std(axis=0).mean() < 100
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_a_keras_file_is_what_its_content_says_whatever_its_name(tmp_path: Path, suffix: str) -> None:
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(3)])
+    model.save(tmp_path / f"saved{suffix}")
+    sample = np.ones((1, 4), np.float32)
+    for name in ("plain", "model.keras", "model.h5", "model.hdf5", "model.v2"):
+        path = shutil.copy(tmp_path / f"saved{suffix}", tmp_path / name)
+        found = opened(of_file(Path(path))).predict(sample)[OUTPUT]
+        np.testing.assert_allclose(found, model.predict(sample, verbose=0), rtol=1e-5)
+        loaded = TensorFlow().load(Path(path), "host-cpu")
+        np.testing.assert_allclose(loaded.predict(loaded.prepare({"x": sample})), [found], rtol=1e-5)

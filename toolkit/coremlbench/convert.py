@@ -6,9 +6,10 @@ import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from coremlbench import jsonable
 from coremlbench.coreml_types import ConversionRecord, Converted, ModelSource
@@ -17,8 +18,12 @@ from coremlbench.files import slug
 from coremlbench.paths import cache_folder
 from coremlbench.recording import FAILED, INTERRUPTED, Run, recorded
 from coremlbench.signals import Signals
+from coremlbench.sources import READY
 from coremlbench.types import Failure, InputError, Progress
 from coremlbench.variants import DEFAULT_TARGET, TARGETS, find_variants
+
+OPENED = ("keras", "h5", "saved-model")
+"""Formats of models whose inputs and outputs options may explain."""
 
 OnProgress = Callable[[Progress], None]
 
@@ -30,7 +35,8 @@ class ConvertOptions:
     ``variants`` are names of ``VARIANTS`` or ``all``; ``batches`` are fixed sizes, each a package of its own.
     ``images`` are compared with the original. ``data`` is a dataset or a folder in place of the model's own,
     ``sources`` maps a dataset's name to a local copy of it. ``scale`` is what pixels are multiplied with for a file
-    of the user's, which then takes images; ``input_shape`` gives a size to a model that takes any. ``check`` is a
+    of the user's, which then takes images; ``input_shape`` gives a size to a model that takes any, ``classes`` names
+    the values that it gives. ``check`` is a
     ready package that is compared with the model instead of being made from it. ``jobs`` models are converted side by
     side (``None``: as many as the machine bears). ``timeout`` (of each model) and ``silence`` are seconds,
     ``memory_limit`` is bytes.
@@ -51,6 +57,7 @@ class ConvertOptions:
     jobs: int | None = None
     scale: float | None = None
     input_shape: tuple[int, ...] | None = None
+    classes: tuple[str, ...] = ()
     check: str | None = None
 
 
@@ -101,8 +108,30 @@ def check_options(options: ConvertOptions) -> None:
         raise InputError(f"There is no target {options.target!r}; choose from {', '.join(TARGETS)}.")
     if not options.batches or min(options.batches) < 1:
         raise InputError("A batch holds one input at least: --batch 1,8.")
+    if len(set(options.classes)) < len(options.classes) or not all(options.classes):
+        raise InputError("Each class has a name of its own: --classes cat,dog.")
     if options.images < 1:
         raise InputError("A proof takes one image at least: --images 500.")
+
+
+def applied(source: ModelSource, options: ConvertOptions) -> tuple[ModelSource, ConvertOptions, tuple[str, ...]]:
+    """Return a source with the classes named for it, the options that mean something for it, and a note on the rest.
+
+    What follows from a training, or stands in a ready package, is not asked for.
+    """
+    opened = source.format in OPENED
+    use = {
+        "scale": opened and source.kind == "file",
+        "classes": opened and source.kind == "file",
+        "input_shape": opened,
+        "allow_code": opened,
+    }
+    unused = [name for name, applies in use.items() if getattr(options, name) and not applies]
+    why = "a ready package is taken as it is" if source.format in READY else "that follows from how it was trained"
+    notes = tuple(f"--{name.replace('_', '-')} was left out for {source.name}: {why}." for name in unused)
+    left_out: dict[str, Any] = {name: getattr(ConvertOptions(), name) for name in unused}
+    meant = replace(options, **left_out)
+    return replace(source, classes=meant.classes or source.classes), meant, notes
 
 
 def exit_code(records: Sequence[ConversionRecord]) -> int:
@@ -125,6 +154,7 @@ def _recorded(
     several: bool,
     on_progress: OnProgress,
 ) -> tuple[ConversionRecord, Path]:
+    used, meant, notes = applied(source, options)
     run = Run(
         record=ConversionRecord,
         experiment=slug(source.experiment or source.name),
@@ -137,7 +167,14 @@ def _recorded(
     return recorded(
         run,
         lambda record, folder, stages, save: convert_one(
-            source, options, record, folder, cache_folder(), stages, save, keep_going=several
+            used,
+            meant,
+            replace(record, notes=(*record.notes, *notes)),
+            folder,
+            cache_folder(),
+            stages,
+            save,
+            keep_going=several,
         ),
         results=results,
         on_progress=on_progress,

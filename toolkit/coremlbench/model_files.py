@@ -7,6 +7,8 @@ configuration names. All of that is looked for here, in the text of the configur
 from __future__ import annotations
 
 import json
+import shutil
+import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +18,11 @@ from typing import Any, Literal
 from coremlbench.types import InputError
 
 Format = Literal["keras", "h5", "saved-model", "mlpackage", "mlmodel"]
+
+SUFFIXES = {"keras": (".keras",), "h5": (".h5", ".hdf5")}
+"""The suffixes by which Keras tells how a file is to be read."""
+WEIGHTS = "model.weights.h5"
+"""The entry of a Keras archive that holds its arrays."""
 
 CONFIG_BYTES = 64 << 20
 """The configuration of the largest Keras application takes less than a megabyte."""
@@ -90,8 +97,10 @@ def _identify_folder(path: Path) -> Format:
 def check(path: Path, kind: Format, *, allow_code: bool) -> None:
     """Raise ``InputError`` when a model file is broken, or holds code that was not allowed.
 
-    SavedModels are checked by the child that opens them, since reading their operations takes TensorFlow.
+    SavedModels are checked by the child that opens them (``saved_graph``): reading their operations takes TensorFlow.
     """
+    if kind in SUFFIXES:
+        _check_one_kind(path)
     if kind == "keras":
         config = _keras_config(path)
     elif kind == "h5":
@@ -106,16 +115,53 @@ def check(path: Path, kind: Format, *, allow_code: bool) -> None:
             )
 
 
+@contextmanager
+def with_its_suffix(path: Path) -> Iterator[Path]:
+    """Give the path of a Keras file under a suffix that tells what it is: a link to it where its own does not.
+
+    Raises:
+        InputError: it is no Keras file.
+    """
+    wanted = SUFFIXES.get(identify(path))
+    if wanted is None or path.name.endswith(wanted):
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        named = Path(folder) / f"{path.stem or 'model'}{wanted[0]}"
+        try:
+            named.symlink_to(path.absolute())
+        except OSError:  # a file system, or a Windows account, without links
+            shutil.copyfile(path, named)
+        yield named
+
+
+def _check_one_kind(path: Path) -> None:
+    """Refuse a file that is a zip archive and HDF5 at once: what was looked at might not be what is loaded."""
+    import h5py
+
+    if zipfile.is_zipfile(path) and h5py.is_hdf5(path):
+        raise InputError(
+            f"{path.name} is a zip archive and an HDF5 file at once, as no model is that was saved; it is not opened."
+        )
+
+
 def _keras_config(path: Path) -> Any:
+    import h5py
+
     with _readable(path), zipfile.ZipFile(path) as archive:
         entries = {entry.filename: entry for entry in archive.infolist()}
         _check_entries(path, entries)
+        with tempfile.TemporaryDirectory() as folder:
+            weights = archive.extract(WEIGHTS, folder)
+            if h5py.is_hdf5(weights):  # what is none fails in Keras
+                with h5py.File(weights, "r") as file:
+                    _check_links(file, path.name)
         return json.loads(archive.read("config.json"))
 
 
 def _check_entries(path: Path, entries: Mapping[str, zipfile.ZipInfo]) -> None:
     """Refuse a zip archive that is no Keras model, that is a bomb, or that brings a pickle."""
-    for name, what in (("config.json", "no configuration"), ("model.weights.h5", "no weights")):
+    for name, what in (("config.json", "no configuration"), (WEIGHTS, "no weights")):
         if name not in entries:
             raise InputError(f"{path.name} is a zip archive, but no Keras model: it holds {what} ({name}).")
     expanded, size = sum(entry.file_size for entry in entries.values()), path.stat().st_size
@@ -160,7 +206,15 @@ def _check_links(file: Any, name: str) -> None:
     def elsewhere(place: str, link: Any) -> str | None:
         return f"{place} from another file ({link.filename})" if isinstance(link, h5py.ExternalLink) else None
 
-    found = file.visititems_links(elsewhere)  # what is raised in a visit does not come through whole
+    def stored(place: str, item: Any) -> str | None:
+        if isinstance(item, h5py.Dataset) and (item.external or item.is_virtual):
+            files = item.virtual_sources() if item.is_virtual else item.external
+            names = sorted({each.file_name if item.is_virtual else each[0] for each in files})
+            return f"{place} from another file ({', '.join(names)})"
+        return None
+
+    # what is raised in a visit does not come through whole
+    found = file.visititems_links(elsewhere) or file.visititems(stored)
     if found is not None:
         raise InputError(f"{name} takes {found}; save the model as one file.")
 
@@ -203,38 +257,3 @@ def _dictionaries(value: Any) -> Iterator[dict[str, Any]]:
             left.extend(each.values())
         elif isinstance(each, list):
             left.extend(each)
-
-
-GRAPH_CODE = {
-    *("PyFunc", "PyFuncStateless", "EagerPyFunc"),
-    *("ReadFile", "WriteFile", "SaveV2", "RestoreV2", "Save", "MergeV2Checkpoints", "ShardedFilename"),
-    *("PrintV2", "LoadLibrary", "RemoteCall", "RpcCall", "FixedLengthRecordReaderV2", "WholeFileReaderV2"),
-    *("DebugIdentityV2", "TextLineReaderV2", "TFRecordReaderV2", "MatchingFiles", "LookupTableImportV2"),
-}
-"""Operations of TensorFlow that run Python or reach files and networks ("Using TensorFlow Securely", SECURITY.md)."""
-
-CHECKPOINT_FUNCTIONS = ("__inference__traced_save", "__inference__traced_restore")
-"""Functions of every SavedModel that write and read its variables; only whoever calls them runs them."""
-
-
-def check_graph(name: str, saved: Any, *, allow_code: bool) -> None:
-    """Raise ``InputError`` when the graph of a SavedModel (its proto) runs code or reaches files.
-
-    The functions and nodes that every SavedModel has for its own checkpoints are left out: nothing calls them here.
-    """
-    if allow_code:
-        return
-    for meta in saved.meta_graphs:
-        restoring = {meta.saver_def.restore_op_name, meta.saver_def.save_tensor_name.split(":")[0]}
-        nodes = [
-            node for node in meta.graph_def.node if not node.name.startswith("save") and node.name not in restoring
-        ]
-        for function in meta.graph_def.library.function:
-            if not function.signature.name.startswith(CHECKPOINT_FUNCTIONS):
-                nodes.extend(function.node_def)
-        found = sorted({node.op for node in nodes} & GRAPH_CODE)
-        if found:
-            raise InputError(
-                f"The graph of {name} runs {', '.join(found)}, which can run code or reach files on this machine; if "
-                "you trust where it comes from, convert it with --allow-code."
-            )

@@ -13,8 +13,11 @@ from coremlbench import store
 from coremlbench.catalogue import EXPERIMENTS, select
 from coremlbench.coreml_types import ModelSource
 from coremlbench.files import hash_file, hash_folder
-from coremlbench.model_files import check, identify
+from coremlbench.model_files import Format, check, identify
 from coremlbench.types import InputError, Trained, TrainingRecord
+
+READY: tuple[Format, ...] = ("mlpackage", "mlmodel")
+"""Formats of models that are packages already."""
 
 RANDOM = "random:"
 """How the path of a source begins that is no file: ``random:lenet:0`` is lenet with weights from the seed 0."""
@@ -136,12 +139,13 @@ def named_sources(
     package that is to be compared with the one model named.
 
     Raises:
-        InputError: nothing is named and nothing was trained, or a name stands for nothing.
+        InputError: nothing is named and nothing was trained, a name stands for nothing, or ``check`` is no package.
     """
     if check is not None:
         if len(models) != 1:
             raise InputError("--check compares one package with one model: coremlbench convert --check PACKAGE MODEL.")
-        of_file(check.expanduser().absolute())
+        if identify(check) not in READY:
+            raise InputError(f"--check takes a ready .mlpackage or .mlmodel, and {check.name} is another kind of file.")
     if random_seed is not None:
         named = models or [experiment.name for experiment in EXPERIMENTS if experiment.network]
         return tuple(random_network(each, random_seed) for each in dict.fromkeys(named))

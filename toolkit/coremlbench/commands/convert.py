@@ -8,8 +8,9 @@ from typing import Any
 
 import click
 
-from coremlbench.commands.parameters import Amount, Bytes, DatasetName, Duration, json_option, results_option
+from coremlbench.commands.parameters import Amount, Bytes, DatasetName, Duration, asked_for, json_option, results_option
 from coremlbench.commands.train import Source
+from coremlbench.types import InputError
 from coremlbench.variants import DEFAULT_TARGET, TARGETS, VARIANTS
 
 
@@ -52,6 +53,28 @@ class Numbers(click.ParamType[tuple[int, ...]]):
         return tuple(int(part) for part in parts)
 
 
+class Classes(click.ParamType[tuple[str, ...]]):
+    """Names with a comma between, or a file with one a line."""
+
+    name = "names|file"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        """Return the names in their order; that none stands there twice is seen to by the library."""
+        if isinstance(value, tuple):
+            return value
+        path = Path(str(value)).expanduser()
+        if path.is_file():
+            try:
+                names = path.read_text(encoding="utf-8").splitlines()
+            except (OSError, UnicodeDecodeError) as problem:
+                self.fail(f"{path} cannot be read as a list of classes: {problem}.", param, ctx)
+        elif "," in str(value):
+            names = str(value).split(",")
+        else:
+            self.fail(f"{value!r} is no file; name the classes as cat,dog or give a file with one a line.", param, ctx)
+        return tuple(name.strip() for name in names)
+
+
 @click.command(short_help="Models to Core ML packages in several precisions, each proven against its original.")
 @click.argument("models", nargs=-1, metavar="[MODEL]...")
 @click.option(
@@ -88,6 +111,13 @@ class Numbers(click.ParamType[tuple[int, ...]]):
     type=Amount(min=0, min_open=True),
     metavar="F",
     help="What a file's model wants pixels from 0 to 255 multiplied with (1/255 is 0.00392157); it then takes images.",
+)
+@click.option(
+    "--classes",
+    type=Classes(),
+    default=(),
+    help="What a file's model calls its classes, in their order: cat,dog or a file with one a line; they become the "
+    "labels of packages that end in a softmax.  [default: those of --data, if as many]",
 )
 @click.option("--input-shape", type=Numbers("x"), metavar="HxWxC", help="The size for a model that takes any.")
 @click.option(
@@ -133,7 +163,12 @@ def convert(
     from coremlbench.convert import ConvertOptions, convert_models, exit_code
     from coremlbench.sources import named_sources
 
-    options = ConvertOptions(sources=dict(sources), check=str(check.absolute()) if check else None, **settings)
+    given = asked_for(click.get_current_context()) & {"variants", "batches", "target"}
+    if check and given:
+        names = ", ".join(f"--{'batch' if name == 'batches' else name}" for name in sorted(given))
+        raise InputError(f"--check makes nothing, so {names} would mean nothing; leave out what is not meant.")
+    check = check.expanduser().absolute() if check else None  # --check=~/x.mlpackage: shells leave it as it is
+    options = ConvertOptions(sources=dict(sources), check=str(check) if check else None, **settings)
     found = named_sources(
         models,
         results=results,

@@ -150,7 +150,7 @@ def _items(
                 "base": options.target,
                 "scale": options.scale,
                 "shape": options.input_shape,
-                "classes": source.classes,
+                "classes": source.classes or data.get("classes", ()),
                 "calibration": [data.get("name", data["kind"]), options.data, options.seed, CALIBRATION]
                 if plan.compression == "int8-activations"
                 else None,
@@ -193,6 +193,7 @@ def _request(
             "allow_code": options.allow_code,
             "scale": options.scale,
             "input_shape": options.input_shape,
+            "data": {"name": data["name"], "classes": data["classes"]} if "classes" in data else None,
             "cache": str(cache),
             "keep": str(folder / "original.keras") if source.path.startswith(RANDOM) else None,
         },

@@ -90,7 +90,9 @@ ORIGINALS = {
 
 
 def open_original(source: ModelSource, settings: Mapping[str, Any]) -> Original:
-    """Return the original of a source; ``settings`` are ``allow_code``, ``scale`` and ``input_shape``.
+    """Return the original of a source; ``settings`` are ``allow_code``, ``scale``, ``input_shape`` and ``data``.
+
+    ``data`` are the name and the classes of the data that it is to be compared on, if there are any.
 
     Raises:
         InputError: the model cannot be opened, or has a form that cannot be converted.

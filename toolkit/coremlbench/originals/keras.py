@@ -8,6 +8,8 @@ from typing import Any
 
 from coremlbench.catalogue import select
 from coremlbench.coreml_types import ModelSource
+from coremlbench.model_files import with_its_suffix
+from coremlbench.originals.meaning import classes_of, pixels_of
 from coremlbench.originals.traced import Traced, layers_of, start_tensorflow, trace_of, versions
 from coremlbench.sources import RANDOM, seed_of
 from coremlbench.types import InputError
@@ -23,16 +25,17 @@ def open_keras(source: ModelSource, settings: Mapping[str, Any]) -> Traced:
     model = _random(source) if source.path.startswith(RANDOM) else _loaded(source, settings)
     shape = _shape(model, source, settings)
     trace = trace_of(lambda image: model(image, training=False), shape)
-    pixels, scale, note = _pixels(model, source, settings, shape)
+    pixels, scale, how = _pixels(model, source, settings, shape)
+    classes, whose = classes_of(source, settings, [each.shape for each in model.outputs])
     opened = Traced(
         trace=trace,
         shape=shape,
         pixels=pixels,
         scale=scale,
-        classes=source.classes,
+        classes=classes,
         versions=versions(),
         layers=layers_of(trace(1), model),
-        notes=(note,) if note else (),
+        notes=tuple(note for note in (how, whose) if note),
     )
     if settings.get("keep"):  # what has random weights has no file yet
         model.save(settings["keep"])
@@ -56,13 +59,16 @@ def _loaded(source: ModelSource, settings: Mapping[str, Any]) -> Any:
 
     if settings.get("allow_code"):
         keras.config.enable_unsafe_deserialization()
-    name = Path(source.path).name
+    path = Path(source.path)
     try:
-        return keras.models.load_model(source.path, compile=False, safe_mode=not settings.get("allow_code"))
+        with with_its_suffix(path) as named:
+            return keras.models.load_model(str(named), compile=False, safe_mode=not settings.get("allow_code"))
+    except InputError:
+        raise
     except Exception as problem:  # whatever foreign bytes lead to, it becomes one sentence
         reason = (str(problem).strip().splitlines() or [type(problem).__name__])[0]
         raise InputError(
-            f"Keras cannot load {name} ({reason[:300]}); save it again with the Keras that runs here, or as a "
+            f"Keras cannot load {path.name} ({reason[:300]}); save it again with the Keras that runs here, or as a "
             "SavedModel."
         ) from problem
 
@@ -88,27 +94,12 @@ def _pixels(
     model: Any, source: ModelSource, settings: Mapping[str, Any], shape: tuple[int, ...]
 ) -> tuple[bool, float, str]:
     """Return whether an input is a picture of bytes, what its pixels are multiplied with, and how that is known."""
-    picture = len(shape) == 3 and shape[2] in (1, 3)
     if source.experiment:
         from coremlbench_models import NETWORKS
 
         (experiment,) = select([source.experiment])
-        return picture, NETWORKS[experiment.network].scale, ""
-    if not picture:
-        return False, 1.0, ""
-    if settings.get("scale") is not None:
-        return (
-            True,
-            float(settings["scale"]),
-            f"Pixels from 0 to 255 are multiplied with {settings['scale']:g}, as asked.",
-        )
-    if rescales(model):
-        return True, 1.0, "The model rescales pixels itself, so it takes images."
-    return (
-        False,
-        1 / 255,
-        "How the model wants its pixels is not known, so it takes an array of numbers; --scale makes it take images.",
-    )
+        return len(shape) == 3 and shape[2] in (1, 3), NETWORKS[experiment.network].scale, ""
+    return pixels_of(shape, settings, rescales=rescales(model))
 
 
 def rescales(model: Any) -> bool:

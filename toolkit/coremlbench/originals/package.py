@@ -11,6 +11,7 @@ from typing import Any
 from coremlbench.coreml_types import ModelSource
 from coremlbench.divergence import ProgramTruth
 from coremlbench.originals import LOGITS, OUTPUT
+from coremlbench.originals.meaning import classes_of
 from coremlbench.types import InputError
 
 
@@ -21,6 +22,7 @@ class Package:
     path: Path
     executed: Any
     versions: dict[str, str]
+    classes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     scale: float = 1.0
     layers: dict[str, str] = field(default_factory=dict)
@@ -39,11 +41,6 @@ class Package:
     def pixels(self) -> bool:
         """Return whether the input is a picture."""
         return bool(self.executed.pixels)
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Return the labels of a classifier."""
-        return tuple(str(each) for each in self.executed.classes)
 
     def read_picture(self, path: Path) -> Any:
         """Return a picture of the size that the model declares."""
@@ -79,7 +76,6 @@ def open_package(source: ModelSource, settings: Mapping[str, Any]) -> Package:
     Raises:
         InputError: it cannot be read, is no ML Program, or does not have one input.
     """
-    del settings
     # coremltools imports TensorFlow when it is there: seconds and memory that a ready package has no use for.
     sys.modules["tensorflow"] = None  # type: ignore[assignment]
     import coremltools
@@ -88,8 +84,24 @@ def open_package(source: ModelSource, settings: Mapping[str, Any]) -> Package:
     from coremlbench.executed import Executed
 
     path = Path(source.path)
+    executed = Executed.load(path)
+    classes, note = tuple(str(each) for each in executed.classes), ""
+    if not classes:
+        classes, note = classes_of(source, settings, _outputs(executed) if settings.get("data") else [])
     return Package(
         path=path,
-        executed=Executed.load(path),
+        executed=executed,
         versions={"coremltools": coremltools.__version__, "onnxruntime": onnxruntime.__version__},
+        classes=classes,
+        notes=(note,) if note else (),
     )
+
+
+def _outputs(executed: Any) -> list[tuple[int, int]]:
+    """Return the shape of the only output, each input's values in one row, and nothing for several."""
+    import numpy as np
+
+    if len(executed.outputs) > 1:
+        return []
+    sample = np.zeros((1, *executed.shape), np.uint8 if executed.pixels else np.float32)
+    return [(1, executed.predict(sample)[OUTPUT].shape[1])]

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from coremlbench.coreml_types import ModelSource
-from coremlbench.model_files import check_graph
+from coremlbench.originals.meaning import classes_of, pixels_of
 from coremlbench.originals.traced import Traced, start_tensorflow, trace_of, versions
+from coremlbench.saved_graph import check_graph
 from coremlbench.types import InputError
 
 SIGNATURE = "serving_default"
@@ -50,17 +51,23 @@ def open_saved_model(source: ModelSource, settings: Mapping[str, Any]) -> Traced
         found = list(function(**{name: tf.cast(image, spec.dtype)}).values())
         return found[0] if len(found) == 1 else found
 
-    scale = settings.get("scale")
-    picture = len(shape) == 3 and shape[2] in (1, 3) and scale is not None
+    pixels, scale, how = pixels_of(shape, settings, rescales=False)
+    classes, whose = classes_of(source, settings, [_sizes(each) for each in function.outputs])
     return Traced(
         trace=_kept(trace_of(call, shape), loaded),
         shape=shape,
-        pixels=picture,
-        scale=float(scale) if scale is not None else 1 / 255,
-        classes=source.classes,
+        pixels=pixels,
+        scale=scale,
+        classes=classes,
         versions=versions(),
+        notes=tuple(note for note in (how, whose) if note),
         fixed_batch=batch,
     )
+
+
+def _sizes(output: Any) -> list[int | None]:
+    """Return an output's shape, empty when even its rank is unknown."""
+    return [] if output.shape.rank is None else list(output.shape)
 
 
 def _kept(trace: Any, loaded: Any) -> Any:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from coremlbench.coreml_types import Artefact, RuntimeName, UnitName
+from coremlbench.model_files import with_its_suffix
 from coremlbench.runtimes.coreml import ModelLoadError, NoSuchUnitError
 from coremlbench.types import InputError
 
@@ -68,7 +69,7 @@ class TensorFlow:
             if model.is_dir():
                 return LoadedFunction(*_saved_model(model))
             return LoadedFunction(*_keras_model(model, allow_code=allow_code))
-        except (ValueError, OSError, TypeError) as problem:
+        except (ValueError, OSError, TypeError, InputError) as problem:
             raise ModelLoadError(f"TensorFlow could not load '{model.name}': {problem}") from problem
 
 
@@ -129,7 +130,8 @@ def _keras_model(path: Path, *, allow_code: bool) -> tuple[Any, Callable[..., An
     import keras
     import tensorflow as tf
 
-    model = keras.models.load_model(path, compile=False, safe_mode=not allow_code)
+    with with_its_suffix(path) as named:
+        model = keras.models.load_model(named, compile=False, safe_mode=not allow_code)
     several = len(model.inputs) > 1
 
     def function(*tensors: Any) -> Any:

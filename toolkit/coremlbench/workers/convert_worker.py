@@ -93,6 +93,7 @@ def _array_samples(original: Any, request: dict[str, Any], folder: Path) -> dict
     import numpy as np
 
     data = request["data"]
+    index, note = _label_of(data["classes"], original.classes)
     for name, split, count in (
         ("samples", "test", request["images"]),
         ("calibration", "train", request["calibration"]),
@@ -100,15 +101,22 @@ def _array_samples(original: Any, request: dict[str, Any], folder: Path) -> dict
         rows = spread(int(data[split]), count)
         pixels = np.load(data[f"{split}_images"], mmap_mode="r")[rows]
         pixels = pixels[..., np.newaxis] if pixels.ndim == 3 else pixels
+        if pixels.shape[1:] == (*original.shape, 1):  # a model of rows and columns, without a channel
+            pixels = pixels[..., 0]
         if pixels.shape[1:] != original.shape:
             raise InputError(
                 f"{data['name']} has images of {pixels.shape[1:]}, and the model takes {original.shape}; name other "
                 "data with --data."
             )
         np.save(folder / f"{name}.npy", _as_input(pixels, original))
-        if name == "samples":
-            np.save(folder / "labels.npy", np.load(data["test_labels"], mmap_mode="r")[rows].astype(np.int64))
-    return {"data": f"test images of {data['name']}", "calibration": f"training images of {data['name']}", "notes": []}
+        if name == "samples" and index is not None:
+            labels = np.load(data["test_labels"], mmap_mode="r")[rows]
+            np.save(folder / "labels.npy", np.array(index, np.int64)[labels])
+    return {
+        "data": f"test images of {data['name']}",
+        "calibration": f"training images of {data['name']}",
+        "notes": [note] if note else [],
+    }
 
 
 def _picture_samples(original: Any, request: dict[str, Any], folder: Path, report: Report) -> dict[str, Any]:
@@ -150,9 +158,12 @@ def _picture(original: Any, path: Path) -> Any:
 
 
 def _label_of(names: list[str], classes: tuple[str, ...]) -> tuple[list[int] | None, str]:
-    """Return the model's class for each label of a dataset; nothing when they are not the same classes."""
+    """Return the model's class for each label of a dataset; nothing when they are not the same classes.
+
+    A model whose classes nobody knows has a note on it already.
+    """
     if not classes:
-        return list(range(len(names))), "The model's classes are taken to be in the order of the data's."
+        return None, ""
     if set(names) <= set(classes):
         return [classes.index(name) for name in names], ""
     return None, "The data have other classes than the model, so no accuracy is told."

@@ -1,0 +1,62 @@
+"""What the numbers that go into a model of the user's and come out of it mean: pixels, and the names of classes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from coremlbench.coreml_types import ModelSource
+from coremlbench.types import InputError
+
+
+def pixels_of(shape: tuple[int, ...], settings: Mapping[str, Any], *, rescales: bool) -> tuple[bool, float, str]:
+    """Return whether an input is a picture of bytes, what pixels are multiplied with, and how that is known.
+
+    ``rescales`` tells that the model has a layer for it. Inputs of rows and columns without a channel are arrays of
+    numbers; the pixels of grey pictures fit into them, where there are ``--data``.
+    """
+    picture, scale = len(shape) == 3 and shape[2] in (1, 3), settings.get("scale")
+    if not picture and not (len(shape) == 2 and settings.get("data")):
+        return (
+            False,
+            1.0,
+            "" if scale is None else f"--scale was left out: inputs of the shape {shape} are no pictures.",
+        )
+    if scale is not None:
+        return picture, float(scale), f"Pixels from 0 to 255 are multiplied with {scale:g}, as asked."
+    if rescales:
+        return picture, 1.0, "The model rescales pixels itself" + (", so it takes images." if picture else ".")
+    if picture:
+        array = "so it takes an array of numbers; --scale makes it take images."
+    else:
+        array = "so those of the data are multiplied with 1/255; --scale tells another factor."
+    return False, 1 / 255, f"How the model wants its pixels is not known, {array}"
+
+
+def classes_of(
+    source: ModelSource, settings: Mapping[str, Any], outputs: Sequence[Sequence[int | None]]
+) -> tuple[tuple[str, ...], str]:
+    """Return the names of a model's classes and a note on where they are from; none when nobody knows them.
+
+    ``outputs`` are the shapes of its outputs, the batch first. The names are those given for the model, or else those
+    of the data it is compared on, when there are as many as the model has values.
+
+    Raises:
+        InputError: names were given, and the model has another number of values.
+    """
+    width = outputs[0][1] if len(outputs) == 1 and len(outputs[0]) == 2 else None
+    if source.classes:
+        if source.kind == "file" and width != len(source.classes):
+            values = f"{width} values" if width else f"outputs of the shapes {[tuple(each[1:]) for each in outputs]}"
+            raise InputError(
+                f"{len(source.classes)} classes were named, and {source.name} gives {values} for each input; name each "
+                "of its classes once, in their order: --classes."
+            )
+        return source.classes, ""
+    data = settings.get("data")
+    if not data:
+        return (), ""
+    names, name = tuple(data["classes"]), data["name"]
+    if width != len(names):
+        return (), f"The model gives no value for each of the {len(names)} classes of {name}, so no accuracy is told."
+    return names, f"The model's classes are taken to be those of {name}, in their order."
