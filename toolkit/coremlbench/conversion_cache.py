@@ -2,28 +2,60 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
 import shutil
 from contextlib import suppress
-from importlib import metadata
+from importlib import metadata, util
 from pathlib import Path
 from typing import Any
 
 from coremlbench.files import hash_folder, write_whole
 
-CONVERTER = 1
-"""Raised whenever the way of converting changes, so that no older package is taken for a newer one."""
+CODE = (
+    *("coremlbench/workers/convert_worker.py", "coremlbench/originals/*.py", "coremlbench/random_weights.py"),
+    *("coremlbench/coreml_classifier.py", "coremlbench/network.py", "coremlbench/extractors.py"),
+    *("coremlbench/variants.py", "coremlbench/compression.py", "coremlbench/census.py", "coremlbench/executed.py"),
+    *("coremlbench/runtimes/reference.py", "coremlbench/mil_onnx/*.py", "coremlbench/workers/tensorflow_input.py"),
+    "coremlbench_models/*.py",
+)
+"""The sources that decide what a package holds: those that convert, build networks and draw weights, those that
+compress, and, for the ranges of activations, those that read pictures and execute programs."""
+
+LIBRARIES = ("coremltools", "tensorflow", "keras", "numpy", "scikit-learn", "onnxruntime")
+"""What decides it beside them: traces, random weights, k-means, ranges."""
 
 PACKAGE, TOLD = "model.mlpackage", "made.json"
 
 
 def folder_of(cache: Path, source_sha256: str, particulars: dict[str, Any]) -> Path:
     """Return where a variant is kept; ``particulars`` are all that decides its content beside the source."""
-    decided = {**particulars, "converter": CONVERTER, "coremltools": metadata.version("coremltools")}
+    decided = {**particulars, "code": code(), "libraries": [_version(name) for name in LIBRARIES]}
     key = hashlib.sha256(json.dumps(decided, sort_keys=True, default=str).encode()).hexdigest()[:16]
     return cache / "conversions" / source_sha256[:32] / f"{particulars['variant']}-{particulars['batch']}-{key}"
+
+
+@functools.cache
+def code() -> str:
+    """Return the SHA-256 of the names and contents of ``CODE``, so that no older code's package is handed out."""
+    digest = hashlib.sha256()
+    for pattern in CODE:
+        package, _, files = pattern.partition("/")
+        found = util.find_spec(package)
+        for folder in (found.submodule_search_locations or ()) if found else ():
+            for file in sorted(Path(folder).glob(files)):
+                digest.update(f"{package}/{file.relative_to(folder).as_posix()}\0".encode())
+                digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _version(library: str) -> str:
+    """Return a library's version without importing it, empty where it is not installed."""
+    with suppress(metadata.PackageNotFoundError):
+        return metadata.version(library)
+    return ""
 
 
 def take(kept: Path, package: Path) -> dict[str, Any] | None:
