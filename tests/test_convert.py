@@ -212,6 +212,36 @@ def test_a_crash_in_one_variant_is_its_failure_and_the_rest_go_on(tmp_path: Path
     assert Path(record.source.path) == folder / "original.keras"  # for who times the original
 
 
+def test_what_an_interrupted_conversion_finished_is_not_made_again(tmp_path: Path) -> None:
+    def interrupt(progress: Progress) -> None:
+        if progress.message == "palettized-6-b1":
+            os.kill(os.getpid(), signal.SIGINT)
+
+    source, variants = random_network("fashion-mnist", 8), ("fp32", "int8", "palettized-6")
+    ((record, _),) = convert([source], tmp_path, interrupt, variants=variants)
+    assert isinstance(record.outcome, Failure)
+    assert record.outcome.kind == "interrupted"
+    ((record, _),) = convert([source], tmp_path, variants=variants)
+    assert isinstance(record.outcome, Converted)
+    assert [(each.name, each.reused) for each in record.variants] == [
+        ("fp32", True),
+        ("int8", True),
+        ("palettized-6", False),
+    ]
+
+
+def test_a_damaged_package_in_the_cache_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COREMLBENCH_CACHE", str(tmp_path / "cache"))
+    source = random_network("fashion-mnist", 9)
+    convert([source], tmp_path / "results", variants=("fp16",))
+    (weights,) = (tmp_path / "cache" / "conversions").rglob("weight.bin")
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:-1])
+    ((record, _),) = convert([source], tmp_path / "results", variants=("fp16",))
+    assert not record.variants[0].reused
+    assert weights.read_bytes() == whole
+
+
 # --- wrong packages -----------------------------------------------------------------------------------------
 
 

@@ -60,7 +60,7 @@ def convert_one(
         items = _items(source, options, data, cache, stages.work)
         request = _request(source, options, data, items, cache, folder, stages.work)
         reused = {item.key: told for item in items if (told := _take(item)) is not None}
-        record, model = _convert(record, items, request, stages)
+        record, model = _convert(record, items, request, reused, stages)
         save(record)
         record = _prove(record, items, request, model, options, folder, stages)
         return finished(record, items, model, reused, folder, stages.work)
@@ -222,15 +222,18 @@ def _asked(item: Item) -> dict[str, Any]:
 
 
 def _convert(
-    record: ConversionRecord, items: Sequence[Item], request: Mapping[str, Any], stages: Stages
+    record: ConversionRecord,
+    items: Sequence[Item],
+    request: Mapping[str, Any],
+    reused: Mapping[str, Any],
+    stages: Stages,
 ) -> tuple[ConversionRecord, dict[str, Any]]:
     """Return the record with the phase, and what the child says of the model."""
-    ended = _one_by_one("convert", items, MADE, request, stages, phases=("convert", "calibrate"))
+    try:
+        ended = _one_by_one("convert", items, MADE, request, stages, phases=("convert", "calibrate"))
+    finally:  # what is finished is kept also when the rest was interrupted or failed
+        _keep([item for item in items if item.key not in reused])
     model = result_of(ended)
-    for item in items:
-        told = read_told(item.package, MADE)
-        if item.kept and told and "error" not in told and "failure" not in told and not item.kept.is_dir():
-            conversion_cache.keep(item.kept, item.package, told)
     return replace(
         record,
         input_shape=tuple(model["shape"]),
@@ -239,6 +242,14 @@ def _convert(
         phases=(*record.phases, Phase("convert", ended.seconds, len(items), ended.peak_bytes)),
         peak_bytes=max(record.peak_bytes, stages.peak_bytes),
     ), model
+
+
+def _keep(made: Sequence[Item]) -> None:
+    """Keep the packages that are whole; one that could not be taken is replaced, as it is damaged."""
+    for item in made:
+        told = read_told(item.package, MADE)
+        if item.kept and told and "error" not in told and "failure" not in told:
+            conversion_cache.keep(item.kept, item.package, told)
 
 
 def _one_by_one(
