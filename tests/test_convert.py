@@ -113,6 +113,7 @@ def test_the_packages_are_classifiers_of_pictures_with_metadata(converted: Made,
         description = coremltools.utils.load_spec(str(folder / each.path)).description
         assert description.metadata.author == "coremlbench"
         assert description.metadata.userDefined["training run"] == trained.id
+        assert description.metadata.userDefined["variant"] == each.name
         kind = description.input[0].type.WhichOneof("Type")
         if each.batch == 1:
             assert kind == "imageType"

@@ -97,6 +97,11 @@ def find_variants(names: Sequence[str]) -> tuple[VariantPlan, ...]:
     return tuple(plan for plan in VARIANTS if "all" in names or plan.name in names)
 
 
+def uncompressed(precision: Precision) -> VariantPlan:
+    """Return the variant that a program of this precision is before anything is done to its weights."""
+    return next(plan for plan in VARIANTS if plan.precision == precision and not plan.compression)
+
+
 def target_of(plan: VariantPlan, asked: str) -> str:
     """Return the deployment target of a variant: the one asked for, or the oldest that can hold it."""
     return max(asked, plan.least_target, key=TARGETS.index)

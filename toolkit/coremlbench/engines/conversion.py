@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -12,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 from coremlbench import conversion_cache, jsonable, store
 from coremlbench.catalogue import EXPERIMENTS
 from coremlbench.coreml_types import ConversionRecord, ModelSource
-from coremlbench.engines.conversion_record import MADE, PROVEN, Item, finished, read_told
+from coremlbench.engines.conversion_record import Item, finished
 from coremlbench.engines.steps import result_of, worker
 from coremlbench.files import slug
 from coremlbench.sources import RANDOM
 from coremlbench.stages import StageFailedError, Stages
+from coremlbench.told import MADE, PROVEN, read_told, tell
 from coremlbench.types import Exit, Phase, Provenance, TrainingRecord
 from coremlbench.variants import DEFAULT_TARGET, find_variants, target_of
 
@@ -165,7 +165,7 @@ def _take(item: Item) -> dict[str, Any] | None:
     """Return what was told of a package that was made before, and put it where it is to go."""
     told = conversion_cache.take(item.kept, item.package) if item.kept else None
     if told is not None:
-        Path(f"{item.package}{MADE}").write_text(json.dumps(told), encoding="utf-8")
+        tell(item.package, MADE, told)
     return told
 
 
@@ -271,7 +271,7 @@ def _one_by_one(
                 raise
             failure = {"failure": jsonable.to_json(failed.failure)}
             shutil.rmtree(left[0].package, ignore_errors=True) if told == MADE else None
-            Path(f"{left[0].package}{told}").write_text(json.dumps(failure), encoding="utf-8")
+            tell(left[0].package, told, failure)
     raise AssertionError("every attempt either returns, raises, or leaves one item less")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,11 +12,10 @@ from coremlbench import jsonable
 from coremlbench.coreml_types import ConversionRecord, Converted, Proof, Variant
 from coremlbench.files import hash_file, hash_folder
 from coremlbench.sources import RANDOM
+from coremlbench.told import MADE, PROVEN, read_told
 from coremlbench.types import Evidence, Failure
 from coremlbench.variants import note_of
 
-MADE, PROVEN = ".json", ".proof.json"
-"""What is added to a package's name for what came of making it, and of proving it."""
 NOTHING_TO_COMPRESS = (
     "No weight was compressed: coremltools leaves those of up to 2,048 values as they are, and there are no others."
 )
@@ -135,15 +133,6 @@ def _failure(told: Mapping[str, Any], proven: Mapping[str, Any]) -> Failure | No
             evidence=Evidence(phase="prove", exception=f"{proven['error']['type']}: {proven['error']['message']}"),
         )
     return None
-
-
-def read_told(package: Path, suffix: str) -> dict[str, Any] | None:
-    """Return what a child wrote beside a package."""
-    try:
-        found: dict[str, Any] = json.loads(Path(f"{package}{suffix}").read_bytes())
-    except (OSError, ValueError):
-        return None
-    return found
 
 
 def _keep_samples(model: Path, folder: Path) -> None:
