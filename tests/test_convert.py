@@ -305,6 +305,40 @@ def test_a_createml_run_is_rebuilt_and_a_ready_package_is_taken_as_it_is(
     assert folder.is_dir()
 
 
+def test_what_is_compressed_from_a_ready_package_keeps_its_target_and_precision(tmp_path: Path) -> None:
+    import coremltools as ct
+
+    from mil_programs import Builder, numbers
+
+    @Builder.program(input_specs=[Builder.TensorSpec(shape=(1, 48, 6, 6))], opset_version=ct.target.macOS15)
+    def program(image: Any) -> Any:
+        x = Builder.conv(x=image, weight=numbers((64, 48, 1, 1), 1), name="first")
+        return Builder.linear(x=Builder.reduce_mean(x=x, axes=[2, 3]), weight=numbers((40, 64), 2), name="head")
+
+    ct.convert(
+        program,
+        convert_to="mlprogram",
+        minimum_deployment_target=ct.target.macOS15,
+        compute_precision=ct.precision.FLOAT32,
+        skip_model_load=True,
+    ).save(str(tmp_path / "wide.mlpackage"))
+    ready = of_file(tmp_path / "wide.mlpackage")
+    ((record, _),) = convert([ready], tmp_path, variants=("fp32", "fp16", "int8", "int8-activations"))
+    as_is, int8, activations = record.variants
+    assert {as_is.target, int8.target} == {"macOS15"}
+    assert int8.proof is not None
+    assert int8.proof.verdict == "proven"
+    for each in (as_is, int8):
+        assert "bars the Neural Engine" in each.precision_note
+        assert "Neural Engine computes in" not in each.precision_note
+    assert activations.failure is not None
+    assert activations.failure.reason == (
+        "It could not be made: activations of 8 bits are put into programs that compute in float16, and this one "
+        "computes in float32; convert the model that it was made from."
+    )
+    assert "Not made: fp32 and fp16. A ready package keeps the precision that it has" in record.notes[-1]
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_all_models_at_once(tmp_path: Path, number: signal.Signals) -> None:
     models = ["lenet", "fashion-mnist", "mnist-cnn", "--random-weights", "--jobs", "2", "--results", str(tmp_path)]

@@ -28,6 +28,8 @@ SILENCE = {"data": 300.0, "convert": 900.0, "prove": 900.0}
 
 CALIBRATION = 64
 """Training images that the ranges of activations are taken from."""
+READY = ("mlpackage", "mlmodel")
+"""Formats of sources that are packages themselves."""
 STOPPED = ("interrupted", "deadline")
 """Failures that end the whole model, not a variant."""
 
@@ -58,6 +60,7 @@ def convert_one(
         record, data = _with_data(source, options, record, cache, stages)
         save(record)
         items = _items(source, options, data, cache, stages.work)
+        record = replace(record, notes=(*record.notes, *_left_out(source, options)))
         request = _request(source, options, data, items, cache, folder, stages.work)
         reused = {item.key: told for item in items if (told := _take(item)) is not None}
         record, model = _convert(record, items, request, reused, stages)
@@ -130,7 +133,7 @@ def _items(
     """Return the packages to make: for a ready package itself and what can be compressed from it."""
     stem, packages = slug(source.experiment or source.name), work / "packages"
     packages.mkdir(parents=True, exist_ok=True)
-    ready = source.format in {"mlpackage", "mlmodel"}
+    ready = source.format in READY
     if options.check or ready:
         path = options.check or source.path
         suffix = Path(path).suffix or ".mlpackage"
@@ -159,6 +162,15 @@ def _items(
             package = packages / f"{stem}-{key}.mlpackage"
             items.append(Item(key, plan.name, batch, target, options.target, package, kept))
     return tuple(items)
+
+
+def _left_out(source: ModelSource, options: ConvertOptions) -> list[str]:
+    """Return a note on the variants that were asked for and cannot be made of a ready package."""
+    names = [plan.name for plan in find_variants(options.variants) if not plan.compression]
+    if source.format not in READY or options.check or not names:
+        return []
+    said = "A ready package keeps the precision that it has, and only compressed variants are made from it."
+    return [f"Not made: {' and '.join(names)}. {said}"]
 
 
 def _take(item: Item) -> dict[str, Any] | None:
@@ -201,7 +213,7 @@ def _request(
         "calibration": CALIBRATION,
         "seed": options.seed,
         "folder": str(model),
-        "metadata": {} if source.format in {"mlpackage", "mlmodel"} else metadata,
+        "metadata": {} if source.format in READY else metadata,
         "variants": [_asked(item) for item in items],
     }
 

@@ -14,7 +14,7 @@ from coremlbench.files import hash_file, hash_folder
 from coremlbench.sources import RANDOM
 from coremlbench.told import MADE, PROVEN, read_told
 from coremlbench.types import Evidence, Failure
-from coremlbench.variants import note_of
+from coremlbench.variants import SYSTEMS, note_of
 
 NOTHING_TO_COMPRESS = (
     "No weight was compressed: coremltools leaves those of up to 2,048 values as they are, and there are no others."
@@ -75,10 +75,10 @@ def _variant(item: Item, reused: bool, folder: Path) -> Variant:
     variant = Variant(
         name=item.variant,  # type: ignore[arg-type]  # a row of VARIANTS, or as-is
         batch=item.batch or int(proven.get("batch", 1)),
-        target=item.target,
+        target=SYSTEMS.get(proven.get("specification", 0), item.target),
         seconds=told.get("seconds", 0.0),
         reused=reused,
-        precision_note=note_of(item.variant),  # type: ignore[arg-type]  # as above
+        precision_note=_precision_note(item, proven),
         failure=_failure(told, proven),
         notes=(*told.get("notes", ()), *proven.get("notes", ())),
     )
@@ -107,6 +107,14 @@ def _variant(item: Item, reused: bool, folder: Path) -> Variant:
         proof=jsonable.from_json(Proof, proven["proof"]) if proven.get("proof") else None,
         onnx=onnx if (folder / onnx).is_file() else "",
     )
+
+
+def _precision_note(item: Item, proven: Mapping[str, Any]) -> str:
+    """Return what the precision means for the Neural Engine: that of the package itself, where it could be read."""
+    note = note_of(item.variant, proven.get("computes_in", "float16"))  # type: ignore[arg-type]  # as above
+    if item.variant == "as-is" and "precision" in proven:
+        return f"{note} {note_of(proven['precision'], proven['computes_in'])}"
+    return note
 
 
 def _is_compressed(kind: str) -> bool:

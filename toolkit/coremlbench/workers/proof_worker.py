@@ -39,6 +39,8 @@ def _prove(item: dict[str, Any], request: dict[str, Any], report: Report) -> dic
         told["ops"] = census.census(program)
         told["arithmetic"] = census.arithmetic(program)
         told["precision"] = census.precision_of(program)
+        told["computes_in"] = census.computes_in(program)
+        told["specification"] = program.specification_version
         executed = Executed.of(program)
         told["batch"] = executed.batch
         if item.get("onnx"):
