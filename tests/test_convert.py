@@ -144,17 +144,21 @@ def test_what_a_package_is_made_of(converted: Made) -> None:
     assert "reference runtime, from 64 training images of pictures0" in note
 
 
-def test_the_folder_holds_what_a_timing_needs_and_nothing_else(converted: Made) -> None:
+def test_the_folder_holds_the_packages_and_their_graphs_and_nothing_else(
+    converted: Made, results: Path, trained: TrainingRecord
+) -> None:
+    import keras
+
+    from coremlbench_models import NETWORKS
+
     record, folder = converted
-    expected = {"run.json", "logs", "inputs.npz", "expected.npz"}
-    expected |= {each.path for each in record.variants} | {each.onnx for each in record.variants}
+    expected = {"run.json", "logs", *(each.path for each in record.variants), *(each.onnx for each in record.variants)}
     assert {each.name for each in folder.iterdir()} == expected
-    with np.load(folder / "inputs.npz") as file:
-        images = file["image"]
-    assert (images.dtype, images.shape) == (np.uint8, (20, 32, 32, 3))
-    onnx = _onnx_outputs(folder / variant(converted, "fp32").onnx, images[0])
-    with np.load(folder / "expected.npz") as file:
-        np.testing.assert_allclose(onnx, file["output"][0], atol=1e-5)
+    image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    onnx = _onnx_outputs(folder / variant(converted, "fp32").onnx, image)
+    original = keras.models.load_model(results / trained.id / "model.keras")
+    taken = image[np.newaxis].astype(np.float32) * NETWORKS["tinyvgg"].scale
+    np.testing.assert_allclose(onnx, original(taken)[0], atol=1e-5)
 
 
 def _onnx_outputs(model: Path, image: np.ndarray) -> np.ndarray:

@@ -66,7 +66,7 @@ def convert_one(
         record, model = _convert(record, items, request, reused, stages)
         save(record)
         record = _prove(record, items, request, model, options, folder, stages)
-        return finished(record, items, model, reused, folder, stages.work)
+        return finished(record, items, model, reused, folder)
     except StageFailedError as failed:
         if keep_going and (failed.ended.error or {}).get("type") == "InputError":
             return replace(record, outcome=failed.failure)

@@ -19,8 +19,6 @@ from coremlbench.variants import SYSTEMS, note_of
 NOTHING_TO_COMPRESS = (
     "No weight was compressed: coremltools leaves those of up to 2,048 values as they are, and there are no others."
 )
-INPUTS = 32
-"""Samples kept beside the packages, with what the original says of them: what a timing feeds and checks."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +42,10 @@ def finished(
     model: Mapping[str, Any],
     reused: Mapping[str, Any],
     folder: Path,
-    work: Path,
 ) -> ConversionRecord:
     """Return the record with its variants, whose packages move into the run's folder."""
     variants = tuple(_variant(item, item.key in reused, folder) for item in items)
     verdicts = [variant.proof.verdict for variant in variants if variant.proof and not variant.failure]
-    _keep_samples(work / "model", folder)
     source = record.source
     if source is not None and source.path.startswith(RANDOM) and (folder / "original.keras").is_file():
         source = replace(source, path=str(folder / "original.keras"))
@@ -141,13 +137,3 @@ def _failure(told: Mapping[str, Any], proven: Mapping[str, Any]) -> Failure | No
             evidence=Evidence(phase="prove", exception=f"{proven['error']['type']}: {proven['error']['message']}"),
         )
     return None
-
-
-def _keep_samples(model: Path, folder: Path) -> None:
-    """Leave the first samples and what the original says of them beside the packages, for those who time them."""
-    import numpy as np
-
-    samples = np.load(model / "samples.npy", mmap_mode="r")[:INPUTS]
-    np.savez_compressed(folder / "inputs.npz", image=samples)
-    with np.load(model / "expected.npz", allow_pickle=False) as file:
-        np.savez_compressed(folder / "expected.npz", **{name: file[name][:INPUTS] for name in file.files})
