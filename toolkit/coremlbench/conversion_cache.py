@@ -89,14 +89,12 @@ def keep(kept: Path, package: Path, told: dict[str, Any], most_bytes: int = MOST
     A cache that cannot be written is no failure.
     """
     partial = kept.with_name(f"{kept.name}{PARTIAL}")
-    with suppress(OSError):
-        partial.parent.mkdir(parents=True, exist_ok=True)
     with _held(kept.parents[1]) as held:
         if not held:
             return
         with suppress(OSError):
             shutil.rmtree(partial, ignore_errors=True)
-            partial.mkdir()
+            partial.mkdir(parents=True)
             shutil.copytree(package, partial / PACKAGE)
             write_whole(partial / TOLD, json.dumps({**told, "sha256": hash_folder(package)[0]}).encode())
             shutil.rmtree(kept, ignore_errors=True)
