@@ -356,5 +356,5 @@ def _bisect(wrong: Sequence[Item], request: Mapping[str, Any], stages: Stages) -
         told, parts = proofs[item.key], found[item.key]
         told["proof"]["divergence"] = parts.get("divergence")
         told["notes"] = [parts["note"]] if "note" in parts else []
-        Path(f"{item.package}{PROVEN}").write_text(json.dumps(told), encoding="utf-8")
+        tell(item.package, PROVEN, told)
     return seconds
