@@ -17,7 +17,7 @@ import pytest
 
 from coremlbench import store
 from coremlbench.convert import ConvertOptions, convert_models, exit_code
-from coremlbench.coreml_types import ConversionRecord, Converted, Variant
+from coremlbench.coreml_types import ConversionRecord, Converted, ModelSource, Variant
 from coremlbench.files import hash_folder, slug
 from coremlbench.sources import of_file, of_run, random_network, resolve
 from coremlbench.types import Failure, InputError, Progress, TrainingRecord
@@ -219,32 +219,54 @@ def test_a_crash_in_one_variant_is_its_failure_and_the_rest_go_on(tmp_path: Path
 
 def test_what_an_interrupted_conversion_finished_is_not_made_again(tmp_path: Path) -> None:
     def interrupt(progress: Progress) -> None:
-        if progress.message == "palettized-6-b1":
+        if progress.message == "palettized-4-b1":
             os.kill(os.getpid(), signal.SIGINT)
 
-    source, variants = random_network("fashion-mnist", 8), ("fp32", "int8", "palettized-6")
+    source, variants = ready_package(tmp_path, seed=1), ("int8", "palettized-6", "palettized-4")
     ((record, _),) = convert([source], tmp_path, interrupt, variants=variants)
     assert isinstance(record.outcome, Failure)
     assert record.outcome.kind == "interrupted"
     ((record, _),) = convert([source], tmp_path, variants=variants)
     assert isinstance(record.outcome, Converted)
     assert [(each.name, each.reused) for each in record.variants] == [
-        ("fp32", True),
+        ("as-is", False),
         ("int8", True),
-        ("palettized-6", False),
+        ("palettized-6", True),
+        ("palettized-4", False),
     ]
 
 
 def test_a_damaged_package_in_the_cache_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COREMLBENCH_CACHE", str(tmp_path / "cache"))
-    source = random_network("fashion-mnist", 9)
-    convert([source], tmp_path / "results", variants=("fp16",))
+    source = ready_package(tmp_path)
+    convert([source], tmp_path / "results", variants=("int8",))
     (weights,) = (tmp_path / "cache" / "conversions").rglob("weight.bin")
     whole = weights.read_bytes()
     weights.write_bytes(whole[:-1])
-    ((record, _),) = convert([source], tmp_path / "results", variants=("fp16",))
-    assert not record.variants[0].reused
+    ((record, _),) = convert([source], tmp_path / "results", variants=("int8",))
+    assert not record.variants[1].reused
     assert weights.read_bytes() == whole
+
+
+def ready_package(folder: Path, seed: int = 0) -> ModelSource:
+    """Return a package of two products with weights that can be compressed, in float32 and for macOS 15."""
+    import coremltools as ct
+
+    from mil_programs import Builder, numbers
+
+    @Builder.program(input_specs=[Builder.TensorSpec(shape=(1, 48, 6, 6))], opset_version=ct.target.macOS15)
+    def program(image: Any) -> Any:
+        x = Builder.conv(x=image, weight=numbers((64, 48, 1, 1), seed), name="first")
+        return Builder.linear(x=Builder.reduce_mean(x=x, axes=[2, 3]), weight=numbers((40, 64), 2), name="head")
+
+    ct.convert(
+        program,
+        convert_to="mlprogram",
+        minimum_deployment_target=ct.target.macOS15,
+        compute_precision=ct.precision.FLOAT32,
+        skip_model_load=True,
+    ).save(str(folder / "wide.mlpackage"))
+    return of_file(folder / "wide.mlpackage")
 
 
 # --- wrong packages -----------------------------------------------------------------------------------------
@@ -310,23 +332,7 @@ def test_a_createml_run_is_rebuilt_and_a_ready_package_is_taken_as_it_is(
 
 
 def test_what_is_compressed_from_a_ready_package_keeps_its_target_and_precision(tmp_path: Path) -> None:
-    import coremltools as ct
-
-    from mil_programs import Builder, numbers
-
-    @Builder.program(input_specs=[Builder.TensorSpec(shape=(1, 48, 6, 6))], opset_version=ct.target.macOS15)
-    def program(image: Any) -> Any:
-        x = Builder.conv(x=image, weight=numbers((64, 48, 1, 1), 1), name="first")
-        return Builder.linear(x=Builder.reduce_mean(x=x, axes=[2, 3]), weight=numbers((40, 64), 2), name="head")
-
-    ct.convert(
-        program,
-        convert_to="mlprogram",
-        minimum_deployment_target=ct.target.macOS15,
-        compute_precision=ct.precision.FLOAT32,
-        skip_model_load=True,
-    ).save(str(tmp_path / "wide.mlpackage"))
-    ready = of_file(tmp_path / "wide.mlpackage")
+    ready = ready_package(tmp_path)
     ((record, _),) = convert([ready], tmp_path, variants=("fp32", "fp16", "int8", "int8-activations"))
     as_is, int8, activations = record.variants
     assert {as_is.target, int8.target} == {"macOS15"}
