@@ -18,7 +18,7 @@ import pytest
 
 from coremlbench import store
 from coremlbench.convert import ConvertOptions, applied, convert_models, exit_code
-from coremlbench.coreml_types import ConversionRecord, Converted, Variant
+from coremlbench.coreml_types import ConversionRecord, Converted, ModelSource, Variant
 from coremlbench.files import hash_folder, slug
 from coremlbench.sources import of_file, of_run, random_network, resolve
 from coremlbench.types import Failure, InputError, Progress, TrainingRecord
@@ -114,6 +114,7 @@ def test_the_packages_are_classifiers_of_pictures_with_metadata(converted: Made,
         description = coremltools.utils.load_spec(str(folder / each.path)).description
         assert description.metadata.author == "coremlbench"
         assert description.metadata.userDefined["training run"] == trained.id
+        assert description.metadata.userDefined["variant"] == each.name
         kind = description.input[0].type.WhichOneof("Type")
         if each.batch == 1:
             assert kind == "imageType"
@@ -144,17 +145,21 @@ def test_what_a_package_is_made_of(converted: Made) -> None:
     assert "reference runtime, from 64 training images of pictures0" in note
 
 
-def test_the_folder_holds_what_a_timing_needs_and_nothing_else(converted: Made) -> None:
+def test_the_folder_holds_the_packages_and_their_graphs_and_nothing_else(
+    converted: Made, results: Path, trained: TrainingRecord
+) -> None:
+    import keras
+
+    from coremlbench_models import NETWORKS
+
     record, folder = converted
-    expected = {"run.json", "logs", "inputs.npz", "expected.npz"}
-    expected |= {each.path for each in record.variants} | {each.onnx for each in record.variants}
+    expected = {"run.json", "logs", *(each.path for each in record.variants), *(each.onnx for each in record.variants)}
     assert {each.name for each in folder.iterdir()} == expected
-    with np.load(folder / "inputs.npz") as file:
-        images = file["image"]
-    assert (images.dtype, images.shape) == (np.uint8, (20, 32, 32, 3))
-    onnx = _onnx_outputs(folder / variant(converted, "fp32").onnx, images[0])
-    with np.load(folder / "expected.npz") as file:
-        np.testing.assert_allclose(onnx, file["output"][0], atol=1e-5)
+    image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    onnx = _onnx_outputs(folder / variant(converted, "fp32").onnx, image)
+    original = keras.models.load_model(results / trained.id / "model.keras")
+    taken = image[np.newaxis].astype(np.float32) * NETWORKS["tinyvgg"].scale
+    np.testing.assert_allclose(onnx, original(taken)[0], atol=1e-5)
 
 
 def _onnx_outputs(model: Path, image: np.ndarray) -> np.ndarray:
@@ -211,6 +216,58 @@ def test_a_crash_in_one_variant_is_its_failure_and_the_rest_go_on(tmp_path: Path
     assert exit_code([record]) == 3
     assert record.source is not None
     assert Path(record.source.path) == folder / "original.keras"  # for who times the original
+
+
+def test_what_an_interrupted_conversion_finished_is_not_made_again(tmp_path: Path) -> None:
+    def interrupt(progress: Progress) -> None:
+        if progress.message == "palettized-4-b1":
+            os.kill(os.getpid(), signal.SIGINT)
+
+    source, variants = ready_package(tmp_path, seed=1), ("int8", "palettized-6", "palettized-4")
+    ((record, _),) = convert([source], tmp_path, interrupt, variants=variants)
+    assert isinstance(record.outcome, Failure)
+    assert record.outcome.kind == "interrupted"
+    ((record, _),) = convert([source], tmp_path, variants=variants)
+    assert isinstance(record.outcome, Converted)
+    assert [(each.name, each.reused) for each in record.variants] == [
+        ("as-is", False),
+        ("int8", True),
+        ("palettized-6", True),
+        ("palettized-4", False),
+    ]
+
+
+def test_a_damaged_package_in_the_cache_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COREMLBENCH_CACHE", str(tmp_path / "cache"))
+    source = ready_package(tmp_path)
+    convert([source], tmp_path / "results", variants=("int8",))
+    (weights,) = (tmp_path / "cache" / "conversions").rglob("weight.bin")
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:-1])
+    ((record, _),) = convert([source], tmp_path / "results", variants=("int8",))
+    assert not record.variants[1].reused
+    assert weights.read_bytes() == whole
+
+
+def ready_package(folder: Path, seed: int = 0) -> ModelSource:
+    """Return a package of two products with weights that can be compressed, in float32 and for macOS 15."""
+    import coremltools as ct
+
+    from mil_programs import Builder, numbers
+
+    @Builder.program(input_specs=[Builder.TensorSpec(shape=(1, 48, 6, 6))], opset_version=ct.target.macOS15)
+    def program(image: Any) -> Any:
+        x = Builder.conv(x=image, weight=numbers((64, 48, 1, 1), seed), name="first")
+        return Builder.linear(x=Builder.reduce_mean(x=x, axes=[2, 3]), weight=numbers((40, 64), 2), name="head")
+
+    ct.convert(
+        program,
+        convert_to="mlprogram",
+        minimum_deployment_target=ct.target.macOS15,
+        compute_precision=ct.precision.FLOAT32,
+        skip_model_load=True,
+    ).save(str(folder / "wide.mlpackage"))
+    return of_file(folder / "wide.mlpackage")
 
 
 # --- wrong packages -----------------------------------------------------------------------------------------
@@ -273,6 +330,24 @@ def test_a_createml_run_is_rebuilt_and_a_ready_package_is_taken_as_it_is(
     assert int8.notes == ()
     assert any(kind.startswith("constexpr_") for kind in int8.ops)
     assert folder.is_dir()
+
+
+def test_what_is_compressed_from_a_ready_package_keeps_its_target_and_precision(tmp_path: Path) -> None:
+    ready = ready_package(tmp_path)
+    ((record, _),) = convert([ready], tmp_path, variants=("fp32", "fp16", "int8", "int8-activations"))
+    as_is, int8, activations = record.variants
+    assert {as_is.target, int8.target} == {"macOS15"}
+    assert int8.proof is not None
+    assert int8.proof.verdict == "proven"
+    for each in (as_is, int8):
+        assert "bars the Neural Engine" in each.precision_note
+        assert "Neural Engine computes in" not in each.precision_note
+    assert activations.failure is not None
+    assert activations.failure.reason == (
+        "It could not be made: activations of 8 bits are put into programs that compute in float16, and this one "
+        "computes in float32; convert the model that it was made from."
+    )
+    assert "Not made: fp32 and fp16. A ready package keeps the precision that it has" in record.notes[-1]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

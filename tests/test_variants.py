@@ -5,7 +5,7 @@ import pytest
 from coremlbench.coreml_types import VariantName
 from coremlbench.proof import THRESHOLDS
 from coremlbench.types import InputError
-from coremlbench.variants import TARGETS, VARIANTS, find_variants, note_of, target_of
+from coremlbench.variants import SYSTEMS, TARGETS, VARIANTS, find_variants, note_of, target_of
 
 
 def test_every_variant_has_a_row_thresholds_and_a_note() -> None:
@@ -13,6 +13,18 @@ def test_every_variant_has_a_row_thresholds_and_a_note() -> None:
     assert names == set(get_args(VariantName)) - {"as-is"} == set(THRESHOLDS)
     assert all(note_of(name) for name in get_args(VariantName))
     assert "bars the Neural Engine" in note_of("fp32")
+    for plan in VARIANTS:
+        assert ("bars the Neural Engine" in note_of(plan.name, "float32")) == (plan.name != "fp16")
+        assert ("bars the Neural Engine" in note_of(plan.name)) == (plan.name == "fp32")
+
+
+def test_the_systems_are_those_of_coremltools() -> None:
+    import coremltools
+
+    assert {name: int(getattr(coremltools.target, name)) for name in SYSTEMS.values()} == {
+        name: version for version, name in SYSTEMS.items()
+    }
+    assert set(TARGETS) <= set(SYSTEMS.values())
 
 
 def test_all_are_all_in_the_order_of_the_table() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from coremlbench.coreml_types import VariantName
+from coremlbench.variants import Precision, uncompressed
 
 
 def operations(program: Any) -> Iterator[Any]:
@@ -87,10 +88,15 @@ def precision_of(program: Any) -> VariantName:
         return "palettized-4" if _least_palette(program) <= 16 else "palettized-6"
     if any(kind.startswith(("constexpr_affine", "constexpr_blockwise")) for kind in kinds):
         return "int8"
+    return uncompressed(computes_in(program)).name
+
+
+def computes_in(program: Any) -> Precision:
+    """Return float16 for a program with any value of it, as some of it can then run on the Neural Engine."""
     from coremlbench.mil_onnx.graph import is_half
 
     halves = any(is_half(var) for op in operations(program) if op.op_type != "const" for var in op.outputs)
-    return "fp16" if halves else "fp32"
+    return "float16" if halves else "float32"
 
 
 def _least_palette(program: Any) -> int:

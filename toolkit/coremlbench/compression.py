@@ -45,13 +45,22 @@ def _linear(cto: Any, except_for: Sequence[str] = ()) -> Any:
 
 
 def _kept_wide(base: Path) -> list[str]:
-    """Return the ops of a float16 program that compute in float32 on purpose; coremltools cannot quantise between."""
+    """Return the ops of a float16 program that compute in float32 on purpose; coremltools cannot quantise between.
+
+    Raises:
+        ConversionError: it computes in nothing else, which only a ready package can.
+    """
     from coremlbench.mil_onnx import load_program
     from coremlbench.mil_onnx.graph import dtype_name
 
     values = float_values(load_program(base))
     wide = [var.op.name for var in values if dtype_name(var) == "fp32"]
-    return wide if len(wide) < len(values) else []
+    if len(wide) == len(values):
+        raise ConversionError(
+            "activations of 8 bits are put into programs that compute in float16, and this one computes in float32; "
+            "convert the model that it was made from."
+        )
+    return wide
 
 
 def _quantize_activations(model: Any, base: Path, samples: Any, scale: float, report: ReportProgress) -> Any:
@@ -67,8 +76,8 @@ def _quantize_activations(model: Any, base: Path, samples: Any, scale: float, re
     from coremltools.converters.mil.mil.passes.pass_registry import PASS_REGISTRY
     from coremltools.models import utils
 
-    ranges = activation_ranges(base, samples, scale, report)
     config = _linear(cto, except_for=_kept_wide(base))
+    ranges = activation_ranges(base, samples, scale, report)
     passes = []
     for name in ("insert_prefix_quantize_dequantize_pair", "insert_suffix_quantize_dequantize_pair"):
         each = PASS_REGISTRY[f"compression::{name}"]

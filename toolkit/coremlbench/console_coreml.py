@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from coremlbench.console import _console, _shown, _table
 from coremlbench.coreml_types import ConversionRecord, Variant
 from coremlbench.types import Failure
 from coremlbench.units import format_bytes, format_percent, format_seconds
+
+if TYPE_CHECKING:
+    from rich.table import Table
+    from rich.text import Text
 
 COLOURS = {"proven": "green", "degraded": "yellow", "wrong": "red"}
 
@@ -28,35 +33,44 @@ def _print_one(record: ConversionRecord, folder: Path) -> None:
         console.print(f"failed: {record.outcome.kind}", style="bold red")
         console.print(record.outcome.reason, soft_wrap=True)
         console.print(f"what to do: {record.outcome.hint}", soft_wrap=True)
-    if record.variants:
-        table = _table("variant", "size", "error", "SNR", "same", "accuracy", "verdict")
-        for column in table.columns:
-            column.no_wrap = True
-        for variant in record.variants:
-            table.add_row(*_row(variant), style=None)
-        console.print(table)
+    batches = sorted({variant.batch for variant in record.variants})
+    for batch in batches:
+        console.print()
+        console.print(_figures([variant for variant in record.variants if variant.batch == batch], batch))
+    console.print()
     for line in _particulars(record):
         console.print(line, soft_wrap=True)
     console.print(f"saved: {_shown(folder / 'run.json')} ({format_seconds(record.seconds)})", soft_wrap=True)
 
 
-def _row(variant: Variant) -> list[str]:
-    name = variant.name + (f", batch {variant.batch}" if variant.batch > 1 else "")
+def _figures(variants: Sequence[Variant], batch: int) -> Table:
+    """Return the table of the variants of one batch, which fits into 80 columns whatever the figures are."""
+    table = _table("variant", "size", "error", "SNR", "same", "accuracy", "verdict")
+    table.title = f"batch {batch}" if batch > 1 else None
+    table.collapse_padding, table.show_edge = True, False
+    for variant in variants:
+        table.add_row(*_row(variant))
+    return table
+
+
+def _row(variant: Variant) -> list[str | Text]:
+    from rich.text import Text
+
     size = format_bytes(variant.bytes) if variant.bytes else "–"
-    if variant.failure:
-        return [name, size, "–", "–", "–", "–", f"failed: {variant.failure.kind}"]
     proof = variant.proof
-    if proof is None:
-        return [name, size, "–", "–", "–", "–", "not compared"]
-    ratio = "no error" if proof.signal_to_noise is None else f"{proof.signal_to_noise:.0f} dB"
+    if variant.failure or proof is None:
+        verdict = Text("failed", "red") if variant.failure else "not compared"
+        return [variant.name, size, "–", "–", "–", "–", verdict]
+    ratio = "∞ dB" if proof.signal_to_noise is None else f"{proof.signal_to_noise:.0f} dB"
     before, after = proof.accuracy_before, proof.accuracy_after
     accuracy = "–" if before is None or after is None else f"{before * 100:.1f}→{format_percent(after)}"
     same = "–" if proof.agreement is None else format_percent(proof.agreement)
-    return [name, size, f"{proof.relative_error:.1e}", ratio, same, accuracy, proof.verdict]
+    verdict = Text(proof.verdict, COLOURS[proof.verdict])
+    return [variant.name, size, f"{proof.relative_error:.1e}", ratio, same, accuracy, verdict]
 
 
 def _particulars(record: ConversionRecord) -> list[str]:
-    """Return what a reader must know of the table: what was compared, why a verdict is not proven, notes."""
+    """Return what a reader must know of the tables: what was compared, why a verdict is not proven, notes."""
     lines = []
     proofs = [variant.proof for variant in record.variants if variant.proof]
     if proofs:
@@ -65,19 +79,30 @@ def _particulars(record: ConversionRecord) -> list[str]:
         lines.append(
             "error: the largest, as a share of the range of the original's values; same: images that keep their class"
         )
+    of_whom: dict[str, list[str]] = {}
     for variant in record.variants:
-        if variant.failure:
-            lines.append(f"{variant.name}: {variant.failure.reason} {variant.failure.hint}")
-        elif variant.proof and variant.proof.verdict != "proven":
-            lines.append(f"{variant.name}: {variant.proof.verdict}, as {variant.proof.reason}")
-        if variant.proof and variant.proof.divergence:
-            found = variant.proof.divergence
-            layer = f" of the layer {found.layer}" if found.layer else ""
-            lines.append(
-                f"{variant.name}: the first op that parts from the original is {found.op} ({found.kind}){layer}, by "
-                f"{found.error:.2g} of its values' range"
-            )
-        lines += [f"{variant.name}: {note}" for note in variant.notes]
-        if variant.reused:
-            lines.append(f"{variant.name}: converted before from the same source and taken from the cache")
+        batch = f" (batch {variant.batch})" if variant.batch > 1 else ""
+        for text in _told_of(variant):
+            of_whom.setdefault(text, []).append(f"{variant.name}{batch}")
+    lines += [f"{', '.join(names)}: {text}" for text, names in of_whom.items()]
     return lines + [f"note: {note}" for note in record.notes]
+
+
+def _told_of(variant: Variant) -> list[str]:
+    """Return what there is to say of one variant beside its figures."""
+    texts, proof = [], variant.proof
+    if variant.failure:
+        texts.append(f"failed ({variant.failure.kind}): {variant.failure.reason} {variant.failure.hint}")
+    elif proof and proof.verdict != "proven":
+        texts.append(f"{proof.verdict}, as {proof.reason}")
+    if proof and proof.divergence:
+        found = proof.divergence
+        layer = f" of the layer {found.layer}" if found.layer else ""
+        texts.append(
+            f"the first op that parts from the original is {found.op} ({found.kind}){layer}, by {found.error:.2g} of "
+            "its values' range"
+        )
+    texts += variant.notes
+    if variant.reused:
+        texts.append("converted before from the same source and taken from the cache")
+    return texts

@@ -19,6 +19,9 @@ program float16 inputs and outputs where they are arrays, which saves casts at t
 
 TARGETS = ("macOS12", "macOS13", "macOS14", "macOS15")
 
+SYSTEMS = {6: "macOS12", 7: "macOS13", 8: "macOS14", 9: "macOS15", 10: "macOS26"}
+"""The oldest system that reads a package, by its specification version (``MLModel.specificationVersion``)."""
+
 
 @dataclass(frozen=True)
 class VariantPlan:
@@ -80,6 +83,10 @@ VARIANTS: tuple[VariantPlan, ...] = (
 """Sources of the notes: coremltools' guide, "Typed Execution" and "Optimization Overview"."""
 
 AS_IS_NOTE = "The package as it was given; nothing was done to it."
+WIDE_NOTE = (
+    "Its weights are compressed, but it computes in float32, which bars the Neural Engine: it runs on the CPU or the "
+    "GPU."
+)
 
 
 def find_variants(names: Sequence[str]) -> tuple[VariantPlan, ...]:
@@ -97,12 +104,23 @@ def find_variants(names: Sequence[str]) -> tuple[VariantPlan, ...]:
     return tuple(plan for plan in VARIANTS if "all" in names or plan.name in names)
 
 
+def uncompressed(precision: Precision) -> VariantPlan:
+    """Return the variant that a program of this precision is before anything is done to its weights."""
+    return next(plan for plan in VARIANTS if plan.precision == precision and not plan.compression)
+
+
 def target_of(plan: VariantPlan, asked: str) -> str:
     """Return the deployment target of a variant: the one asked for, or the oldest that can hold it."""
     return max(asked, plan.least_target, key=TARGETS.index)
 
 
-def note_of(name: VariantName) -> str:
-    """Return what a variant's precision means for the Neural Engine."""
+def note_of(name: VariantName, computes_in: Precision = "float16") -> str:
+    """Return what a variant's precision means for the Neural Engine.
+
+    ``computes_in`` is that of its program: what is compressed from a ready package may compute in float32.
+    """
     assert name in get_args(VariantName)
-    return next((plan.note for plan in VARIANTS if plan.name == name), AS_IS_NOTE)
+    plan = next((plan for plan in VARIANTS if plan.name == name), None)
+    if plan is None:
+        return AS_IS_NOTE
+    return WIDE_NOTE if plan.compression and computes_in == "float32" else plan.note

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -12,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 from coremlbench import conversion_cache, jsonable, store
 from coremlbench.catalogue import EXPERIMENTS
 from coremlbench.coreml_types import ConversionRecord, ModelSource
-from coremlbench.engines.conversion_record import MADE, PROVEN, Item, finished, read_told
+from coremlbench.engines.conversion_record import Item, finished
 from coremlbench.engines.steps import result_of, worker
 from coremlbench.files import slug
-from coremlbench.sources import RANDOM
+from coremlbench.sources import RANDOM, READY
 from coremlbench.stages import StageFailedError, Stages
+from coremlbench.told import MADE, PROVEN, read_told, tell
 from coremlbench.types import Exit, Phase, Provenance, TrainingRecord
 from coremlbench.variants import DEFAULT_TARGET, find_variants, target_of
 
@@ -58,12 +58,13 @@ def convert_one(
         record, data = _with_data(source, options, record, cache, stages)
         save(record)
         items = _items(source, options, data, cache, stages.work)
+        record = replace(record, notes=(*record.notes, *_left_out(source, options)))
         request = _request(source, options, data, items, cache, folder, stages.work)
         reused = {item.key: told for item in items if (told := _take(item)) is not None}
-        record, model = _convert(record, items, request, stages)
+        record, model = _convert(record, items, request, reused, stages)
         save(record)
         record = _prove(record, items, request, model, options, folder, stages)
-        return finished(record, items, model, reused, folder, stages.work)
+        return finished(record, items, model, reused, folder)
     except StageFailedError as failed:
         if keep_going and (failed.ended.error or {}).get("type") == "InputError":
             return replace(record, outcome=failed.failure)
@@ -130,7 +131,7 @@ def _items(
     """Return the packages to make: for a ready package itself and what can be compressed from it."""
     stem, packages = slug(source.experiment or source.name), work / "packages"
     packages.mkdir(parents=True, exist_ok=True)
-    ready = source.format in {"mlpackage", "mlmodel"}
+    ready = source.format in READY
     if options.check or ready:
         path = options.check or source.path
         suffix = Path(path).suffix or ".mlpackage"
@@ -161,11 +162,20 @@ def _items(
     return tuple(items)
 
 
+def _left_out(source: ModelSource, options: ConvertOptions) -> list[str]:
+    """Return a note on the variants that were asked for and cannot be made of a ready package."""
+    names = [plan.name for plan in find_variants(options.variants) if not plan.compression]
+    if source.format not in READY or options.check or not names:
+        return []
+    said = "A ready package keeps the precision that it has, and only compressed variants are made from it."
+    return [f"Not made: {' and '.join(names)}. {said}"]
+
+
 def _take(item: Item) -> dict[str, Any] | None:
     """Return what was told of a package that was made before, and put it where it is to go."""
     told = conversion_cache.take(item.kept, item.package) if item.kept else None
     if told is not None:
-        Path(f"{item.package}{MADE}").write_text(json.dumps(told), encoding="utf-8")
+        tell(item.package, MADE, told)
     return told
 
 
@@ -202,7 +212,7 @@ def _request(
         "calibration": CALIBRATION,
         "seed": options.seed,
         "folder": str(model),
-        "metadata": {} if source.format in {"mlpackage", "mlmodel"} else metadata,
+        "metadata": {} if source.format in READY else metadata,
         "variants": [_asked(item) for item in items],
     }
 
@@ -223,15 +233,18 @@ def _asked(item: Item) -> dict[str, Any]:
 
 
 def _convert(
-    record: ConversionRecord, items: Sequence[Item], request: Mapping[str, Any], stages: Stages
+    record: ConversionRecord,
+    items: Sequence[Item],
+    request: Mapping[str, Any],
+    reused: Mapping[str, Any],
+    stages: Stages,
 ) -> tuple[ConversionRecord, dict[str, Any]]:
     """Return the record with the phase, and what the child says of the model."""
-    ended = _one_by_one("convert", items, MADE, request, stages, phases=("convert", "calibrate"))
+    try:
+        ended = _one_by_one("convert", items, MADE, request, stages, phases=("convert", "calibrate"))
+    finally:  # what is finished is kept also when the rest was interrupted or failed
+        _keep([item for item in items if item.key not in reused])
     model = result_of(ended)
-    for item in items:
-        told = read_told(item.package, MADE)
-        if item.kept and told and "error" not in told and "failure" not in told and not item.kept.is_dir():
-            conversion_cache.keep(item.kept, item.package, told)
     return replace(
         record,
         input_shape=tuple(model["shape"]),
@@ -240,6 +253,14 @@ def _convert(
         phases=(*record.phases, Phase("convert", ended.seconds, len(items), ended.peak_bytes)),
         peak_bytes=max(record.peak_bytes, stages.peak_bytes),
     ), model
+
+
+def _keep(made: Sequence[Item]) -> None:
+    """Keep the packages that are whole; one that could not be taken is replaced, as it is damaged."""
+    for item in made:
+        told = read_told(item.package, MADE)
+        if item.kept and told and "error" not in told and "failure" not in told:
+            conversion_cache.keep(item.kept, item.package, told)
 
 
 def _one_by_one(
@@ -261,7 +282,7 @@ def _one_by_one(
                 raise
             failure = {"failure": jsonable.to_json(failed.failure)}
             shutil.rmtree(left[0].package, ignore_errors=True) if told == MADE else None
-            Path(f"{left[0].package}{told}").write_text(json.dumps(failure), encoding="utf-8")
+            tell(left[0].package, told, failure)
     raise AssertionError("every attempt either returns, raises, or leaves one item less")
 
 
@@ -334,5 +355,5 @@ def _bisect(wrong: Sequence[Item], request: Mapping[str, Any], stages: Stages) -
         told, parts = proofs[item.key], found[item.key]
         told["proof"]["divergence"] = parts.get("divergence")
         told["notes"] = [parts["note"]] if "note" in parts else []
-        Path(f"{item.package}{PROVEN}").write_text(json.dumps(told), encoding="utf-8")
+        tell(item.package, PROVEN, told)
     return seconds

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,16 +12,13 @@ from coremlbench import jsonable
 from coremlbench.coreml_types import ConversionRecord, Converted, Proof, Variant
 from coremlbench.files import hash_file, hash_folder
 from coremlbench.sources import RANDOM
+from coremlbench.told import MADE, PROVEN, read_told
 from coremlbench.types import Evidence, Failure
-from coremlbench.variants import note_of
+from coremlbench.variants import SYSTEMS, note_of
 
-MADE, PROVEN = ".json", ".proof.json"
-"""What is added to a package's name for what came of making it, and of proving it."""
 NOTHING_TO_COMPRESS = (
     "No weight was compressed: coremltools leaves those of up to 2,048 values as they are, and there are no others."
 )
-INPUTS = 32
-"""Samples kept beside the packages, with what the original says of them: what a timing feeds and checks."""
 
 
 @dataclass(frozen=True)
@@ -46,12 +42,10 @@ def finished(
     model: Mapping[str, Any],
     reused: Mapping[str, Any],
     folder: Path,
-    work: Path,
 ) -> ConversionRecord:
     """Return the record with its variants, whose packages move into the run's folder."""
     variants = tuple(_variant(item, item.key in reused, folder) for item in items)
     verdicts = [variant.proof.verdict for variant in variants if variant.proof and not variant.failure]
-    _keep_samples(work / "model", folder)
     source = record.source
     if source is not None and source.path.startswith(RANDOM) and (folder / "original.keras").is_file():
         source = replace(source, path=str(folder / "original.keras"))
@@ -77,10 +71,10 @@ def _variant(item: Item, reused: bool, folder: Path) -> Variant:
     variant = Variant(
         name=item.variant,  # type: ignore[arg-type]  # a row of VARIANTS, or as-is
         batch=item.batch or int(proven.get("batch", 1)),
-        target=item.target,
+        target=SYSTEMS.get(proven.get("specification", 0), item.target),
         seconds=told.get("seconds", 0.0),
         reused=reused,
-        precision_note=note_of(item.variant),  # type: ignore[arg-type]  # as above
+        precision_note=_precision_note(item, proven),
         failure=_failure(told, proven),
         notes=(*told.get("notes", ()), *proven.get("notes", ())),
     )
@@ -111,6 +105,14 @@ def _variant(item: Item, reused: bool, folder: Path) -> Variant:
     )
 
 
+def _precision_note(item: Item, proven: Mapping[str, Any]) -> str:
+    """Return what the precision means for the Neural Engine: that of the package itself, where it could be read."""
+    note = note_of(item.variant, proven.get("computes_in", "float16"))  # type: ignore[arg-type]  # as above
+    if item.variant == "as-is" and "precision" in proven:
+        return f"{note} {note_of(proven['precision'], proven['computes_in'])}"
+    return note
+
+
 def _is_compressed(kind: str) -> bool:
     return kind.startswith("constexpr_")
 
@@ -135,22 +137,3 @@ def _failure(told: Mapping[str, Any], proven: Mapping[str, Any]) -> Failure | No
             evidence=Evidence(phase="prove", exception=f"{proven['error']['type']}: {proven['error']['message']}"),
         )
     return None
-
-
-def read_told(package: Path, suffix: str) -> dict[str, Any] | None:
-    """Return what a child wrote beside a package."""
-    try:
-        found: dict[str, Any] = json.loads(Path(f"{package}{suffix}").read_bytes())
-    except (OSError, ValueError):
-        return None
-    return found
-
-
-def _keep_samples(model: Path, folder: Path) -> None:
-    """Leave the first samples and what the original says of them beside the packages, for those who time them."""
-    import numpy as np
-
-    samples = np.load(model / "samples.npy", mmap_mode="r")[:INPUTS]
-    np.savez_compressed(folder / "inputs.npz", image=samples)
-    with np.load(model / "expected.npz", allow_pickle=False) as file:
-        np.savez_compressed(folder / "expected.npz", **{name: file[name][:INPUTS] for name in file.files})

@@ -12,11 +12,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from coremlbench.types import CoremlbenchError, InputError, UnusableData
+from coremlbench.told import MADE, tell, telling_errors
+from coremlbench.types import InputError, UnusableData
+from coremlbench.variants import VARIANTS, Precision, uncompressed
 from coremlbench.workers.harness import Report, run, to_json
-
-MADE = ".json"
-"""What is added to a package's name for the file that says what came of it."""
 
 
 def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
@@ -211,12 +210,13 @@ class Bases:
         self._made: dict[tuple[str, int, str], Path] = {}
         self.scale = float(original.scale)
 
-    def get(self, precision: str, batch: int, target: str) -> Path:
+    def get(self, precision: Precision, batch: int, target: str) -> Path:
         """Return the package, converted now if it was not yet."""
         key = (precision, batch, target)
         if key not in self._made:
             path = self._folder / f"base-{precision}-{batch}-{target}.mlpackage"
-            save(self._original.convert(precision, batch=batch, target=target), path, self._metadata)
+            metadata = {**self._metadata, "variant": uncompressed(precision).name}
+            save(self._original.convert(precision, batch=batch, target=target), path, metadata)
             self._made[key] = path
         return self._made[key]
 
@@ -241,30 +241,21 @@ def _make(item: dict[str, Any], bases: Bases, request: dict[str, Any], report: R
     """Make one variant and say what came of it in a file beside the package; what fails is said there too."""
     package, began = Path(item["package"]), time.perf_counter()
     told: dict[str, Any] = {"notes": []}
-    try:
+    with telling_errors(told):
         told["notes"] = _made(item, package, bases, request, report)
         told["seconds"] = time.perf_counter() - began
-    except MemoryError:
-        raise
-    except Exception as problem:  # noqa: BLE001 - a variant that cannot be made is a result, the others go on
+    if "error" in told:
         shutil.rmtree(package, ignore_errors=True)
-        reason = (str(problem).strip().splitlines() or ["no reason given"])[0][:600]
-        whose = "" if isinstance(problem, CoremlbenchError) else f"{type(problem).__name__}: "
-        told["error"] = {"type": type(problem).__name__, "message": f"{whose}{reason}"}
-    partial = Path(f"{package}.writing")
-    partial.write_bytes(to_json(told))
-    partial.rename(Path(item["package"] + MADE))
+    tell(package, MADE, told)
 
 
 def _made(item: dict[str, Any], package: Path, bases: Bases, request: dict[str, Any], report: Report) -> list[str]:
     from coremlbench.compression import RANGES_NOTE, compress
-    from coremlbench.variants import VARIANTS
 
     if item["copy"]:
         _copy(Path(item["copy"]), package)
         return []
     plan = next(each for each in VARIANTS if each.name == item["variant"])
-    metadata = {**request["metadata"], "variant": plan.name}
     if not plan.compression:
         base = bases.get(plan.precision, item["batch"], item["target"])
         shutil.copytree(base, package)
@@ -274,7 +265,8 @@ def _made(item: dict[str, Any], package: Path, bases: Bases, request: dict[str, 
     folder = Path(request["folder"])
     calibration = np.load(folder / "calibration.npy", mmap_mode="r")
     base = bases.get(plan.precision, item["batch"], item["base_target"])
-    save(compress(plan, base, calibration, bases.scale, report), package, metadata)
+    compressed = compress(plan, base, calibration, bases.scale, report)
+    save(compressed, package, {**request["metadata"], "variant": plan.name})
     if plan.compression == "int8-activations":
         what = json.loads((folder / "samples.json").read_bytes())["calibration"]
         return [RANGES_NOTE.format(count=len(calibration), what=what)]

@@ -6,11 +6,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from coremlbench.told import PROVEN, tell, telling_errors
 from coremlbench.types import CoremlbenchError
-from coremlbench.workers.harness import Report, run, to_json
-
-PROVEN = ".proof.json"
-"""What is added to a package's name for the file that holds its proof."""
+from coremlbench.workers.harness import Report, run
 
 
 def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
@@ -21,13 +19,10 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
     import onnxruntime
 
     for item in request["packages"]:
-        told = Path(item["package"] + PROVEN)
-        if told.is_file():
+        if Path(item["package"] + PROVEN).is_file():
             continue
         report("prove", 0, 1, item["key"])
-        partial = Path(f"{told}.writing")
-        partial.write_bytes(to_json(_prove(item, request, report)))
-        partial.rename(told)
+        tell(Path(item["package"]), PROVEN, _prove(item, request, report))
     return {"versions": {"coremltools": coremltools.__version__, "onnxruntime": onnxruntime.__version__}}
 
 
@@ -39,26 +34,24 @@ def _prove(item: dict[str, Any], request: dict[str, Any], report: Report) -> dic
 
     package = Path(item["package"])
     told: dict[str, Any] = {}
-    try:
+    with telling_errors(told):
         program = load_program(package)
         told["ops"] = census.census(program)
         told["arithmetic"] = census.arithmetic(program)
         told["precision"] = census.precision_of(program)
+        told["computes_in"] = census.computes_in(program)
+        told["specification"] = program.specification_version
         executed = Executed.of(program)
         told["batch"] = executed.batch
         if item.get("onnx"):
             executed.runtime.save_onnx(Path(item["onnx"]))
-        told.update(_compared(item, executed, request, report))
-    except MemoryError:
-        raise
-    except Exception as problem:  # noqa: BLE001 - a package that cannot be executed is a result, the others go on
-        reason = (str(problem).strip().splitlines() or ["no reason given"])[0][:600]
-        whose = "" if isinstance(problem, CoremlbenchError) else f"{type(problem).__name__}: "
-        told["error"] = {"type": type(problem).__name__, "message": f"{whose}{reason}"}
+        told.update(_compared(item, executed, told["precision"], request, report))
     return told
 
 
-def _compared(item: dict[str, Any], executed: Any, request: dict[str, Any], report: Report) -> dict[str, Any]:
+def _compared(
+    item: dict[str, Any], executed: Any, precision: Any, request: dict[str, Any], report: Report
+) -> dict[str, Any]:
     import numpy as np
 
     from coremlbench import jsonable
@@ -99,14 +92,7 @@ def _compared(item: dict[str, Any], executed: Any, request: dict[str, Any], repo
         accuracy_after=accuracy(actual[OUTPUT], labels) if judged else None,
         **compare(expected[compared], actual[compared]),  # type: ignore[arg-type]  # its keys are Proof's
     )
-    precision = item["precision"] or _precision(executed)
-    return {"proof": jsonable.to_json(judge(found, precision, request["classes"]))}
-
-
-def _precision(executed: Any) -> Any:
-    from coremlbench import census
-
-    return census.precision_of(executed.runtime.program)
+    return {"proof": jsonable.to_json(judge(found, item["precision"] or precision, request["classes"]))}
 
 
 if __name__ == "__main__":
