@@ -60,7 +60,8 @@ class Package:
 
         del precision, target
         if batch != self.executed.batch:
-            raise InputError(f"{self.path.name} takes batches of {self.executed.batch}; give --batch {self.executed.batch}.")
+            only = self.executed.batch
+            raise InputError(f"{self.path.name} takes batches of {only}; give --batch {only}.")
         return ct.models.MLModel(str(self.path), skip_model_load=True)
 
     def inner(self) -> ProgramTruth:
