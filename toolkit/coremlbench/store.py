@@ -86,9 +86,10 @@ def hold(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        with suppress(OSError):  # the folder may have vanished
+        with suppress(OSError):  # the folder may have vanished, or be read-only by now
+            (folder / LOCK).unlink(missing_ok=True)  # before the release: afterwards it may be another's
+        with suppress(OSError):
             lock.release()
-        (folder / LOCK).unlink(missing_ok=True)
 
 
 def is_running(folder: Path) -> bool:
