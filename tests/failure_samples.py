@@ -5,6 +5,7 @@ The log lines are as public issues show them; the rules' sources name those.
 
 import errno
 import math
+import os
 import signal
 from dataclasses import replace
 from typing import Any
@@ -347,6 +348,14 @@ SYSTEM: list[Sample] = [
         "permission",
         [error("PermissionError", "[Errno 13] '/x'", errno.EACCES), error("OSError", "[Errno 30] ro", errno.EROFS)],
         [error("OSError", "[Errno 17] exists", errno.EEXIST)],
+    ),
+    (
+        "folder-vanished",
+        [
+            error("FileNotFoundError", "[Errno 2] /x", errno.ENOENT, pid=os.getpid(), returncode=None),
+            error("NotADirectoryError", "[Errno 20] /x", errno.ENOTDIR, pid=os.getpid(), returncode=None),
+        ],
+        [error("FileNotFoundError", "[Errno 2] /x", errno.ENOENT)],
     ),
     (
         "certificate",

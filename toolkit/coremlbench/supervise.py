@@ -74,7 +74,7 @@ def supervise(
         (folder / "result.json").unlink(missing_ok=True)
         write_whole(folder / "request.json", json.dumps(request, default=os.fspath).encode())
     except OSError as problem:
-        return Exit(returncode=None, seconds=time.monotonic() - began, error=_describe(problem))
+        return Exit(returncode=None, seconds=time.monotonic() - began, error=describe(problem))
     marker = (MARKER, secrets.token_hex(8))
     temporary = {"TMPDIR": str(scratch), "TURI_LOG_PATH": str(scratch)}  # Turi Create's log knows no TMPDIR
     variables = {**os.environ, **(environment or {}), **temporary, marker[0]: marker[1]}
@@ -149,7 +149,7 @@ class _Watch:
             )
             self._tree = Tree(self._guardian.pid, self._marker)
         except (OSError, ValueError) as problem:
-            self._report = {"error": _describe(problem)}
+            self._report = {"error": describe(problem)}
         finally:
             for descriptor in (control, status_end, progress_end, log_end):
                 os.close(descriptor)
@@ -362,7 +362,7 @@ class _Watch:
             self._tree.kill(search=True)
 
 
-def _describe(problem: Exception) -> dict[str, Any]:
+def describe(problem: BaseException) -> dict[str, Any]:
     """Return an exception in the form of a worker's error line."""
     number = problem.errno if isinstance(problem, OSError) else None
     return {"type": type(problem).__name__, "message": str(problem), "errno": number, "traceback": ""}

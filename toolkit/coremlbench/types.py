@@ -301,6 +301,7 @@ class Exit:
     ``limit`` is the limit that was reached (seconds or bytes), ``stop_signal`` the name of the signal that asked
     the supervisor itself to stop. ``oom_kills`` counts what the system killed for memory in the child's control
     group meanwhile, ``None`` where that cannot be read. ``notes`` are sentences on what the supervision could not do.
+    ``pid`` is the child's, or this process's own when that is what could not go on.
     ``log_kept`` are lines from anywhere in the log that the caller wanted kept, however long it became.
     """
 

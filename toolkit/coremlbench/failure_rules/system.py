@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 
-from coremlbench.failure_matchers import crash_reported, either, logged, oom_killed, raised, system_error
+from coremlbench.failure_matchers import crash_reported, either, logged, oom_killed, raised, system_error, vanished
 from coremlbench.failure_rules.rule import Rule
 
 SMALLER = "Use a smaller batch, fewer or smaller images, or a machine with more memory"
@@ -40,6 +40,13 @@ SYSTEM: tuple[Rule, ...] = (
         "The worker was not allowed to use a file{where}: {message}.",
         "Give this user access to it, or use another folder.",
         "errno 13",
+    ),
+    Rule(
+        "folder-vanished",
+        vanished,
+        "A file or a folder of the run was taken away while it went on: {message}.",
+        "Leave the results folder as it is until the run has ended, and run it again.",
+        "errno 2",
     ),
     Rule(
         "certificate",
