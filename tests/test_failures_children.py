@@ -1,6 +1,7 @@
 """Failures of real processes: each is caused for real, supervised, and judged."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,21 @@ def test_a_crash_of_native_code_leaves_the_stack_of_the_thread_that_crashed(tmp_
     assert failure.evidence.stack[0].startswith("Current thread ")
     assert "string_at" in failure.evidence.stack[1]
     assert all(line.startswith("  File ") for line in failure.evidence.stack[1:])
+
+
+@pytest.mark.parametrize(("name", "kind"), [("SIGKILL", "killed"), ("SIGSEGV", "segmentation-fault")])
+def test_the_end_of_a_process_that_shares_the_work_is_known_for_what_it_is(
+    tmp_path: Path, name: str, kind: str
+) -> None:
+    failure = classify(replace(child(tmp_path, f"one {name}"), oom_kills=0))
+    assert failure is not None
+    assert (failure.kind, failure.evidence.signal, failure.evidence.returncode) == (kind, name, 1)
+    assert failure.evidence.exception == (
+        f"PoolProcessDiedError: One of 2 processes that work side by side was ended by {name}."
+    )
+    if name == "SIGSEGV":
+        assert failure.evidence.stack[0].startswith("Current thread ")
+        assert any("end_of_one" in line for line in failure.evidence.stack)
 
 
 def test_a_fault_of_the_gpu_is_not_forgotten_over_a_long_log_and_a_good_end(tmp_path: Path) -> None:
