@@ -1,6 +1,7 @@
 """Failures of real processes: each is caused for real, supervised, and judged."""
 
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,14 @@ def test_an_end_of_exit_code_0_without_a_result_is_a_failure(tmp_path: Path) -> 
     failure = classify(child(tmp_path, "no_result", script="bare.py"))
     assert failure is not None
     assert failure.kind == "no-result"
+
+
+def test_a_run_that_took_too_long_is_told_the_limit_that_was_asked_for(tmp_path: Path) -> None:
+    stages = Stages(tmp_path, lambda _: None, timeout=1800, started=time.monotonic() - 1799)
+    with pytest.raises(StageFailedError) as failed:
+        stages.run("train", [sys.executable, "-I", str(SCRIPTS / "worker.py")], {"deed": "hang"}, silence=60)
+    assert failed.value.failure.reason.startswith("The run was not done after 30 min 00 s")
+    assert failed.value.ended.limit == 1800
 
 
 def test_the_stages_of_a_run_look_at_the_whole_log_and_keep_it(tmp_path: Path) -> None:
