@@ -17,7 +17,8 @@ from coremlbench import store
 from coremlbench.catalogue import select
 from coremlbench.engines.turicreate import CreateMLOptions
 from coremlbench.failures import RULES
-from coremlbench.retries import FINAL, GPU, MEMORY, attempts, remedy
+from coremlbench.retries import FINAL, GPU, MEMORY, SEED, attempts, remedy
+from coremlbench.soundness import CHECKS
 from coremlbench.training import Changes, plan, train_with_ladder
 from coremlbench.types import Failure, Progress, Trained, TrainingRecord
 from small_datasets import fashion_folder
@@ -60,14 +61,20 @@ def test_what_would_fail_again_or_was_stopped_on_purpose_is_not_tried_again(kind
 
 
 def test_every_kind_that_is_named_is_one_of_the_rules() -> None:
-    assert FINAL | GPU | MEMORY | {"too-many-files"} <= {rule.kind for rule in RULES}
-    assert not FINAL & (GPU | MEMORY)
+    kinds = {rule.kind for rule in RULES} | {check.kind for check in CHECKS}
+    assert FINAL | GPU | MEMORY | SEED | {"too-many-files"} <= kinds
+    assert not FINAL & (GPU | MEMORY | SEED)
+    assert {check.kind for check in CHECKS} <= GPU | SEED, "each of their hints names a remedy"
 
 
 def test_a_remedy_is_applied_where_there_is_one() -> None:
     assert remedy("gpu-fault", LENET) == (replace(LENET, device="cpu"), "on the CPU")
     assert remedy("gpu-fault", replace(LENET, device="cpu"))[1] == "with the same settings"
     assert remedy("killed", replace(LENET, batch=1))[0].batch == 1
+    assert remedy("loss-exploded", LENET) == (replace(LENET, device="cpu"), "on the CPU")
+    another, words = remedy("at-chance", replace(LENET, seed=4))
+    assert (another, words) == (replace(LENET, device="cpu", seed=5), "on the CPU and with seed 5 in place of 4")
+    assert remedy("at-chance", CreateMLOptions()) == (CreateMLOptions(seed=1), "with seed 1 in place of 0")
     assert remedy("segmentation-fault", LENET) == (LENET, "with the same settings")
     fewer, words = remedy("out-of-memory", CreateMLOptions(processes=4))
     assert (fewer.processes, words) == (2, "with 2 extracting side by side in place of 4")

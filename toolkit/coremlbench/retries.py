@@ -23,10 +23,12 @@ MEMORY = frozenset({"memory-limit", "out-of-memory", "gpu-memory", "killed"})
 GPU = frozenset(
     {
         *("gpu-fault", "gpu-hang", "gpu-preempted", "gpu-assertion", "gpu-compiler", "gpu-driver", "gpu-library"),
-        *("metal-plugin", "optimizer-platform", "untrusted-device", "loss-nan"),
+        *("metal-plugin", "optimizer-platform", "untrusted-device", "loss-nan", "loss-exploded", "at-chance"),
     }
 )
 """After these, the CPU is worth a try."""
+SEED = frozenset({"at-chance"})
+"""After these, another seed is worth a try too: the network may have died of its first weights."""
 FINAL = frozenset(
     {
         *("interrupted", "input", "unusable-data", "missing-data", "missing-weights", "environment", "not-started"),
@@ -62,11 +64,16 @@ def remedy(kind: str, options: Options) -> tuple[Options, str]:
     """Return the options of the next attempt, and in words what is different from the last."""
     if kind in MEMORY:
         return _less_at_a_time(options)
-    if kind in GPU and isinstance(options, TensorFlowOptions) and options.device != "cpu":
-        return replace(options, device="cpu"), "on the CPU"
     if kind == "too-many-files":
         return options, _raise_descriptor_limit()
-    return options, "with the same settings"
+    changes = []
+    if kind in GPU and isinstance(options, TensorFlowOptions) and options.device != "cpu":
+        options = replace(options, device="cpu")
+        changes.append("on the CPU")
+    if kind in SEED:
+        changes.append(f"with seed {options.seed + 1} in place of {options.seed}")
+        options = replace(options, seed=options.seed + 1)
+    return options, " and ".join(changes) or "with the same settings"
 
 
 def _less_at_a_time(options: Options) -> tuple[Options, str]:
