@@ -189,6 +189,8 @@ def test_a_training_goes_on_from_its_last_epoch_and_comes_to_the_same(options: A
     assert resumed.options["batch"] == broken.options["batch"]
     assert resumed.options["epochs"] == EPOCHS
     assert not list((tmp_path / "results").glob("*/kept"))
+    before = store.load(tmp_path / "results" / broken.id)
+    assert before.notes == (f"Nothing is kept of this run any more, as {resumed.id} trained in its place.",)
 
     # Bit for bit the same whenever it was looked at (TensorFlow 2.21, 2 cores); TensorFlow promises less than that.
     for one, two in zip(weights_of(whole_folder), weights_of(folder), strict=True):

@@ -24,6 +24,7 @@ KEPT = store.KEPT
 FEATURES, JOURNAL, CHECKPOINTS = "features.f32", "features.jsonl", "epoch-*.npz"
 MOST_RUNS = 3
 """Broken runs that keep what they did; a whole Create ML run's features take 354 MB, a ResNet50 with Adam 284 MB."""
+TOLD = "Kept of this run: "
 WORTHLESS = ("disk-full", "gpu-fault", "untrusted-device")
 """After these nothing is kept: there is no room for it, or it is not to be trusted."""
 
@@ -36,7 +37,7 @@ def told(record: TrainingRecord, folder: Path) -> TrainingRecord:
         return record
     command = "createml" if record.experiment == "createml" else "train"
     note = (
-        f"Kept of this run: {done}, {format_bytes(size(folder))}; `coremlbench {command} --resume {record.id}` goes "
+        f"{TOLD}{done}, {format_bytes(size(folder))}; `coremlbench {command} --resume {record.id}` goes "
         f"on with it. The newest {MOST_RUNS} broken runs keep theirs."
     )
     return replace(record, notes=(*record.notes, note))
@@ -71,6 +72,21 @@ def size(folder: Path) -> int:
 def forget(folder: Path) -> None:
     """Remove what a run keeps."""
     shutil.rmtree(folder / KEPT, ignore_errors=True)
+
+
+def superseded(record: TrainingRecord, folder: Path, by: str) -> TrainingRecord:
+    """Return the record of a broken run, of which nothing is kept any more as another one trained in its place.
+
+    Its note on what was kept goes from the record and from its file too, or it would promise what is gone.
+    """
+    forget(folder)
+    notes = tuple(note for note in record.notes if not note.startswith(TOLD))
+    if notes == record.notes:
+        return record
+    record = replace(record, notes=(*notes, f"Nothing is kept of this run any more, as {by} trained in its place."))
+    with suppress(store.RecordNotSavedError):
+        store.save(record, folder)
+    return record
 
 
 def limit(results: Path) -> None:
@@ -134,8 +150,12 @@ def resumed(record: TrainingRecord) -> dict[str, Any]:
     return {"resumed_from": record.id, "notes": (note,)}
 
 
-def go_on(broken: Path, run: Callable[[], tuple[TrainingRecord, Path]]) -> tuple[TrainingRecord, Path]:
-    """Return what ``run`` does, with the broken run held meanwhile; once it trained, nothing is kept of either.
+def go_on(
+    before: TrainingRecord, broken: Path, run: Callable[[], tuple[TrainingRecord, Path]]
+) -> tuple[TrainingRecord, Path]:
+    """Return what ``run`` does, with the broken run (its record, its folder) held meanwhile.
+
+    Once it trained, nothing is kept of either.
 
     Raises:
         InputError: another process resumes the same run.
@@ -145,10 +165,10 @@ def go_on(broken: Path, run: Callable[[], tuple[TrainingRecord, Path]]) -> tuple
     try:
         with store.hold(broken):
             record, folder = run()
+            if not isinstance(record.outcome, Failure):
+                superseded(before, broken, record.id)
     except Timeout as problem:
         raise InputError(f"Run {broken.name} is being resumed by another process; wait for its end.") from problem
-    if not isinstance(record.outcome, Failure):
-        forget(broken)
     return record, folder
 
 

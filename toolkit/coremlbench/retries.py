@@ -9,10 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from coremlbench import kept
+from coremlbench import kept, store
 from coremlbench.engines.tensorflow import TensorFlowOptions
 from coremlbench.engines.turicreate import CreateMLOptions
-from coremlbench.types import Failure, TrainingRecord
+from coremlbench.types import Failure, InputError, TrainingRecord
 from coremlbench_datasets.parallel import cores
 
 Options = TypeVar("Options", bound=CreateMLOptions | TensorFlowOptions)
@@ -46,7 +46,10 @@ def attempts(once: Attempt[Options], options: Options, retries: int) -> list[tup
     """Return the attempts at a run, oldest first: the last one trained, or is the last that may be made.
 
     ``once`` runs it with some options and with further fields for its record. Nothing is retried that would fail
-    again or that was stopped on purpose.
+    again or that was stopped on purpose. What the broken attempts keep stays until one of them trained.
+
+    Raises:
+        InputError: the first attempt cannot be made; that a later one cannot is a note of the one before.
     """
     runs = [once(options, {})]
     for number in range(2, retries + 2):
@@ -55,9 +58,19 @@ def attempts(once: Attempt[Options], options: Options, retries: int) -> list[tup
             break
         options, change = remedy(record.outcome.kind, options)
         note = f"Attempt {number} of at most {retries + 1}, after {record.outcome.kind} in {record.id}; {change}."
-        kept.forget(folder)  # this attempt begins anew
-        runs.append(once(options, {"attempt": number, "retry_of": runs[0][0].id, "notes": (note,)}))
-    return runs
+        try:
+            runs.append(once(options, {"attempt": number, "retry_of": runs[0][0].id, "notes": (note,)}))
+        except InputError as problem:
+            said = f"Attempt {number} of at most {retries + 1} could not be made: {problem}"
+            record = replace(record, notes=(*record.notes, said))
+            with suppress(store.RecordNotSavedError):  # without the note it is saved already
+                store.save(record, folder)
+            runs[-1] = record, folder
+            break
+    *broken, (last, folder) = runs
+    if isinstance(last.outcome, Failure):
+        return runs
+    return [*((kept.superseded(record, place, last.id), place) for record, place in broken), (last, folder)]
 
 
 def remedy(kind: str, options: Options) -> tuple[Options, str]:

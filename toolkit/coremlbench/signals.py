@@ -68,14 +68,14 @@ def held_back() -> Iterator[list[int]]:
     if threading.current_thread() is threading.main_thread():
         for number in STOPPING:
             if signal.getsignal(number) not in (signal.SIG_IGN, None):
-                before[number] = signal.signal(number, lambda number, _: seen.append(number))
+                before[number] = signal.signal(number, lambda came, _: seen.append(came))
     try:
         yield seen
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    for number in seen[:1]:
-        signal.raise_signal(number)
+    for came in seen[:1]:
+        signal.raise_signal(came)
 
 
 def pipe() -> tuple[int, int]:

@@ -190,6 +190,7 @@ def resume(
     height, width, channels = options.input_shape
     options = replace(options, input_shape=(height, width, channels), **changes)
     return kept.go_on(
+        record,
         broken,
         lambda: train_once(
             options,
