@@ -113,6 +113,8 @@ def take(source: Path, folder: Path) -> None:
     target = folder / KEPT
     target.mkdir(exist_ok=True)
     for path in sorted((source / KEPT).iterdir()):
+        if path.name.startswith(TEMPORARY):
+            continue
         if path.name == FEATURES:
             with suppress(OSError):
                 os.link(path, target / path.name)
