@@ -94,14 +94,18 @@ def limit(results: Path) -> None:
     with suppress(OSError):
         broken = 0
         for kept in sorted(results.glob(f"*/{KEPT}"), reverse=True):  # folders are named by their time
-            if store.is_running(kept.parent):
+            folder = kept.parent
+            if store.is_running(folder):
                 continue
-            for leftover in kept.glob(f"{TEMPORARY}*"):
-                leftover.unlink(missing_ok=True)
-            if broken < MOST_RUNS and _is_broken(kept.parent) and describe(kept.parent):
-                broken += 1
-            else:
-                forget(kept.parent)
+            stays = broken < MOST_RUNS and _is_broken(folder) and bool(describe(folder))
+            broken += stays
+            if stays and not any(kept.glob(f"{TEMPORARY}*")):
+                continue
+            with suppress(OSError), store.hold(folder, timeout=0):  # or else somebody goes on with it now
+                for leftover in kept.glob(f"{TEMPORARY}*"):
+                    leftover.unlink(missing_ok=True)
+                if not stays:
+                    forget(folder)
 
 
 def take(source: Path, folder: Path) -> None:
