@@ -9,7 +9,7 @@ import pytest
 from coremlbench.failure_rules.worker import WORKER
 from coremlbench.failures import RULES, Rule, classify
 from coremlbench.types import Exit, MemorySample, Progress
-from failure_samples import FINE, SAMPLES, error, log, stopped
+from failure_samples import FINE, SAMPLES, ended, error, log, stopped
 
 ROOT = Path(__file__).parent.parent
 
@@ -69,6 +69,12 @@ def test_messages_with_braces_are_left_as_they_are() -> None:
     failure = classify(error("KeyError", "{where} {0} {"))
     assert failure is not None
     assert failure.reason == "The worker raised KeyError: {where} {0} {"
+
+
+def test_what_the_supervision_could_not_do_is_evidence() -> None:
+    failure = classify(ended(-9, notes=("The guardian of the child was killed; the child was killed too.",)))
+    assert failure is not None
+    assert failure.evidence.notes == ("The guardian of the child was killed; the child was killed too.",)
 
 
 def test_evidence_is_bounded() -> None:

@@ -333,7 +333,10 @@ class Exit:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a failure's judgement rests on; ``stack`` is what Python's fault handler showed of the crashed thread."""
+    """What a failure's judgement rests on; ``stack`` is what Python's fault handler showed of the crashed thread.
+
+    ``notes`` say what the supervision could not do, and so what may be missing here: "log.txt ends early".
+    """
 
     phase: str = ""
     progress: str = ""
@@ -348,6 +351,7 @@ class Evidence:
     oom_kills: int | None = None
     crash_report: CrashReport | None = None
     surroundings: Surroundings | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
