@@ -51,6 +51,10 @@ def folder_gone(record: TrainingRecord, folder: Path, stages: Any, save: Any) ->
     return record
 
 
+def disk_locked(record: TrainingRecord, folder: Path, stages: Any, save: Any) -> TrainingRecord:
+    raise PermissionError(errno.EROFS, os.strerror(errno.EROFS), str(folder))
+
+
 def file_in_its_place(record: TrainingRecord, folder: Path, stages: Any, save: Any) -> TrainingRecord:
     shutil.rmtree(folder)
     folder.write_text("not a folder any more")
@@ -67,6 +71,14 @@ def test_what_the_system_refuses_this_process_is_a_failure_with_a_record(tmp_pat
     assert [phase.name for phase in record.phases] == ["data"]
     assert store.load(folder).outcome == failure
     assert sorted(path.name for path in folder.iterdir()) == ["run.json"]
+
+
+def test_what_this_process_met_is_not_said_of_a_worker(tmp_path: Path) -> None:
+    failure = failure_of(run(disk_locked, tmp_path)[0])
+    assert failure.kind == "permission"
+    assert failure.reason.startswith(
+        "coremlbench itself was not allowed to use a file: [Errno 30] Read-only file system"
+    )
 
 
 def test_a_folder_that_vanished_is_told_and_the_record_is_saved_elsewhere(tmp_path: Path, home: Path) -> None:

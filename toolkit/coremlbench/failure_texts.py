@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 
 from coremlbench.types import Exit, Surroundings
@@ -14,6 +15,7 @@ def values_for(ended: Exit) -> dict[str, str]:
     where = describe_where(ended)
     message = str(error.get("message", "")).strip()[:1000]
     return {
+        "who": "coremlbench itself" if ended.pid == os.getpid() else "The worker",
         "where": f" at {where}" if where else "",
         "by_signal": f" by {ended.stop_signal}" if ended.stop_signal else "",
         "limit_seconds": format_seconds(ended.limit or 0.0),

@@ -72,8 +72,8 @@ def held_back() -> Iterator[list[int]]:
     try:
         yield seen
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for each, handler in before.items():
+            signal.signal(each, handler)
     for came in seen[:1]:
         signal.raise_signal(came)
 

@@ -30,14 +30,14 @@ SYSTEM: tuple[Rule, ...] = (
     Rule(
         "too-many-files",
         either(system_error(errno.EMFILE, errno.ENFILE), logged(r"\[Errno 24\]|Too many open files")),
-        "The worker had more files open than the system allows{where}{files_note}.",
+        "{who} had more files open than the system allows{where}{files_note}.",
         "Run `ulimit -n 4096` in this terminal and try again.",
         "mac-ml-speed-test README",
     ),
     Rule(
         "permission",
         either(system_error(errno.EACCES, errno.EPERM, errno.EROFS), raised("PermissionError")),
-        "The worker was not allowed to use a file{where}: {message}.",
+        "{who} was not allowed to use a file{where}: {message}.",
         "Give this user access to it, or use another folder.",
         "errno 13",
     ),
@@ -86,7 +86,7 @@ SYSTEM: tuple[Rule, ...] = (
                 r"|Cannot allocate memory|malloc.*can't allocate region"
             ),
         ),
-        "The worker could not get the memory it asked for{where}; it had taken {peak}.",
+        "{who} could not get the memory it asked for{where}; it had taken {peak}.",
         SMALLER + ".",
         "turicreate 267; turicreate 615",
     ),
