@@ -16,13 +16,13 @@ import pytest
 from coremlbench import store
 from coremlbench.engines.turicreate import CreateMLOptions
 from coremlbench.recording import Run, exit_code_of, recorded
-from coremlbench.types import Failure, Phase, Trained, TrainingRecord
+from coremlbench.types import Failure, InputError, Phase, Trained, TrainingRecord
 
 Work = Callable[[TrainingRecord, Path, Any, Any], TrainingRecord]
 
 
-def run(work: Work, results: Path) -> tuple[TrainingRecord, Path]:
-    what = Run(TrainingRecord, "tinyvgg", "tensorflow", {}, (), ["coremlbench", "train"], limits=CreateMLOptions())
+def run(work: Work, results: Path, experiment: str = "tinyvgg") -> tuple[TrainingRecord, Path]:
+    what = Run(TrainingRecord, experiment, "tensorflow", {}, (), ["coremlbench", "train"], limits=CreateMLOptions())
     return recorded(what, work, results=results, on_progress=lambda _: None)
 
 
@@ -71,6 +71,14 @@ def test_what_the_system_refuses_this_process_is_a_failure_with_a_record(tmp_pat
     assert [phase.name for phase in record.phases] == ["data"]
     assert store.load(folder).outcome == failure
     assert sorted(path.name for path in folder.iterdir()) == ["run.json"]
+
+
+def test_a_run_that_gets_no_folder_is_told_in_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"No folder for the run can be made in .* \(File name too long\); name another"
+    ):
+        run(disk_full, tmp_path, experiment="x" * 400)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_this_process_met_is_not_said_of_a_worker(tmp_path: Path) -> None:

@@ -79,7 +79,12 @@ def recorded(run: Run[R], work: Work[R], *, results: Path, on_progress: Callable
     store.sweep(results)
     kept.limit(results)
     started = datetime.now(timezone.utc)
-    folder = store.new_run_folder(results, run.experiment, started)
+    try:
+        folder = store.new_run_folder(results, run.experiment, started)
+    except OSError as problem:
+        raise InputError(
+            f"No folder for the run can be made in {results} ({problem.strerror}); name another one with --results."
+        ) from problem
     return _record(run, _begin(run, folder, started), folder, work, on_progress, fresh=True)
 
 
