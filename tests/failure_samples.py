@@ -5,6 +5,7 @@ The log lines are as public issues show them; the rules' sources name those.
 
 import errno
 import math
+import os
 import signal
 from dataclasses import replace
 from typing import Any
@@ -22,6 +23,12 @@ def log(*lines: str, **fields: Any) -> Exit:
 def error(kind: str, message: str = "no", number: int | None = None, **fields: Any) -> Exit:
     content = {"type": kind, "message": message, "errno": number, "traceback": f"{kind}: {message}"}
     return replace(BROKEN, error=content, **fields)
+
+
+def shared(number: int | None, **fields: Any) -> Exit:
+    """Return the end of a worker one of whose processes was ended by a signal."""
+    died = error("PoolProcessDiedError", "One of 8 processes that work side by side was ended.", **fields)
+    return replace(died, error={**(died.error or {}), "signal": number})
 
 
 def ended(code: int | None, **fields: Any) -> Exit:
@@ -349,6 +356,14 @@ SYSTEM: list[Sample] = [
         [error("OSError", "[Errno 17] exists", errno.EEXIST)],
     ),
     (
+        "folder-vanished",
+        [
+            error("FileNotFoundError", "[Errno 2] /x", errno.ENOENT, pid=os.getpid(), returncode=None),
+            error("NotADirectoryError", "[Errno 20] /x", errno.ENOTDIR, pid=os.getpid(), returncode=None),
+        ],
+        [error("FileNotFoundError", "[Errno 2] /x", errno.ENOENT)],
+    ),
+    (
         "certificate",
         [
             error(
@@ -388,8 +403,8 @@ SYSTEM: list[Sample] = [
     ),
     (
         "out-of-memory",
-        [ended(-9, oom_kills=1), ended(137, oom_kills=2)],
-        [ended(-9, oom_kills=0), ended(1, oom_kills=1)],
+        [ended(-9, oom_kills=1), ended(137, oom_kills=2), shared(9, oom_kills=1)],
+        [ended(-9, oom_kills=0), ended(1, oom_kills=1), shared(9, oom_kills=0), shared(11, oom_kills=1)],
     ),
     (
         "out-of-memory",
@@ -399,7 +414,11 @@ SYSTEM: list[Sample] = [
 ]
 
 ENDS: list[Sample] = [
-    ("killed", [ended(-9), ended(137, oom_kills=0), log("zsh: Killed: 9   python x.py")], [ended(-15), ended(9)]),
+    (
+        "killed",
+        [ended(-9), ended(137, oom_kills=0), log("zsh: Killed: 9   python x.py"), shared(9)],
+        [ended(-15), ended(9), shared(None), shared(15)],
+    ),
     (
         "illegal-instruction",
         [ended(-4), ended(132), log("zsh: illegal hardware instruction  python")],
@@ -407,8 +426,8 @@ ENDS: list[Sample] = [
     ),
     (
         "segmentation-fault",
-        [ended(-11), ended(139), log("Fatal Python error: Segmentation fault")],
-        [ended(11), log("no segmentation fault here")],
+        [ended(-11), ended(139), log("Fatal Python error: Segmentation fault"), shared(11)],
+        [ended(11), shared(6), log("no segmentation fault here")],
     ),
     ("bus-error", [ended(-signal.SIGBUS)], [ended(int(signal.SIGBUS))]),
     ("aborted", [ended(-6), ended(134)], [ended(6), ended(-9)]),

@@ -13,6 +13,8 @@ from coremlbench import store
 from coremlbench.types import Trained
 from failing_records import AIR, CONVERSION, TIMING, XEON, failure, training
 
+ENDS_EARLY = "log.txt ends early: No space left on device."
+
 Run = Callable[..., CompletedProcess[str]]
 
 
@@ -21,7 +23,7 @@ def results(tmp_path: Path) -> Path:
     folder = tmp_path / "results"
     log = "E cuda_dnn.cc:522] Loaded runtime CuDNN library: 9.1.0 but source was compiled with: 9.3.0."
     for record in (
-        training(1, failure("gpu-library", "epoch 1 of 5", matched=(log,), returncode=1)),
+        training(1, failure("gpu-library", "epoch 1 of 5", matched=(log,), returncode=1, notes=(ENDS_EARLY,))),
         training(2, Trained(test_accuracy=0.9)),
         training(3, failure("killed"), machine=XEON, experiment="tinyvgg", attempt=2),
         CONVERSION,
@@ -42,7 +44,7 @@ def test_failures_are_listed_with_what_to_do(coremlbench: Run, results: Path) ->
         "      log: E cuda_dnn.cc:522] Loaded runtime CuDNN library: 9.1.0 but source was compiled with: 9.3.0."
         in lines
     )
-    assert "      what to do: Run it again." in lines
+    assert lines[lines.index(f"      note: {ENDS_EARLY}") + 1] == "      what to do: Run it again."
     assert any("CPU_AND_NE – 3 times" in line for line in lines)
     assert any(line.endswith("killed – attempt 2") for line in lines)
     assert lines[-1] == "5 failures in 4 of 5 runs."

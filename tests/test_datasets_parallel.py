@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from coremlbench_datasets.parallel import FEW, in_processes
+from coremlbench_datasets.parallel import FEW, PoolProcessDiedError, in_processes
 
 
 def square(number: int) -> tuple[int, int]:
@@ -42,6 +42,21 @@ def test_an_exception_ends_it(count: int) -> None:
     assert psutil.Process().children() == [] or all(
         "resource_tracker" in " ".join(child.cmdline()) for child in psutil.Process().children()
     )
+
+
+def end(number: int) -> int:
+    if number == 70:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if number == 700:
+        os._exit(7)
+    return number
+
+
+@pytest.mark.parametrize(("first", "number", "says"), [(0, signal.SIGKILL, "SIGKILL"), (630, None, "exit code 7")])
+def test_the_death_of_a_process_is_told_with_its_cause(first: int, number: int | None, says: str) -> None:
+    with pytest.raises(PoolProcessDiedError, match=says) as raised:
+        list(in_processes(end, range(first, first + 200), workers=2))
+    assert raised.value.signal == number
 
 
 PARENT = """

@@ -1,12 +1,17 @@
 """Every rule of the failures' table with a sample that it matches and a near miss that it does not."""
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from coremlbench.failure_rules.worker import WORKER
 from coremlbench.failures import RULES, Rule, classify
 from coremlbench.types import Exit, MemorySample, Progress
-from failure_samples import FINE, SAMPLES, error, log, stopped
+from failure_samples import FINE, SAMPLES, ended, error, log, stopped
+
+ROOT = Path(__file__).parent.parent
 
 
 def test_every_rule_has_its_samples_in_order() -> None:
@@ -66,6 +71,12 @@ def test_messages_with_braces_are_left_as_they_are() -> None:
     assert failure.reason == "The worker raised KeyError: {where} {0} {"
 
 
+def test_what_the_supervision_could_not_do_is_evidence() -> None:
+    failure = classify(ended(-9, notes=("The guardian of the child was killed; the child was killed too.",)))
+    assert failure is not None
+    assert failure.evidence.notes == ("The guardian of the child was killed; the child was killed too.",)
+
+
 def test_evidence_is_bounded() -> None:
     lines = tuple(f"No space left on device {number}" + "x" * 1000 for number in range(200))
     curve = tuple(MemorySample(float(at), at) for at in range(400))
@@ -76,3 +87,10 @@ def test_evidence_is_bounded() -> None:
     assert len(failure.evidence.matched) == 5
     assert max(map(len, failure.evidence.matched)) == 300
     assert failure.evidence.memory == curve
+
+
+def test_every_exception_that_a_rule_names_is_one_of_ours_or_of_what_we_use() -> None:
+    ours = {path for folder in ("toolkit", "datasets", "models") for path in (ROOT / folder).rglob("*.py")}
+    known = {name for path in ours for name in re.findall(r"^class (\w+)\(", path.read_text(), re.MULTILINE)}
+    named = {name for rule in WORKER for name in rule.matches.says.removeprefix("the worker raised ").split(" or ")}
+    assert named <= known

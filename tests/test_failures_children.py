@@ -1,6 +1,8 @@
 """Failures of real processes: each is caused for real, supervised, and judged."""
 
 import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +72,21 @@ def test_a_crash_of_native_code_leaves_the_stack_of_the_thread_that_crashed(tmp_
     assert all(line.startswith("  File ") for line in failure.evidence.stack[1:])
 
 
+@pytest.mark.parametrize(("name", "kind"), [("SIGKILL", "killed"), ("SIGSEGV", "segmentation-fault")])
+def test_the_end_of_a_process_that_shares_the_work_is_known_for_what_it_is(
+    tmp_path: Path, name: str, kind: str
+) -> None:
+    failure = classify(replace(child(tmp_path, f"one {name}"), oom_kills=0))
+    assert failure is not None
+    assert (failure.kind, failure.evidence.signal, failure.evidence.returncode) == (kind, name, 1)
+    assert failure.evidence.exception == (
+        f"PoolProcessDiedError: One of 2 processes that work side by side was ended by {name}."
+    )
+    if name == "SIGSEGV":
+        assert failure.evidence.stack[0].startswith("Current thread ")
+        assert any("end_of_one" in line for line in failure.evidence.stack)
+
+
 def test_a_fault_of_the_gpu_is_not_forgotten_over_a_long_log_and_a_good_end(tmp_path: Path) -> None:
     ended = child(tmp_path, "early_fault", script="bare.py")
     assert (ended.returncode, ended.result) == (0, {"ok": True})
@@ -89,6 +106,14 @@ def test_an_end_of_exit_code_0_without_a_result_is_a_failure(tmp_path: Path) -> 
     failure = classify(child(tmp_path, "no_result", script="bare.py"))
     assert failure is not None
     assert failure.kind == "no-result"
+
+
+def test_a_run_that_took_too_long_is_told_the_limit_that_was_asked_for(tmp_path: Path) -> None:
+    stages = Stages(tmp_path, lambda _: None, timeout=1800, started=time.monotonic() - 1799)
+    with pytest.raises(StageFailedError) as failed:
+        stages.run("train", [sys.executable, "-I", str(SCRIPTS / "worker.py")], {"deed": "hang"}, silence=60)
+    assert failed.value.failure.reason.startswith("The run was not done after 30 min 00 s")
+    assert failed.value.ended.limit == 1800
 
 
 def test_the_stages_of_a_run_look_at_the_whole_log_and_keep_it(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Broken runs that are gone on with: they come to what unbroken runs come to, and are marked."""
 
+import hashlib
 import json
 import os
 import signal
@@ -17,6 +18,7 @@ from coremlbench import kept, store
 from coremlbench.catalogue import select
 from coremlbench.compare import compare, compared_seconds
 from coremlbench.feature_journal import Written, finished, noting
+from coremlbench.features import allocate
 from coremlbench.training import Changes, plan, resume, train_once
 from coremlbench.types import Failure, InputError, Progress, Trained, TrainingRecord
 from small_datasets import fashion_folder
@@ -101,8 +103,6 @@ def test_settings_must_be_those_of_the_broken_run() -> None:
 
 
 def test_only_rows_whose_hash_is_right_count(tmp_path: Path) -> None:
-    import hashlib
-
     journal, features = tmp_path / "journal", tmp_path / "features"
     data = bytes(range(60))
     features.write_bytes(data)
@@ -118,8 +118,47 @@ def test_only_rows_whose_hash_is_right_count(tmp_path: Path) -> None:
         note(Written(5, 1, hashlib.sha256(data[50:]).hexdigest()))
     with pytest.raises(InputError, match="is not what the broken run had"):
         finished(journal, features, plan="another", row_bytes=10, size=60)
+    with pytest.raises(InputError, match="is not what the broken run had"):
+        finished(journal, features, plan="another", row_bytes=10, size=61)
+    assert finished(journal, features, plan="plan", row_bytes=10, size=60) == {0: 2, 4: 1, 5: 1}, "the cut line is one"
     assert finished(journal, features, plan="plan", row_bytes=10, size=61) == {}
     assert finished(tmp_path / "none", features, plan="plan", row_bytes=10, size=60) == {}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        bytes(40),
+        b'"text"',
+        b"[1]",
+        b"\xff\xfe",
+        b'{"row": "x", "rows": 1}',
+        b'{"row": -1, "rows": 1, "sha256": ""}',
+        b"[" * 9999,
+    ],
+)
+def test_what_a_crash_of_the_machine_left_in_the_journal_is_passed_over(damage: bytes, tmp_path: Path) -> None:
+    journal, features = tmp_path / "journal", tmp_path / "features"
+    features.write_bytes(bytes(30))
+    whole = Written(0, 1, hashlib.sha256(bytes(10)).hexdigest())
+    with noting(journal, "plan") as note:
+        note(whole)
+        with journal.open("ab") as lines:
+            lines.write(damage + b"\n")
+        note(replace(whole, row=2))
+    assert finished(journal, features, plan="plan", row_bytes=10, size=30) == {0: 1, 2: 1}
+    journal.write_bytes(damage + b"\n")
+    assert finished(journal, features, plan="plan", row_bytes=10, size=30) == {}
+
+
+def test_what_was_taken_from_a_broken_run_is_left_whole_for_another(tmp_path: Path) -> None:
+    broken, folder = broken_run(tmp_path, "a"), tmp_path / "b"
+    folder.mkdir()
+    (broken / kept.KEPT / ".writing-half").touch()
+    kept.take(broken, folder)
+    assert sorted(path.name for path in (folder / kept.KEPT).iterdir()) == [kept.FEATURES, kept.JOURNAL]
+    allocate(folder / kept.KEPT / kept.FEATURES, 10)
+    assert (broken / kept.KEPT / kept.FEATURES).read_bytes() == bytes(100)
 
 
 # --- train --------------------------------------------------------------------------------------------------
@@ -189,6 +228,8 @@ def test_a_training_goes_on_from_its_last_epoch_and_comes_to_the_same(options: A
     assert resumed.options["batch"] == broken.options["batch"]
     assert resumed.options["epochs"] == EPOCHS
     assert not list((tmp_path / "results").glob("*/kept"))
+    before = store.load(tmp_path / "results" / broken.id)
+    assert before.notes == (f"Nothing is kept of this run any more, as {resumed.id} trained in its place.",)
 
     # Bit for bit the same whenever it was looked at (TensorFlow 2.21, 2 cores); TensorFlow promises less than that.
     for one, two in zip(weights_of(whole_folder), weights_of(folder), strict=True):

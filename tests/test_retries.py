@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,14 +14,16 @@ from typing import Any
 
 import pytest
 
-from coremlbench import store
+from coremlbench import kept, store
 from coremlbench.catalogue import select
 from coremlbench.engines.turicreate import CreateMLOptions
 from coremlbench.failures import RULES
-from coremlbench.retries import FINAL, GPU, MEMORY, attempts, remedy
+from coremlbench.retries import FINAL, GPU, MEMORY, SEED, attempts, remedy
+from coremlbench.soundness import CHECKS
 from coremlbench.training import Changes, plan, train_with_ladder
-from coremlbench.types import Failure, Progress, Trained, TrainingRecord
+from coremlbench.types import Failure, InputError, Progress, Trained, TrainingRecord
 from small_datasets import fashion_folder
+from test_resume import broken_run
 from test_store import RECORD
 
 LENET = plan(select(["lenet"])[0], Changes())
@@ -60,18 +63,64 @@ def test_what_would_fail_again_or_was_stopped_on_purpose_is_not_tried_again(kind
 
 
 def test_every_kind_that_is_named_is_one_of_the_rules() -> None:
-    assert FINAL | GPU | MEMORY | {"too-many-files"} <= {rule.kind for rule in RULES}
-    assert not FINAL & (GPU | MEMORY)
+    kinds = {rule.kind for rule in RULES} | {check.kind for check in CHECKS}
+    assert FINAL | GPU | MEMORY | SEED | {"too-many-files"} <= kinds
+    assert not FINAL & (GPU | MEMORY | SEED)
+    assert {check.kind for check in CHECKS} <= GPU | SEED, "each of their hints names a remedy"
 
 
 def test_a_remedy_is_applied_where_there_is_one() -> None:
     assert remedy("gpu-fault", LENET) == (replace(LENET, device="cpu"), "on the CPU")
     assert remedy("gpu-fault", replace(LENET, device="cpu"))[1] == "with the same settings"
     assert remedy("killed", replace(LENET, batch=1))[0].batch == 1
+    assert remedy("loss-exploded", LENET) == (replace(LENET, device="cpu"), "on the CPU")
+    another, words = remedy("at-chance", replace(LENET, seed=4))
+    assert (another, words) == (replace(LENET, device="cpu", seed=5), "on the CPU and with seed 5 in place of 4")
+    assert remedy("at-chance", CreateMLOptions()) == (CreateMLOptions(seed=1), "with seed 1 in place of 0")
     assert remedy("segmentation-fault", LENET) == (LENET, "with the same settings")
     fewer, words = remedy("out-of-memory", CreateMLOptions(processes=4))
     assert (fewer.processes, words) == (2, "with 2 extracting side by side in place of 4")
     assert "fewer than one" in remedy("killed", CreateMLOptions(processes=1))[1]
+
+
+def keeping(results: Path, outcomes: list[Any]) -> Any:
+    """Return what runs attempts that keep what they did: each comes to its outcome, or raises it."""
+
+    def once(options: Any, also: Mapping[str, Any]) -> tuple[TrainingRecord, Path]:
+        outcome = outcomes.pop(0)
+        if isinstance(outcome, Exception):
+            raise outcome
+        folder = broken_run(results, f"run {len(outcomes)}")
+        record = kept.told(replace(RECORD, id=folder.name, options={}, outcome=outcome, **also), folder)
+        store.save(record, folder)
+        return record, folder
+
+    return once
+
+
+HANG = Failure("hang", "It hung.", "Run it again.")
+
+
+def test_what_a_broken_attempt_keeps_stays_until_another_trained(tmp_path: Path) -> None:
+    (first, folder), (second, _) = attempts(keeping(tmp_path, [HANG, HANG]), CreateMLOptions(), 1)
+    for record in (first, second):
+        assert kept.broken_run(tmp_path, ["createml"], record.id)[0].notes[-1].startswith("Kept of this run: ")
+    shutil.rmtree(tmp_path)
+    (first, folder), (last, _) = attempts(keeping(tmp_path, [HANG, Trained(1.0)]), CreateMLOptions(), 5)
+    assert first.notes == (f"Nothing is kept of this run any more, as {last.id} trained in its place.",)
+    assert store.load(folder) == first
+    assert not list(tmp_path.glob("*/kept"))
+
+
+def test_an_attempt_that_cannot_be_made_ends_the_attempts_and_is_told(tmp_path: Path) -> None:
+    full = InputError("The disk of the results folder has 150 MB left.")
+    ((record, folder),) = attempts(keeping(tmp_path, [HANG, full]), CreateMLOptions(), 2)
+    assert record.outcome == HANG
+    assert record.notes[-1] == f"Attempt 2 of at most 3 could not be made: {full}"
+    assert store.load(folder) == record
+    assert kept.broken_run(tmp_path, ["createml"], record.id)[0] == record
+    with pytest.raises(InputError, match="150 MB"):
+        attempts(keeping(tmp_path, [full]), CreateMLOptions(), 2)
 
 
 RAISE = """

@@ -285,6 +285,31 @@ def test_sweeping_touches_nothing_that_is_not_a_run(tmp_path: Path) -> None:
     assert (tmp_path / "mine" / "work" / "file").exists()
 
 
+TAKEN_UP = """
+import sys, time
+from pathlib import Path
+from coremlbench import store
+folder = Path(sys.argv[1])
+for number in range(400):
+    with store.hold(folder):
+        ours = [folder / f".writing-{number}", folder / "work" / f"{number}", folder / store.LOCK]
+        ours[1].parent.mkdir(exist_ok=True)
+        for path in ours[:2]:
+            path.touch()
+        time.sleep(0.002)
+        gone = [path.name for path in ours if not path.exists()]
+        if gone:
+            sys.exit(f"{gone} went in round {number}")
+"""
+
+
+def test_sweeping_takes_nothing_from_a_run_that_is_taken_up_in_the_midst_of_it(run: Path) -> None:
+    with start(TAKEN_UP, run) as process:
+        while process.poll() is None:
+            store.sweep(run.parent)
+    assert process.returncode == 0
+
+
 def test_holding_leaves_nothing_behind(tmp_path: Path) -> None:
     with store.hold(tmp_path):
         assert store.is_running(tmp_path)

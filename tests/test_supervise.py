@@ -416,3 +416,34 @@ def test_a_parent_with_odd_descriptors(parent: Parent, tmp_path: Path, arguments
 def test_the_guardian_is_valid_python_3_8() -> None:
     source = (Path(supervise.__code__.co_filename).with_name("workers") / "guardian.py").read_text()
     assert ast.parse(source, feature_version=(3, 8)).body
+
+
+SCARCE = """
+import os, resource, sys
+from pathlib import Path
+from coremlbench.failures import classify
+from coremlbench.supervise import supervise
+command, folder = [sys.executable, "-c", "pass"], Path(sys.argv[1])
+supervise(command, folder=folder, request={})  # what is imported on the way is imported now
+there = sorted(map(int, os.listdir("/dev/fd")))[:-1]  # the last is the one that lists them
+assert there == list(range(len(there)))
+_, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+for spare in range(24):
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(there) + spare, hard))
+    ended = supervise(command, folder=folder, request={})
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    left = sorted(map(int, os.listdir("/dev/fd")))[:-1] == there
+    print(spare, classify(ended).kind, left)
+"""
+
+
+def test_too_few_descriptors_end_in_a_failure_and_leave_none_open(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SCARCE, str(tmp_path)], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.stderr == ""
+    found = [line.split() for line in done.stdout.splitlines()]
+    assert [spare for spare, _, _ in found] == [str(spare) for spare in range(24)]
+    assert all(left == "True" for _, _, left in found), found
+    assert found[2][1] == found[9][1] == "too-many-files"
+    assert found[23][1] == "no-result", "with enough of them the child runs, and has no result as it writes none"

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coremlbench.engines.turicreate import WORKER
+from coremlbench.failures import classify
 from coremlbench.features import Part, Target, write_rows
 from coremlbench.files import hash_folder
 from coremlbench.network import read_network
@@ -115,6 +116,36 @@ def test_the_worker_is_python_3_8_and_imports_only_turicreate_beside_the_standar
     )
     assert ended.returncode == 0, ended.stderr
     assert {name.partition(".")[0] for name in json.loads(ended.stdout)} - sys.stdlib_module_names == {"turicreate"}
+
+
+CRASH_LATE = """
+import atexit, os, runpy, sys
+atexit.register(os.abort)
+script, *sys.argv[1:] = sys.argv[1:]
+runpy.run_path(script, run_name="__main__")
+"""
+
+
+def test_a_training_that_is_done_is_not_lost_to_a_crash_at_the_teardown(turicreate: Path, tmp_path: Path) -> None:
+    parts = {"train": (0, 54), "validation": (54, 60), "test": (60, 90)}
+    labels = [row % 3 for row in range(90)]
+    (np.random.default_rng(0).random((90, 8)) + np.eye(8)[labels]).astype(np.float32).tofile(tmp_path / "rows.f32")
+    request = {
+        "task": "train",
+        "features": str(tmp_path / "rows.f32"),
+        "length": 8,
+        "parts": parts,
+        "labels": {name: labels[first:last] for name, (first, last) in parts.items()},
+        "iterations": 2,
+        "seed": 0,
+        "scratch": str(tmp_path / "scratch"),
+    }
+    (tmp_path / "scratch").mkdir()
+    ended = supervise([str(turicreate), "-I", "-c", CRASH_LATE, str(WORKER)], folder=tmp_path, request=request)
+    assert classify(ended) is None, ended.log_tail
+    assert ended.result is not None
+    assert len(ended.result["predicted"]) == 30
+    assert any("Logistic regression" in line for line in ended.log_tail)  # what it printed is all there
 
 
 def test_our_features_are_those_of_turi_create_s_own_extractor(

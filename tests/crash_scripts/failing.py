@@ -1,5 +1,6 @@
 """A worker on the harness that fails for real, as its request says; the tests of the failures' table start it."""
 
+import ctypes
 import mmap
 import os
 import resource
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from coremlbench.workers.harness import Report, run
+from coremlbench_datasets.parallel import in_processes
 
 
 def too_many_files() -> None:
@@ -99,6 +101,21 @@ def nan_loss(report: Report) -> None:
     report("epoch 1 of 2", 5, 9, loss=float("nan"))
 
 
+def end_of_one(number: int) -> int:
+    """Work on a number in one of several processes: the last of them brings its process to an end."""
+    if number == 199:
+        if os.environ["END"] == "SIGSEGV":
+            ctypes.string_at(0)
+        os.kill(os.getpid(), signal.Signals[os.environ["END"]])
+    return number
+
+
+def shared_work(name: str) -> None:
+    os.environ["END"] = name
+    for _ in in_processes(end_of_one, range(200), workers=2):
+        pass
+
+
 def signalled(name: str) -> None:
     signal.signal(signal.Signals[name], signal.SIG_DFL)
     os.kill(os.getpid(), signal.Signals[name])
@@ -118,6 +135,8 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
         raise SystemExit(1)
     elif deed == "say_and_succeed":
         say(request["lines"])
+    elif deed.startswith("one "):
+        shared_work(deed.removeprefix("one "))
     elif deed.startswith("SIG"):
         signalled(deed)
     else:

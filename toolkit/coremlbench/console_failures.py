@@ -52,6 +52,7 @@ def _lines(found: Found) -> list[str]:
         lines.append(f"crashed in: {evidence.stack[1].strip()}")
     shown = evidence.matched or evidence.log_tail[-1:]
     lines += [f"log: {line[:200]}" for line in shown[:LOG_LINES]]
+    lines += [f"note: {note}" for note in evidence.notes]
     return [*lines, f"what to do: {found.failure.hint}"]
 
 

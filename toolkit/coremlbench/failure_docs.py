@@ -36,6 +36,7 @@ KEPT = re.compile(r"<!-- (\w+) -->\n(.*?)<!-- /\1 -->", re.DOTALL)
 """A section that another program or a person writes: it stays as it is when the page is made again."""
 
 BLANKS = {
+    "who": "The worker",
     "where": " (and where)",
     "by_signal": "",
     "message": "(what the worker said)",

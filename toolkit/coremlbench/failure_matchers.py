@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import math
+import os
 import re
 import signal
 from collections.abc import Callable
@@ -158,12 +159,18 @@ def _not_started(ended: Exit) -> Match:
     return () if ended.pid is None and (ended.error or {}).get("errno") in missing else None
 
 
+def _vanished(ended: Exit) -> Match:
+    missing = (errno.ENOENT, errno.ENOTDIR)
+    return () if ended.pid == os.getpid() and (ended.error or {}).get("errno") in missing else None
+
+
 def _oom_killed(ended: Exit) -> Match:
     return () if ended.oom_kills and killed_by(signal.SIGKILL)(ended) is not None else None
 
 
 loss_is_nan = Matcher("the last reported loss is not a number, or infinite", _loss_is_nan)
 not_started = Matcher("the system could not start the command", _not_started)
+vanished = Matcher("coremlbench itself no longer found a file or a folder of the run", _vanished)
 oom_killed = Matcher("ended by SIGKILL while the control group's count of kills for memory grew", _oom_killed)
 any_signal = Matcher(
     "ended by any other signal",

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 
 from coremlbench.types import Exit, Surroundings
 from coremlbench.units import format_bytes, format_seconds
-
-COUNTED_PHASES = {"train": "iteration", "training": "iteration", "fit": "epoch"}
 
 
 def values_for(ended: Exit) -> dict[str, str]:
@@ -16,6 +15,7 @@ def values_for(ended: Exit) -> dict[str, str]:
     where = describe_where(ended)
     message = str(error.get("message", "")).strip()[:1000]
     return {
+        "who": "coremlbench itself" if ended.pid == os.getpid() else "The worker",
         "where": f" at {where}" if where else "",
         "by_signal": f" by {ended.stop_signal}" if ended.stop_signal else "",
         "limit_seconds": format_seconds(ended.limit or 0.0),
@@ -58,12 +58,19 @@ def describe_where(ended: Exit) -> str:
 
 
 def signal_number(ended: Exit) -> int | None:
-    """Return the signal that ended the child, also when a shell passed it on as 128 + number."""
-    code = ended.returncode
+    """Return the signal that ended the child, also when a shell passed it on as 128 + number.
+
+    One that ended a process with which the child shared its work counts as the child's own: it stops the work as
+    surely, and its cause is the same.
+    """
+    code, known = ended.returncode, set(signal.Signals)
     if code is None:
         return None
     number = -code if code < 0 else code - 128
-    return number if number in set(signal.Signals) else None
+    if number in known:
+        return number
+    shared = (ended.error or {}).get("signal")
+    return shared if shared in known else None
 
 
 def name_of_signal(ended: Exit) -> str:

@@ -71,6 +71,7 @@ def _evidence(ended: Exit, matched: tuple[str, ...]) -> Evidence:
         oom_kills=ended.oom_kills,
         crash_report=ended.crash_report,
         surroundings=ended.surroundings,
+        notes=ended.notes,
     )
 
 

@@ -190,8 +190,10 @@ def _rows(path: Path, size: tuple[int, int], length: int | None) -> Any:
 def allocate(path: Path, size: int) -> None:
     """Create a file of ``size`` bytes that really has its room on the disk.
 
-    A memory-mapped file with holes in it would end the process with SIGBUS on a full disk; this raises OSError.
+    A memory-mapped file with holes in it would end the process with SIGBUS on a full disk; this raises OSError. It is
+    a new file: what was there before may be another run's too, by a link.
     """
+    path.unlink(missing_ok=True)
     with path.open("wb") as file:
         if hasattr(os, "posix_fallocate"):
             if size:

@@ -24,6 +24,7 @@ KEPT = store.KEPT
 FEATURES, JOURNAL, CHECKPOINTS = "features.f32", "features.jsonl", "epoch-*.npz"
 MOST_RUNS = 3
 """Broken runs that keep what they did; a whole Create ML run's features take 354 MB, a ResNet50 with Adam 284 MB."""
+TOLD = "Kept of this run: "
 WORTHLESS = ("disk-full", "gpu-fault", "untrusted-device")
 """After these nothing is kept: there is no room for it, or it is not to be trusted."""
 
@@ -36,7 +37,7 @@ def told(record: TrainingRecord, folder: Path) -> TrainingRecord:
         return record
     command = "createml" if record.experiment == "createml" else "train"
     note = (
-        f"Kept of this run: {done}, {format_bytes(size(folder))}; `coremlbench {command} --resume {record.id}` goes "
+        f"{TOLD}{done}, {format_bytes(size(folder))}; `coremlbench {command} --resume {record.id}` goes "
         f"on with it. The newest {MOST_RUNS} broken runs keep theirs."
     )
     return replace(record, notes=(*record.notes, note))
@@ -73,19 +74,38 @@ def forget(folder: Path) -> None:
     shutil.rmtree(folder / KEPT, ignore_errors=True)
 
 
+def superseded(record: TrainingRecord, folder: Path, by: str) -> TrainingRecord:
+    """Return the record of a broken run, of which nothing is kept any more as another one trained in its place.
+
+    Its note on what was kept goes from the record and from its file too, or it would promise what is gone.
+    """
+    forget(folder)
+    notes = tuple(note for note in record.notes if not note.startswith(TOLD))
+    if notes == record.notes:
+        return record
+    record = replace(record, notes=(*notes, f"Nothing is kept of this run any more, as {by} trained in its place."))
+    with suppress(store.RecordNotSavedError):
+        store.save(record, folder)
+    return record
+
+
 def limit(results: Path) -> None:
     """Remove what is kept of runs that trained, and of all but the newest broken ones, but of none that still runs."""
     with suppress(OSError):
         broken = 0
         for kept in sorted(results.glob(f"*/{KEPT}"), reverse=True):  # folders are named by their time
-            if store.is_running(kept.parent):
+            folder = kept.parent
+            if store.is_running(folder):
                 continue
-            for leftover in kept.glob(f"{TEMPORARY}*"):
-                leftover.unlink(missing_ok=True)
-            if broken < MOST_RUNS and _is_broken(kept.parent) and describe(kept.parent):
-                broken += 1
-            else:
-                forget(kept.parent)
+            stays = broken < MOST_RUNS and _is_broken(folder) and bool(describe(folder))
+            broken += stays
+            if stays and not any(kept.glob(f"{TEMPORARY}*")):
+                continue
+            with suppress(OSError), store.hold(folder, timeout=0):  # or else somebody goes on with it now
+                for leftover in kept.glob(f"{TEMPORARY}*"):
+                    leftover.unlink(missing_ok=True)
+                if not stays:
+                    forget(folder)
 
 
 def take(source: Path, folder: Path) -> None:
@@ -97,6 +117,8 @@ def take(source: Path, folder: Path) -> None:
     target = folder / KEPT
     target.mkdir(exist_ok=True)
     for path in sorted((source / KEPT).iterdir()):
+        if path.name.startswith(TEMPORARY):
+            continue
         if path.name == FEATURES:
             with suppress(OSError):
                 os.link(path, target / path.name)
@@ -134,8 +156,12 @@ def resumed(record: TrainingRecord) -> dict[str, Any]:
     return {"resumed_from": record.id, "notes": (note,)}
 
 
-def go_on(broken: Path, run: Callable[[], tuple[TrainingRecord, Path]]) -> tuple[TrainingRecord, Path]:
-    """Return what ``run`` does, with the broken run held meanwhile; once it trained, nothing is kept of either.
+def go_on(
+    before: TrainingRecord, broken: Path, run: Callable[[], tuple[TrainingRecord, Path]]
+) -> tuple[TrainingRecord, Path]:
+    """Return what ``run`` does, with the broken run (its record, its folder) held meanwhile.
+
+    Once it trained, nothing is kept of either.
 
     Raises:
         InputError: another process resumes the same run.
@@ -145,10 +171,10 @@ def go_on(broken: Path, run: Callable[[], tuple[TrainingRecord, Path]]) -> tuple
     try:
         with store.hold(broken):
             record, folder = run()
+            if not isinstance(record.outcome, Failure):
+                superseded(before, broken, record.id)
     except Timeout as problem:
         raise InputError(f"Run {broken.name} is being resumed by another process; wait for its end.") from problem
-    if not isinstance(record.outcome, Failure):
-        forget(broken)
     return record, folder
 
 

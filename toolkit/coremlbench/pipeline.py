@@ -99,6 +99,7 @@ def resume_create_ml(
     options = CreateMLOptions(**{name: value for name, value in record.options.items() if name in names})
     options = replace(options, augment=tuple(options.augment), **changes)
     return kept.go_on(
+        record,
         broken,
         lambda: create_ml(
             options,

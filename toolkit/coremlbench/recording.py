@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
@@ -12,10 +14,14 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from coremlbench import __version__, kept, store
 from coremlbench.coreml_types import ConversionRecord, Record, TimingRecord
+from coremlbench.failures import classify
 from coremlbench.machine import describe_machine
+from coremlbench.signals import held_back
 from coremlbench.soundness import judged
 from coremlbench.stages import StageFailedError, Stages
-from coremlbench.types import Evidence, Failure, InputError, Progress, TrainingRecord
+from coremlbench.supervise import describe
+from coremlbench.surroundings import look_around
+from coremlbench.types import Evidence, Exit, Failure, InputError, Progress, TrainingRecord
 
 FAILED, INTERRUPTED = 3, 130
 """The exit codes of a command whose run failed, and of one that Ctrl-C ended."""
@@ -73,7 +79,12 @@ def recorded(run: Run[R], work: Work[R], *, results: Path, on_progress: Callable
     store.sweep(results)
     kept.limit(results)
     started = datetime.now(timezone.utc)
-    folder = store.new_run_folder(results, run.experiment, started)
+    try:
+        folder = store.new_run_folder(results, run.experiment, started)
+    except OSError as problem:
+        raise InputError(
+            f"No folder for the run can be made in {results} ({problem.strerror}); name another one with --results."
+        ) from problem
     return _record(run, _begin(run, folder, started), folder, work, on_progress, fresh=True)
 
 
@@ -125,14 +136,39 @@ def _record(
             record = replace(
                 known[-1], outcome=failed.failure, peak_bytes=max(known[-1].peak_bytes, failed.ended.peak_bytes)
             )
+        except (OSError, KeyboardInterrupt) as problem:
+            record = replace(known[-1], outcome=_own_failure(problem, folder))
         finally:
-            store.put_away(stages.work, folder)
-        if isinstance(record, TrainingRecord):
-            record = kept.told(record, folder)
-        seconds = before + time.monotonic() - clock
-        record = replace(record, seconds=seconds, ended=datetime.now(timezone.utc).isoformat())
-        saved = store.save(record, folder)
+            with held_back():
+                store.put_away(stages.work, folder)
+        with held_back() as signals:  # Ctrl-C at the last moment does not cost what is known of the run
+            if isinstance(record, TrainingRecord):
+                record = kept.told(record, folder)
+            seconds = before + time.monotonic() - clock
+            record = replace(record, seconds=seconds, ended=datetime.now(timezone.utc).isoformat())
+            saved = store.save(record, folder)
+            if exit_code_of(record) == INTERRUPTED:
+                signals.clear()  # the person was heard already
     return record, saved.parent
+
+
+def _own_failure(problem: OSError | KeyboardInterrupt, folder: Path) -> Failure:
+    """Return what ended a run in this process itself, between two children, judged as a child's end would be."""
+    interrupted = isinstance(problem, KeyboardInterrupt)
+    failure = classify(
+        Exit(
+            returncode=None,
+            seconds=0.0,
+            stopped="interrupted" if interrupted else None,
+            stop_signal="SIGINT" if interrupted else "",
+            error=None if interrupted else describe(problem),
+            log_tail=() if interrupted else tuple("".join(traceback.format_exception(problem)).splitlines()),
+            pid=os.getpid(),
+            surroundings=look_around(folder),
+        )
+    )
+    assert failure is not None  # nothing that ended without a result is a success
+    return failure
 
 
 def _begin(run: Run[R], folder: Path, started: datetime) -> R:

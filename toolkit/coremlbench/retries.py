@@ -9,10 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from coremlbench import kept
+from coremlbench import kept, store
 from coremlbench.engines.tensorflow import TensorFlowOptions
 from coremlbench.engines.turicreate import CreateMLOptions
-from coremlbench.types import Failure, TrainingRecord
+from coremlbench.types import Failure, InputError, TrainingRecord
 from coremlbench_datasets.parallel import cores
 
 Options = TypeVar("Options", bound=CreateMLOptions | TensorFlowOptions)
@@ -23,10 +23,12 @@ MEMORY = frozenset({"memory-limit", "out-of-memory", "gpu-memory", "killed"})
 GPU = frozenset(
     {
         *("gpu-fault", "gpu-hang", "gpu-preempted", "gpu-assertion", "gpu-compiler", "gpu-driver", "gpu-library"),
-        *("metal-plugin", "optimizer-platform", "untrusted-device", "loss-nan"),
+        *("metal-plugin", "optimizer-platform", "untrusted-device", "loss-nan", "loss-exploded", "at-chance"),
     }
 )
 """After these, the CPU is worth a try."""
+SEED = frozenset({"at-chance"})
+"""After these, another seed is worth a try too: the network may have died of its first weights."""
 FINAL = frozenset(
     {
         *("interrupted", "input", "unusable-data", "missing-data", "missing-weights", "environment", "not-started"),
@@ -44,7 +46,10 @@ def attempts(once: Attempt[Options], options: Options, retries: int) -> list[tup
     """Return the attempts at a run, oldest first: the last one trained, or is the last that may be made.
 
     ``once`` runs it with some options and with further fields for its record. Nothing is retried that would fail
-    again or that was stopped on purpose.
+    again or that was stopped on purpose. What the broken attempts keep stays until one of them trained.
+
+    Raises:
+        InputError: the first attempt cannot be made; that a later one cannot is a note of the one before.
     """
     runs = [once(options, {})]
     for number in range(2, retries + 2):
@@ -53,20 +58,35 @@ def attempts(once: Attempt[Options], options: Options, retries: int) -> list[tup
             break
         options, change = remedy(record.outcome.kind, options)
         note = f"Attempt {number} of at most {retries + 1}, after {record.outcome.kind} in {record.id}; {change}."
-        kept.forget(folder)  # this attempt begins anew
-        runs.append(once(options, {"attempt": number, "retry_of": runs[0][0].id, "notes": (note,)}))
-    return runs
+        try:
+            runs.append(once(options, {"attempt": number, "retry_of": runs[0][0].id, "notes": (note,)}))
+        except InputError as problem:
+            said = f"Attempt {number} of at most {retries + 1} could not be made: {problem}"
+            record = replace(record, notes=(*record.notes, said))
+            with suppress(store.RecordNotSavedError):  # without the note it is saved already
+                store.save(record, folder)
+            runs[-1] = record, folder
+            break
+    *broken, (last, folder) = runs
+    if isinstance(last.outcome, Failure):
+        return runs
+    return [*((kept.superseded(record, place, last.id), place) for record, place in broken), (last, folder)]
 
 
 def remedy(kind: str, options: Options) -> tuple[Options, str]:
     """Return the options of the next attempt, and in words what is different from the last."""
     if kind in MEMORY:
         return _less_at_a_time(options)
-    if kind in GPU and isinstance(options, TensorFlowOptions) and options.device != "cpu":
-        return replace(options, device="cpu"), "on the CPU"
     if kind == "too-many-files":
         return options, _raise_descriptor_limit()
-    return options, "with the same settings"
+    changes = []
+    if kind in GPU and isinstance(options, TensorFlowOptions) and options.device != "cpu":
+        options = replace(options, device="cpu")
+        changes.append("on the CPU")
+    if kind in SEED:
+        changes.append(f"with seed {options.seed + 1} in place of {options.seed}")
+        options = replace(options, seed=options.seed + 1)
+    return options, " and ".join(changes) or "with the same settings"
 
 
 def _less_at_a_time(options: Options) -> tuple[Options, str]:

@@ -6,8 +6,12 @@ import fcntl
 import os
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any, ClassVar
+
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Signals:
@@ -32,7 +36,7 @@ class Signals:
         if threading.current_thread() is threading.main_thread():
             self._outer, Signals._main = Signals._main, self
             self._before = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            for number in STOPPING:
                 if signal.getsignal(number) not in (signal.SIG_IGN, None):
                     self._handlers[number] = signal.signal(number, self._note)
         return self
@@ -50,6 +54,28 @@ class Signals:
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
         self.seen.append(signal.Signals(number).name)
+
+
+@contextmanager
+def held_back() -> Iterator[list[int]]:
+    """Let no signal interrupt the block: the first that asks to stop meanwhile comes right after it.
+
+    The block may take a signal out of the list that it gets: then it does not come. Takes no descriptor, and changes
+    nothing outside the main thread.
+    """
+    seen: list[int] = []
+    before: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in STOPPING:
+            if signal.getsignal(number) not in (signal.SIG_IGN, None):
+                before[number] = signal.signal(number, lambda came, _: seen.append(came))
+    try:
+        yield seen
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+    for came in seen[:1]:
+        signal.raise_signal(came)
 
 
 def pipe() -> tuple[int, int]:

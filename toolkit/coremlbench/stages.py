@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,8 @@ class Stages:
             on_progress=on_progress or self.on_progress,
             keep=spoils,
         )
+        if ended.stopped == "deadline":
+            ended = replace(ended, limit=self.timeout)  # what was asked for, not what of it was left for this stage
         self.peak_bytes = max(self.peak_bytes, ended.peak_bytes)
         failure = classify(ended)
         if failure is not None:

@@ -77,18 +77,24 @@ def new_run_folder(results: Path, experiment: str, now: datetime) -> Path:
 
 
 @contextmanager
-def hold(folder: Path) -> Iterator[None]:
-    """Mark the run of ``folder`` as running meanwhile; the mark goes with this process, however it ends."""
+def hold(folder: Path, *, timeout: float = 10) -> Iterator[None]:
+    """Mark the run of ``folder`` as running meanwhile; the mark goes with this process, however it ends.
+
+    Raises:
+        filelock.Timeout: another process holds it, and still does after ``timeout`` seconds.
+        OSError: the folder cannot be written; ``Timeout`` is one of these too.
+    """
     from filelock import FileLock
 
-    lock = FileLock(folder / LOCK, timeout=10)
+    lock = FileLock(folder / LOCK, timeout=timeout)
     lock.acquire()
     try:
         yield
     finally:
-        with suppress(OSError):  # the folder may have vanished
+        with suppress(OSError):  # the folder may have vanished, or be read-only by now
+            (folder / LOCK).unlink(missing_ok=True)  # before the release: afterwards it may be another's
+        with suppress(OSError):
             lock.release()
-        (folder / LOCK).unlink(missing_ok=True)
 
 
 def is_running(folder: Path) -> bool:
@@ -124,14 +130,17 @@ def _never_began(folder: Path) -> bool:
 
 
 def _tidy(folder: Path) -> None:
-    if is_running(folder):
+    """Remove what a killed run left in its folder, held meanwhile: nobody may go on with it in the midst of that."""
+    scratch = [folder / name for name in SCRATCH_FOLDERS]
+    began = (folder / RECORD).exists()
+    if began and not any(path.exists() for path in (folder / LOCK, *scratch)) and not any(folder.glob(f"{TEMPORARY}*")):
         return
-    for leftover in folder.glob(f"{TEMPORARY}*"):
-        leftover.unlink(missing_ok=True)
-    for name in SCRATCH_FOLDERS:
-        put_away(folder / name, folder)
-    (folder / LOCK).unlink(missing_ok=True)
-    if not (folder / RECORD).exists():
+    with hold(folder, timeout=0):
+        for leftover in folder.glob(f"{TEMPORARY}*"):
+            leftover.unlink(missing_ok=True)
+        for path in scratch:
+            put_away(path, folder)
+    if not began:
         folder.rmdir()  # works only when nothing is left in it
 
 

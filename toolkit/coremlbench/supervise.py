@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -74,13 +74,17 @@ def supervise(
         (folder / "result.json").unlink(missing_ok=True)
         write_whole(folder / "request.json", json.dumps(request, default=os.fspath).encode())
     except OSError as problem:
-        return Exit(returncode=None, seconds=time.monotonic() - began, error=_describe(problem))
+        return _not_begun(problem, folder, began)
     marker = (MARKER, secrets.token_hex(8))
     temporary = {"TMPDIR": str(scratch), "TURI_LOG_PATH": str(scratch)}  # Turi Create's log knows no TMPDIR
     variables = {**os.environ, **(environment or {}), **temporary, marker[0]: marker[1]}
     try:
-        with Signals() as signals:
-            watch = _Watch(folder, limits, on_progress, signals, marker, keep)
+        with ExitStack() as stack:
+            try:
+                signals = stack.enter_context(Signals())
+                watch = _Watch(folder, limits, on_progress, signals, marker, keep)
+            except OSError as problem:  # no descriptors are left
+                return _not_begun(problem, folder, began)
             try:
                 watch.start(command, variables)
                 watch.run()
@@ -91,6 +95,12 @@ def supervise(
         return replace(ended, crash_report=report, surroundings=look_around(folder))
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _not_begun(problem: OSError, folder: Path, began: float) -> Exit:
+    """Return the end of a child that was never started, as this process could not get what that takes."""
+    seconds = time.monotonic() - began
+    return Exit(returncode=None, seconds=seconds, error=describe(problem), surroundings=look_around(folder))
 
 
 class _Watch:
@@ -105,12 +115,12 @@ class _Watch:
         marker: tuple[str, str],
         keep: Callable[[str], bool] | None,
     ) -> None:
+        self._selector = selectors.DefaultSelector()  # first, as it may fail and nothing is open yet
         self._folder, self._limits, self._signals, self._marker = folder, limits, signals, marker
         self._notes: list[str] = []
         self._log = Log(folder / "log.txt", self._notes, keep)
         self._log_tail: tuple[str, ...] = ()
         self._progress = ProgressLines(folder / "progress.jsonl", self._notes, on_progress)
-        self._selector = selectors.DefaultSelector()
         self._control: int | None = None
         self._guardian: subprocess.Popen[bytes] | None = None
         self._status = b""
@@ -128,16 +138,19 @@ class _Watch:
 
     def start(self, command: Sequence[str], variables: Mapping[str, str]) -> None:
         """Start the guardian, and through it the child."""
-        control, self._control = pipe()
-        pipes = [pipe() for _ in range(3)]
-        (status, status_end), (progress, progress_end), (log, log_end) = pipes
-        for descriptor, take in ((status, self._on_status), (progress, self._on_progress), (log, self._on_log)):
-            os.set_blocking(descriptor, False)
-            self._selector.register(descriptor, selectors.EVENT_READ, take)
-        self._selector.register(self._signals.wake, selectors.EVENT_READ, self._on_signal)
-        numbers = [str(control), str(status_end), str(progress_end)]
-        child = [*command, str(self._folder), str(progress_end)]
+        ends: list[int] = []  # those of the child
         try:
+            control, self._control = pipe()
+            ends.append(control)
+            for take in (self._on_status, self._on_progress, self._on_log):
+                descriptor, end = pipe()
+                ends.append(end)
+                os.set_blocking(descriptor, False)
+                self._selector.register(descriptor, selectors.EVENT_READ, take)
+            self._selector.register(self._signals.wake, selectors.EVENT_READ, self._on_signal)
+            _, status_end, progress_end, log_end = ends
+            numbers = [str(control), str(status_end), str(progress_end)]
+            child = [*command, str(self._folder), str(progress_end)]
             self._guardian = subprocess.Popen(
                 [sys.executable, "-I", "-S", str(GUARDIAN), *numbers, *child],
                 stdin=subprocess.DEVNULL,
@@ -149,10 +162,10 @@ class _Watch:
             )
             self._tree = Tree(self._guardian.pid, self._marker)
         except (OSError, ValueError) as problem:
-            self._report = {"error": _describe(problem)}
+            self._report = {"error": describe(problem)}
         finally:
-            for descriptor in (control, status_end, progress_end, log_end):
-                os.close(descriptor)
+            for end in ends:
+                os.close(end)
 
     def run(self) -> None:
         """Turn the loop until the child has ended and its pipes are empty."""
@@ -362,7 +375,7 @@ class _Watch:
             self._tree.kill(search=True)
 
 
-def _describe(problem: Exception) -> dict[str, Any]:
+def describe(problem: BaseException) -> dict[str, Any]:
     """Return an exception in the form of a worker's error line."""
     number = problem.errno if isinstance(problem, OSError) else None
     return {"type": type(problem).__name__, "message": str(problem), "errno": number, "traceback": ""}

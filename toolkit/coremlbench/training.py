@@ -12,11 +12,8 @@ from coremlbench.catalogue import select
 from coremlbench.engines.tensorflow import TensorFlowOptions, deviations_of, protocol, train
 from coremlbench.paths import cache_folder
 from coremlbench.recording import FAILED, INTERRUPTED, Run, recorded
-from coremlbench.retries import attempts
+from coremlbench.retries import MEMORY, attempts
 from coremlbench.types import Experiment, Failure, InputError, Progress, Trained, TrainingRecord
-
-MEMORY_KINDS = ("memory-limit", "out-of-memory", "gpu-memory", "killed")
-"""The failures after which a smaller batch is worth a try."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +159,7 @@ def train_with_ladder(
         step = replace(options, batch=batch)
         runs.append(train_once(step, results=results, command=command, on_progress=on_progress))
         outcome = runs[-1][0].outcome
-        if not (isinstance(outcome, Failure) and outcome.kind in MEMORY_KINDS):
+        if not (isinstance(outcome, Failure) and outcome.kind in MEMORY):
             break
     return runs
 
@@ -193,6 +190,7 @@ def resume(
     height, width, channels = options.input_shape
     options = replace(options, input_shape=(height, width, channels), **changes)
     return kept.go_on(
+        record,
         broken,
         lambda: train_once(
             options,

@@ -296,11 +296,13 @@ class Exit:
 
     ``returncode`` is as ``subprocess`` has it: negative for a signal, ``None`` when it could not be learnt.
     ``stopped`` says why the supervisor itself stopped the child, if it did. ``error`` is the exception that the
-    worker reported: ``type``, ``message``, ``errno`` and ``traceback``. ``result`` is the content of its
-    ``result.json``, or ``None`` when there was no valid one: that is a failure whatever the exit code.
+    worker reported: ``type``, ``message``, ``errno`` and ``traceback``, and the ``signal`` that ended one of the
+    processes it shared its work with. ``result`` is the content of its ``result.json``, or ``None`` when there was no
+    valid one: that is a failure whatever the exit code.
     ``limit`` is the limit that was reached (seconds or bytes), ``stop_signal`` the name of the signal that asked
     the supervisor itself to stop. ``oom_kills`` counts what the system killed for memory in the child's control
     group meanwhile, ``None`` where that cannot be read. ``notes`` are sentences on what the supervision could not do.
+    ``pid`` is the child's, or this process's own when that is what could not go on.
     ``log_kept`` are lines from anywhere in the log that the caller wanted kept, however long it became.
     """
 
@@ -331,7 +333,10 @@ class Exit:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a failure's judgement rests on; ``stack`` is what Python's fault handler showed of the crashed thread."""
+    """What a failure's judgement rests on; ``stack`` is what Python's fault handler showed of the crashed thread.
+
+    ``notes`` say what the supervision could not do, and so what may be missing here: "log.txt ends early".
+    """
 
     phase: str = ""
     progress: str = ""
@@ -346,6 +351,7 @@ class Evidence:
     oom_kills: int | None = None
     crash_report: CrashReport | None = None
     surroundings: Surroundings | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

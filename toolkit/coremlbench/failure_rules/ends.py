@@ -118,7 +118,7 @@ REST: tuple[Rule, ...] = (
     Rule(
         "exception",
         any_error,
-        "The worker raised {type}{where}: {message}",
+        "{who} raised {type}{where}: {message}",
         "The traceback stands in the log; if the message does not help, report it with "
         "`coremlbench failures --bundle`.",
         "worker",

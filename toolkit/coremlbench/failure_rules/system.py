@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 
-from coremlbench.failure_matchers import crash_reported, either, logged, oom_killed, raised, system_error
+from coremlbench.failure_matchers import crash_reported, either, logged, oom_killed, raised, system_error, vanished
 from coremlbench.failure_rules.rule import Rule
 
 SMALLER = "Use a smaller batch, fewer or smaller images, or a machine with more memory"
@@ -30,16 +30,23 @@ SYSTEM: tuple[Rule, ...] = (
     Rule(
         "too-many-files",
         either(system_error(errno.EMFILE, errno.ENFILE), logged(r"\[Errno 24\]|Too many open files")),
-        "The worker had more files open than the system allows{where}{files_note}.",
+        "{who} had more files open than the system allows{where}{files_note}.",
         "Run `ulimit -n 4096` in this terminal and try again.",
         "mac-ml-speed-test README",
     ),
     Rule(
         "permission",
         either(system_error(errno.EACCES, errno.EPERM, errno.EROFS), raised("PermissionError")),
-        "The worker was not allowed to use a file{where}: {message}.",
+        "{who} was not allowed to use a file{where}: {message}.",
         "Give this user access to it, or use another folder.",
         "errno 13",
+    ),
+    Rule(
+        "folder-vanished",
+        vanished,
+        "A file or a folder of the run was taken away while it went on: {message}.",
+        "Leave the results folder as it is until the run has ended, and run it again.",
+        "errno 2",
     ),
     Rule(
         "certificate",
@@ -79,7 +86,7 @@ SYSTEM: tuple[Rule, ...] = (
                 r"|Cannot allocate memory|malloc.*can't allocate region"
             ),
         ),
-        "The worker could not get the memory it asked for{where}; it had taken {peak}.",
+        "{who} could not get the memory it asked for{where}; it had taken {peak}.",
         SMALLER + ".",
         "turicreate 267; turicreate 615",
     ),

@@ -15,14 +15,14 @@ WORKER: tuple[Rule, ...] = (
     ),
     Rule(
         "missing-weights",
-        raised("MissingWeightsError", "MissingWeights", "UnreadableNetworkError"),
+        raised("MissingWeightsError", "UnreadableNetworkError"),
         "{message}",
         "Run `coremlbench doctor`; it says which weights are here and how to get others.",
         "worker",
     ),
     Rule(
         "missing-data",
-        raised("MissingData", "DownloadError", "UnavailableError"),
+        raised("DownloadError", "UnavailableError"),
         "{message}",
         "Run `coremlbench datasets`; it says what is here, what to fetch and where to put it.",
         "worker",

@@ -120,6 +120,7 @@ def _describe(problem: Exception) -> dict[str, Any]:
         "type": type(problem).__name__,
         "message": str(problem),
         "errno": problem.errno if isinstance(problem, OSError) else None,
+        "signal": getattr(problem, "signal", None),  # what ended a process that shared the work: PoolProcessDiedError
         "traceback": "".join(traceback.format_exception(problem))[-TRACEBACK_CHARACTERS:],
     }
 

@@ -233,6 +233,10 @@ def main(folder, descriptor):
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, os.path.join(folder, "result.json"))
+        # All is done: a crash while Turi Create is torn down would make a failure of it.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
     except BrokenPipeError:
         os._exit(1)  # nobody is listening any more
     except BaseException as error:
