@@ -47,7 +47,15 @@ def shown(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *
     failed = sum(row.failure is not None for row in rows)
     outcome = Timed(len(rows) - failed, failed, known.pop("not_here", ()))
     record = TimingRecord(
-        "id", "convert-and-time", "", (), "", describe_machine(), "coreml", {}, known.pop("outcome", outcome)
+        id="id",
+        experiment="convert-and-time",
+        started="",
+        command=(),
+        coremlbench="",
+        machine=describe_machine(),
+        engine="coreml",
+        options={},
+        outcome=known.pop("outcome", outcome),
     )
     print_timing(replace(record, models=(MODEL,), measurements=rows, **known), Path("results/id"))
     return capsys.readouterr().out
