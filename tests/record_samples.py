@@ -257,7 +257,7 @@ def timed_round(number: int, p50: float, rng: random.Random, conditions: Conditi
         first_load_seconds=2.8,
         second_load_seconds=0.09,
         first_predict_seconds=0.02,
-        energy_joules=0.004,
+        energy_joules=3.2,
         before=conditions,
         after=conditions,
     )

@@ -242,6 +242,17 @@ def test_times_have_the_unit_that_reads_best(seconds: float | None, shown: str) 
     assert text.seconds(seconds) == shown
 
 
+def test_energy_is_a_calls_and_never_nothing(page: str) -> None:
+    assert text.energy(None) == "unavailable"
+    assert [text.energy(each) for each in (0.0, 12.3e-6, 4e-3, 2.5)] == ["0.00 µJ", "12.3 µJ", "4.00 mJ", "2.50 J"]
+    assert "Energy a call" in page
+    assert '<td class="n">4.00 mJ</td>' in page  # 3.2 J over 800 calls
+    unread = samples.timing(70)
+    rounds = tuple(replace(each, energy_joules=None) for each in unread.measurements[0].rounds)
+    rest = replace(unread, measurements=(replace(unread.measurements[0], rounds=rounds),))
+    assert '<td class="n">unavailable</td>' in html.render(report_of(rest)).decode()
+
+
 def test_ranges_share_their_unit() -> None:
     assert text.between(0.001_21, 0.001_25) == "1.21–1.25 ms"
     assert text.between(0.000_98, 0.001_02) == "0.98–1.02 ms"

@@ -114,6 +114,17 @@ def test_a_machine_measured_twice_is_one_and_its_newest_figures_stand() -> None:
     assert cell.earlier_low < cell.p50
 
 
+def test_the_energy_is_that_of_a_call_and_not_of_the_whole_stretch() -> None:
+    cell = samples.timing(70).measurements[0]
+    rounds = tuple(
+        replace(each, energy_joules=6.0, calls=calls) for each, calls in zip(cell.rounds, (2, 3, 4, 5, 6), strict=True)
+    )
+    unknown = replace(cell, unit="CPU_ONLY", rounds=tuple(replace(each, energy_joules=None) for each in cell.rounds))
+    none = replace(cell, unit="ALL", rounds=tuple(replace(each, energy_joules=0.0) for each in cell.rounds))
+    rows = report_of(replace(samples.timing(70), measurements=(replace(cell, rounds=rounds), unknown, none))).timing
+    assert {row.unit: row.energy_joules for row in rows} == {cell.unit: 1.5, "CPU_ONLY": None, "ALL": None}
+
+
 def test_two_machines_of_one_name_are_told_apart() -> None:
     twin = replace(samples.AIR, id="ffffffffffff")
     names = [row.name for row in report_of(samples.timing(1), samples.timing(2, twin)).machines]

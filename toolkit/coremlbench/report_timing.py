@@ -107,7 +107,7 @@ def _row(group: Sequence[tuple[TimingRecord, Measurement]]) -> CellRow:
         floor_seconds=cell.floor.seconds if cell.floor else None,
         floor_share=cell.floor.seconds / p50 if cell.floor and p50 else None,
         floor_bound=cell.floor.bound if cell.floor else "",
-        energy_joules=_median(rounds, lambda each: each.energy_joules),
+        energy_joules=_median(rounds, _energy_of_a_call),
         compile_seconds=_median(rounds, lambda each: each.compile_seconds),
         first_load_seconds=next((each.first_load_seconds for each in cell.rounds if each.first_load_seconds), None),
         cached_load_seconds=_median(rounds, lambda each: each.second_load_seconds),
@@ -135,6 +135,11 @@ def _row(group: Sequence[tuple[TimingRecord, Measurement]]) -> CellRow:
 def _median(rounds: Iterable[Round], figure: Callable[[Round], float | None]) -> float | None:
     values = [value for each in rounds if (value := figure(each)) is not None]
     return statistics.median(values) if values else None
+
+
+def _energy_of_a_call(each: Round) -> float | None:
+    """Return the joules of a call; a counter that did not move in the whole stretch was too coarse to tell them."""
+    return each.energy_joules / each.calls if each.energy_joules and each.calls else None
 
 
 def _distribution(rounds: Sequence[Round]) -> tuple[float, ...]:

@@ -143,6 +143,7 @@ def _environment() -> Environment:
     environment.filters |= {
         "seconds": text.seconds,
         "percent": text.percent,
+        "energy": text.energy,
         "bytes": format_bytes,
         "day": text.day,
         "foreign": foreign,

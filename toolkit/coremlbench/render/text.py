@@ -62,6 +62,16 @@ def three(value: float) -> str:
     return f"{value:.1f}" if value >= 9.995 else f"{value:.2f}"
 
 
+def energy(joules: float | None) -> str:
+    """Return an energy in the unit that reads best: 12.3 µJ, 4.56 mJ, 7.89 J; or that it is unavailable."""
+    if joules is None or joules != joules:  # noqa: PLR0124 - as above
+        return "unavailable"
+    for unit, size in (("µJ", 1e-6), ("mJ", 1e-3)):
+        if joules < 0.9995e3 * size:
+            return f"{three(joules / size)} {unit}"
+    return f"{three(joules)} J"
+
+
 def percent(share: float | None, digits: int = 1) -> str:
     """Return 87.3% for 0.8731."""
     if share is None or share != share:  # noqa: PLR0124 - as above
