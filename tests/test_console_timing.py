@@ -105,6 +105,19 @@ def test_equal_units_show_no_difference(capsys: pytest.CaptureFixture[str], monk
     assert len(lines_with(text, "no difference shown")) == 1
 
 
+def test_what_ran_nobody_knows_where_bears_no_units_name(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = shown(
+        capsys,
+        monkeypatch,
+        cell("coreml", "CPU_AND_GPU", rounds=rounds(0.002), ran_on="GPU"),
+        cell("coreml", "CPU_AND_NE", rounds=rounds(0.001), ran_on="not known: Core ML tells no plan"),
+    )
+    (line,) = lines_with(text, "times as fast")
+    assert line.endswith("asked for the Neural Engine (where it ran is not known) 2.00 times as fast")
+
+
 def test_failures_give_one_line_of_their_reason(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

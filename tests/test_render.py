@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests import record_samples as samples
-from tests.test_report import MADE, report_of
+from tests.test_report import MADE, report_of, unplanned
 
 from coremlbench.render import files, html, markdown, plots, text, views
 from coremlbench.render import json as as_json
@@ -251,6 +251,27 @@ def test_energy_is_a_calls_and_never_nothing(page: str) -> None:
     rounds = tuple(replace(each, energy_joules=None) for each in unread.measurements[0].rounds)
     rest = replace(unread, measurements=(replace(unread.measurements[0], rounds=rounds),))
     assert '<td class="n">unavailable</td>' in html.render(report_of(rest)).decode()
+
+
+def test_why_it_is_not_known_where_a_model_ran_is_shown() -> None:
+    record = unplanned(samples.timing(70))
+    report = report_of(
+        replace(record, measurements=tuple(each for each in record.measurements if each.variant == "int8"))
+    )
+    page = html.render(report).decode()
+    _, _, placement = page.partition('id="placement"')
+    placement, _, _ = placement.partition("</section>")
+    assert placement.count("Core ML tells its plan from macOS 14.4 on; this is 14.2.") == 4
+    matrix, _, _ = page.partition('id="loads"')
+    assert matrix.count('<small class="block elsewhere"><bdi>not known: Core ML tells') == 3  # the CPU is the CPU
+    assert (
+        markdown.render(report)
+        .decode()
+        .count("<br>not known: Core ML tells its plan from macOS 14.4 on; this is 14.2.")
+        == 3
+    )
+    latency = next(plot for plot in plots.plots(report) if plot.name.startswith("latency"))
+    assert "asked for the Neural Engine (where it ran is not known): half" in latency.alternative
 
 
 def test_ranges_share_their_unit() -> None:

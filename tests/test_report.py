@@ -8,10 +8,12 @@ from hypothesis import strategies as st
 from tests import record_samples as samples
 
 from coremlbench import store
-from coremlbench.coreml_types import Record, Round, TimingRecord
+from coremlbench.compute_plan import ran_on
+from coremlbench.coreml_types import ComputePlan, Record, Round, TimingRecord, UnitName
 from coremlbench.report import build_report
 from coremlbench.report_files import read_report, save_report
 from coremlbench.report_types import Report, Source
+from coremlbench.report_words import strayed, where
 from coremlbench.types import Failure, InputError, Trained, TrainingRecord
 
 MADE = "2026-11-23T20:00:00+00:00"
@@ -76,6 +78,58 @@ def test_what_was_planned_elsewhere_is_not_said_to_have_run_on_the_neural_engine
     (answer,) = report_of(only_fp32).answers
     assert "asked for the Neural Engine, planned on CPU" in answer.text
     assert "on the Neural Engine:" not in answer.text
+
+
+def unplanned(record: TimingRecord) -> TimingRecord:
+    """The record as a Mac makes it that tells no plan."""
+    why = ComputePlan(failure="Core ML tells its plan from macOS 14.4 on; this is 14.2.")
+    return replace(
+        record,
+        measurements=tuple(
+            replace(cell, plan=why, ran_on=ran_on(why, cell.unit)) if cell.runtime == "coreml" else cell
+            for cell in record.measurements
+        ),
+    )
+
+
+def test_without_a_plan_nothing_is_said_to_have_run_on_a_unit() -> None:
+    (answer,) = report_of(unplanned(samples.timing(70))).answers
+    assert answer.text.startswith(
+        "fp16 on what was asked for the Neural Engine (where it ran is not known): 2.13 times as fast as on what was "
+        "asked for the GPU (where it ran is not known), "
+    )
+    (equal,) = report_of(unplanned(scaled(samples.timing(70), "CPU_AND_NE", 1.9 / 0.9))).answers
+    assert "no difference shown between what was asked for the Neural Engine (where" in equal.text
+
+
+@pytest.mark.parametrize(
+    ("unit", "devices", "told", "stray"),
+    [
+        ("CPU_AND_NE", "NE", "the Neural Engine", ""),
+        ("CPU_AND_GPU", "GPU", "the GPU", ""),
+        ("CPU_ONLY", "", "the CPU", ""),
+        ("ALL", "NE", "all units", ""),
+        ("host-cpu", "", "the host CPU", ""),
+        ("host-gpu", "", "the host GPU", ""),
+        *(
+            (unit, device, f"what was asked for the {name}, planned on {planned}", f"asked for the {name}, planned on")
+            for unit, name, device, planned in (
+                ("CPU_AND_NE", "Neural Engine", "CPU", "CPU"),
+                ("CPU_AND_GPU", "GPU", "CPU", "CPU"),
+                ("CPU_AND_NE", "Neural Engine", "NE CPU", "Neural Engine (50%) and CPU (50%)"),
+            )
+        ),
+        ("ALL", "NE CPU", "all units", "planned on Neural Engine (50%) and CPU (50%)"),
+        ("ALL", "", "all units", "not known"),
+        ("CPU_AND_GPU", "", "what was asked for the GPU (where it ran is not known)", "not known"),
+    ],
+)
+def test_only_what_the_plan_puts_on_a_unit_bears_its_name(unit: UnitName, devices: str, told: str, stray: str) -> None:
+    each = devices.split()
+    plan = ComputePlan(ops=dict.fromkeys(each, 1), cost={device: 1 / len(each) for device in each})
+    assert where(unit, ran_on(plan, unit)) == told
+    assert strayed(unit, ran_on(plan, unit)).startswith(stray)
+    assert bool(strayed(unit, ran_on(plan, unit))) == bool(stray)
 
 
 def test_without_core_ml_the_answer_says_why_and_how_far_it_has_come() -> None:

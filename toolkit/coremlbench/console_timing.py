@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from coremlbench.coreml_types import Measurement, Round, Timed, TimedModel, TimingRecord
 from coremlbench.kit import MANIFEST
 from coremlbench.report_warnings import warnings_of
+from coremlbench.report_words import unit_told
 from coremlbench.stats import ratio_of_rounds
 from coremlbench.units import format_bytes, format_percent, format_seconds, format_short
 
@@ -158,14 +159,17 @@ def _print_ratios(console: Console, rows: Sequence[Measurement]) -> None:
     table.columns[3].justify = "left"
     for row in rows:
         other = next((each for each in rows if each.unit == "CPU_AND_GPU" and _same(each, row)), None)
-        found = ratio_of_rounds(row.rounds, other.rounds) if row.unit == "CPU_AND_NE" and other else None
+        if row.unit != "CPU_AND_NE" or other is None:
+            continue
+        found = ratio_of_rounds(row.rounds, other.rounds)
         if found is None:
             continue
         interval = "–" if found.low is None or found.high is None else f"{found.low:.2f} to {found.high:.2f}"
         said = "no difference shown"
         if found.different:
             times = max(found.ratio, 1 / found.ratio)
-            said = f"{'Neural Engine' if found.ratio < 1 else 'GPU'} {times:.2f} times as fast"
+            fast = row if found.ratio < 1 else other
+            said = f"{unit_told(fast.unit, fast.ran_on)} {times:.2f} times as fast"
         table.add_row(_model(row), f"{found.ratio:.2f}", interval, said)
     if table.row_count:
         console.print(table)

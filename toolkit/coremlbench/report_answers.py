@@ -8,18 +8,11 @@ from dataclasses import replace
 from coremlbench.coreml_types import ConversionRecord, Measurement, TimingRecord
 from coremlbench.report_timing import finished, kind_of
 from coremlbench.report_types import Answer, CellRow, VariantRow
+from coremlbench.report_words import where
 
 Measured = dict[tuple[str, str, str, str, int, str], Measurement]
 """Measurements by record, kind, model, variant, batch and unit."""
 GPU, ENGINE = "CPU_AND_GPU", "CPU_AND_NE"
-UNIT_NAMES = {
-    "CPU_AND_NE": "Neural Engine",
-    "CPU_AND_GPU": "GPU",
-    "CPU_ONLY": "CPU",
-    "ALL": "all units",
-    "host-cpu": "host CPU",
-    "host-gpu": "host GPU",
-}
 
 
 def answers_of(
@@ -186,10 +179,7 @@ def _doubtful(proof: VariantRow | None) -> int:
 
 
 def _where(cell: CellRow) -> str:
-    """Return the unit; one whose plan is elsewhere is not said to have run where it was asked for."""
-    if cell.ran_on.startswith("asked for"):
-        return f"what was {cell.ran_on}"
-    return f"the {UNIT_NAMES.get(cell.unit, cell.unit)}"
+    return where(cell.unit, cell.ran_on)
 
 
 def _times(*ratios: float) -> list[str]:

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from coremlbench import report_words
 from coremlbench.render import text, views
 from coremlbench.report_types import RecordRow, Report
 from coremlbench.units import format_bytes
@@ -57,6 +58,7 @@ def render(report: Report) -> bytes:
         names=names,
         plots=drawn,
         views=views,
+        words=report_words,
         trainings=views.trainings(report),
         records=_records_by_machine(report),
         summary=_summary(report),

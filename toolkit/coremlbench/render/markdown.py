@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from coremlbench.render import text, views
 from coremlbench.report_types import CellRow, ClassifierRun, FailureRow, Report, TrainingRow
+from coremlbench.report_words import KIND_WORDS
 from coremlbench.units import format_bytes
 
 MOST_ROWS = 30
@@ -91,7 +92,7 @@ def _timing(report: Report) -> Iterator[str]:
     machines = _machines(report)
     tables = views.cell_tables(report)
     for table in tables:
-        yield f"**{machines[table.machine]}** ({views.KIND_WORDS[table.kind]}): p50 of a call, 95% interval, p95"
+        yield f"**{machines[table.machine]}** ({KIND_WORDS[table.kind]}): p50 of a call, 95% interval, p95"
         yield ""
         rows = [
             [
@@ -116,7 +117,7 @@ def _cell(cell: CellRow | None) -> str:
     if cell.p50 is None:
         return f"failed: {safe(cell.failure, 80)}"
     interval = f" ({text.between(cell.low, cell.high)})" if cell.low is not None else ""
-    elsewhere = f"<br>{safe(cell.ran_on, 60)}" if cell.ran_on.startswith("asked for") else ""
+    elsewhere = f"<br>{safe(views.strayed_to(cell), 120)}" if views.strayed_to(cell) else ""
     return f"**{text.seconds(cell.p50)}**{interval}<br>p95 {text.seconds(cell.p95)}{elsewhere}"
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from coremlbench.render import text, views
 from coremlbench.report_training import PROTOCOL
 from coremlbench.report_types import CellRow, ClassifierRun, Report, TrainingRow
+from coremlbench.report_words import RUNTIME_WORDS, UNIT_WORDS, unit_told
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -270,11 +271,10 @@ def _sustained(report: Report, names: dict[str, str], palette: Palette) -> Itera
 
 
 def _unit(cell: CellRow) -> str:
-    unit = _words(views.UNIT_WORDS.get(cell.unit, cell.unit))
     if cell.kind == "host":
-        variant = views.variant_words(cell.variant, [cell])
-        return f"{_words(views.RUNTIME_WORDS.get(cell.runtime, cell.runtime))}, {_words(variant)}, {unit}"
-    return unit if not cell.ran_on.startswith("asked for") else _words(cell.ran_on, 44)
+        variant, unit = views.variant_words(cell.variant, [cell]), UNIT_WORDS.get(cell.unit, cell.unit)
+        return f"{_words(RUNTIME_WORDS.get(cell.runtime, cell.runtime))}, {_words(variant)}, {_words(unit)}"
+    return _words(unit_told(cell.unit, cell.ran_on), 64)
 
 
 def _marked(title: str, cell: CellRow) -> str:

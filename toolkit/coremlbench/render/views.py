@@ -9,26 +9,9 @@ from itertools import groupby
 from coremlbench.catalogue import EXPERIMENTS
 from coremlbench.report_training import PROTOCOL
 from coremlbench.report_types import Answer, CellRow, FigureKind, PublishedRow, Report, TrainingRow, VariantRow
+from coremlbench.report_words import RUNTIME_WORDS, UNIT_WORDS, strayed
 from coremlbench.types import Experiment
 
-KIND_WORDS: dict[FigureKind, str] = {
-    "core-ml": "Core ML",
-    "host": "host",
-    "stand-in": "stand-in, not Core ML",
-}
-UNIT_WORDS = {
-    "CPU_AND_NE": "Neural Engine",
-    "CPU_AND_GPU": "GPU",
-    "CPU_ONLY": "CPU",
-    "ALL": "all units",
-    "host-cpu": "host CPU",
-    "host-gpu": "host GPU",
-}
-RUNTIME_WORDS = {
-    "coreml": "Core ML",
-    "reference": "ONNX Runtime",
-    "tensorflow": "TensorFlow",
-}
 METRIC_WORDS = {
     "seconds per epoch": "an epoch, from the second on",
     "total seconds": "training and testing",
@@ -128,6 +111,16 @@ def plan_shares(cell: CellRow) -> dict[str, float]:
     """Return the planned share of the cost by device; of the operations, where Core ML estimates no cost."""
     whole = sum(cell.plan_ops.values())
     return cell.plan_cost or {device: count / whole for device, count in cell.plan_ops.items() if whole}
+
+
+def planned(cells: Sequence[CellRow]) -> list[CellRow]:
+    """Return the cells of which it is told where they ran, or why not."""
+    return [cell for cell in cells if cell.plan_ops or cell.plan_failure or (cell.ran_on and strayed_to(cell))]
+
+
+def strayed_to(cell: CellRow) -> str:
+    """Return what is known of where a cell ran when it is not plainly where it was asked for."""
+    return strayed(cell.unit, cell.ran_on)
 
 
 def answers(report: Report) -> list[tuple[tuple[str, ...], Answer]]:

@@ -1,0 +1,58 @@
+"""The words for what records name by codes, for the page and the terminal alike, and what may be said of a unit."""
+
+from __future__ import annotations
+
+from coremlbench.report_types import FigureKind
+
+KIND_WORDS: dict[FigureKind, str] = {
+    "core-ml": "Core ML",
+    "host": "host",
+    "stand-in": "stand-in, not Core ML",
+}
+UNIT_WORDS = {
+    "CPU_AND_NE": "Neural Engine",
+    "CPU_AND_GPU": "GPU",
+    "CPU_ONLY": "CPU",
+    "ALL": "all units",
+    "host-cpu": "host CPU",
+    "host-gpu": "host GPU",
+}
+"""What was asked for."""
+RUNTIME_WORDS = {
+    "coreml": "Core ML",
+    "reference": "ONNX Runtime",
+    "tensorflow": "TensorFlow",
+}
+_COREML_UNITS = ("CPU_AND_NE", "CPU_AND_GPU", "CPU_ONLY")
+
+
+def strayed(unit: str, ran_on: str) -> str:
+    """Return what is known of where a row ran when it is not plainly the unit asked for; nothing when it is.
+
+    ``ran_on`` is what the compute plan allows to say (``compute_plan.ran_on``). All units ask for none, so there any
+    one of them will do.
+    """
+    if unit.startswith("host-"):
+        return ""
+    wanted = [UNIT_WORDS[each] for each in _COREML_UNITS if unit in ("ALL", each)]
+    return "" if ran_on in wanted else ran_on or "not known"
+
+
+def unit_told(unit: str, ran_on: str) -> str:
+    """Return the unit's name when the row ran there; else what was asked for, and where it was planned, if known.
+
+    Only a plan tells where a row ran: a row without one bears no unit's name.
+    """
+    name = UNIT_WORDS.get(unit, unit)
+    told = strayed(unit, ran_on)
+    if unit == "ALL" or not told:
+        return name
+    return ran_on if told.startswith("asked for") else f"asked for the {name} (where it ran is not known)"
+
+
+def where(unit: str, ran_on: str) -> str:
+    """Return the same for the middle of a sentence: "the GPU", "what was asked for the GPU, planned on CPU"."""
+    told = unit_told(unit, ran_on)
+    if told.startswith("asked for"):
+        return f"what was {told}"
+    return told if unit == "ALL" else f"the {told}"
