@@ -80,6 +80,37 @@ def test_what_was_planned_elsewhere_is_not_said_to_have_run_on_the_neural_engine
     assert "on the Neural Engine:" not in answer.text
 
 
+def test_the_answer_knows_the_package_that_was_timed_and_no_other_of_its_name() -> None:
+    """Two machines converted models of their own under one name: each answer has the accuracy of its own."""
+    other = samples.timing(71, samples.PRO)
+    mine = tuple(
+        replace(
+            each,
+            sha256=f"pro-{each.sha256}",
+            proof=replace(each.proof, accuracy_after=0.5, verdict="degraded" if each.name == "fp16" else "proven"),
+        )
+        for each in other.models[0].variants
+        if each.proof
+    )
+    cells = tuple(replace(cell, package_sha256=f"pro-{cell.package_sha256}") for cell in other.measurements)
+    other = replace(other, models=(replace(other.models[0], variants=mine),), measurements=cells)
+    air, pro = report_of(samples.conversion(60), samples.timing(70), other).answers
+    assert (air.machine, air.variant) == (samples.AIR.id, "fp16")
+    assert air.text.endswith(", accuracy −0.1 points.")
+    assert (pro.machine, pro.variant) == (samples.PRO.id, "int8")
+    assert pro.text.endswith(", accuracy −31.1 points.")
+
+
+def test_a_package_that_was_proven_on_another_machine_keeps_its_proof() -> None:
+    timed = samples.timing(70)
+    unproven = tuple(replace(each, proof=None) for each in timed.models[0].variants)
+    kit = replace(timed, models=(replace(timed.models[0], variants=unproven),))
+    (known,) = report_of(samples.conversion(60, samples.BOX), kit).answers
+    assert known.text.endswith(", accuracy −0.1 points.")
+    (unknown,) = report_of(kit).answers
+    assert "accuracy" not in unknown.text
+
+
 def unplanned(record: TimingRecord) -> TimingRecord:
     """The record as a Mac makes it that tells no plan."""
     why = ComputePlan(failure="Core ML tells its plan from macOS 14.4 on; this is 14.2.")

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from coremlbench.coreml_types import ConversionRecord, Measurement, TimingRecord
-from coremlbench.report_timing import finished, kind_of
+from coremlbench.report_timing import finished, kind_of, proofs_of
 from coremlbench.report_types import Answer, CellRow, VariantRow
 from coremlbench.report_words import where
 
 Measured = dict[tuple[str, str, str, str, int, str], Measurement]
 """Measurements by record, kind, model, variant, batch and unit."""
+Proofs = dict[str, VariantRow]
+"""What is known of a package's outputs, by its content."""
 GPU, ENGINE = "CPU_AND_GPU", "CPU_AND_NE"
 
 
@@ -22,6 +24,7 @@ def answers_of(
     variants: Sequence[VariantRow],
 ) -> tuple[Answer, ...]:
     """Return the answers by model: those of Core ML first, then of the stand-in, then why there is none."""
+    proofs = proofs_of(conversions, timings)
     measured: Measured = {
         (record.id, kind_of(cell), cell.model, cell.variant, cell.batch, cell.unit): cell
         for record in timings
@@ -33,7 +36,7 @@ def answers_of(
         mine = [each for each in cells if (each.machine, each.kind, each.model) == (machine, kind, model)]
         timed = [each for each in mine if each.runtime == "coreml" and each.p50 is not None]
         if kind != "host" and timed:
-            answers.append(_answer(model, timed, measured, variants))
+            answers.append(_answer(model, timed, measured, proofs))
     known = {answer.model for answer in answers}
     models = dict.fromkeys([*(row.model for row in variants), *(cell.model for cell in cells)])
     answers += [_unanswered(model, timings, conversions, cells, variants) for model in models if model not in known]
@@ -45,17 +48,16 @@ def _answer(
     model: str,
     cells: Sequence[CellRow],
     measured: Measured,
-    variants: Sequence[VariantRow],
+    proofs: Proofs,
 ) -> Answer:
     """Return the answer for the variant to use: the fastest that still predicts what the original does.
 
     Of several that are not shown to differ in speed it is the most accurate one.
     """
-    proofs = {(row.variant, row.batch): row for row in variants if row.model == model}
     batch = min(cell.batch for cell in cells)
     ranked = sorted(
         (cell for cell in cells if cell.batch == batch),
-        key=lambda cell: (_doubtful(proofs.get((cell.variant, batch))), cell.p50 or 0.0),
+        key=lambda cell: (_doubtful(proofs.get(cell.package_sha256)), cell.p50 or 0.0),
     )
     best = _most_accurate(ranked, proofs)
     by_unit = {cell.unit: cell for cell in ranked if cell.variant == best.variant}
@@ -74,20 +76,20 @@ def _answer(
         missing = "GPU" if gpu is None else "Neural Engine"
         text = f"{best.variant} on {_where(best)}: {_milliseconds(best)} a call; the {missing} was not measured"
         answer = replace(answer, text=text)
-    proof = proofs.get((best.variant, batch))
+    proof = proofs.get(best.package_sha256)
     return replace(answer, text=answer.text + _accuracy(proof) + ("." if batch == 1 else f"; batches of {batch}."))
 
 
-def _most_accurate(ranked: Sequence[CellRow], proofs: dict[tuple[str, int], VariantRow]) -> CellRow:
+def _most_accurate(ranked: Sequence[CellRow], proofs: Proofs) -> CellRow:
     """Return the most accurate of the cells that are as good as the first: proven as well, and maybe as fast."""
     first = ranked[0]
-    verdict = _doubtful(proofs.get((first.variant, first.batch)))
+    verdict = _doubtful(proofs.get(first.package_sha256))
     equal = [
         cell
         for cell in ranked
-        if _doubtful(proofs.get((cell.variant, cell.batch))) == verdict and (cell is first or _overlap(cell, first))
+        if _doubtful(proofs.get(cell.package_sha256)) == verdict and (cell is first or _overlap(cell, first))
     ]
-    return max(equal, key=lambda cell: _accuracy_of(proofs.get((cell.variant, cell.batch))))
+    return max(equal, key=lambda cell: _accuracy_of(proofs.get(cell.package_sha256)))
 
 
 def _overlap(one: CellRow, other: CellRow) -> bool:

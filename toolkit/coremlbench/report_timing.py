@@ -90,6 +90,7 @@ def _row(group: Sequence[tuple[TimingRecord, Measurement]]) -> CellRow:
         batch=cell.batch,
         runtime=cell.runtime,
         unit=cell.unit,
+        package_sha256=cell.package_sha256,
         runtime_version=cell.runtime_version,
         quick=record.quick,
         p50=p50,
@@ -180,6 +181,26 @@ def variants_of(conversions: Sequence[ConversionRecord], timings: Sequence[Timin
     return tuple(order)
 
 
+def proofs_of(conversions: Sequence[ConversionRecord], timings: Sequence[TimingRecord]) -> dict[str, VariantRow]:
+    """Return the proven, degraded and wrong packages by their content: the hash that a timed cell names too.
+
+    A name would not do. Two machines have packages of one name that differ, and one package is proven on a machine
+    and timed on another. ``conversions`` and ``timings`` are oldest first, and the newest proof of a package stands.
+    """
+    rows = {}
+    for timing in timings:
+        for model in timing.models:
+            for variant in model.variants:
+                if variant.sha256 and variant.proof is not None:
+                    rows[variant.sha256] = _variant(timing, model.name, variant)
+    for conversion in conversions:
+        name = conversion.source.name if conversion.source else conversion.experiment
+        for variant in conversion.variants:
+            if variant.sha256 and variant.proof is not None:
+                rows[variant.sha256] = _variant(conversion, name, variant)
+    return rows
+
+
 def _variant(record: ConversionRecord | TimingRecord, model: str, variant: Variant) -> VariantRow:
     proof = variant.proof
     divergence = proof.divergence if proof else None
@@ -193,6 +214,7 @@ def _variant(record: ConversionRecord | TimingRecord, model: str, variant: Varia
         weight_bytes=variant.weight_bytes,
         verdict=proof.verdict if proof else "not proven",
         reason=proof.reason if proof else "",
+        sha256=variant.sha256,
         target=variant.target,
         arithmetic=variant.arithmetic,
         runtime=proof.runtime if proof else "",

@@ -105,6 +105,7 @@ class CellRow:
     batch: int
     runtime: str
     unit: str
+    package_sha256: str = ""
     runtime_version: str = ""
     quick: bool = False
     p50: float | None = None
@@ -156,6 +157,7 @@ class VariantRow:
     weight_bytes: int
     verdict: str
     reason: str
+    sha256: str = ""
     target: str = ""
     arithmetic: int | None = None
     runtime: str = ""
