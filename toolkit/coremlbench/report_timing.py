@@ -75,7 +75,7 @@ def _row(group: Sequence[tuple[TimingRecord, Measurement]]) -> CellRow:
     earlier = [
         statistics.geometric_mean([each.p50 for each in finished(each_cell) if each.p50])
         for each_record, each_cell in timed
-        if each_record is not record
+        if each_record is not record and each_cell.package_sha256 == cell.package_sha256
     ]
     p50 = figure.ratio if figure else None
     failures = [each.failure for each in cell.rounds if each.failure is not None]

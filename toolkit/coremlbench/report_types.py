@@ -92,9 +92,9 @@ class CellRow:
 
     ``p50`` is the geometric mean of the rounds' medians, ``low`` to ``high`` its 95% interval over the rounds; the
     other percentiles are medians over the rounds. ``distribution`` holds the 41 quantiles (0, 2.5 … 100%), each the
-    median over the rounds. ``floor_share`` is the floor's part of ``p50``. ``energy_joules`` is
-    that of a call, the median over the rounds. ``earlier`` counts older records with the
-    same cell, ``earlier_low`` to ``earlier_high`` is the range of their ``p50``.
+    median over the rounds. ``floor_share`` is the floor's part of ``p50``. ``energy_joules`` is that of a call, the
+    median over the rounds. ``earlier`` counts older records with the same cell of the same package, ``earlier_low``
+    to ``earlier_high`` is the range of their ``p50``.
     """
 
     record: str
