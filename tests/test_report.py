@@ -199,6 +199,19 @@ def test_a_machine_measured_twice_is_one_and_its_newest_figures_stand() -> None:
     assert cell.earlier_low < cell.p50
 
 
+def test_a_quick_look_never_takes_the_place_of_a_measurement() -> None:
+    first = samples.timing(70)
+    quick = replace(samples.timing(72, scale=1.5), quick=True, deviations=("quick", "rounds 2"))
+    assert {(cell.record, cell.quick, cell.earlier) for cell in report_of(first, quick).timing} == {
+        (first.id, False, 0)
+    }
+    last = samples.timing(74)
+    rows = report_of(first, quick, last).timing
+    assert {(cell.record, cell.quick, cell.earlier) for cell in rows} == {(last.id, False, 2)}
+    alone = replace(samples.timing(69), quick=True)
+    assert {cell.record for cell in report_of(quick, alone).timing} == {quick.id}
+
+
 def test_the_energy_is_that_of_a_call_and_not_of_the_whole_stretch() -> None:
     cell = samples.timing(70).measurements[0]
     rounds = tuple(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 from coremlbench.coreml_types import ConversionRecord, Measurement, Round, TimingRecord, Variant
 from coremlbench.report_types import CellRow, FigureKind, VariantRow
+from coremlbench.stats import Estimate, estimate
 
 CellKey = tuple[str, str, str, str, int, str, str]
 _UNITS = ("CPU_AND_NE", "CPU_AND_GPU", "CPU_ONLY", "ALL", "host-gpu", "host-cpu")
@@ -64,20 +66,33 @@ def finished(cell: Measurement) -> tuple[Round, ...]:
 
 
 def _row(group: Sequence[tuple[TimingRecord, Measurement]]) -> CellRow:
-    """Return the row of one cell as measured by one or more records, oldest first."""
-    from coremlbench.stats import ratio
+    """Return the row of one cell as measured by one or more records, oldest first.
 
+    The newest one with a figure stands; a quick look never stands in for a measurement with all rounds.
+    """
     timed = [pair for pair in group if pair[1].failure is None and finished(pair[1])]
+    timed.sort(key=lambda pair: not pair[0].quick)
     record, cell = timed[-1] if timed else group[-1]
-    rounds = finished(cell)
-    medians = [each.p50 for each in rounds if each.p50]
-    figure = ratio(medians, [1.0] * len(medians)) if medians else None
     earlier = [
-        statistics.geometric_mean([each.p50 for each in finished(each_cell) if each.p50])
+        before.seconds
         for each_record, each_cell in timed
-        if each_record is not record and each_cell.package_sha256 == cell.package_sha256
+        if (each_record.started, each_record.id) < (record.started, record.id)
+        and each_cell.package_sha256 == cell.package_sha256
+        and (before := _estimate(each_cell)) is not None
     ]
-    p50 = figure.ratio if figure else None
+    return replace(
+        cell_row(record, cell),
+        earlier=len(earlier),
+        earlier_low=min(earlier, default=None),
+        earlier_high=max(earlier, default=None),
+    )
+
+
+def cell_row(record: TimingRecord, cell: Measurement) -> CellRow:
+    """Return the figures of a cell as one record has them."""
+    rounds = finished(cell)
+    figure = _estimate(cell)
+    p50 = figure.seconds if figure else None
     failures = [each.failure for each in cell.rounds if each.failure is not None]
     failure = cell.failure or (failures[-1] if failures and not rounds else None)
     plan = cell.plan
@@ -124,13 +139,15 @@ def _row(group: Sequence[tuple[TimingRecord, Measurement]]) -> CellRow:
         output_error=cell.output_error,
         distribution=_distribution(rounds),
         sustained=cell.sustained,
-        medians=tuple(medians),
+        medians=tuple(each.p50 for each in rounds if each.p50),
         failure=f"{failure.kind}: {failure.reason}" if failure else "",
         notes=cell.notes,
-        earlier=len(earlier),
-        earlier_low=min(earlier, default=None),
-        earlier_high=max(earlier, default=None),
     )
+
+
+def _estimate(cell: Measurement) -> Estimate | None:
+    medians = [each.p50 for each in finished(cell) if each.p50]
+    return estimate(medians) if medians else None
 
 
 def _median(rounds: Iterable[Round], figure: Callable[[Round], float | None]) -> float | None:
