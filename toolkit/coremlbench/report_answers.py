@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from coremlbench.coreml_types import ConversionRecord, Measurement, TimingRecord
-from coremlbench.report_timing import finished, kind_of, proofs_of
+from coremlbench.report_timing import kind_of, proofs_of
 from coremlbench.report_types import Answer, CellRow, VariantRow
-from coremlbench.report_words import where
+from coremlbench.report_words import RATIO, where
+from coremlbench.stats import ratio_of_rounds
 
 Measured = dict[tuple[str, str, str, str, int, str], Measurement]
 """Measurements by record, kind, model, variant, batch and unit."""
@@ -108,27 +109,26 @@ def _compared(
     gpu: CellRow,
     measured: Measured,
 ) -> Answer:
-    """Return the answer with the GPU's time over the Neural Engine's, over the rounds that both finished."""
-    from coremlbench.stats import ratio
-
-    pair = [measured[each.record, each.kind, each.model, each.variant, each.batch, each.unit] for each in (gpu, engine)]
+    """Return the answer with the Neural Engine's time over the GPU's, over the rounds that both finished."""
     if gpu.record != engine.record:
         text = f"{answer.variant}: the Neural Engine and the GPU were not measured in one run, so there is no ratio"
         return replace(answer, text=text)
-    above, below = ({each.round: each.p50 for each in finished(cell) if each.p50} for cell in pair)
-    both = sorted(above.keys() & below.keys())
-    if not both:
+    above, below = (
+        measured[each.record, each.kind, each.model, each.variant, each.batch, each.unit].rounds
+        for each in (engine, gpu)
+    )
+    figure = ratio_of_rounds(above, below)
+    if figure is None:
         return replace(answer, text=f"{answer.variant}: no round measured both the Neural Engine and the GPU")
-    figure = ratio([above[each] for each in both], [below[each] for each in both])
     if not figure.different or figure.low is None or figure.high is None:
         span = "a single round" if figure.low is None else f"95% interval {figure.low:.2f} to {figure.high:.2f}"
         text = (
             f"{answer.variant}: no difference shown between {_where(engine)} and {_where(gpu)} "
-            f"(ratio {figure.ratio:.2f}, {span})"
+            f"({RATIO} {figure.ratio:.2f}, {span})"
         )
     else:
-        fast, slow = (engine, gpu) if figure.ratio > 1 else (gpu, engine)
-        low, high = (figure.low, figure.high) if figure.ratio > 1 else (1 / figure.high, 1 / figure.low)
+        fast, slow = (engine, gpu) if figure.ratio < 1 else (gpu, engine)
+        low, high = (1 / figure.high, 1 / figure.low) if figure.ratio < 1 else (figure.low, figure.high)
         times, low_text, high_text = _times(max(figure.ratio, 1 / figure.ratio), low, high)
         text = (
             f"{answer.variant} on {_where(fast)}: {times} times as fast as on {_where(slow)}, "

@@ -69,7 +69,7 @@ class MachineRow:
 class Answer:
     """Where one model should run on one machine, in a sentence.
 
-    ``kind`` is ``none`` where Core ML was not measured. ``ratio`` is the GPU's time over the Neural Engine's (above 1:
+    ``kind`` is ``none`` where Core ML was not measured. ``ratio`` is the Neural Engine's time over the GPU's (below 1:
     the Neural Engine is faster), with its 95% interval.
     """
 

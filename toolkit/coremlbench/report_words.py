@@ -23,6 +23,8 @@ RUNTIME_WORDS = {
     "reference": "ONNX Runtime",
     "tensorflow": "TensorFlow",
 }
+RATIO = "Neural Engine / GPU"
+"""The ratio of two times that all forms tell: below 1 the Neural Engine is the faster one."""
 _COREML_UNITS = ("CPU_AND_NE", "CPU_AND_GPU", "CPU_ONLY")
 
 
