@@ -150,6 +150,20 @@ def test_terminal_and_page_tell_the_same_figures(
     assert f"{answer.ratio:.2f}" == "0.20"
 
 
+def test_a_unit_that_failed_is_not_compared(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failure = Failure("killed", "It was killed.", "Run it again.")
+    text = shown(
+        capsys,
+        monkeypatch,
+        cell("coreml", "CPU_AND_GPU", rounds=rounds(0.002), ran_on="GPU"),
+        cell("coreml", "CPU_AND_NE", rounds=rounds(0.001, 1.0, 1.0), ran_on="Neural Engine", failure=failure),
+    )
+    assert "times as fast" not in text
+    assert "Neural Engine against GPU" not in text
+
+
 def test_failures_give_one_line_of_their_reason(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

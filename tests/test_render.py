@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests import record_samples as samples
-from tests.test_report import MADE, report_of, unplanned
+from tests.test_report import MADE, crashed, report_of, unplanned
 
 from coremlbench.render import files, html, markdown, plots, text, views
 from coremlbench.render import json as as_json
@@ -251,6 +251,19 @@ def test_energy_is_a_calls_and_never_nothing(page: str) -> None:
     rounds = tuple(replace(each, energy_joules=None) for each in unread.measurements[0].rounds)
     rest = replace(unread, measurements=(replace(unread.measurements[0], rounds=rounds),))
     assert '<td class="n">unavailable</td>' in html.render(report_of(rest)).decode()
+
+
+def test_a_figure_of_a_cell_that_failed_says_so_where_it_stands() -> None:
+    record = samples.timing(70)
+    fp16 = replace(record, measurements=tuple(each for each in record.measurements if each.variant == "fp16"))
+    report = report_of(crashed(fp16, "CPU_AND_NE", 3))
+    matrix, _, _ = html.render(report).decode().partition('id="loads"')
+    assert '<small class="block elsewhere"><bdi>failed after 3 rounds</bdi></small>' in matrix
+    assert "failed after 3 rounds (<bdi>memory-limit: The run took" in matrix
+    assert markdown.render(report).decode().count("<br>failed after 3 rounds |") == 1
+    real = crashed(samples.timing(70, stand_in=False), "CPU_AND_NE", 3)
+    for row in views.comparisons(report_of(real)):
+        assert set(row.p50) == {"CPU_AND_GPU", "CPU_ONLY", "ALL"}
 
 
 def test_why_it_is_not_known_where_a_model_ran_is_shown() -> None:

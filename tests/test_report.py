@@ -111,6 +111,42 @@ def test_a_package_that_was_proven_on_another_machine_keeps_its_proof() -> None:
     assert "accuracy" not in unknown.text
 
 
+def crashed(record: TimingRecord, unit: str, after: int) -> TimingRecord:
+    """The record with one unit given up after so many good rounds."""
+    cells = tuple(
+        replace(
+            cell,
+            rounds=(
+                *cell.rounds[:after],
+                *(replace(each, failure=samples.OUT_OF_MEMORY) for each in cell.rounds[after:]),
+            ),
+            failure=samples.OUT_OF_MEMORY,
+        )
+        if cell.unit == unit
+        else cell
+        for cell in record.measurements
+    )
+    return replace(record, measurements=cells)
+
+
+def test_a_cell_that_failed_is_no_answer_whatever_its_first_rounds_gave() -> None:
+    (answer,) = report_of(crashed(crashed(samples.timing(70), "CPU_AND_NE", 3), "ALL", 3)).answers
+    assert (
+        answer.text == "fp16 on the GPU: 1.92 ms a call; the Neural Engine failed after 3 rounds, accuracy −0.1 points."
+    )
+    (answer,) = report_of(crashed(crashed(samples.timing(70), "CPU_AND_GPU", 0), "ALL", 0)).answers
+    assert answer.text.startswith("fp16 on the Neural Engine: 0.899 ms a call; the GPU failed, accuracy")
+    both = crashed(crashed(samples.timing(70), "CPU_AND_GPU", 0), "CPU_AND_NE", 1)
+    (answer,) = report_of(both).answers
+    assert "; the Neural Engine failed after 1 round and the GPU failed, " in answer.text
+    none = both
+    for unit in ("ALL", "CPU_ONLY"):
+        none = crashed(none, unit, 3)
+    (answer,) = report_of(none).answers
+    assert answer.kind == "none"
+    assert answer.text.startswith("not measured: memory-limit: ")
+
+
 def unplanned(record: TimingRecord) -> TimingRecord:
     """The record as a Mac makes it that tells no plan."""
     why = ComputePlan(failure="Core ML tells its plan from macOS 14.4 on; this is 14.2.")

@@ -147,7 +147,7 @@ def _print_ratios(console: Console, rows: Sequence[Measurement]) -> None:
     table.columns[3].justify = "left"
     for row in rows:
         other = next((each for each in rows if each.unit == "CPU_AND_GPU" and _same(each, row)), None)
-        if row.unit != "CPU_AND_NE" or other is None:
+        if row.unit != "CPU_AND_NE" or other is None or row.failure is not None or other.failure is not None:
             continue
         found = ratio_of_rounds(row.rounds, other.rounds)
         if found is None:

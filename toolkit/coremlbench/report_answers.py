@@ -8,7 +8,7 @@ from dataclasses import replace
 from coremlbench.coreml_types import ConversionRecord, Measurement, TimingRecord
 from coremlbench.report_timing import kind_of, proofs_of
 from coremlbench.report_types import Answer, CellRow, VariantRow
-from coremlbench.report_words import RATIO, where
+from coremlbench.report_words import RATIO, UNIT_WORDS, failed_after, where
 from coremlbench.stats import ratio_of_rounds
 
 Measured = dict[tuple[str, str, str, str, int, str], Measurement]
@@ -35,9 +35,9 @@ def answers_of(
     answers = []
     for machine, kind, model in dict.fromkeys((cell.machine, cell.kind, cell.model) for cell in cells):
         mine = [each for each in cells if (each.machine, each.kind, each.model) == (machine, kind, model)]
-        timed = [each for each in mine if each.runtime == "coreml" and each.p50 is not None]
-        if kind != "host" and timed:
-            answers.append(_answer(model, timed, measured, proofs))
+        asked = [each for each in mine if each.runtime == "coreml"]
+        if kind != "host" and any(each.p50 is not None and not each.failure for each in asked):
+            answers.append(_answer(model, asked, measured, proofs))
     known = {answer.model for answer in answers}
     models = dict.fromkeys([*(row.model for row in variants), *(cell.model for cell in cells)])
     answers += [_unanswered(model, timings, conversions, cells, variants) for model in models if model not in known]
@@ -53,15 +53,17 @@ def _answer(
 ) -> Answer:
     """Return the answer for the variant to use: the fastest that still predicts what the original does.
 
-    Of several that are not shown to differ in speed it is the most accurate one.
+    Of several that are not shown to differ in speed it is the most accurate one. A cell that failed is none of them,
+    whatever its first rounds gave.
     """
-    batch = min(cell.batch for cell in cells)
+    timed = [cell for cell in cells if cell.p50 is not None and not cell.failure]
+    batch = min(cell.batch for cell in timed)
     ranked = sorted(
-        (cell for cell in cells if cell.batch == batch),
+        (cell for cell in timed if cell.batch == batch),
         key=lambda cell: (_doubtful(proofs.get(cell.package_sha256)), cell.p50 or 0.0),
     )
     best = _most_accurate(ranked, proofs)
-    by_unit = {cell.unit: cell for cell in ranked if cell.variant == best.variant}
+    by_unit = {cell.unit: cell for cell in cells if (cell.variant, cell.batch) == (best.variant, batch)}
     engine, gpu = by_unit.get(ENGINE), by_unit.get(GPU)
     answer = Answer(
         model=model,
@@ -71,14 +73,24 @@ def _answer(
         variant=best.variant,
         record=best.record,
     )
-    if engine is not None and gpu is not None:
+    if engine in ranked and gpu in ranked:
         answer = _compared(answer, engine, gpu, measured)
     else:
-        missing = "GPU" if gpu is None else "Neural Engine"
-        text = f"{best.variant} on {_where(best)}: {_milliseconds(best)} a call; the {missing} was not measured"
+        missing = " and ".join(
+            f"the {UNIT_WORDS[unit]} {_why_missing(by_unit.get(unit))}"
+            for unit in (ENGINE, GPU)
+            if by_unit.get(unit) not in ranked
+        )
+        text = f"{best.variant} on {_where(best)}: {_milliseconds(best)} a call; {missing}"
         answer = replace(answer, text=text)
     proof = proofs.get(best.package_sha256)
     return replace(answer, text=answer.text + _accuracy(proof) + ("." if batch == 1 else f"; batches of {batch}."))
+
+
+def _why_missing(cell: CellRow | None) -> str:
+    if cell is None:
+        return "was not measured"
+    return failed_after(cell.rounds)
 
 
 def _most_accurate(ranked: Sequence[CellRow], proofs: Proofs) -> CellRow:

@@ -28,6 +28,11 @@ RATIO = "Neural Engine / GPU"
 _COREML_UNITS = ("CPU_AND_NE", "CPU_AND_GPU", "CPU_ONLY")
 
 
+def failed_after(rounds: int) -> str:
+    """Return "failed", or how far it had come: "failed after 3 rounds"."""
+    return "failed" + (f" after {rounds} round{'' if rounds == 1 else 's'}" if rounds else "")
+
+
 def strayed(unit: str, ran_on: str) -> str:
     """Return what is known of where a row ran when it is not plainly the unit asked for; nothing when it is.
 

@@ -117,8 +117,8 @@ def _cell(cell: CellRow | None) -> str:
     if cell.p50 is None:
         return f"failed: {safe(cell.failure, 80)}"
     interval = f" ({text.between(cell.low, cell.high)})" if cell.low is not None else ""
-    elsewhere = f"<br>{safe(views.strayed_to(cell), 120)}" if views.strayed_to(cell) else ""
-    return f"**{text.seconds(cell.p50)}**{interval}<br>p95 {text.seconds(cell.p95)}{elsewhere}"
+    notes = "".join(f"<br>{safe(note, 120)}" for note in (*views.cell_notes(cell), views.strayed_to(cell)) if note)
+    return f"**{text.seconds(cell.p50)}**{interval}<br>p95 {text.seconds(cell.p95)}{notes}"
 
 
 def _variants(report: Report) -> Iterator[str]:

@@ -9,7 +9,7 @@ from itertools import groupby
 from coremlbench.catalogue import EXPERIMENTS
 from coremlbench.report_training import PROTOCOL
 from coremlbench.report_types import Answer, CellRow, FigureKind, PublishedRow, Report, TrainingRow, VariantRow
-from coremlbench.report_words import RUNTIME_WORDS, UNIT_WORDS, strayed
+from coremlbench.report_words import RUNTIME_WORDS, UNIT_WORDS, failed_after, strayed
 from coremlbench.types import Experiment
 
 METRIC_WORDS = {
@@ -113,6 +113,11 @@ def plan_shares(cell: CellRow) -> dict[str, float]:
     return cell.plan_cost or {device: count / whole for device, count in cell.plan_ops.items() if whole}
 
 
+def cell_notes(cell: CellRow) -> list[str]:
+    """Return what a reader must know of a cell's figures where they stand, a few words each."""
+    return [failed_after(cell.rounds)] if cell.failure else []
+
+
 def planned(cells: Sequence[CellRow]) -> list[CellRow]:
     """Return the cells of which it is told where they ran, or why not."""
     return [cell for cell in cells if cell.plan_ops or cell.plan_failure or (cell.ran_on and strayed_to(cell))]
@@ -192,6 +197,7 @@ def comparisons(report: Report) -> list[UnitComparison]:
                 for cell in report.timing
                 if (cell.kind, cell.machine, cell.model, cell.variant)
                 == ("core-ml", answer.machine, answer.model, answer.variant)
+                and not cell.failure
             ]
             batch = min((cell.batch for cell in cells), default=1)
             rows.append(UnitComparison(answer, {cell.unit: cell for cell in cells if cell.batch == batch}))
