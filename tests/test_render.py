@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests import record_samples as samples
-from tests.test_report import MADE, crashed, report_of, unplanned
+from tests.test_report import MADE, crashed, report_of, spoilt, unplanned
 
 from coremlbench.render import files, html, markdown, plots, text, views
 from coremlbench.render import json as as_json
@@ -264,6 +264,14 @@ def test_a_figure_of_a_cell_that_failed_says_so_where_it_stands() -> None:
     real = crashed(samples.timing(70, stand_in=False), "CPU_AND_NE", 3)
     for row in views.comparisons(report_of(real)):
         assert set(row.p50) == {"CPU_AND_GPU", "CPU_ONLY", "ALL"}
+
+
+def test_wrong_outputs_stand_beside_their_times() -> None:
+    report = report_of(spoilt(samples.timing(70), "ALL"))
+    matrix, _, _ = html.render(report).decode().partition('id="loads"')
+    note = "outputs up to 60% of their range from the expected ones"
+    assert matrix.count(f'<small class="block elsewhere"><bdi>{note}</bdi></small>') == 3
+    assert markdown.render(report).decode().count(f"<br>{note} |") == 3
 
 
 def test_why_it_is_not_known_where_a_model_ran_is_shown() -> None:

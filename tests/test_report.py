@@ -132,19 +132,53 @@ def crashed(record: TimingRecord, unit: str, after: int) -> TimingRecord:
 def test_a_cell_that_failed_is_no_answer_whatever_its_first_rounds_gave() -> None:
     (answer,) = report_of(crashed(crashed(samples.timing(70), "CPU_AND_NE", 3), "ALL", 3)).answers
     assert (
-        answer.text == "fp16 on the GPU: 1.92 ms a call; the Neural Engine failed after 3 rounds, accuracy −0.1 points."
+        answer.text == "fp16 on the GPU: 1.92 ms a call, accuracy −0.1 points; the Neural Engine failed after 3 rounds."
     )
     (answer,) = report_of(crashed(crashed(samples.timing(70), "CPU_AND_GPU", 0), "ALL", 0)).answers
-    assert answer.text.startswith("fp16 on the Neural Engine: 0.899 ms a call; the GPU failed, accuracy")
+    assert answer.text == "fp16 on the Neural Engine: 0.899 ms a call, accuracy −0.1 points; the GPU failed."
     both = crashed(crashed(samples.timing(70), "CPU_AND_GPU", 0), "CPU_AND_NE", 1)
     (answer,) = report_of(both).answers
-    assert "; the Neural Engine failed after 1 round and the GPU failed, " in answer.text
+    assert answer.text.endswith("; the Neural Engine failed after 1 round and the GPU failed.")
     none = both
     for unit in ("ALL", "CPU_ONLY"):
         none = crashed(none, unit, 3)
     (answer,) = report_of(none).answers
     assert answer.kind == "none"
     assert answer.text.startswith("not measured: memory-limit: ")
+
+
+def spoilt(record: TimingRecord, *units: str, by: float = 0.6) -> TimingRecord:
+    """The record with units whose outputs are not the expected ones."""
+    cells = tuple(replace(cell, output_error=by) if cell.unit in units else cell for cell in record.measurements)
+    return replace(record, measurements=cells)
+
+
+def test_a_cell_with_wrong_outputs_wins_nothing_and_is_warned_of() -> None:
+    report = report_of(spoilt(samples.timing(70, stand_in=False), "CPU_AND_NE", "ALL"))
+    (answer,) = report.answers
+    wrong = "outputs up to 60% of their range from the expected ones"
+    assert answer.text == f"fp16 on the GPU: 1.92 ms a call, accuracy −0.1 points; the Neural Engine gave {wrong}."
+    assert answer.ratio is None
+    warned = [row.text for row in report.warnings]
+    told = f"efficientnetb0 fp16 on the Neural Engine gave {wrong}, more than the 5% allowed: "
+    assert f"{told}its times are not those of this model." in warned
+    assert len(warned) == 6  # three variants on two units
+
+
+@pytest.mark.parametrize(
+    ("by", "told"), [(0.6, "up to 60% of"), (1e9, "up to "), (float("nan"), "that are not numbers")]
+)
+def test_where_all_outputs_are_wrong_the_answer_says_so_and_tells_no_accuracy(by: float, told: str) -> None:
+    (answer,) = report_of(spoilt(samples.timing(70), *samples.UNITS, by=by)).answers
+    assert f" a call, but with outputs {told}" in answer.text
+    assert "accuracy" not in answer.text
+    assert "times as fast" not in answer.text
+
+
+def test_small_errors_of_outputs_are_no_matter() -> None:
+    report = report_of(spoilt(samples.timing(70, stand_in=False), *samples.UNITS, by=0.05))
+    assert report.warnings == ()
+    assert report.answers[0].different
 
 
 def unplanned(record: TimingRecord) -> TimingRecord:

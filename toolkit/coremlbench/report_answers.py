@@ -8,7 +8,7 @@ from dataclasses import replace
 from coremlbench.coreml_types import ConversionRecord, Measurement, TimingRecord
 from coremlbench.report_timing import kind_of, proofs_of
 from coremlbench.report_types import Answer, CellRow, VariantRow
-from coremlbench.report_words import RATIO, UNIT_WORDS, failed_after, where
+from coremlbench.report_words import RATIO, UNIT_WORDS, failed_after, outputs_are_wrong, where, wrong_outputs
 from coremlbench.stats import ratio_of_rounds
 
 Measured = dict[tuple[str, str, str, str, int, str], Measurement]
@@ -54,13 +54,13 @@ def _answer(
     """Return the answer for the variant to use: the fastest that still predicts what the original does.
 
     Of several that are not shown to differ in speed it is the most accurate one. A cell that failed is none of them,
-    whatever its first rounds gave.
+    whatever its first rounds gave, and one whose outputs were wrong only where there is no other.
     """
     timed = [cell for cell in cells if cell.p50 is not None and not cell.failure]
     batch = min(cell.batch for cell in timed)
     ranked = sorted(
         (cell for cell in timed if cell.batch == batch),
-        key=lambda cell: (_doubtful(proofs.get(cell.package_sha256)), cell.p50 or 0.0),
+        key=lambda cell: (_doubtful(cell, proofs), cell.p50 or 0.0),
     )
     best = _most_accurate(ranked, proofs)
     by_unit = {cell.unit: cell for cell in cells if (cell.variant, cell.batch) == (best.variant, batch)}
@@ -73,35 +73,33 @@ def _answer(
         variant=best.variant,
         record=best.record,
     )
-    if engine in ranked and gpu in ranked:
+    right = [cell for cell in ranked if not outputs_are_wrong(cell.output_error)]
+    if engine in right and gpu in right:
         answer = _compared(answer, engine, gpu, measured)
+        text = answer.text + _accuracy(proofs.get(best.package_sha256))
     else:
         missing = " and ".join(
             f"the {UNIT_WORDS[unit]} {_why_missing(by_unit.get(unit))}"
             for unit in (ENGINE, GPU)
-            if by_unit.get(unit) not in ranked
+            if unit != best.unit and by_unit.get(unit) not in right
         )
-        text = f"{best.variant} on {_where(best)}: {_milliseconds(best)} a call; {missing}"
-        answer = replace(answer, text=text)
-    proof = proofs.get(best.package_sha256)
-    return replace(answer, text=answer.text + _accuracy(proof) + ("." if batch == 1 else f"; batches of {batch}."))
+        accuracy = _accuracy(proofs.get(best.package_sha256))
+        outputs = accuracy if best in right else f", but with {wrong_outputs(best.output_error)}"
+        text = f"{best.variant} on {_where(best)}: {_milliseconds(best)} a call{outputs}; {missing}"
+    return replace(answer, text=text + ("." if batch == 1 else f"; batches of {batch}."))
 
 
 def _why_missing(cell: CellRow | None) -> str:
     if cell is None:
         return "was not measured"
-    return failed_after(cell.rounds)
+    return failed_after(cell.rounds) if cell.failure else f"gave {wrong_outputs(cell.output_error)}"
 
 
 def _most_accurate(ranked: Sequence[CellRow], proofs: Proofs) -> CellRow:
     """Return the most accurate of the cells that are as good as the first: proven as well, and maybe as fast."""
     first = ranked[0]
-    verdict = _doubtful(proofs.get(first.package_sha256))
-    equal = [
-        cell
-        for cell in ranked
-        if _doubtful(proofs.get(cell.package_sha256)) == verdict and (cell is first or _overlap(cell, first))
-    ]
+    doubt = _doubtful(first, proofs)
+    equal = [cell for cell in ranked if _doubtful(cell, proofs) == doubt and (cell is first or _overlap(cell, first))]
     return max(equal, key=lambda cell: _accuracy_of(proofs.get(cell.package_sha256)))
 
 
@@ -186,9 +184,15 @@ def _unanswered(
     )
 
 
-def _doubtful(proof: VariantRow | None) -> int:
-    """Return 0 for a proven variant, 1 for one without a verdict, 2 and 3 for a degraded and a wrong one."""
+def _doubtful(cell: CellRow, proofs: Proofs) -> int:
+    """Return 0 for a proven variant, 1 for one without a verdict, 2 and 3 for a degraded and a wrong one.
+
+    Outputs that were wrong where it was timed outdo every proof that it has from elsewhere.
+    """
+    proof = proofs.get(cell.package_sha256)
     verdicts = ("proven", "not proven", "degraded", "wrong")
+    if outputs_are_wrong(cell.output_error):
+        return len(verdicts)
     return 1 if proof is None or proof.verdict not in verdicts else verdicts.index(proof.verdict)
 
 

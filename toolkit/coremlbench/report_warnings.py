@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from coremlbench.coreml_types import Conditions, Measurement, Record, TimingRecord
 from coremlbench.report_types import WarningRow
+from coremlbench.report_words import WRONG_OUTPUTS, outputs_are_wrong, where, wrong_outputs
 from coremlbench.types import TrainingRecord
 
 FEW_ROUNDS = 3
@@ -56,6 +57,11 @@ def _of_timing(record: TimingRecord) -> Iterator[str]:
 
 
 def _of_cell(cell: Measurement) -> Iterator[str]:
+    if outputs_are_wrong(cell.output_error):
+        yield (
+            f"{cell.model} {cell.variant} on {where(cell.unit, cell.ran_on)} gave {wrong_outputs(cell.output_error)}, "
+            f"more than the {WRONG_OUTPUTS:.0%} allowed: its times are not those of this model."
+        )
     rounds = [each for each in cell.rounds if each.failure is None]
     if cell.failure is not None or not rounds:
         return

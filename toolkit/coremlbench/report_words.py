@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from coremlbench.report_types import FigureKind
 
 KIND_WORDS: dict[FigureKind, str] = {
@@ -26,6 +28,27 @@ RUNTIME_WORDS = {
 RATIO = "Neural Engine / GPU"
 """The ratio of two times that all forms tell: below 1 the Neural Engine is the faster one."""
 _COREML_UNITS = ("CPU_AND_NE", "CPU_AND_GPU", "CPU_ONLY")
+
+
+WRONG_OUTPUTS = 0.05
+"""The share of the outputs' range that a timed package may miss its expected outputs by, and still be that model.
+
+The expected outputs are the same package's on the reference runtime, so that only arithmetic can differ: float16
+there and here is within half a percent in the networks of the catalogue (docs/example-report), a tenth of this. The
+thresholds of a proof do not fit: they are decibels over all outputs, and of a timed cell the largest error is known.
+"""
+
+
+def outputs_are_wrong(output_error: float | None) -> bool:
+    """Return whether what was timed computed something else than the model; not when its outputs were not compared."""
+    return output_error is not None and not output_error <= WRONG_OUTPUTS  # not a number is no small error
+
+
+def wrong_outputs(output_error: float | None) -> str:
+    """Return by how much outputs are wrong: "outputs up to 60% of their range from the expected ones"."""
+    if output_error is None or not math.isfinite(output_error):
+        return "outputs that are not numbers"
+    return f"outputs up to {output_error:.0%} of their range from the expected ones"
 
 
 def failed_after(rounds: int) -> str:

@@ -9,7 +9,7 @@ from itertools import groupby
 from coremlbench.catalogue import EXPERIMENTS
 from coremlbench.report_training import PROTOCOL
 from coremlbench.report_types import Answer, CellRow, FigureKind, PublishedRow, Report, TrainingRow, VariantRow
-from coremlbench.report_words import RUNTIME_WORDS, UNIT_WORDS, failed_after, strayed
+from coremlbench.report_words import RUNTIME_WORDS, UNIT_WORDS, failed_after, outputs_are_wrong, strayed, wrong_outputs
 from coremlbench.types import Experiment
 
 METRIC_WORDS = {
@@ -115,7 +115,10 @@ def plan_shares(cell: CellRow) -> dict[str, float]:
 
 def cell_notes(cell: CellRow) -> list[str]:
     """Return what a reader must know of a cell's figures where they stand, a few words each."""
-    return [failed_after(cell.rounds)] if cell.failure else []
+    notes = [failed_after(cell.rounds)] if cell.failure else []
+    if outputs_are_wrong(cell.output_error):
+        notes.append(wrong_outputs(cell.output_error))
+    return notes
 
 
 def planned(cells: Sequence[CellRow]) -> list[CellRow]:
