@@ -274,6 +274,17 @@ def test_wrong_outputs_stand_beside_their_times() -> None:
     assert markdown.render(report).decode().count(f"<br>{note} |") == 3
 
 
+def test_a_quick_look_is_marked_in_every_cell() -> None:
+    report = report_of(replace(samples.timing(70, stand_in=False), quick=True))
+    matrix, _, _ = html.render(report).decode().partition('id="loads"')
+    assert matrix.count('<small class="block elsewhere"><bdi>quick look</bdi></small>') == len(report.timing)
+    assert markdown.render(report).decode().count("<br>quick look") == len(report.timing)
+    two = report_of(
+        *(replace(samples.timing(70, each, stand_in=False), quick=True) for each in (samples.AIR, samples.PRO))
+    )
+    assert html.render(two).decode().count("</a> <small>quick look</small></td>") == 8
+
+
 def test_why_it_is_not_known_where_a_model_ran_is_shown() -> None:
     record = unplanned(samples.timing(70))
     report = report_of(

@@ -405,6 +405,18 @@ def test_bad_conditions_are_told_once(conditions: dict[str, object], told: str) 
     assert row.records == (record.id,)
 
 
+def test_a_quick_look_and_every_deviation_are_told() -> None:
+    less = ("quick", "rounds 2 of 5", "calls 50 of 200")
+    record = replace(samples.timing(70, stand_in=False), quick=True, deviations=less)
+    report = report_of(record)
+    texts = [row.text for row in report.warnings]
+    assert texts[0].startswith("A quick look: ")
+    assert texts[1] == "Less than the method asks for: rounds 2 of 5, calls 50 of 200."
+    assert report.answers[0].text.endswith("; a quick look.")
+    few = replace(record, quick=False, deviations=("units CPU_ONLY",))
+    assert [row.text for row in report_of(few).warnings] == ["Less than the method asks for: units CPU_ONLY."]
+
+
 def test_few_rounds_and_calls_are_told() -> None:
     record = samples.timing(70, stand_in=False)
     cell = record.measurements[0]

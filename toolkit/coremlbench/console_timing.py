@@ -188,8 +188,6 @@ def _particulars(record: TimingRecord) -> list[str]:
             f"outputs: at most {format_percent(worst.output_error or 0.0)} of their range from the expected ones "
             f"({_model(worst)} on {UNIT_WORDS[worst.unit]})"
         )
-    if record.deviations:
-        lines.append(f"less than the method asks for: {', '.join(record.deviations)}")
     return [*lines, *(f"note: {warning.text}" for warning in warnings_of([record]))]
 
 

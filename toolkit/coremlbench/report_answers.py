@@ -86,7 +86,8 @@ def _answer(
         accuracy = _accuracy(proofs.get(best.package_sha256))
         outputs = accuracy if best in right else f", but with {wrong_outputs(best.output_error)}"
         text = f"{best.variant} on {_where(best)}: {_milliseconds(best)} a call{outputs}; {missing}"
-    return replace(answer, text=text + ("." if batch == 1 else f"; batches of {batch}."))
+    batches = f"; batches of {batch}" if batch != 1 else ""
+    return replace(answer, text=f"{text}{batches}{'; a quick look' if best.quick else ''}.")
 
 
 def _why_missing(cell: CellRow | None) -> str:

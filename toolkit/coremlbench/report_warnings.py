@@ -46,6 +46,8 @@ def _of_training(record: TrainingRecord) -> Iterator[str]:
 def _of_timing(record: TimingRecord) -> Iterator[str]:
     if record.quick:
         yield "A quick look: fewer rounds and calls than the method asks for."
+    if less := [each for each in record.deviations if each != "quick"]:
+        yield f"Less than the method asks for: {', '.join(less)}."
     if any(cell.stand_in for cell in record.measurements):
         yield "The tests' stand-in for Core ML ran: none of its figures is Core ML's."
     cores = record.machine.logical_cores

@@ -115,7 +115,9 @@ def plan_shares(cell: CellRow) -> dict[str, float]:
 
 def cell_notes(cell: CellRow) -> list[str]:
     """Return what a reader must know of a cell's figures where they stand, a few words each."""
-    notes = [failed_after(cell.rounds)] if cell.failure else []
+    notes = ["quick look"] if cell.quick else []
+    if cell.failure:
+        notes.append(failed_after(cell.rounds))
     if outputs_are_wrong(cell.output_error):
         notes.append(wrong_outputs(cell.output_error))
     return notes
