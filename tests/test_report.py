@@ -390,7 +390,7 @@ def test_failures_that_are_alike_share_a_row() -> None:
         ({"thermal_state": "serious"}, "thermal state serious"),
         ({"power_source": "battery"}, "on battery"),
         ({"low_power_mode": True}, "Low power mode"),
-        ({"load_average": 99.0}, "Other work ran meanwhile"),
+        ({"load_average": 99.0}, "The load average was above the number of cores during the rounds: "),
     ],
 )
 def test_bad_conditions_are_told_once(conditions: dict[str, object], told: str) -> None:
@@ -403,6 +403,18 @@ def test_bad_conditions_are_told_once(conditions: dict[str, object], told: str) 
     (row,) = report_of(replace(record, measurements=cells)).warnings
     assert told in row.text
     assert row.records == (record.id,)
+
+
+def test_a_load_before_the_first_round_is_not_that_of_the_timed_calls() -> None:
+    record = samples.timing(70, stand_in=False)
+    *others, last = record.measurements  # cells are not in the order they ran in
+    busy = replace(last.rounds[0], place=-1, before=replace(last.rounds[0].before, load_average=99.0))
+    record = replace(record, measurements=(*others, replace(last, rounds=(busy, *last.rounds[1:]))))
+    (row,) = report_of(record).warnings
+    assert row.text.startswith("The load average was above the number of cores before the first round: ")
+    later = replace(busy, place=1)
+    (row,) = report_of(replace(record, measurements=(*others, replace(last, rounds=(later,) * 5)))).warnings
+    assert row.text.startswith("The load average was above the number of cores during the rounds: ")
 
 
 def test_a_quick_look_and_every_deviation_are_told() -> None:
