@@ -327,6 +327,14 @@ def test_plots_are_drawn_from_zero_with_units_and_words(report: Report) -> None:
         assert len(plot.alternative) > 40
 
 
+def test_sustained_runs_of_another_batch_have_a_plot_of_their_own() -> None:
+    record = samples.timing(70)
+    (cell,) = (each for each in record.measurements if (each.variant, each.unit) == ("fp16", "CPU_AND_NE"))
+    report = report_of(replace(record, measurements=(cell, replace(cell, batch=8))))
+    titles = [plot.title for plot in plots.plots(report) if plot.name.startswith("sustained-")]
+    assert [", batch 8" in title for title in titles] == [False, True]
+
+
 def _labels(axes: Any) -> tuple[str, str]:
     return axes.get_xlabel(), axes.get_ylabel()
 

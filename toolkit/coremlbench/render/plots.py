@@ -240,7 +240,8 @@ def _sustained(report: Report, names: dict[str, str], palette: Palette) -> Itera
     """Yield how the median of a stretch of calls moved over a sustained run."""
     cells = [cell for cell in report.timing if len(cell.sustained) > 1]
     groups = [
-        list(group) for _, group in groupby(cells, key=lambda cell: (cell.kind, cell.machine, cell.model, cell.variant))
+        list(group)
+        for _, group in groupby(cells, key=lambda cell: (cell.kind, cell.machine, cell.model, cell.variant, cell.batch))
     ]
     for number, group in enumerate(groups[:MOST_OF_A_KIND], start=1):
         first = group[0]
@@ -260,7 +261,8 @@ def _sustained(report: Report, names: dict[str, str], palette: Palette) -> Itera
         axes.set_ylabel("milliseconds a call, median")
         _from_zero(axes)
         _legend(axes)
-        what = f"{_words(first.model, 40)}, {_words(first.variant)}, {names[first.machine]}"
+        batch = f", batch {first.batch}" if first.batch != 1 else ""
+        what = f"{_words(first.model, 40)}, {_words(first.variant)}{batch}, {names[first.machine]}"
         title = _marked(f"A sustained run: {what}", first)
         ends = (
             f"{_unit(each)}: {text.seconds(each.sustained[0].p50)} a call, in the end "
