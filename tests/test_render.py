@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tests import record_samples as samples
 from tests.test_report import MADE, crashed, report_of, spoilt, unplanned
 
+from coremlbench.coreml_types import TimingRecord
 from coremlbench.render import files, html, markdown, plots, text, views
 from coremlbench.render import json as as_json
 from coremlbench.report import build_report
@@ -259,7 +260,7 @@ def test_a_figure_of_a_cell_that_failed_says_so_where_it_stands() -> None:
     report = report_of(crashed(fp16, "CPU_AND_NE", 3))
     matrix, _, _ = html.render(report).decode().partition('id="loads"')
     assert '<small class="block elsewhere"><bdi>failed after 3 rounds</bdi></small>' in matrix
-    assert "failed after 3 rounds (<bdi>memory-limit: The run took" in matrix
+    assert "failed after 3 rounds (memory-limit: The run took" in matrix
     assert markdown.render(report).decode().count("<br>failed after 3 rounds |") == 1
     real = crashed(samples.timing(70, stand_in=False), "CPU_AND_NE", 3)
     for row in views.comparisons(report_of(real)):
@@ -283,6 +284,38 @@ def test_a_quick_look_is_marked_in_every_cell() -> None:
         *(replace(samples.timing(70, each, stand_in=False), quick=True) for each in (samples.AIR, samples.PRO))
     )
     assert html.render(two).decode().count("</a> <small>quick look</small></td>") == 8
+
+
+def test_the_sheet_has_core_mls_own_clock_and_every_percentile() -> None:
+    record = samples.timing(70, stand_in=False)
+    cell = record.measurements[0]
+    rounds = tuple(
+        replace(each, p90=0.011, p95=0.012, p99=0.013, own_p50=0.014, outliers=7, drift=-0.021) for each in cell.rounds
+    )
+    page = html.render(report_of(replace(record, measurements=(replace(cell, rounds=rounds),)))).decode()
+    sheet = page[page.index("every figure of every cell</caption>") :]
+    headings = re.findall(r"<th scope=.col.[^>]*>([^<]*)</th>", sheet[: sheet.index("</thead>")])
+    figures = re.findall(r"<td[^>]*>(.*?)</td>", sheet[sheet.index('"rowgroup"') : sheet.index("</table>")])
+    shown = dict(zip(headings[1:], figures, strict=True))
+    assert {name: shown[name] for name in headings[4:10]} == {
+        "p50 by its own clock": "14.0 ms",
+        "p90": "11.0 ms",
+        "p95": "12.0 ms",
+        "p99": "13.0 ms",
+        "Outliers": "35",
+        "Drift": "−2.1%",
+    }
+    assert "26.1" in shown["Notes"]
+    host = html.render(report_of(timed_by_a_host())).decode()
+    assert "by its own clock" not in host
+
+
+def timed_by_a_host() -> TimingRecord:
+    record = samples.timing(73, samples.BOX)
+    cells = (
+        replace(cell, rounds=tuple(replace(each, own_p50=None) for each in cell.rounds)) for cell in record.measurements
+    )
+    return replace(record, measurements=tuple(cells))
 
 
 def test_why_it_is_not_known_where_a_model_ran_is_shown() -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from coremlbench.catalogue import EXPERIMENTS
+from coremlbench.render import text
 from coremlbench.report_training import PROTOCOL
 from coremlbench.report_types import Answer, CellRow, FigureKind, PublishedRow, Report, TrainingRow, VariantRow
 from coremlbench.report_words import RUNTIME_WORDS, UNIT_WORDS, failed_after, outputs_are_wrong, strayed, wrong_outputs
@@ -121,6 +122,28 @@ def cell_notes(cell: CellRow) -> list[str]:
     if outputs_are_wrong(cell.output_error):
         notes.append(wrong_outputs(cell.output_error))
     return notes
+
+
+def every_note(cell: CellRow) -> list[str]:
+    """Return all that is known of a cell beside its figures."""
+    notes = ["quick look"] if cell.quick else []
+    if cell.failure:
+        notes.append(f"{failed_after(cell.rounds)} ({cell.failure})")
+    elif cell.failed_rounds:
+        notes.append(f"{cell.failed_rounds} rounds failed")
+    if cell.earlier:
+        before = text.between(cell.earlier_low, cell.earlier_high)
+        notes.append(f"measured {cell.earlier + 1} times, before: {before}")
+    if cell.output_error is not None:
+        notes.append(f"output error {share(cell.output_error)}")
+    if cell.runtime_version:
+        notes.append(cell.runtime_version)
+    return notes
+
+
+def signed(value: float | None) -> str:
+    """Return a small change with its sign: +1.2%, −0.4%."""
+    return text.NOTHING if value is None or value != value else f"{value:+.1%}".replace("-", "−")  # noqa: PLR0124 - NaN
 
 
 def planned(cells: Sequence[CellRow]) -> list[CellRow]:
