@@ -15,7 +15,7 @@ from tests import record_samples as samples
 from tests.test_report import MADE, crashed, report_of, spoilt, unplanned
 
 from coremlbench.coreml_types import TimingRecord
-from coremlbench.render import files, html, markdown, plots, text, views
+from coremlbench.render import files, html, markdown, markdown_text, plots, text, views
 from coremlbench.render import json as as_json
 from coremlbench.report import build_report
 from coremlbench.report_types import Report, Source
@@ -216,7 +216,7 @@ def test_a_long_text_is_folded_and_all_there(small: Report) -> None:
 def test_plain_text_acts_on_nothing(value: str) -> None:
     shown = text.plain(value)
     assert not re.search("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]", shown)
-    safe = markdown.safe(value, 400)
+    safe = markdown_text.safe(value, 400)
     assert not re.search(r"<|>|@|\n", safe)
     assert not re.search(r"(?<!\\)(?:\\\\)*[`*_\[\]|]", safe)
 
@@ -316,6 +316,46 @@ def timed_by_a_host() -> TimingRecord:
         replace(cell, rounds=tuple(replace(each, own_p50=None) for each in cell.rounds)) for cell in record.measurements
     )
     return replace(record, measurements=tuple(cells))
+
+
+def test_every_figure_of_the_markdown_leads_to_its_record(report: Report) -> None:
+    shown = markdown.render(report).decode()
+    addresses = dict(re.findall(r"^\[(r\d+)\]: <(.*)>$", shown, flags=re.MULTILINE))
+    assert {address.removeprefix("./") for address in addresses.values()} == {row.path for row in report.records}
+    assert set(re.findall(r"\]\[(r\d+)\]", shown)) == set(addresses)
+    times = re.findall(r"\*\*\d[^*]*\*\*", shown)
+    linked = re.findall(r"\[\*\*\d[^*]*\*\*\]\[r\d+\]", shown)
+    assert len(times) == len(linked) > 80
+
+
+def test_the_markdown_tells_loads_places_floors_energy_and_machines(report: Report) -> None:
+    shown = markdown.render(report).decode()
+    headings = re.findall(r"^## (.*)$", shown, flags=re.MULTILINE)
+    assert headings[:5] == [
+        "Where each model should run",
+        "Every model on every unit",
+        "Loading, cold and cached",
+        "Where the operations ran",
+        "Accuracy and size by variant",
+    ]
+    assert headings[-1] == "Machines and records"
+    assert "<br>floor 40%<br>4.00 mJ" in shown
+    assert "| efficientnetb0 | fp16 | Neural Engine | 1.40 s | [**2.80 s**][r27] | 90.0 ms | 20.0 ms |" in shown
+    assert "| NE 97% (99 ops), CPU 3% (2 ops) | [Neural Engine][r27] |" in shown
+    assert "| MacBook Air (Apple M9, 16 GB) | macOS 26.1 | Apple M9 GPU, Neural Engine | 10 |" in shown
+
+
+def test_the_markdown_leads_nowhere_foreign() -> None:
+    record = samples.timing(70)
+    sources = [
+        Source(record, "../a folder/<b>](http://e.example)\n[r1]: x/run.json"),
+        Source(samples.training(1), "x" * 900),
+    ]
+    shown = markdown.render(build_report(sources, made=MADE)).decode()
+    *_, last = shown.splitlines()
+    assert last == "[r2]: <../a%20folder/%3Cb%3E%5D%28http%3A//e.example%29%0A%5Br1%5D%3A%20x/run.json>"
+    assert "x" * 100 not in shown
+    assert "[r1]:" not in shown
 
 
 def test_why_it_is_not_known_where_a_model_ran_is_shown() -> None:

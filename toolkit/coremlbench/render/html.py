@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 from coremlbench import report_words
 from coremlbench.render import text, views
@@ -102,15 +101,6 @@ def log(lines: tuple[str, ...]) -> str:
     return whole if len(whole) <= WHOLE else text.ELLIPSIS + whole[-WHOLE:]
 
 
-def address(path: str) -> str:
-    """Return a relative path as an address: never a scheme, whatever a folder is called."""
-    try:
-        quoted = quote(path.encode("utf-8", "surrogateescape"))  # a file's name may be no UTF-8
-    except UnicodeEncodeError:
-        quoted = quote(path.encode("utf-8", "backslashreplace"))
-    return quoted if quoted.startswith(("/", "./", "../")) else f"./{quoted}"
-
-
 def _summary(report: Report) -> str:
     """Return in a line what the report is made of."""
     kinds = [
@@ -151,7 +141,7 @@ def _environment() -> Environment:
         "foreign": foreign,
         "brief": brief,
         "log": log,
-        "address": address,
+        "address": text.address,
         "plain": text.plain,
         "label": lambda value: text.cut(text.plain(value), 100),
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from urllib.parse import quote
 
 from coremlbench.units import format_seconds
 
@@ -103,3 +104,12 @@ def points(before: float | None, after: float | None) -> str:
 def day(moment: str) -> str:
     """Return the day and minute of an ISO time: 2026-11-23 20:41 UTC."""
     return f"{moment[:10]} {moment[11:16]} UTC" if moment.endswith("+00:00") else moment[:16].replace("T", " ")
+
+
+def address(path: str) -> str:
+    """Return a relative path as an address: never a scheme, whatever a folder is called."""
+    try:
+        quoted = quote(path.encode("utf-8", "surrogateescape"))  # a file's name may be no UTF-8
+    except UnicodeEncodeError:
+        quoted = quote(path.encode("utf-8", "backslashreplace"))
+    return quoted if quoted.startswith(("/", "./", "../")) else f"./{quoted}"
