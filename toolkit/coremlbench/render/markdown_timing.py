@@ -16,7 +16,10 @@ def times(report: Report, numbers: Numbers) -> Iterator[str]:
     yield ""
     tables = views.cell_tables(report)
     for table in tables:
-        yield f"{_whose(report, table)}: p50 of a call, 95% interval, p95, the floor's share, energy"
+        told = ["p50 of a call", "95% interval", "p95"]
+        told += ["the floor's share of it"] if any(cell.floor_share is not None for cell in table.cells) else []
+        told += ["energy"] if any(cell.energy_joules is not None for cell in table.cells) else []
+        yield f"{_whose(report, table)}: {', '.join(told)}"
         yield ""
         rows = [
             [

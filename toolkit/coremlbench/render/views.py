@@ -128,7 +128,7 @@ def every_note(cell: CellRow) -> list[str]:
     """Return all that is known of a cell beside its figures."""
     notes = ["quick look"] if cell.quick else []
     if cell.failure:
-        notes.append(f"{failed_after(cell.rounds)} ({cell.failure})")
+        notes.append(f"{failed_after(cell.rounds)} ({text.cut(cell.failure, 60)})")
     elif cell.failed_rounds:
         notes.append(f"{cell.failed_rounds} rounds failed")
     if cell.earlier:
@@ -136,14 +136,13 @@ def every_note(cell: CellRow) -> list[str]:
         notes.append(f"measured {cell.earlier + 1} times, before: {before}")
     if cell.output_error is not None:
         notes.append(f"output error {share(cell.output_error)}")
+    if cell.p90 is not None:
+        notes.append(f"p90 {text.seconds(cell.p90)}")
+    if cell.drift is not None:
+        notes.append(f"drift {cell.drift:+.1%}".replace("-", "−"))
     if cell.runtime_version:
         notes.append(cell.runtime_version)
     return notes
-
-
-def signed(value: float | None) -> str:
-    """Return a small change with its sign: +1.2%, −0.4%."""
-    return text.NOTHING if value is None or value != value else f"{value:+.1%}".replace("-", "−")  # noqa: PLR0124 - NaN
 
 
 def planned(cells: Sequence[CellRow]) -> list[CellRow]:
