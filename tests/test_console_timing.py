@@ -25,7 +25,21 @@ from coremlbench.report import build_report
 from coremlbench.report_types import Source
 from coremlbench.types import Failure
 
-PROOF = Proof("proven", "", "reference", "Keras", 500, "mnist", 0.001, 0.0, 1.0, 60.0, 0.998, 0.99, 0.988)
+PROOF = Proof(
+    "proven",
+    "",
+    "reference",
+    "Keras",
+    500,
+    "mnist",
+    0.001,
+    0.0,
+    1.0,
+    60.0,
+    agreement=0.998,
+    accuracy_before=0.99,
+    accuracy_after=0.988,
+)
 MODEL = TimedModel(
     "lenet",
     ModelSource("lenet", "training-run", "keras", "model.keras", ""),
