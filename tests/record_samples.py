@@ -165,14 +165,14 @@ def classifier(record: TrainingRecord, rng: random.Random) -> TrainingRecord:
     )
 
 
-def variant(name: VariantName, batch: int = 1) -> Variant:
+def variant(name: VariantName, batch: int = 1, model: str = "efficientnetb0") -> Variant:
     """A package of a model, with its proof."""
     degraded = name == "palettized-4"
     return Variant(
         name=name,
         batch=batch,
         path=f"{name}.mlpackage",
-        sha256=f"{name}-{batch}",
+        sha256=f"{model}-{name}-{batch}",
         bytes=SIZE[name],
         weight_bytes=SIZE[name] - 150_000,
         arithmetic=390_000_000,
@@ -217,7 +217,7 @@ def conversion(number: int, machine: Machine = BOX, model: str = "efficientnetb0
         source=source(model),
         input_shape=(224, 224, 3),
         data=_DATA,
-        variants=tuple(variant(name) for name in ACCURACY),
+        variants=tuple(variant(name, model=model) for name in ACCURACY),
     )
 
 
@@ -257,7 +257,7 @@ def timed_round(number: int, p50: float, rng: random.Random, conditions: Conditi
         first_load_seconds=2.8,
         second_load_seconds=0.09,
         first_predict_seconds=0.02,
-        energy_joules=0.004,
+        energy_joules=3.2,
         before=conditions,
         after=conditions,
     )
@@ -290,7 +290,7 @@ def cell(
         runtime=runtime,
         unit=unit,
         runtime_version="26.1",
-        package_sha256=f"{name}-1",
+        package_sha256=f"{model}-{name}-1",
         stand_in=stand_in and runtime == "coreml",
         rounds=tuple(timed_round(number, p50, rng, conditions) for number in range(rounds)),
         plan=None
@@ -343,7 +343,9 @@ def timing(
         options={},
         outcome=Timed(cells=len(cells), failed=0),
         seconds=600.0,
-        models=tuple(TimedModel(model, source(model), tuple(variant(name) for name in names)) for model in models),
+        models=tuple(
+            TimedModel(model, source(model), tuple(variant(name, model=model) for name in names)) for model in models
+        ),
         measurements=cells,
     )
 

@@ -66,7 +66,7 @@ def test_a_network_of_ones_own_from_its_file_to_a_kit_and_back(coremlbench: Run,
     assert done.returncode == 0, done.stderr
     assert "Core ML runs on macOS only" in done.stdout
     assert done.stdout.count("Core ML runs on macOS only") == 1
-    assert "mine fp16, reference on processor: " in done.stderr, "rows come while it runs"
+    assert "mine fp16, ONNX Runtime on host CPU: " in done.stderr, "rows come while it runs"
     assert "Runtimes of the host: nothing here is Core ML's" in done.stdout
     assert "TensorFlow" in done.stdout
     assert "of the limit" not in done.stdout, "there is no table of Core ML where it did not run"

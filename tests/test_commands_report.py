@@ -1,4 +1,7 @@
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -60,6 +63,27 @@ def test_a_run_ends_with_a_page_of_all_records(tmp_path: Path, capsys: pytest.Ca
     assert [each.name for each in page.parent.iterdir()] == ["report.html"]
     page_at_the_end(tmp_path, tmp_path / "b", quiet=True)
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_fault_in_drawing_the_page_leaves_the_run_its_result(tmp_path: Path) -> None:
+    """Matplotlib refuses to be imported under a backend that it does not know: no error of ours."""
+    save(tmp_path / "results", samples.training(1), samples.training(2, machine=samples.AIR))
+    code = (
+        "from pathlib import Path; from coremlbench.commands.report import page_at_the_end; "
+        "page_at_the_end(Path('results'), Path('results/x'), quiet=False); print('went on')"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=os.environ | {"MPLBACKEND": "nonsense"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout) == (0, "went on\n")
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith("The report of this run could not be made (ValueError: ")
+    assert line.endswith("; the run itself is saved, and `coremlbench report results` tries again.")
 
 
 def test_a_page_that_cannot_be_saved_is_told_and_stops_nothing(

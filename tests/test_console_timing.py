@@ -20,9 +20,26 @@ from coremlbench.coreml_types import (
     Variant,
 )
 from coremlbench.machine import describe_machine
+from coremlbench.render import markdown
+from coremlbench.report import build_report
+from coremlbench.report_types import Source
 from coremlbench.types import Failure
 
-PROOF = Proof("proven", "", "reference", "Keras", 500, "mnist", 0.001, 0.0, 1.0, 60.0, 0.998, 0.99, 0.988)
+PROOF = Proof(
+    "proven",
+    "",
+    "reference",
+    "Keras",
+    500,
+    "mnist",
+    0.001,
+    0.0,
+    1.0,
+    60.0,
+    agreement=0.998,
+    accuracy_before=0.99,
+    accuracy_after=0.988,
+)
 MODEL = TimedModel(
     "lenet",
     ModelSource("lenet", "training-run", "keras", "model.keras", ""),
@@ -47,7 +64,15 @@ def shown(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *
     failed = sum(row.failure is not None for row in rows)
     outcome = Timed(len(rows) - failed, failed, known.pop("not_here", ()))
     record = TimingRecord(
-        "id", "convert-and-time", "", (), "", describe_machine(), "coreml", {}, known.pop("outcome", outcome)
+        id="id",
+        experiment="convert-and-time",
+        started="",
+        command=(),
+        coremlbench="",
+        machine=describe_machine(),
+        engine="coreml",
+        options={},
+        outcome=known.pop("outcome", outcome),
     )
     print_timing(replace(record, models=(MODEL,), measurements=rows, **known), Path("results/id"))
     return capsys.readouterr().out
@@ -68,9 +93,9 @@ def test_core_ml_and_the_hosts_runtimes_stand_apart(
         cell("reference", "host-cpu", rounds=rounds(0.005)),
         cell("tensorflow", "host-cpu", rounds=rounds(0.000_04)),
     )
-    assert lines_with(text, "CPU and GPU") == ["lenet fp16 CPU and GPU 2.00 ms 3.00 ms 0.25 s 25.0% GPU"]
+    assert lines_with(text, "25.0%") == ["lenet fp16 GPU 2.00 ms 3.00 ms 0.25 s 25.0% GPU"]
     assert lines_with(text, "times as fast") == ["lenet fp16 0.50 0.50 to 0.50 Neural Engine 2.00 times as fast"]
-    assert lines_with(text, "lenet original") == ["lenet original TensorFlow processor 40.0 µs 60.0 µs"]
+    assert lines_with(text, "lenet original") == ["lenet original TensorFlow host CPU 40.0 µs 60.0 µs"]
     assert text.index("\nCore ML\n".strip()) < text.index("Runtimes of the host: nothing here is Core ML's")
     assert lines_with(text, "proven") == ["lenet fp16 1.1 MiB 1.0e-03 99.8% 99.0% → 98.8% proven"]
     assert "outputs: at most 0.2% of their range from the expected ones" in text
@@ -97,6 +122,62 @@ def test_equal_units_show_no_difference(capsys: pytest.CaptureFixture[str], monk
     assert len(lines_with(text, "no difference shown")) == 1
 
 
+def test_what_ran_nobody_knows_where_bears_no_units_name(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = shown(
+        capsys,
+        monkeypatch,
+        cell("coreml", "CPU_AND_GPU", rounds=rounds(0.002), ran_on="GPU"),
+        cell("coreml", "CPU_AND_NE", rounds=rounds(0.001), ran_on="not known: Core ML tells no plan"),
+    )
+    (line,) = lines_with(text, "times as fast")
+    assert line.endswith("asked for the Neural Engine (where it ran is not known) 2.00 times as fast")
+
+
+def test_terminal_and_page_tell_the_same_figures(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpu = cell("coreml", "CPU_AND_GPU", rounds=rounds(0.001, 1.0, 1.0, 2.0), ran_on="GPU")
+    engine = cell("coreml", "CPU_AND_NE", rounds=rounds(0.0002, 1.0, 1.01, 1.99), ran_on="Neural Engine")
+    text = shown(capsys, monkeypatch, gpu, engine)
+    record = TimingRecord(
+        id="id",
+        experiment="convert-and-time",
+        started="",
+        command=(),
+        coremlbench="",
+        machine=describe_machine(),
+        engine="coreml",
+        options={},
+        outcome=Timed(2, 0),
+        models=(MODEL,),
+        measurements=(gpu, engine),
+    )
+    report = build_report([Source(record, "id/run.json")], made="")
+    page = markdown.render(report).decode()
+    assert "**1.26 ms**" in page  # the geometric mean of the rounds, not the median
+    assert lines_with(text, "GPU", "1.26 ms")
+    (answer,) = report.answers
+    assert answer.ratio is not None
+    assert lines_with(text, f" {answer.ratio:.2f} ", "times as fast")
+    assert f"{answer.ratio:.2f}" == "0.20"
+
+
+def test_a_unit_that_failed_is_not_compared(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failure = Failure("killed", "It was killed.", "Run it again.")
+    text = shown(
+        capsys,
+        monkeypatch,
+        cell("coreml", "CPU_AND_GPU", rounds=rounds(0.002), ran_on="GPU"),
+        cell("coreml", "CPU_AND_NE", rounds=rounds(0.001, 1.0, 1.0), ran_on="Neural Engine", failure=failure),
+    )
+    assert "times as fast" not in text
+    assert "Neural Engine against GPU" not in text
+
+
 def test_failures_give_one_line_of_their_reason(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,12 +185,12 @@ def test_failures_give_one_line_of_their_reason(
     row = cell("coreml", "ALL", rounds=(Round(0, 0, "", 1.0, failure=failure),), failure=failure)
     text = shown(capsys, monkeypatch, row, not_here=("TensorFlow has no GPU here.",), notes=("Noted.",))
     assert "convert-and-time: 0 cells timed, 1 failed" in text
-    assert "lenet fp16, Core ML on all: killed" in text
+    assert "lenet fp16, Core ML on all units: killed" in text
     assert "It was killed." in text
     assert "File nowhere" not in text
     assert "TensorFlow has no GPU here." in text
     assert "note: Noted." in text
-    assert round_line(row, row.rounds[0]) == "  lenet fp16, Core ML on all: failed (killed)"
+    assert round_line(row, row.rounds[0]) == "  lenet fp16, Core ML on all units: failed (killed)"
 
 
 def test_an_interrupted_matrix_says_how_to_go_on(
@@ -129,4 +210,4 @@ def test_a_sustained_run_shows_how_much_slower_it_got(
 ) -> None:
     points = (SustainedPoint(10, 0.001, 0.002, 100, "nominal"), SustainedPoint(600, 0.0013, 0.002, 100, "serious"))
     text = shown(capsys, monkeypatch, cell("coreml", "ALL", rounds=rounds(0.001), sustained=points))
-    assert lines_with(text, "serious") == ["lenet fp16 Core ML all 1.00 ms 1.30 ms +30% serious"]
+    assert lines_with(text, "serious") == ["lenet fp16 Core ML all units 1.00 ms 1.30 ms +30% serious"]

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from coremlbench.failure_list import find_failures, machine_in_words
+from coremlbench.report_failures import failures_of
 from coremlbench.types import Trained
 from failing_records import AIR, CONVERSION, TIMING, XEON, failure, training
 
@@ -40,10 +41,18 @@ def test_variants_and_cells_are_failures_of_their_own() -> None:
     ]
 
 
-def test_a_conversion_that_is_not_among_the_records_is_listed_with_its_timing() -> None:
-    found = find_failures([TIMING])
-    assert found[0].part == "conversion of tinyvgg, int8, batch 1"
-    assert len(found) == 3
+def test_the_report_counts_what_the_list_counts() -> None:
+    records = [CONVERSION, TIMING, training(1, failure("killed"))]
+    rows = {(row.subject, row.kind): row.count for row in failures_of(records)}
+    assert rows == {
+        ("createml", "killed"): 1,
+        ("tinyvgg, conversion: int8, batch 1", "unsupported-operation"): 1,
+        ("convert-and-time, timing: tinyvgg, fp16, batch 1, coreml CPU_AND_NE", "killed"): 3,
+        ("convert-and-time, timing: tinyvgg, fp16, batch 1, coreml ALL", "hang"): 2,
+    }
+    assert sum(rows.values()) == sum(each.times for each in find_failures(records))
+    (twice,) = failures_of([training(1, failure("killed")), training(2, failure("killed"))])
+    assert (twice.count, len(twice.records)) == (2, 2)
 
 
 def test_a_whole_run_that_failed_is_listed_before_its_parts() -> None:

@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests import record_samples as samples
-from tests.test_report import MADE, report_of
+from tests.test_report import MADE, crashed, report_of, spoilt, unplanned
 
-from coremlbench.render import files, html, markdown, plots, text, views
+from coremlbench.coreml_types import TimingRecord
+from coremlbench.render import files, html, markdown, markdown_text, plots, text, views
 from coremlbench.render import json as as_json
 from coremlbench.report import build_report
 from coremlbench.report_types import Report, Source
@@ -215,7 +216,7 @@ def test_a_long_text_is_folded_and_all_there(small: Report) -> None:
 def test_plain_text_acts_on_nothing(value: str) -> None:
     shown = text.plain(value)
     assert not re.search("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]", shown)
-    safe = markdown.safe(value, 400)
+    safe = markdown_text.safe(value, 400)
     assert not re.search(r"<|>|@|\n", safe)
     assert not re.search(r"(?<!\\)(?:\\\\)*[`*_\[\]|]", safe)
 
@@ -242,6 +243,140 @@ def test_times_have_the_unit_that_reads_best(seconds: float | None, shown: str) 
     assert text.seconds(seconds) == shown
 
 
+def test_energy_is_a_calls_and_never_nothing(page: str) -> None:
+    assert text.energy(None) == "unavailable"
+    assert [text.energy(each) for each in (0.0, 12.3e-6, 4e-3, 2.5)] == ["0.00 µJ", "12.3 µJ", "4.00 mJ", "2.50 J"]
+    assert "Energy a call" in page
+    assert '<td class="n">4.00 mJ</td>' in page  # 3.2 J over 800 calls
+    unread = samples.timing(70)
+    rounds = tuple(replace(each, energy_joules=None) for each in unread.measurements[0].rounds)
+    rest = replace(unread, measurements=(replace(unread.measurements[0], rounds=rounds),))
+    assert '<td class="n">unavailable</td>' in html.render(report_of(rest)).decode()
+
+
+def test_a_figure_of_a_cell_that_failed_says_so_where_it_stands() -> None:
+    record = samples.timing(70)
+    fp16 = replace(record, measurements=tuple(each for each in record.measurements if each.variant == "fp16"))
+    report = report_of(crashed(fp16, "CPU_AND_NE", 3))
+    matrix, _, _ = html.render(report).decode().partition('id="loads"')
+    assert '<small class="block elsewhere"><bdi>failed after 3 rounds</bdi></small>' in matrix
+    assert "failed after 3 rounds (memory-limit: The run took" in matrix
+    assert markdown.render(report).decode().count("<br>failed after 3 rounds |") == 1
+    real = crashed(samples.timing(70, stand_in=False), "CPU_AND_NE", 3)
+    for row in views.comparisons(report_of(real)):
+        assert set(row.p50) == {"CPU_AND_GPU", "CPU_ONLY", "ALL"}
+
+
+def test_wrong_outputs_stand_beside_their_times() -> None:
+    report = report_of(spoilt(samples.timing(70), "ALL"))
+    matrix, _, _ = html.render(report).decode().partition('id="loads"')
+    note = "outputs up to 60% of their range from the expected ones"
+    assert matrix.count(f'<small class="block elsewhere"><bdi>{note}</bdi></small>') == 3
+    assert markdown.render(report).decode().count(f"<br>{note} |") == 3
+
+
+def test_a_quick_look_is_marked_in_every_cell() -> None:
+    report = report_of(replace(samples.timing(70, stand_in=False), quick=True))
+    matrix, _, _ = html.render(report).decode().partition('id="loads"')
+    assert matrix.count('<small class="block elsewhere"><bdi>quick look</bdi></small>') == len(report.timing)
+    assert markdown.render(report).decode().count("<br>quick look") == len(report.timing)
+    two = report_of(
+        *(replace(samples.timing(70, each, stand_in=False), quick=True) for each in (samples.AIR, samples.PRO))
+    )
+    assert html.render(two).decode().count("</a> <small>quick look</small></td>") == 8
+
+
+def test_the_sheet_has_core_mls_own_clock_and_every_percentile() -> None:
+    record = samples.timing(70, stand_in=False)
+    cell = record.measurements[0]
+    rounds = tuple(
+        replace(each, p90=0.011, p95=0.012, p99=0.013, own_p50=0.014, outliers=7, drift=-0.021) for each in cell.rounds
+    )
+    page = html.render(report_of(replace(record, measurements=(replace(cell, rounds=rounds),)))).decode()
+    sheet = page[page.index("every figure of every cell</caption>") :]
+    headings = re.findall(r"<th scope=.col.[^>]*>([^<]*)</th>", sheet[: sheet.index("</thead>")])
+    figures = re.findall(r"<td[^>]*>(.*?)</td>", sheet[sheet.index('"rowgroup"') : sheet.index("</table>")])
+    shown = dict(zip(headings[1:], figures, strict=True))
+    assert {name: shown[name] for name in headings[4:8]} == {
+        "Its own p50": "14.0 ms",
+        "p95": "12.0 ms",
+        "p99": "13.0 ms",
+        "Outliers": "35",
+    }
+    assert shown["Notes"] == "<bdi>output error 0.13%; p90 11.0 ms; drift −2.1%; 26.1</bdi>"
+    host = html.render(report_of(timed_by_a_host())).decode()
+    assert "Its own p50" not in host
+
+
+def timed_by_a_host() -> TimingRecord:
+    record = samples.timing(73, samples.BOX)
+    cells = (
+        replace(cell, rounds=tuple(replace(each, own_p50=None) for each in cell.rounds)) for cell in record.measurements
+    )
+    return replace(record, measurements=tuple(cells))
+
+
+def test_every_figure_of_the_markdown_leads_to_its_record(report: Report) -> None:
+    shown = markdown.render(report).decode()
+    addresses = dict(re.findall(r"^\[(r\d+)\]: <(.*)>$", shown, flags=re.MULTILINE))
+    assert {address.removeprefix("./") for address in addresses.values()} == {row.path for row in report.records}
+    assert set(re.findall(r"\]\[(r\d+)\]", shown)) == set(addresses)
+    times = re.findall(r"\*\*\d[^*]*\*\*", shown)
+    linked = re.findall(r"\[\*\*\d[^*]*\*\*\]\[r\d+\]", shown)
+    assert len(times) == len(linked) > 80
+
+
+def test_the_markdown_tells_loads_places_floors_energy_and_machines(report: Report) -> None:
+    shown = markdown.render(report).decode()
+    headings = re.findall(r"^## (.*)$", shown, flags=re.MULTILINE)
+    assert headings[:5] == [
+        "Where each model should run",
+        "Every model on every unit",
+        "Loading, cold and cached",
+        "Where the operations ran",
+        "Accuracy and size by variant",
+    ]
+    assert headings[-1] == "Machines and records"
+    assert "<br>floor 40%<br>4.00 mJ" in shown
+    assert "| efficientnetb0 | fp16 | Neural Engine | 1.40 s | [**2.80 s**][r27] | 90.0 ms | 20.0 ms |" in shown
+    assert "| NE 97% (99 ops), CPU 3% (2 ops) | [Neural Engine][r27] |" in shown
+    assert "| MacBook Air (Apple M9, 16 GB) | macOS 26.1 | Apple M9 GPU, Neural Engine | 10 |" in shown
+
+
+def test_the_markdown_leads_nowhere_foreign() -> None:
+    record = samples.timing(70)
+    sources = [
+        Source(record, "../a folder/<b>](http://e.example)\n[r1]: x/run.json"),
+        Source(samples.training(1), "x" * 900),
+    ]
+    shown = markdown.render(build_report(sources, made=MADE)).decode()
+    *_, last = shown.splitlines()
+    assert last == "[r2]: <../a%20folder/%3Cb%3E%5D%28http%3A//e.example%29%0A%5Br1%5D%3A%20x/run.json>"
+    assert "x" * 100 not in shown
+    assert "[r1]:" not in shown
+
+
+def test_why_it_is_not_known_where_a_model_ran_is_shown() -> None:
+    record = unplanned(samples.timing(70))
+    report = report_of(
+        replace(record, measurements=tuple(each for each in record.measurements if each.variant == "int8"))
+    )
+    page = html.render(report).decode()
+    _, _, placement = page.partition('id="placement"')
+    placement, _, _ = placement.partition("</section>")
+    assert placement.count("Core ML tells its plan from macOS 14.4 on; this is 14.2.") == 4
+    matrix, _, _ = page.partition('id="loads"')
+    assert matrix.count('<small class="block elsewhere"><bdi>not known: Core ML tells') == 3  # the CPU is the CPU
+    assert (
+        markdown.render(report)
+        .decode()
+        .count("<br>not known: Core ML tells its plan from macOS 14.4 on; this is 14.2.")
+        == 3
+    )
+    latency = next(plot for plot in plots.plots(report) if plot.name.startswith("latency"))
+    assert "asked for the Neural Engine (where it ran is not known): half" in latency.alternative
+
+
 def test_ranges_share_their_unit() -> None:
     assert text.between(0.001_21, 0.001_25) == "1.21–1.25 ms"
     assert text.between(0.000_98, 0.001_02) == "0.98–1.02 ms"
@@ -261,6 +396,14 @@ def test_plots_are_drawn_from_zero_with_units_and_words(report: Report) -> None:
             assert axes.get_ylim()[0] == 0 or plot.name.startswith("training-")
         assert any("second" in label or "%" in label for axes in plot.figure.axes for label in _labels(axes))
         assert len(plot.alternative) > 40
+
+
+def test_sustained_runs_of_another_batch_have_a_plot_of_their_own() -> None:
+    record = samples.timing(70)
+    (cell,) = (each for each in record.measurements if (each.variant, each.unit) == ("fp16", "CPU_AND_NE"))
+    report = report_of(replace(record, measurements=(cell, replace(cell, batch=8))))
+    titles = [plot.title for plot in plots.plots(report) if plot.name.startswith("sustained-")]
+    assert [", batch 8" in title for title in titles] == [False, True]
 
 
 def _labels(axes: Any) -> tuple[str, str]:

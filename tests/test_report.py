@@ -8,10 +8,12 @@ from hypothesis import strategies as st
 from tests import record_samples as samples
 
 from coremlbench import store
-from coremlbench.coreml_types import Record, Round, TimingRecord
+from coremlbench.compute_plan import ran_on
+from coremlbench.coreml_types import ComputePlan, Record, Round, TimingRecord, UnitName
 from coremlbench.report import build_report
 from coremlbench.report_files import read_report, save_report
 from coremlbench.report_types import Report, Source
+from coremlbench.report_words import strayed, where
 from coremlbench.types import Failure, InputError, Trained, TrainingRecord
 
 MADE = "2026-11-23T20:00:00+00:00"
@@ -50,7 +52,7 @@ def test_the_answer_is_a_sentence_with_ratio_interval_and_accuracy() -> None:
     assert answer.different
     assert answer.low is not None
     assert answer.high is not None
-    assert answer.low < 1.9 / 0.9 < answer.high
+    assert answer.low < 0.9 / 1.9 < answer.high
     assert answer.text.startswith("fp16 on the Neural Engine: 2.")
     assert " times as fast as on the GPU, 95% interval 2." in answer.text
     assert answer.text.endswith("accuracy −0.1 points.")
@@ -59,14 +61,14 @@ def test_the_answer_is_a_sentence_with_ratio_interval_and_accuracy() -> None:
 def test_a_faster_gpu_is_said_to_be_the_faster_one() -> None:
     (answer,) = report_of(scaled(samples.timing(70), "CPU_AND_NE", 4.0)).answers
     assert answer.ratio is not None
-    assert answer.ratio < 1
+    assert answer.ratio > 1
     assert answer.text.startswith("fp16 on the GPU: 1.")
     assert "times as fast as on the Neural Engine" in answer.text
 
 
 def test_an_interval_that_holds_one_shows_no_difference() -> None:
     (answer,) = report_of(scaled(samples.timing(70), "CPU_AND_NE", 1.9 / 0.9)).answers
-    assert "no difference shown between the Neural Engine and the GPU (ratio 1.0" in answer.text
+    assert "no difference shown between the Neural Engine and the GPU (Neural Engine / GPU 0.99, " in answer.text
     assert not answer.different
 
 
@@ -76,6 +78,159 @@ def test_what_was_planned_elsewhere_is_not_said_to_have_run_on_the_neural_engine
     (answer,) = report_of(only_fp32).answers
     assert "asked for the Neural Engine, planned on CPU" in answer.text
     assert "on the Neural Engine:" not in answer.text
+
+
+def test_the_answer_knows_the_package_that_was_timed_and_no_other_of_its_name() -> None:
+    """Two machines converted models of their own under one name: each answer has the accuracy of its own."""
+    other = samples.timing(71, samples.PRO)
+    mine = tuple(
+        replace(
+            each,
+            sha256=f"pro-{each.sha256}",
+            proof=replace(each.proof, accuracy_after=0.5, verdict="degraded" if each.name == "fp16" else "proven"),
+        )
+        for each in other.models[0].variants
+        if each.proof
+    )
+    cells = tuple(replace(cell, package_sha256=f"pro-{cell.package_sha256}") for cell in other.measurements)
+    other = replace(other, models=(replace(other.models[0], variants=mine),), measurements=cells)
+    air, pro = report_of(samples.conversion(60), samples.timing(70), other).answers
+    assert (air.machine, air.variant) == (samples.AIR.id, "fp16")
+    assert air.text.endswith(", accuracy −0.1 points.")
+    assert (pro.machine, pro.variant) == (samples.PRO.id, "int8")
+    assert pro.text.endswith(", accuracy −31.1 points.")
+
+
+def test_a_package_that_was_proven_on_another_machine_keeps_its_proof() -> None:
+    timed = samples.timing(70)
+    unproven = tuple(replace(each, proof=None) for each in timed.models[0].variants)
+    kit = replace(timed, models=(replace(timed.models[0], variants=unproven),))
+    (known,) = report_of(samples.conversion(60, samples.BOX), kit).answers
+    assert known.text.endswith(", accuracy −0.1 points.")
+    (unknown,) = report_of(kit).answers
+    assert "accuracy" not in unknown.text
+
+
+def crashed(record: TimingRecord, unit: str, after: int) -> TimingRecord:
+    """The record with one unit given up after so many good rounds."""
+    cells = tuple(
+        replace(
+            cell,
+            rounds=(
+                *cell.rounds[:after],
+                *(replace(each, failure=samples.OUT_OF_MEMORY) for each in cell.rounds[after:]),
+            ),
+            failure=samples.OUT_OF_MEMORY,
+        )
+        if cell.unit == unit
+        else cell
+        for cell in record.measurements
+    )
+    return replace(record, measurements=cells)
+
+
+def test_a_cell_that_failed_is_no_answer_whatever_its_first_rounds_gave() -> None:
+    (answer,) = report_of(crashed(crashed(samples.timing(70), "CPU_AND_NE", 3), "ALL", 3)).answers
+    assert (
+        answer.text == "fp16 on the GPU: 1.92 ms a call, accuracy −0.1 points; the Neural Engine failed after 3 rounds."
+    )
+    (answer,) = report_of(crashed(crashed(samples.timing(70), "CPU_AND_GPU", 0), "ALL", 0)).answers
+    assert answer.text == "fp16 on the Neural Engine: 0.899 ms a call, accuracy −0.1 points; the GPU failed."
+    both = crashed(crashed(samples.timing(70), "CPU_AND_GPU", 0), "CPU_AND_NE", 1)
+    (answer,) = report_of(both).answers
+    assert answer.text.endswith("; the Neural Engine failed after 1 round and the GPU failed.")
+    none = both
+    for unit in ("ALL", "CPU_ONLY"):
+        none = crashed(none, unit, 3)
+    (answer,) = report_of(none).answers
+    assert answer.kind == "none"
+    assert answer.text.startswith("not measured: memory-limit: ")
+
+
+def spoilt(record: TimingRecord, *units: str, by: float = 0.6) -> TimingRecord:
+    """The record with units whose outputs are not the expected ones."""
+    cells = tuple(replace(cell, output_error=by) if cell.unit in units else cell for cell in record.measurements)
+    return replace(record, measurements=cells)
+
+
+def test_a_cell_with_wrong_outputs_wins_nothing_and_is_warned_of() -> None:
+    report = report_of(spoilt(samples.timing(70, stand_in=False), "CPU_AND_NE", "ALL"))
+    (answer,) = report.answers
+    wrong = "outputs up to 60% of their range from the expected ones"
+    assert answer.text == f"fp16 on the GPU: 1.92 ms a call, accuracy −0.1 points; the Neural Engine gave {wrong}."
+    assert answer.ratio is None
+    warned = [row.text for row in report.warnings]
+    told = f"efficientnetb0 fp16 on the Neural Engine gave {wrong}, more than the 5% allowed: "
+    assert f"{told}its times are not those of this model." in warned
+    assert len(warned) == 6  # three variants on two units
+
+
+@pytest.mark.parametrize(
+    ("by", "told"), [(0.6, "up to 60% of"), (1e9, "up to "), (float("nan"), "that are not numbers")]
+)
+def test_where_all_outputs_are_wrong_the_answer_says_so_and_tells_no_accuracy(by: float, told: str) -> None:
+    (answer,) = report_of(spoilt(samples.timing(70), *samples.UNITS, by=by)).answers
+    assert f" a call, but with outputs {told}" in answer.text
+    assert "accuracy" not in answer.text
+    assert "times as fast" not in answer.text
+
+
+def test_small_errors_of_outputs_are_no_matter() -> None:
+    report = report_of(spoilt(samples.timing(70, stand_in=False), *samples.UNITS, by=0.05))
+    assert report.warnings == ()
+    assert report.answers[0].different
+
+
+def unplanned(record: TimingRecord) -> TimingRecord:
+    """The record as a Mac makes it that tells no plan."""
+    why = ComputePlan(failure="Core ML tells its plan from macOS 14.4 on; this is 14.2.")
+    return replace(
+        record,
+        measurements=tuple(
+            replace(cell, plan=why, ran_on=ran_on(why, cell.unit)) if cell.runtime == "coreml" else cell
+            for cell in record.measurements
+        ),
+    )
+
+
+def test_without_a_plan_nothing_is_said_to_have_run_on_a_unit() -> None:
+    (answer,) = report_of(unplanned(samples.timing(70))).answers
+    assert answer.text.startswith(
+        "fp16 on what was asked for the Neural Engine (where it ran is not known): 2.13 times as fast as on what was "
+        "asked for the GPU (where it ran is not known), "
+    )
+    (equal,) = report_of(unplanned(scaled(samples.timing(70), "CPU_AND_NE", 1.9 / 0.9))).answers
+    assert "no difference shown between what was asked for the Neural Engine (where" in equal.text
+
+
+@pytest.mark.parametrize(
+    ("unit", "devices", "told", "stray"),
+    [
+        ("CPU_AND_NE", "NE", "the Neural Engine", ""),
+        ("CPU_AND_GPU", "GPU", "the GPU", ""),
+        ("CPU_ONLY", "", "the CPU", ""),
+        ("ALL", "NE", "all units", ""),
+        ("host-cpu", "", "the host CPU", ""),
+        ("host-gpu", "", "the host GPU", ""),
+        *(
+            (unit, device, f"what was asked for the {name}, planned on {planned}", f"asked for the {name}, planned on")
+            for unit, name, device, planned in (
+                ("CPU_AND_NE", "Neural Engine", "CPU", "CPU"),
+                ("CPU_AND_GPU", "GPU", "CPU", "CPU"),
+                ("CPU_AND_NE", "Neural Engine", "NE CPU", "Neural Engine (50%) and CPU (50%)"),
+            )
+        ),
+        ("ALL", "NE CPU", "all units", "planned on Neural Engine (50%) and CPU (50%)"),
+        ("ALL", "", "all units", "not known"),
+        ("CPU_AND_GPU", "", "what was asked for the GPU (where it ran is not known)", "not known"),
+    ],
+)
+def test_only_what_the_plan_puts_on_a_unit_bears_its_name(unit: UnitName, devices: str, told: str, stray: str) -> None:
+    each = devices.split()
+    plan = ComputePlan(ops=dict.fromkeys(each, 1), cost={device: 1 / len(each) for device in each})
+    assert where(unit, ran_on(plan, unit)) == told
+    assert strayed(unit, ran_on(plan, unit)).startswith(stray)
+    assert bool(strayed(unit, ran_on(plan, unit))) == bool(stray)
 
 
 def test_without_core_ml_the_answer_says_why_and_how_far_it_has_come() -> None:
@@ -112,6 +267,30 @@ def test_a_machine_measured_twice_is_one_and_its_newest_figures_stand() -> None:
     assert cell.p50 is not None
     assert cell.earlier_low is not None
     assert cell.earlier_low < cell.p50
+
+
+def test_a_quick_look_never_takes_the_place_of_a_measurement() -> None:
+    first = samples.timing(70)
+    quick = replace(samples.timing(72, scale=1.5), quick=True, deviations=("quick", "rounds 2"))
+    assert {(cell.record, cell.quick, cell.earlier) for cell in report_of(first, quick).timing} == {
+        (first.id, False, 0)
+    }
+    last = samples.timing(74)
+    rows = report_of(first, quick, last).timing
+    assert {(cell.record, cell.quick, cell.earlier) for cell in rows} == {(last.id, False, 2)}
+    alone = replace(samples.timing(69), quick=True)
+    assert {cell.record for cell in report_of(quick, alone).timing} == {quick.id}
+
+
+def test_the_energy_is_that_of_a_call_and_not_of_the_whole_stretch() -> None:
+    cell = samples.timing(70).measurements[0]
+    rounds = tuple(
+        replace(each, energy_joules=6.0, calls=calls) for each, calls in zip(cell.rounds, (2, 3, 4, 5, 6), strict=True)
+    )
+    unknown = replace(cell, unit="CPU_ONLY", rounds=tuple(replace(each, energy_joules=None) for each in cell.rounds))
+    none = replace(cell, unit="ALL", rounds=tuple(replace(each, energy_joules=0.0) for each in cell.rounds))
+    rows = report_of(replace(samples.timing(70), measurements=(replace(cell, rounds=rounds), unknown, none))).timing
+    assert {row.unit: row.energy_joules for row in rows} == {cell.unit: 1.5, "CPU_ONLY": None, "ALL": None}
 
 
 def test_two_machines_of_one_name_are_told_apart() -> None:
@@ -211,7 +390,7 @@ def test_failures_that_are_alike_share_a_row() -> None:
         ({"thermal_state": "serious"}, "thermal state serious"),
         ({"power_source": "battery"}, "on battery"),
         ({"low_power_mode": True}, "Low power mode"),
-        ({"load_average": 99.0}, "Other work ran meanwhile"),
+        ({"load_average": 99.0}, "The load average was above the number of cores during the rounds: "),
     ],
 )
 def test_bad_conditions_are_told_once(conditions: dict[str, object], told: str) -> None:
@@ -224,6 +403,30 @@ def test_bad_conditions_are_told_once(conditions: dict[str, object], told: str) 
     (row,) = report_of(replace(record, measurements=cells)).warnings
     assert told in row.text
     assert row.records == (record.id,)
+
+
+def test_a_load_before_the_first_round_is_not_that_of_the_timed_calls() -> None:
+    record = samples.timing(70, stand_in=False)
+    *others, last = record.measurements  # cells are not in the order they ran in
+    busy = replace(last.rounds[0], place=-1, before=replace(last.rounds[0].before, load_average=99.0))
+    record = replace(record, measurements=(*others, replace(last, rounds=(busy, *last.rounds[1:]))))
+    (row,) = report_of(record).warnings
+    assert row.text.startswith("The load average was above the number of cores before the first round: ")
+    later = replace(busy, place=1)
+    (row,) = report_of(replace(record, measurements=(*others, replace(last, rounds=(later,) * 5)))).warnings
+    assert row.text.startswith("The load average was above the number of cores during the rounds: ")
+
+
+def test_a_quick_look_and_every_deviation_are_told() -> None:
+    less = ("quick", "rounds 2 of 5", "calls 50 of 200")
+    record = replace(samples.timing(70, stand_in=False), quick=True, deviations=less)
+    report = report_of(record)
+    texts = [row.text for row in report.warnings]
+    assert texts[0].startswith("A quick look: ")
+    assert texts[1] == "Less than the method asks for: rounds 2 of 5, calls 50 of 200."
+    assert report.answers[0].text.endswith("; a quick look.")
+    few = replace(record, quick=False, deviations=("units CPU_ONLY",))
+    assert [row.text for row in report_of(few).warnings] == ["Less than the method asks for: units CPU_ONLY."]
 
 
 def test_few_rounds_and_calls_are_told() -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING
 
 from coremlbench.coreml_types import Measurement, Round, Timed, TimedModel, TimingRecord
 from coremlbench.kit import MANIFEST
+from coremlbench.report_timing import cell_row
 from coremlbench.report_warnings import warnings_of
+from coremlbench.report_words import RATIO, RUNTIME_WORDS, UNIT_WORDS, unit_told
 from coremlbench.stats import ratio_of_rounds
 from coremlbench.units import format_bytes, format_percent, format_seconds, format_short
 
@@ -17,26 +18,10 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-NAMES = {
-    "CPU_ONLY": "CPU",
-    "CPU_AND_GPU": "CPU and GPU",
-    "CPU_AND_NE": "CPU and Neural Engine",
-    "ALL": "all",
-    "host-cpu": "processor",
-    "host-gpu": "GPU",
-}
-"""What was asked for, in words."""
-
-RUNTIMES = {
-    "coreml": "Core ML",
-    "reference": "reference",
-    "tensorflow": "TensorFlow",
-}
-
 
 def round_line(row: Measurement, each: Round) -> str:
     """Return one line on a round that has just ended."""
-    title = f"{_model(row)}, {RUNTIMES[row.runtime]} on {NAMES[row.unit]}"
+    title = f"{_model(row)}, {RUNTIME_WORDS[row.runtime]} on {UNIT_WORDS[row.unit]}"
     if each.failure is not None:
         return f"  {title}: failed ({each.failure.kind})"
     return f"  {title}: {_short(each.p50)} (p95 {_short(each.p95)}, {each.calls:,} calls){_mark(row)}"
@@ -51,10 +36,10 @@ def print_timing(record: TimingRecord, folder: Path, kit: Path | None = None) ->
     hosts = [row for row in record.measurements if row.runtime != "coreml"]
     if coreml:
         stand_in = any(row.stand_in for row in coreml)
-        console.print(_coreml_table(coreml, "The tests' stand-in for Core ML" if stand_in else "Core ML"))
+        console.print(_coreml_table(record, coreml, "The tests' stand-in for Core ML" if stand_in else "Core ML"))
         _print_ratios(console, coreml)
     if hosts:
-        console.print(_host_table(hosts))
+        console.print(_host_table(record, hosts))
     if any(row.sustained for row in record.measurements):
         console.print(_sustained_table(record.measurements))
     _print_failures(console, record.measurements)
@@ -115,25 +100,29 @@ def _package_table(models: Sequence[TimedModel]) -> Table:
     return table
 
 
-def _coreml_table(rows: Sequence[Measurement], title: str) -> Table:
+def _coreml_table(record: TimingRecord, rows: Sequence[Measurement], title: str) -> Table:
     table = _table("model", "asked for", "p50", "p95", "first load", "of the limit", "where it ran", title=title)
     table.columns[1].justify = table.columns[6].justify = "left"
     for row in rows:
-        p50 = _middle(row, "p50")
-        share = format_percent(row.floor.seconds / p50) if row.floor is not None and p50 else "–"
-        figures = [_figure(row, p50), _short(_middle(row, "p95")), _seconds(_middle(row, "first_load_seconds")), share]
-        table.add_row(_model(row), NAMES[row.unit], *figures, row.ran_on, style="red" if row.failure else None)
+        found = cell_row(record, row)
+        share = "–" if found.floor_share is None else format_percent(found.floor_share)
+        figures = [_figure(row, found.p50), _short(found.p95), _seconds(found.first_load_seconds), share]
+        table.add_row(_model(row), UNIT_WORDS[row.unit], *figures, row.ran_on, style="red" if row.failure else None)
     return table
 
 
-def _host_table(rows: Sequence[Measurement]) -> Table:
+def _host_table(record: TimingRecord, rows: Sequence[Measurement]) -> Table:
     table = _table("model", "runtime", "on", "p50", "p95", title="Runtimes of the host: nothing here is Core ML's")
     table.columns[1].justify = table.columns[2].justify = "left"
     for row in rows:
-        p50 = _middle(row, "p50")
-        figures = [_figure(row, p50), _short(_middle(row, "p95"))]
+        found = cell_row(record, row)
+        figures = [_figure(row, found.p50), _short(found.p95)]
         table.add_row(
-            _model(row), RUNTIMES[row.runtime], NAMES[row.unit], *figures, style="red" if row.failure else None
+            _model(row),
+            RUNTIME_WORDS[row.runtime],
+            UNIT_WORDS[row.unit],
+            *figures,
+            style="red" if row.failure else None,
         )
     return table
 
@@ -147,25 +136,28 @@ def _sustained_table(rows: Sequence[Measurement]) -> Table:
         if row.sustained:
             first, last = row.sustained[0], row.sustained[-1]
             figures = [_short(first.p50), _short(last.p50), f"{100 * (last.p50 / first.p50 - 1):+.0f}%"]
-            where = [_model(row), RUNTIMES[row.runtime], NAMES[row.unit]]
+            where = [_model(row), RUNTIME_WORDS[row.runtime], UNIT_WORDS[row.unit]]
             table.add_row(*where, *figures, last.thermal_state or "not told")
     return table
 
 
 def _print_ratios(console: Console, rows: Sequence[Measurement]) -> None:
     """Print how the Neural Engine compares with the GPU, where both were timed."""
-    table = _table("model", "Neural Engine / GPU", "95% interval", "", title="Neural Engine against GPU")
+    table = _table("model", RATIO, "95% interval", "", title="Neural Engine against GPU")
     table.columns[3].justify = "left"
     for row in rows:
         other = next((each for each in rows if each.unit == "CPU_AND_GPU" and _same(each, row)), None)
-        found = ratio_of_rounds(row.rounds, other.rounds) if row.unit == "CPU_AND_NE" and other else None
+        if row.unit != "CPU_AND_NE" or other is None or row.failure is not None or other.failure is not None:
+            continue
+        found = ratio_of_rounds(row.rounds, other.rounds)
         if found is None:
             continue
         interval = "–" if found.low is None or found.high is None else f"{found.low:.2f} to {found.high:.2f}"
         said = "no difference shown"
         if found.different:
             times = max(found.ratio, 1 / found.ratio)
-            said = f"{'Neural Engine' if found.ratio < 1 else 'GPU'} {times:.2f} times as fast"
+            fast = row if found.ratio < 1 else other
+            said = f"{unit_told(fast.unit, fast.ran_on)} {times:.2f} times as fast"
         table.add_row(_model(row), f"{found.ratio:.2f}", interval, said)
     if table.row_count:
         console.print(table)
@@ -174,7 +166,7 @@ def _print_ratios(console: Console, rows: Sequence[Measurement]) -> None:
 def _print_failures(console: Console, rows: Sequence[Measurement]) -> None:
     for row in rows:
         if row.failure is not None:
-            title = f"{_model(row)}, {RUNTIMES[row.runtime]} on {NAMES[row.unit]}"
+            title = f"{_model(row)}, {RUNTIME_WORDS[row.runtime]} on {UNIT_WORDS[row.unit]}"
             console.print(f"{title}: {row.failure.kind}", style="red", soft_wrap=True)
             console.print(f"  {row.failure.reason.splitlines()[0]}", soft_wrap=True)
             console.print(f"  what to do: {row.failure.hint}", soft_wrap=True)
@@ -194,10 +186,8 @@ def _particulars(record: TimingRecord) -> list[str]:
         worst = max(errors, key=lambda row: row.output_error or 0.0)
         lines.append(
             f"outputs: at most {format_percent(worst.output_error or 0.0)} of their range from the expected ones "
-            f"({_model(worst)} on {NAMES[worst.unit]})"
+            f"({_model(worst)} on {UNIT_WORDS[worst.unit]})"
         )
-    if record.deviations:
-        lines.append(f"less than the method asks for: {', '.join(record.deviations)}")
     return [*lines, *(f"note: {warning.text}" for warning in warnings_of([record]))]
 
 
@@ -207,13 +197,6 @@ def _counted(count: int, thing: str) -> str:
 
 def _same(one: Measurement, other: Measurement) -> bool:
     return (one.model, one.variant, one.batch) == (other.model, other.variant, other.batch)
-
-
-def _middle(row: Measurement, name: str) -> float | None:
-    """Return the median over the rounds of one of their figures."""
-    values = [getattr(each, name) for each in row.rounds if each.failure is None]
-    known = [value for value in values if value is not None]
-    return median(known) if known else None
 
 
 def _figure(row: Measurement, p50: float | None) -> str:

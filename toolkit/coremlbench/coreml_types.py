@@ -177,6 +177,7 @@ class Round:
     Core ML's own durations. ``drift`` is the median of the last third over that of the first, less 1;
     ``autocorrelation`` is that of neighbouring calls. ``p99`` is ``None`` below 662 calls. ``outliers`` counts the
     calls far above the rest; none is dropped. ``warmup_calls`` came before and are not among the samples.
+    ``energy_joules`` is that of the whole timed stretch, all ``calls`` of it; ``None`` where nothing tells it.
     """
 
     round: int

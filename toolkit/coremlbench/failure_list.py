@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Literal
 
-from coremlbench.coreml_types import ConversionRecord, Measurement, Record, TimingRecord, Variant
+from coremlbench.coreml_types import ConversionRecord, Measurement, Record, TimingRecord
 from coremlbench.types import Failure, Machine, TrainingRecord
 from coremlbench.units import format_bytes
 
@@ -34,51 +34,36 @@ class Found:
 
 
 def find_failures(records: Iterable[Record]) -> tuple[Found, ...]:
-    """Return every failure, by machine and experiment, oldest first; a run that goes on is none.
-
-    What failed in a conversion stands in the timing that took its packages too; it is listed once.
-    """
-    records = tuple(records)
-    known = {record.id for record in records}
-    found = []
-    for record in records:
-        whole = _whole(record)
-        if isinstance(record.outcome, Failure) and record.outcome.kind != RUNNING:
-            found.append(replace(whole, failure=record.outcome))
-        found += [
-            replace(whole, part=part, failure=failure, times=times) for part, failure, times in _parts(record, known)
-        ]
+    """Return every failure, by machine and experiment, oldest first; a run that goes on is none."""
+    found = [
+        Found(
+            run=record.id,
+            record=record.kind,
+            experiment=record.experiment,
+            started=record.started,
+            machine=machine_in_words(record.machine),
+            machine_id=record.machine.id,
+            failure=failure,
+            part=part,
+            times=times,
+            attempt=record.attempt if isinstance(record, TrainingRecord) else 1,
+        )
+        for record in records
+        for part, failure, times in failures_in(record)
+        if failure.kind != RUNNING
+    ]
     return tuple(sorted(found, key=lambda each: (each.machine, each.machine_id, each.experiment, each.started)))
 
 
-def machine_in_words(machine: Machine) -> str:
-    """Return "MacBookPro16,1 (Intel Core i9, 64 GiB)", or the chip and its memory where the model is not known."""
-    memory = format_bytes(machine.memory_bytes)
-    return f"{machine.model} ({machine.chip}, {memory})" if machine.model else f"{machine.chip} ({memory})"
-
-
-def _whole(record: Record) -> Found:
-    """Return what all failures of a record share."""
-    return Found(
-        run=record.id,
-        record=record.kind,
-        experiment=record.experiment,
-        started=record.started,
-        machine=machine_in_words(record.machine),
-        machine_id=record.machine.id,
-        failure=Failure("", "", ""),
-        attempt=record.attempt if isinstance(record, TrainingRecord) else 1,
-    )
-
-
-def _parts(record: Record, known: Collection[str]) -> Iterator[tuple[str, Failure, int]]:
-    """Yield each part of a record that failed: its name, its failure, and how often it failed so."""
+def failures_in(record: Record) -> Iterator[tuple[str, Failure, int]]:
+    """Yield what failed in a record: the part of it (nothing for the whole run), how, and how often it failed so."""
+    if isinstance(record.outcome, Failure):
+        yield "", record.outcome, 1
     if isinstance(record, ConversionRecord):
-        yield from _of_variants(record.variants, "")
+        for variant in record.variants:
+            if variant.failure is not None:
+                yield f"{variant.name}, batch {variant.batch}", variant.failure, 1
     elif isinstance(record, TimingRecord):
-        for model in record.models:
-            if model.conversion_run not in known:
-                yield from _of_variants(model.variants, f"conversion of {model.name}, ")
         for measurement in record.measurements:
             cell = (
                 f"{measurement.model}, {measurement.variant}, batch {measurement.batch}, {measurement.runtime} "
@@ -88,10 +73,10 @@ def _parts(record: Record, known: Collection[str]) -> Iterator[tuple[str, Failur
                 yield cell, failure, times
 
 
-def _of_variants(variants: Iterable[Variant], before: str) -> Iterator[tuple[str, Failure, int]]:
-    for variant in variants:
-        if variant.failure is not None:
-            yield f"{before}{variant.name}, batch {variant.batch}", variant.failure, 1
+def machine_in_words(machine: Machine) -> str:
+    """Return "MacBookPro16,1 (Intel Core i9, 64 GiB)", or the chip and its memory where the model is not known."""
+    memory = format_bytes(machine.memory_bytes)
+    return f"{machine.model} ({machine.chip}, {memory})" if machine.model else f"{machine.chip} ({memory})"
 
 
 def _of_measurement(measurement: Measurement) -> Iterator[tuple[Failure, int]]:

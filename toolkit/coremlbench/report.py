@@ -12,6 +12,7 @@ from coremlbench.coreml_types import ConversionRecord, Converted, Record, Timed,
 from coremlbench.published import PUBLISHED
 from coremlbench.report_answers import answers_of
 from coremlbench.report_failures import failures_of
+from coremlbench.report_names import told_apart
 from coremlbench.report_timing import cells_of, variants_of
 from coremlbench.report_training import classifiers_of, training_of
 from coremlbench.report_types import MachineRow, OriginRow, PublishedRow, RecordRow, Report, Source
@@ -26,7 +27,7 @@ def build_report(sources: Iterable[Source], problems: Sequence[str] = (), *, mad
     read, ``made`` is the time of the report.
     """
     found = _once(sources)
-    records = [source.record for source in found]
+    records = told_apart([source.record for source in found])
     trainings = [source for source in found if isinstance(source.record, TrainingRecord)]
     conversions = [record for record in records if isinstance(record, ConversionRecord)]
     timings = [record for record in records if isinstance(record, TimingRecord)]

@@ -6,20 +6,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from coremlbench.coreml_types import ConversionRecord, Measurement, TimingRecord
-from coremlbench.report_timing import finished, kind_of
+from coremlbench.report_timing import kind_of, proofs_of
 from coremlbench.report_types import Answer, CellRow, VariantRow
+from coremlbench.report_words import RATIO, UNIT_WORDS, failed_after, outputs_are_wrong, where, wrong_outputs
+from coremlbench.stats import ratio_of_rounds
 
 Measured = dict[tuple[str, str, str, str, int, str], Measurement]
 """Measurements by record, kind, model, variant, batch and unit."""
+Proofs = dict[str, VariantRow]
+"""What is known of a package's outputs, by its content."""
 GPU, ENGINE = "CPU_AND_GPU", "CPU_AND_NE"
-UNIT_NAMES = {
-    "CPU_AND_NE": "Neural Engine",
-    "CPU_AND_GPU": "GPU",
-    "CPU_ONLY": "CPU",
-    "ALL": "all units",
-    "host-cpu": "host CPU",
-    "host-gpu": "host GPU",
-}
 
 
 def answers_of(
@@ -29,6 +25,7 @@ def answers_of(
     variants: Sequence[VariantRow],
 ) -> tuple[Answer, ...]:
     """Return the answers by model: those of Core ML first, then of the stand-in, then why there is none."""
+    proofs = proofs_of(conversions, timings)
     measured: Measured = {
         (record.id, kind_of(cell), cell.model, cell.variant, cell.batch, cell.unit): cell
         for record in timings
@@ -38,9 +35,9 @@ def answers_of(
     answers = []
     for machine, kind, model in dict.fromkeys((cell.machine, cell.kind, cell.model) for cell in cells):
         mine = [each for each in cells if (each.machine, each.kind, each.model) == (machine, kind, model)]
-        timed = [each for each in mine if each.runtime == "coreml" and each.p50 is not None]
-        if kind != "host" and timed:
-            answers.append(_answer(model, timed, measured, variants))
+        asked = [each for each in mine if each.runtime == "coreml"]
+        if kind != "host" and any(each.p50 is not None and not each.failure for each in asked):
+            answers.append(_answer(model, asked, measured, proofs))
     known = {answer.model for answer in answers}
     models = dict.fromkeys([*(row.model for row in variants), *(cell.model for cell in cells)])
     answers += [_unanswered(model, timings, conversions, cells, variants) for model in models if model not in known]
@@ -52,20 +49,21 @@ def _answer(
     model: str,
     cells: Sequence[CellRow],
     measured: Measured,
-    variants: Sequence[VariantRow],
+    proofs: Proofs,
 ) -> Answer:
     """Return the answer for the variant to use: the fastest that still predicts what the original does.
 
-    Of several that are not shown to differ in speed it is the most accurate one.
+    Of several that are not shown to differ in speed it is the most accurate one. A cell that failed is none of them,
+    whatever its first rounds gave, and one whose outputs were wrong only where there is no other.
     """
-    proofs = {(row.variant, row.batch): row for row in variants if row.model == model}
-    batch = min(cell.batch for cell in cells)
+    timed = [cell for cell in cells if cell.p50 is not None and not cell.failure]
+    batch = min(cell.batch for cell in timed)
     ranked = sorted(
-        (cell for cell in cells if cell.batch == batch),
-        key=lambda cell: (_doubtful(proofs.get((cell.variant, batch))), cell.p50 or 0.0),
+        (cell for cell in timed if cell.batch == batch),
+        key=lambda cell: (_doubtful(cell, proofs), cell.p50 or 0.0),
     )
     best = _most_accurate(ranked, proofs)
-    by_unit = {cell.unit: cell for cell in ranked if cell.variant == best.variant}
+    by_unit = {cell.unit: cell for cell in cells if (cell.variant, cell.batch) == (best.variant, batch)}
     engine, gpu = by_unit.get(ENGINE), by_unit.get(GPU)
     answer = Answer(
         model=model,
@@ -75,26 +73,35 @@ def _answer(
         variant=best.variant,
         record=best.record,
     )
-    if engine is not None and gpu is not None:
+    right = [cell for cell in ranked if not outputs_are_wrong(cell.output_error)]
+    if engine in right and gpu in right:
         answer = _compared(answer, engine, gpu, measured)
+        text = answer.text + _accuracy(proofs.get(best.package_sha256))
     else:
-        missing = "GPU" if gpu is None else "Neural Engine"
-        text = f"{best.variant} on {_where(best)}: {_milliseconds(best)} a call; the {missing} was not measured"
-        answer = replace(answer, text=text)
-    proof = proofs.get((best.variant, batch))
-    return replace(answer, text=answer.text + _accuracy(proof) + ("." if batch == 1 else f"; batches of {batch}."))
+        missing = " and ".join(
+            f"the {UNIT_WORDS[unit]} {_why_missing(by_unit.get(unit))}"
+            for unit in (ENGINE, GPU)
+            if unit != best.unit and by_unit.get(unit) not in right
+        )
+        accuracy = _accuracy(proofs.get(best.package_sha256))
+        outputs = accuracy if best in right else f", but with {wrong_outputs(best.output_error)}"
+        text = f"{best.variant} on {_where(best)}: {_milliseconds(best)} a call{outputs}; {missing}"
+    batches = f"; batches of {batch}" if batch != 1 else ""
+    return replace(answer, text=f"{text}{batches}{'; a quick look' if best.quick else ''}.")
 
 
-def _most_accurate(ranked: Sequence[CellRow], proofs: dict[tuple[str, int], VariantRow]) -> CellRow:
+def _why_missing(cell: CellRow | None) -> str:
+    if cell is None:
+        return "was not measured"
+    return failed_after(cell.rounds) if cell.failure else f"gave {wrong_outputs(cell.output_error)}"
+
+
+def _most_accurate(ranked: Sequence[CellRow], proofs: Proofs) -> CellRow:
     """Return the most accurate of the cells that are as good as the first: proven as well, and maybe as fast."""
     first = ranked[0]
-    verdict = _doubtful(proofs.get((first.variant, first.batch)))
-    equal = [
-        cell
-        for cell in ranked
-        if _doubtful(proofs.get((cell.variant, cell.batch))) == verdict and (cell is first or _overlap(cell, first))
-    ]
-    return max(equal, key=lambda cell: _accuracy_of(proofs.get((cell.variant, cell.batch))))
+    doubt = _doubtful(first, proofs)
+    equal = [cell for cell in ranked if _doubtful(cell, proofs) == doubt and (cell is first or _overlap(cell, first))]
+    return max(equal, key=lambda cell: _accuracy_of(proofs.get(cell.package_sha256)))
 
 
 def _overlap(one: CellRow, other: CellRow) -> bool:
@@ -113,27 +120,26 @@ def _compared(
     gpu: CellRow,
     measured: Measured,
 ) -> Answer:
-    """Return the answer with the GPU's time over the Neural Engine's, over the rounds that both finished."""
-    from coremlbench.stats import ratio
-
-    pair = [measured[each.record, each.kind, each.model, each.variant, each.batch, each.unit] for each in (gpu, engine)]
+    """Return the answer with the Neural Engine's time over the GPU's, over the rounds that both finished."""
     if gpu.record != engine.record:
         text = f"{answer.variant}: the Neural Engine and the GPU were not measured in one run, so there is no ratio"
         return replace(answer, text=text)
-    above, below = ({each.round: each.p50 for each in finished(cell) if each.p50} for cell in pair)
-    both = sorted(above.keys() & below.keys())
-    if not both:
+    above, below = (
+        measured[each.record, each.kind, each.model, each.variant, each.batch, each.unit].rounds
+        for each in (engine, gpu)
+    )
+    figure = ratio_of_rounds(above, below)
+    if figure is None:
         return replace(answer, text=f"{answer.variant}: no round measured both the Neural Engine and the GPU")
-    figure = ratio([above[each] for each in both], [below[each] for each in both])
     if not figure.different or figure.low is None or figure.high is None:
         span = "a single round" if figure.low is None else f"95% interval {figure.low:.2f} to {figure.high:.2f}"
         text = (
             f"{answer.variant}: no difference shown between {_where(engine)} and {_where(gpu)} "
-            f"(ratio {figure.ratio:.2f}, {span})"
+            f"({RATIO} {figure.ratio:.2f}, {span})"
         )
     else:
-        fast, slow = (engine, gpu) if figure.ratio > 1 else (gpu, engine)
-        low, high = (figure.low, figure.high) if figure.ratio > 1 else (1 / figure.high, 1 / figure.low)
+        fast, slow = (engine, gpu) if figure.ratio < 1 else (gpu, engine)
+        low, high = (1 / figure.high, 1 / figure.low) if figure.ratio < 1 else (figure.low, figure.high)
         times, low_text, high_text = _times(max(figure.ratio, 1 / figure.ratio), low, high)
         text = (
             f"{answer.variant} on {_where(fast)}: {times} times as fast as on {_where(slow)}, "
@@ -179,17 +185,20 @@ def _unanswered(
     )
 
 
-def _doubtful(proof: VariantRow | None) -> int:
-    """Return 0 for a proven variant, 1 for one without a verdict, 2 and 3 for a degraded and a wrong one."""
+def _doubtful(cell: CellRow, proofs: Proofs) -> int:
+    """Return 0 for a proven variant, 1 for one without a verdict, 2 and 3 for a degraded and a wrong one.
+
+    Outputs that were wrong where it was timed outdo every proof that it has from elsewhere.
+    """
+    proof = proofs.get(cell.package_sha256)
     verdicts = ("proven", "not proven", "degraded", "wrong")
+    if outputs_are_wrong(cell.output_error):
+        return len(verdicts)
     return 1 if proof is None or proof.verdict not in verdicts else verdicts.index(proof.verdict)
 
 
 def _where(cell: CellRow) -> str:
-    """Return the unit; one whose plan is elsewhere is not said to have run where it was asked for."""
-    if cell.ran_on.startswith("asked for"):
-        return f"what was {cell.ran_on}"
-    return f"the {UNIT_NAMES.get(cell.unit, cell.unit)}"
+    return where(cell.unit, cell.ran_on)
 
 
 def _times(*ratios: float) -> list[str]:

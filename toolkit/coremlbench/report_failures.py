@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
-from coremlbench.coreml_types import ConversionRecord, Measurement, Record, TimingRecord
+from coremlbench.coreml_types import Record
+from coremlbench.failure_list import failures_in
 from coremlbench.report_types import FailureRow
 from coremlbench.types import CrashReport, Failure
 
@@ -20,41 +21,23 @@ def failures_of(records: Sequence[Record]) -> tuple[FailureRow, ...]:
     """
     rows: dict[tuple[str, str, str, str], FailureRow] = {}
     for record in records:
-        for subject, failure in _failures(record):
+        for part, failure, times in failures_in(record):
             if failure.kind in NO_FAILURE:
                 continue
+            subject = _subject(record, part)
             key = (record.machine.id, subject, failure.kind, failure.evidence.phase)
             older = rows.pop(key, None)
-            row = _row(record, subject, failure)
+            row = _row(record, subject, failure, times)
             if older is not None:
                 ids = older.records if older.record == record.id else (record.id, *older.records)
-                row = replace(row, count=older.count + 1, records=ids)
+                row = replace(row, count=older.count + times, records=ids)
             rows[key] = row
     return tuple(reversed(rows.values()))
 
 
-def _failures(record: Record) -> Iterator[tuple[str, Failure]]:
-    """Yield what failed in a record, and how: the run itself, its variants, its cells and their rounds."""
-    if isinstance(record.outcome, Failure):
-        subject = record.experiment if record.kind == "training" else f"{record.experiment}, {record.kind}"
-        yield subject, record.outcome
-    if isinstance(record, ConversionRecord):
-        for variant in record.variants:
-            if variant.failure is not None:
-                yield f"{record.experiment}, {variant.name}, batch {variant.batch}: conversion", variant.failure
-    if isinstance(record, TimingRecord):
-        for cell in record.measurements:
-            yield from _of_cell(cell)
-
-
-def _of_cell(cell: Measurement) -> Iterator[tuple[str, Failure]]:
-    subject = f"{cell.model}, {cell.variant}, batch {cell.batch}: {cell.unit} by {cell.runtime}"
-    if cell.stand_in:
-        subject += " (stand-in for Core ML)"
-    if cell.failure is not None:
-        yield subject, cell.failure
-        return
-    yield from ((subject, each.failure) for each in cell.rounds if each.failure is not None)
+def _subject(record: Record, part: str) -> str:
+    run = record.experiment if record.kind == "training" else f"{record.experiment}, {record.kind}"
+    return f"{run}: {part}" if part else run
 
 
 def _crash(report: CrashReport | None) -> tuple[str, ...]:
@@ -65,7 +48,7 @@ def _crash(report: CrashReport | None) -> tuple[str, ...]:
     return tuple(line for line in noted if line)
 
 
-def _row(record: Record, subject: str, failure: Failure) -> FailureRow:
+def _row(record: Record, subject: str, failure: Failure, times: int) -> FailureRow:
     evidence = failure.evidence
     return FailureRow(
         record=record.id,
@@ -74,7 +57,7 @@ def _row(record: Record, subject: str, failure: Failure) -> FailureRow:
         kind=failure.kind,
         reason=failure.reason,
         hint=failure.hint,
-        count=1,
+        count=times,
         records=(record.id,),
         phase=evidence.phase,
         signal=evidence.signal,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 from coremlbench.coreml_types import ConversionRecord, Measurement, Round, TimingRecord, Variant
 from coremlbench.report_types import CellRow, FigureKind, VariantRow
+from coremlbench.stats import Estimate, estimate
 
 CellKey = tuple[str, str, str, str, int, str, str]
 _UNITS = ("CPU_AND_NE", "CPU_AND_GPU", "CPU_ONLY", "ALL", "host-gpu", "host-cpu")
@@ -64,20 +66,33 @@ def finished(cell: Measurement) -> tuple[Round, ...]:
 
 
 def _row(group: Sequence[tuple[TimingRecord, Measurement]]) -> CellRow:
-    """Return the row of one cell as measured by one or more records, oldest first."""
-    from coremlbench.stats import ratio
+    """Return the row of one cell as measured by one or more records, oldest first.
 
+    The newest one with a figure stands; a quick look never stands in for a measurement with all rounds.
+    """
     timed = [pair for pair in group if pair[1].failure is None and finished(pair[1])]
+    timed.sort(key=lambda pair: not pair[0].quick)
     record, cell = timed[-1] if timed else group[-1]
-    rounds = finished(cell)
-    medians = [each.p50 for each in rounds if each.p50]
-    figure = ratio(medians, [1.0] * len(medians)) if medians else None
     earlier = [
-        statistics.geometric_mean([each.p50 for each in finished(each_cell) if each.p50])
+        before.seconds
         for each_record, each_cell in timed
-        if each_record is not record
+        if (each_record.started, each_record.id) < (record.started, record.id)
+        and each_cell.package_sha256 == cell.package_sha256
+        and (before := _estimate(each_cell)) is not None
     ]
-    p50 = figure.ratio if figure else None
+    return replace(
+        cell_row(record, cell),
+        earlier=len(earlier),
+        earlier_low=min(earlier, default=None),
+        earlier_high=max(earlier, default=None),
+    )
+
+
+def cell_row(record: TimingRecord, cell: Measurement) -> CellRow:
+    """Return the figures of a cell as one record has them."""
+    rounds = finished(cell)
+    figure = _estimate(cell)
+    p50 = figure.seconds if figure else None
     failures = [each.failure for each in cell.rounds if each.failure is not None]
     failure = cell.failure or (failures[-1] if failures and not rounds else None)
     plan = cell.plan
@@ -90,6 +105,7 @@ def _row(group: Sequence[tuple[TimingRecord, Measurement]]) -> CellRow:
         batch=cell.batch,
         runtime=cell.runtime,
         unit=cell.unit,
+        package_sha256=cell.package_sha256,
         runtime_version=cell.runtime_version,
         quick=record.quick,
         p50=p50,
@@ -107,7 +123,7 @@ def _row(group: Sequence[tuple[TimingRecord, Measurement]]) -> CellRow:
         floor_seconds=cell.floor.seconds if cell.floor else None,
         floor_share=cell.floor.seconds / p50 if cell.floor and p50 else None,
         floor_bound=cell.floor.bound if cell.floor else "",
-        energy_joules=_median(rounds, lambda each: each.energy_joules),
+        energy_joules=_median(rounds, _energy_of_a_call),
         compile_seconds=_median(rounds, lambda each: each.compile_seconds),
         first_load_seconds=next((each.first_load_seconds for each in cell.rounds if each.first_load_seconds), None),
         cached_load_seconds=_median(rounds, lambda each: each.second_load_seconds),
@@ -123,18 +139,25 @@ def _row(group: Sequence[tuple[TimingRecord, Measurement]]) -> CellRow:
         output_error=cell.output_error,
         distribution=_distribution(rounds),
         sustained=cell.sustained,
-        medians=tuple(medians),
+        medians=tuple(each.p50 for each in rounds if each.p50),
         failure=f"{failure.kind}: {failure.reason}" if failure else "",
         notes=cell.notes,
-        earlier=len(earlier),
-        earlier_low=min(earlier, default=None),
-        earlier_high=max(earlier, default=None),
     )
+
+
+def _estimate(cell: Measurement) -> Estimate | None:
+    medians = [each.p50 for each in finished(cell) if each.p50]
+    return estimate(medians) if medians else None
 
 
 def _median(rounds: Iterable[Round], figure: Callable[[Round], float | None]) -> float | None:
     values = [value for each in rounds if (value := figure(each)) is not None]
     return statistics.median(values) if values else None
+
+
+def _energy_of_a_call(each: Round) -> float | None:
+    """Return the joules of a call; a counter that did not move in the whole stretch was too coarse to tell them."""
+    return each.energy_joules / each.calls if each.energy_joules and each.calls else None
 
 
 def _distribution(rounds: Sequence[Round]) -> tuple[float, ...]:
@@ -175,6 +198,26 @@ def variants_of(conversions: Sequence[ConversionRecord], timings: Sequence[Timin
     return tuple(order)
 
 
+def proofs_of(conversions: Sequence[ConversionRecord], timings: Sequence[TimingRecord]) -> dict[str, VariantRow]:
+    """Return the proven, degraded and wrong packages by their content: the hash that a timed cell names too.
+
+    A name would not do. Two machines have packages of one name that differ, and one package is proven on a machine
+    and timed on another. ``conversions`` and ``timings`` are oldest first, and the newest proof of a package stands.
+    """
+    rows = {}
+    for timing in timings:
+        for model in timing.models:
+            for variant in model.variants:
+                if variant.sha256 and variant.proof is not None:
+                    rows[variant.sha256] = _variant(timing, model.name, variant)
+    for conversion in conversions:
+        name = conversion.source.name if conversion.source else conversion.experiment
+        for variant in conversion.variants:
+            if variant.sha256 and variant.proof is not None:
+                rows[variant.sha256] = _variant(conversion, name, variant)
+    return rows
+
+
 def _variant(record: ConversionRecord | TimingRecord, model: str, variant: Variant) -> VariantRow:
     proof = variant.proof
     divergence = proof.divergence if proof else None
@@ -188,6 +231,7 @@ def _variant(record: ConversionRecord | TimingRecord, model: str, variant: Varia
         weight_bytes=variant.weight_bytes,
         verdict=proof.verdict if proof else "not proven",
         reason=proof.reason if proof else "",
+        sha256=variant.sha256,
         target=variant.target,
         arithmetic=variant.arithmetic,
         runtime=proof.runtime if proof else "",

@@ -69,7 +69,7 @@ class MachineRow:
 class Answer:
     """Where one model should run on one machine, in a sentence.
 
-    ``kind`` is ``none`` where Core ML was not measured. ``ratio`` is the GPU's time over the Neural Engine's (above 1:
+    ``kind`` is ``none`` where Core ML was not measured. ``ratio`` is the Neural Engine's time over the GPU's (below 1:
     the Neural Engine is faster), with its 95% interval.
     """
 
@@ -92,8 +92,9 @@ class CellRow:
 
     ``p50`` is the geometric mean of the rounds' medians, ``low`` to ``high`` its 95% interval over the rounds; the
     other percentiles are medians over the rounds. ``distribution`` holds the 41 quantiles (0, 2.5 … 100%), each the
-    median over the rounds. ``floor_share`` is the floor's part of ``p50``. ``earlier`` counts older records with the
-    same cell, ``earlier_low`` to ``earlier_high`` is the range of their ``p50``.
+    median over the rounds. ``floor_share`` is the floor's part of ``p50``. ``energy_joules`` is that of a call, the
+    median over the rounds. ``earlier`` counts older records with the same cell of the same package, ``earlier_low``
+    to ``earlier_high`` is the range of their ``p50``.
     """
 
     record: str
@@ -104,6 +105,7 @@ class CellRow:
     batch: int
     runtime: str
     unit: str
+    package_sha256: str = ""
     runtime_version: str = ""
     quick: bool = False
     p50: float | None = None
@@ -155,6 +157,7 @@ class VariantRow:
     weight_bytes: int
     verdict: str
     reason: str
+    sha256: str = ""
     target: str = ""
     arithmetic: int | None = None
     runtime: str = ""

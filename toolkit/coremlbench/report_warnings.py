@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from coremlbench.coreml_types import Conditions, Measurement, Record, TimingRecord
 from coremlbench.report_types import WarningRow
+from coremlbench.report_words import WRONG_OUTPUTS, outputs_are_wrong, where, wrong_outputs
 from coremlbench.types import TrainingRecord
 
 FEW_ROUNDS = 3
@@ -45,17 +46,24 @@ def _of_training(record: TrainingRecord) -> Iterator[str]:
 def _of_timing(record: TimingRecord) -> Iterator[str]:
     if record.quick:
         yield "A quick look: fewer rounds and calls than the method asks for."
+    if less := [each for each in record.deviations if each != "quick"]:
+        yield f"Less than the method asks for: {', '.join(less)}."
     if any(cell.stand_in for cell in record.measurements):
         yield "The tests' stand-in for Core ML ran: none of its figures is Core ML's."
-    cores = record.machine.logical_cores
     for cell in record.measurements:
         yield from _of_cell(cell)
         for each in cell.rounds:
             for conditions in (each.before, each.after):
-                yield from _of_conditions(conditions, cores)
+                yield from _of_conditions(conditions)
+    yield from _of_load(record)
 
 
 def _of_cell(cell: Measurement) -> Iterator[str]:
+    if outputs_are_wrong(cell.output_error):
+        yield (
+            f"{cell.model} {cell.variant} on {where(cell.unit, cell.ran_on)} gave {wrong_outputs(cell.output_error)}, "
+            f"more than the {WRONG_OUTPUTS:.0%} allowed: its times are not those of this model."
+        )
     rounds = [each for each in cell.rounds if each.failure is None]
     if cell.failure is not None or not rounds:
         return
@@ -70,12 +78,30 @@ def _of_cell(cell: Measurement) -> Iterator[str]:
     yield from cell.notes
 
 
-def _of_conditions(conditions: Conditions, cores: int) -> Iterator[str]:
+def _of_load(record: TimingRecord) -> Iterator[str]:
+    """Yield when the load average was above the number of cores: it counts our own work as well as that of others."""
+    rounds = [each for cell in record.measurements for each in cell.rounds]
+    first = min(rounds, key=lambda each: (each.round, each.place), default=None)
+    if first is not None and _is_busy(first.before, record):
+        yield (
+            "The load average was above the number of cores before the first round: something else, or a conversion "
+            "just before it, kept the machine busy."
+        )
+    elif any(_is_busy(conditions, record) for each in rounds for conditions in (each.before, each.after)):
+        yield (
+            "The load average was above the number of cores during the rounds: the timed calls are part of it, other "
+            "work may be."
+        )
+
+
+def _is_busy(conditions: Conditions, record: TimingRecord) -> bool:
+    return conditions.load_average is not None and conditions.load_average > record.machine.logical_cores
+
+
+def _of_conditions(conditions: Conditions) -> Iterator[str]:
     if conditions.thermal_state not in (None, "nominal"):
         yield f"The machine was hot: macOS called its thermal state {conditions.thermal_state}."
     if conditions.power_source == "battery":
         yield "The machine ran on battery."
     if conditions.low_power_mode:
         yield "Low power mode was on."
-    if conditions.load_average is not None and conditions.load_average > cores:
-        yield "Other work ran meanwhile: the load average was above the number of cores."

@@ -40,6 +40,13 @@ def page_at_the_end(results: Path, run: Path, *, quiet: bool) -> None:
     except CoremlbenchError as problem:
         click.echo(str(problem), err=True)
         return
+    except Exception as problem:  # noqa: BLE001  the run is saved: a fault in drawing must not take it back
+        click.echo(
+            f"The report of this run could not be made ({type(problem).__name__}: {problem}); the run itself is saved, "
+            f"and `coremlbench report {results}` tries again.",
+            err=True,
+        )
+        return
     if not quiet:
         click.echo(f"report: {page}")
 

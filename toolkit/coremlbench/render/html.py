@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
+from coremlbench import report_words
 from coremlbench.render import text, views
 from coremlbench.report_types import RecordRow, Report
 from coremlbench.units import format_bytes
@@ -57,6 +57,7 @@ def render(report: Report) -> bytes:
         names=names,
         plots=drawn,
         views=views,
+        words=report_words,
         trainings=views.trainings(report),
         records=_records_by_machine(report),
         summary=_summary(report),
@@ -100,15 +101,6 @@ def log(lines: tuple[str, ...]) -> str:
     return whole if len(whole) <= WHOLE else text.ELLIPSIS + whole[-WHOLE:]
 
 
-def address(path: str) -> str:
-    """Return a relative path as an address: never a scheme, whatever a folder is called."""
-    try:
-        quoted = quote(path.encode("utf-8", "surrogateescape"))  # a file's name may be no UTF-8
-    except UnicodeEncodeError:
-        quoted = quote(path.encode("utf-8", "backslashreplace"))
-    return quoted if quoted.startswith(("/", "./", "../")) else f"./{quoted}"
-
-
 def _summary(report: Report) -> str:
     """Return in a line what the report is made of."""
     kinds = [
@@ -143,12 +135,13 @@ def _environment() -> Environment:
     environment.filters |= {
         "seconds": text.seconds,
         "percent": text.percent,
+        "energy": text.energy,
         "bytes": format_bytes,
         "day": text.day,
         "foreign": foreign,
         "brief": brief,
         "log": log,
-        "address": address,
+        "address": text.address,
         "plain": text.plain,
         "label": lambda value: text.cut(text.plain(value), 100),
     }

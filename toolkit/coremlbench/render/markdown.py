@@ -3,58 +3,51 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 from coremlbench.render import text, views
-from coremlbench.report_types import CellRow, ClassifierRun, FailureRow, Report, TrainingRow
+from coremlbench.render.markdown_text import MOST_ROWS, Numbers, batch_words, machine_names, of, safe, table_lines
+from coremlbench.render.markdown_timing import loads, placement, times
+from coremlbench.report_types import ClassifierRun, FailureRow, RecordRow, Report, TrainingRow
 from coremlbench.units import format_bytes
 
-MOST_ROWS = 30
 MOST_FAILURES = 10
-_SPECIAL = re.compile(r"([\\`*_\[\]#|~$])")
+LONGEST_ADDRESS = 500
 
 
 def render(report: Report, *, plots: bool = False) -> bytes:
     """Return the report as UTF-8 Markdown; with ``plots`` it shows the files that are saved beside it."""
+    numbers = {row.id: number for number, row in enumerate(report.records, start=1) if _may_lead(row)}
     parts = [
         _head(report),
-        _answers(report),
-        _timing(report),
-        _variants(report),
-        _training(report),
-        _classifiers(report),
-        _failures(report),
+        _answers(report, numbers),
+        times(report, numbers),
+        loads(report, numbers),
+        placement(report, numbers),
+        _variants(report, numbers),
+        _training(report, numbers),
+        _classifiers(report, numbers),
+        _failures(report, numbers),
         _warnings(report),
         _plots(report) if plots else (),
         _method(),
+        _records(report, numbers),
     ]
     lines = [line for part in parts for line in part]
+    lines += _addresses(report, lines)
     return ("\n".join(lines).rstrip() + "\n").encode("utf-8", "backslashreplace")
 
 
-def safe(value: object, length: int = 120) -> str:
-    """Return text from outside as Markdown shows it letter by letter: no markup, no mention, no line end."""
-    shown = text.cut(text.plain(str(value)), length)
-    shown = shown.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    shown = _SPECIAL.sub(r"\\\1", shown).replace("@", "&#64;")
-    return shown.replace("://", ":&#47;&#47;").replace("www.", "www&#46;")
+def _may_lead(row: RecordRow) -> bool:
+    return len(text.address(row.path)) <= LONGEST_ADDRESS
 
 
-def _table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1) -> Iterator[str]:
-    """Yield a table, its first ``left`` columns text and the others figures; the rows past a number are counted."""
-    every = list(rows)
-    yield "| " + " | ".join(headings) + " |"
-    yield "|" + "|".join("---" if index < left else "---:" for index in range(len(headings))) + "|"
-    for row in every[:MOST_ROWS]:
-        yield "| " + " | ".join(row) + " |"
-    yield ""
-    if len(every) > MOST_ROWS:
-        yield f"… and {len(every) - MOST_ROWS:,} more rows, which the HTML form shows."
-        yield ""
-
-
-def _machines(report: Report) -> dict[str, str]:
-    return {row.id: safe(row.name, 60) for row in report.machines}
+def _addresses(report: Report, lines: Iterable[str]) -> Iterator[str]:
+    """Yield the addresses of the records that the lines lead to."""
+    used = {int(number) for line in lines for number in re.findall(r"\]\[r(\d{1,9})\]", line)}
+    for number, row in enumerate(report.records, start=1):
+        if number in used and _may_lead(row):
+            yield f"[r{number}]: <{text.address(row.path)}>"
 
 
 def _head(report: Report) -> Iterator[str]:
@@ -72,67 +65,33 @@ def _head(report: Report) -> Iterator[str]:
         yield ""
 
 
-def _answers(report: Report) -> Iterator[str]:
+def _answers(report: Report, numbers: Numbers) -> Iterator[str]:
     yield "## Where each model should run"
     yield ""
-    machines = _machines(report)
+    machines = machine_names(report)
     for models, answer in views.answers(report)[:MOST_ROWS]:
         mark = " *(stand-in, not Core ML)*" if answer.kind == "stand-in" else ""
         where = f" ({machines[answer.machine]})" if answer.machine in machines else ""
-        yield f"- **{', '.join(safe(model, 60) for model in models)}**{mark}: {safe(answer.text, 400)}{where}"
+        record = f" {of('record', answer.record, numbers)}" if answer.record in numbers else ""
+        yield f"- **{', '.join(safe(model, 60) for model in models)}**{mark}: {safe(answer.text, 400)}{where}{record}"
     if not report.answers:
         yield "No model has been converted or timed yet: `coremlbench convert-and-time` fills this part."
     yield ""
 
 
-def _timing(report: Report) -> Iterator[str]:
-    yield "## Every model on every unit"
-    yield ""
-    machines = _machines(report)
-    tables = views.cell_tables(report)
-    for table in tables:
-        yield f"**{machines[table.machine]}** ({views.KIND_WORDS[table.kind]}): p50 of a call, 95% interval, p95"
-        yield ""
-        rows = [
-            [
-                safe(model, 60),
-                safe(views.variant_words(variant, list(cells.values()))) + (f", batch {batch}" if batch != 1 else ""),
-                *(_cell(cells.get(column)) for column in table.columns),
-            ]
-            for model, _, variants in table.rows
-            for variant, batch, cells in variants
-        ]
-        yield from _table(
-            ["model", "variant", *(safe(views.column_words(column)) for column in table.columns)], rows, left=2
-        )
-    if not tables:
-        yield "Nothing has been timed yet: `coremlbench convert-and-time` fills this part."
-        yield ""
-
-
-def _cell(cell: CellRow | None) -> str:
-    if cell is None:
-        return text.NOTHING
-    if cell.p50 is None:
-        return f"failed: {safe(cell.failure, 80)}"
-    interval = f" ({text.between(cell.low, cell.high)})" if cell.low is not None else ""
-    elsewhere = f"<br>{safe(cell.ran_on, 60)}" if cell.ran_on.startswith("asked for") else ""
-    return f"**{text.seconds(cell.p50)}**{interval}<br>p95 {text.seconds(cell.p95)}{elsewhere}"
-
-
-def _variants(report: Report) -> Iterator[str]:
+def _variants(report: Report, numbers: Numbers) -> Iterator[str]:
     if not report.variants:
         return
     yield "## Accuracy and size by variant"
     yield ""
-    yield from _table(
+    yield from table_lines(
         ["model", "variant", "verdict", "size", "accuracy", "change, points", "same class", "largest error"],
         (
             [
                 safe(row.model, 60),
-                safe(row.variant) + (f", batch {row.batch}" if row.batch != 1 else ""),
+                safe(row.variant) + batch_words(row.batch),
                 safe(row.verdict),
-                format_bytes(row.bytes),
+                of(format_bytes(row.bytes), row.record, numbers),
                 text.percent(row.accuracy_after),
                 text.points(row.accuracy_before, row.accuracy_after),
                 text.percent(row.agreement),
@@ -144,10 +103,10 @@ def _variants(report: Report) -> Iterator[str]:
     )
 
 
-def _training(report: Report) -> Iterator[str]:
+def _training(report: Report, numbers: Numbers) -> Iterator[str]:
     yield "## Training by machine"
     yield ""
-    machines = _machines(report)
+    machines = machine_names(report)
     found = views.trainings(report)
     for training in found:
         yield f"### {safe(training.title, 60)}"
@@ -158,12 +117,12 @@ def _training(report: Report) -> Iterator[str]:
             marked = safe(group.work, 160) if group.is_protocol else f"not the protocol: {safe(group.work, 160)}"
             yield f"**Measured**, {marked}"
             yield ""
-            rows = (_trained(row, machines) for row in group.rows)
-            yield from _table(["machine", "first epoch", "time", "× the fastest", "test accuracy", "runs"], rows)
+            rows = (_trained(row, machines, numbers) for row in group.rows)
+            yield from table_lines(["machine", "first epoch", "time", "× the fastest", "test accuracy", "runs"], rows)
         if training.published:
             yield "*Published by others*"
             yield ""
-            yield from _table(
+            yield from table_lines(
                 ["machine", "published", "source"],
                 (
                     [safe(each.machine), safe(views.published_figure(each)), safe(each.source)]
@@ -175,28 +134,30 @@ def _training(report: Report) -> Iterator[str]:
         yield ""
 
 
-def _trained(row: TrainingRow, machines: dict[str, str]) -> list[str]:
+def _trained(row: TrainingRow, machines: dict[str, str], numbers: Numbers) -> list[str]:
     device = f" on {safe(row.device, 20)}" if row.device else ""
     range_of = f" ({text.between(row.low, row.high)})" if row.low is not None else ""
     failed = f", {row.failed} failed" if row.failed and row.seconds is not None else ""
     return [
         machines[row.machine] + device,
         text.seconds(row.first_epoch),
-        f"failed: {safe(row.failure)}" if row.failure else f"**{text.seconds(row.seconds)}**",
+        f"{of('failed', row.record, numbers)}: {safe(row.failure)}"
+        if row.failure
+        else of(f"**{text.seconds(row.seconds)}**", row.record, numbers),
         text.NOTHING if row.ratio is None else f"{row.ratio:.2f}",
         text.percent(row.accuracy),
         f"{row.runs:,}{range_of}{failed}",
     ]
 
 
-def _classifiers(report: Report) -> Iterator[str]:
+def _classifiers(report: Report, numbers: Numbers) -> Iterator[str]:
     if not report.classifiers:
         return
-    machines = _machines(report)
+    machines = machine_names(report)
     yield "## The Create ML run"
     yield ""
     for run in report.classifiers[:3]:
-        right = text.percent(run.test_accuracy)
+        right = of(text.percent(run.test_accuracy), run.record, numbers)
         yield f"**{safe(run.data, 60)} on {machines[run.machine]}**: test accuracy {right} of "
         yield f"{run.test:,} pictures, the whole run {text.seconds(run.seconds)}, features of {safe(run.extractor, 40)}"
         yield ""
@@ -204,7 +165,7 @@ def _classifiers(report: Report) -> Iterator[str]:
 
 
 def _classes(run: ClassifierRun) -> Iterator[str]:
-    yield from _table(
+    yield from table_lines(
         ["class", "pictures", "precision", "recall"],
         (
             [safe(each.name, 40), f"{each.images:,}", text.percent(each.precision), text.percent(each.recall)]
@@ -213,15 +174,16 @@ def _classes(run: ClassifierRun) -> Iterator[str]:
     )
 
 
-def _failures(report: Report) -> Iterator[str]:
+def _failures(report: Report, numbers: Numbers) -> Iterator[str]:
     if not report.failures:
         return
-    machines = _machines(report)
+    machines = machine_names(report)
     yield "## What failed, and why"
     yield ""
     for each in report.failures[:MOST_FAILURES]:
         yield (
-            f"- **{safe(each.subject, 100)}** on {machines[each.machine]}: {safe(each.kind, 40)}"
+            f"- **{safe(each.subject, 100)}** on {machines[each.machine]}: "
+            + of(safe(each.kind, 40), each.record, numbers)
             + (f", {each.count} times. " if each.count > 1 else ". ")
             + f"{safe(each.reason, 400)} *What to do:* {safe(each.hint, 400)}"
         )
@@ -247,7 +209,7 @@ def _log(failure: FailureRow) -> Iterator[str]:
 def _warnings(report: Report) -> Iterator[str]:
     if not report.warnings:
         return
-    machines = _machines(report)
+    machines = machine_names(report)
     yield "## Conditions and warnings"
     yield ""
     for each in report.warnings[:MOST_ROWS]:
@@ -274,5 +236,33 @@ def _method() -> Iterator[str]:
         "A p50 is the geometric mean of the rounds' medians, each round a fresh process; its interval is Student's t "
         "over the rounds. Published figures were measured by others, host figures by another runtime than Core ML, "
         "and a stand-in's figures mean nothing outside the tests: none of them shares a column with Core ML's. "
-        "The HTML and JSON forms name the record of every figure."
+        "A figure leads to its record; the others of its cell or row are from the same one."
     )
+    yield ""
+
+
+def _records(report: Report, numbers: Numbers) -> Iterator[str]:
+    if not report.records:
+        return
+    yield "## Machines and records"
+    yield ""
+    yield from table_lines(
+        ["machine", "system", "accelerators", "records"],
+        (
+            [
+                safe(row.name, 60),
+                safe("; ".join(row.systems), 80),
+                safe(", ".join(row.accelerators) or text.NOTHING, 80),
+                f"{row.records:,}",
+            ]
+            for row in report.machines
+        ),
+        left=3,
+    )
+    machines = machine_names(report)
+    for row in report.records[:MOST_ROWS]:
+        record = of(safe(row.id, 80), row.id, numbers)
+        yield f"- {record}: {safe(row.outcome, 80)} ({machines[row.machine]})"
+    if len(report.records) > MOST_ROWS:
+        yield f"- … and {len(report.records) - MOST_ROWS:,} more, which the HTML form shows"
+    yield ""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from coremlbench.render import text, views
 from coremlbench.report_training import PROTOCOL
 from coremlbench.report_types import CellRow, ClassifierRun, Report, TrainingRow
+from coremlbench.report_words import RUNTIME_WORDS, UNIT_WORDS, unit_told
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -239,7 +240,8 @@ def _sustained(report: Report, names: dict[str, str], palette: Palette) -> Itera
     """Yield how the median of a stretch of calls moved over a sustained run."""
     cells = [cell for cell in report.timing if len(cell.sustained) > 1]
     groups = [
-        list(group) for _, group in groupby(cells, key=lambda cell: (cell.kind, cell.machine, cell.model, cell.variant))
+        list(group)
+        for _, group in groupby(cells, key=lambda cell: (cell.kind, cell.machine, cell.model, cell.variant, cell.batch))
     ]
     for number, group in enumerate(groups[:MOST_OF_A_KIND], start=1):
         first = group[0]
@@ -259,7 +261,8 @@ def _sustained(report: Report, names: dict[str, str], palette: Palette) -> Itera
         axes.set_ylabel("milliseconds a call, median")
         _from_zero(axes)
         _legend(axes)
-        what = f"{_words(first.model, 40)}, {_words(first.variant)}, {names[first.machine]}"
+        batch = f", batch {first.batch}" if first.batch != 1 else ""
+        what = f"{_words(first.model, 40)}, {_words(first.variant)}{batch}, {names[first.machine]}"
         title = _marked(f"A sustained run: {what}", first)
         ends = (
             f"{_unit(each)}: {text.seconds(each.sustained[0].p50)} a call, in the end "
@@ -270,11 +273,10 @@ def _sustained(report: Report, names: dict[str, str], palette: Palette) -> Itera
 
 
 def _unit(cell: CellRow) -> str:
-    unit = _words(views.UNIT_WORDS.get(cell.unit, cell.unit))
     if cell.kind == "host":
-        variant = views.variant_words(cell.variant, [cell])
-        return f"{_words(views.RUNTIME_WORDS.get(cell.runtime, cell.runtime))}, {_words(variant)}, {unit}"
-    return unit if not cell.ran_on.startswith("asked for") else _words(cell.ran_on, 44)
+        variant, unit = views.variant_words(cell.variant, [cell]), UNIT_WORDS.get(cell.unit, cell.unit)
+        return f"{_words(RUNTIME_WORDS.get(cell.runtime, cell.runtime))}, {_words(variant)}, {_words(unit)}"
+    return _words(unit_told(cell.unit, cell.ran_on), 64)
 
 
 def _marked(title: str, cell: CellRow) -> str:

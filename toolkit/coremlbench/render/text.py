@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from urllib.parse import quote
 
 from coremlbench.units import format_seconds
 
@@ -62,6 +63,16 @@ def three(value: float) -> str:
     return f"{value:.1f}" if value >= 9.995 else f"{value:.2f}"
 
 
+def energy(joules: float | None) -> str:
+    """Return an energy in the unit that reads best: 12.3 µJ, 4.56 mJ, 7.89 J; or that it is unavailable."""
+    if joules is None or joules != joules:  # noqa: PLR0124 - as above
+        return "unavailable"
+    for unit, size in (("µJ", 1e-6), ("mJ", 1e-3)):
+        if joules < 0.9995e3 * size:
+            return f"{three(joules / size)} {unit}"
+    return f"{three(joules)} J"
+
+
 def percent(share: float | None, digits: int = 1) -> str:
     """Return 87.3% for 0.8731."""
     if share is None or share != share:  # noqa: PLR0124 - as above
@@ -93,3 +104,12 @@ def points(before: float | None, after: float | None) -> str:
 def day(moment: str) -> str:
     """Return the day and minute of an ISO time: 2026-11-23 20:41 UTC."""
     return f"{moment[:10]} {moment[11:16]} UTC" if moment.endswith("+00:00") else moment[:16].replace("T", " ")
+
+
+def address(path: str) -> str:
+    """Return a relative path as an address: never a scheme, whatever a folder is called."""
+    try:
+        quoted = quote(path.encode("utf-8", "surrogateescape"))  # a file's name may be no UTF-8
+    except UnicodeEncodeError:
+        quoted = quote(path.encode("utf-8", "backslashreplace"))
+    return quoted if quoted.startswith(("/", "./", "../")) else f"./{quoted}"

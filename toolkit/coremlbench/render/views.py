@@ -7,28 +7,12 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from coremlbench.catalogue import EXPERIMENTS
+from coremlbench.render import text
 from coremlbench.report_training import PROTOCOL
 from coremlbench.report_types import Answer, CellRow, FigureKind, PublishedRow, Report, TrainingRow, VariantRow
+from coremlbench.report_words import RUNTIME_WORDS, UNIT_WORDS, failed_after, outputs_are_wrong, strayed, wrong_outputs
 from coremlbench.types import Experiment
 
-KIND_WORDS: dict[FigureKind, str] = {
-    "core-ml": "Core ML",
-    "host": "host",
-    "stand-in": "stand-in, not Core ML",
-}
-UNIT_WORDS = {
-    "CPU_AND_NE": "Neural Engine",
-    "CPU_AND_GPU": "GPU",
-    "CPU_ONLY": "CPU",
-    "ALL": "all units",
-    "host-cpu": "host CPU",
-    "host-gpu": "host GPU",
-}
-RUNTIME_WORDS = {
-    "coreml": "Core ML",
-    "reference": "ONNX Runtime",
-    "tensorflow": "TensorFlow",
-}
 METRIC_WORDS = {
     "seconds per epoch": "an epoch, from the second on",
     "total seconds": "training and testing",
@@ -130,6 +114,47 @@ def plan_shares(cell: CellRow) -> dict[str, float]:
     return cell.plan_cost or {device: count / whole for device, count in cell.plan_ops.items() if whole}
 
 
+def cell_notes(cell: CellRow) -> list[str]:
+    """Return what a reader must know of a cell's figures where they stand, a few words each."""
+    notes = ["quick look"] if cell.quick else []
+    if cell.failure:
+        notes.append(failed_after(cell.rounds))
+    if outputs_are_wrong(cell.output_error):
+        notes.append(wrong_outputs(cell.output_error))
+    return notes
+
+
+def every_note(cell: CellRow) -> list[str]:
+    """Return all that is known of a cell beside its figures."""
+    notes = ["quick look"] if cell.quick else []
+    if cell.failure:
+        notes.append(f"{failed_after(cell.rounds)} ({text.cut(cell.failure, 60)})")
+    elif cell.failed_rounds:
+        notes.append(f"{cell.failed_rounds} rounds failed")
+    if cell.earlier:
+        before = text.between(cell.earlier_low, cell.earlier_high)
+        notes.append(f"measured {cell.earlier + 1} times, before: {before}")
+    if cell.output_error is not None:
+        notes.append(f"output error {share(cell.output_error)}")
+    if cell.p90 is not None:
+        notes.append(f"p90 {text.seconds(cell.p90)}")
+    if cell.drift is not None:
+        notes.append(f"drift {cell.drift:+.1%}".replace("-", "−"))
+    if cell.runtime_version:
+        notes.append(cell.runtime_version)
+    return notes
+
+
+def planned(cells: Sequence[CellRow]) -> list[CellRow]:
+    """Return the cells of which it is told where they ran, or why not."""
+    return [cell for cell in cells if cell.plan_ops or cell.plan_failure or (cell.ran_on and strayed_to(cell))]
+
+
+def strayed_to(cell: CellRow) -> str:
+    """Return what is known of where a cell ran when it is not plainly where it was asked for."""
+    return strayed(cell.unit, cell.ran_on)
+
+
 def answers(report: Report) -> list[tuple[tuple[str, ...], Answer]]:
     """Return the answers with the models that they hold for: those that say the same of one machine stand together."""
     groups: dict[tuple[str, str, str], list[Answer]] = {}
@@ -199,6 +224,7 @@ def comparisons(report: Report) -> list[UnitComparison]:
                 for cell in report.timing
                 if (cell.kind, cell.machine, cell.model, cell.variant)
                 == ("core-ml", answer.machine, answer.model, answer.variant)
+                and not cell.failure
             ]
             batch = min((cell.batch for cell in cells), default=1)
             rows.append(UnitComparison(answer, {cell.unit: cell for cell in cells if cell.batch == batch}))
