@@ -56,8 +56,15 @@ def test_reordering(shape: tuple[int, ...], seed: int, kind: Any, data: Any) -> 
 
 def test_squeeze_takes_what_is_of_size_one() -> None:
     x = np.arange(6, dtype=np.float32).reshape(1, 2, 1, 3)
-    actual = run(lambda x: [Builder.squeeze(x=x), Builder.squeeze(x=x, axes=[2])], x=x)
-    assert [each.shape for each in actual] == [(2, 3), (1, 2, 3)]
+    cases: list[Any] = [None, [2], [0, 1], [1], [1, -1]]
+
+    def build(x: Any) -> Any:
+        return [Builder.squeeze(x=Builder.exp(x=x), **({} if axes is None else {"axes": axes})) for axes in cases]
+
+    actual = run(build, x=x)
+    assert [each.shape for each in actual] == [(2, 3), (1, 2, 3), (2, 1, 3), (1, 2, 1, 3), (1, 2, 1, 3)]
+    for each in actual:
+        close(each.ravel(), np.exp(x).ravel())
 
 
 @given(shape=shapes, seed=seeds, kind=kinds, axis=st.integers(0, 3), interleave=st.booleans())
