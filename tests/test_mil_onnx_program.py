@@ -16,7 +16,7 @@ from coremlbench.mil_onnx import UnknownOp, load_program, to_onnx
 from coremlbench.mil_onnx.graph import UnsupportedProgram
 from coremlbench.runtimes.reference import ReferenceRuntime
 from coremlbench.types import CoremlbenchError, InputError
-from mil_programs import Builder, close, numbers, run_one, saved
+from mil_programs import Builder, close, numbers, run, run_one, saved
 
 LABELS = ["cat", "dog", "bird"]
 RANDOM = np.random.default_rng(0)
@@ -222,6 +222,52 @@ def test_float32_programs_have_no_casts_and_float16_ones_round_behind_the_relu()
     assert kinds(saved(build, {"x": numbers((1, 3, 8, 8), 0)})) == ["Conv", "Relu", "MaxPool", "Tanh"]
     half = kinds(saved(build, {"x": numbers((1, 3, 8, 8), 0, np.float16)}))
     assert half == ["Cast", "Conv", "Relu", "MaxPool", "Cast", "Cast", "Tanh", "Cast"]
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float16])
+@pytest.mark.parametrize(
+    "through",
+    [
+        lambda x: Builder.identity(x=x),
+        lambda x: Builder.cast(x=x, dtype="fp32"),
+        lambda x: Builder.transpose(x=x, perm=[0, 1, 2]),
+        lambda x: Builder.squeeze(x=x, axes=[1]),
+        lambda x: Builder.upsample_bilinear(x=x),
+    ],
+)
+def test_what_is_handed_through_can_still_be_used_by_others(through: Callable[[Any], Any], kind: Any) -> None:
+    def build(x: Any) -> Any:
+        first = Builder.exp(x=through(x))
+        same = through(x)
+        return [first, Builder.add(x=x, y=kind(1)), same, Builder.tanh(x=through(same))]
+
+    x = numbers((1, 3, 4), 0, kind)
+    for actual, expected in zip(run(build, x=x), [np.exp(x), x + 1, x, np.tanh(x)], strict=True):
+        close(actual, expected.astype(np.float64), 2e-3 if kind == np.float16 else 2e-6)
+
+
+def test_a_float16_input_read_in_both_precisions(tmp_path: Path) -> None:
+    weight = RANDOM.normal(size=(3, 3, 1, 1)).astype(np.float32)
+
+    def build(x: Any) -> Any:
+        wide = Builder.cast(x=x, dtype="fp32")
+        root = Builder.sqrt(x=Builder.square(x=wide))
+        return Builder.add(x=Builder.conv(x=wide, weight=weight), y=root)
+
+    half = ct.converters.mil.mil.types.fp16
+    specs = [Builder.TensorSpec(shape=(1, 3, 4, 4), dtype=half)]
+    program = Builder.program(input_specs=specs, opset_version=ct.target.iOS16)(lambda x: build(x))
+    model = ct.convert(
+        program,
+        convert_to="mlprogram",
+        minimum_deployment_target=ct.target.iOS16,
+        compute_precision=ct.transform.FP16ComputePrecision(op_selector=lambda op: op.op_type != "square"),
+        skip_model_load=True,
+    )
+    model.save(str(tmp_path / "mixed.mlpackage"))
+    x = numbers((1, 3, 4, 4), 0, np.float16)
+    (actual,) = ReferenceRuntime.load(tmp_path / "mixed.mlpackage", threads=1).predict({"x": x}).values()
+    close(actual, np.einsum("oc,nchw->nohw", weight[:, :, 0, 0], x) + np.abs(x), 4e-3)
 
 
 def spoil(package: Path, folder: Path, part: str, change: Callable[[bytes], bytes]) -> Path:

@@ -175,8 +175,9 @@ class Graph:
     def bind(self, var: Var, name: str, *, rounding: bool) -> None:
         """Record that the tensor ``name`` holds ``var``, before its rounding to float16 if ``rounding``.
 
-        The tensor takes the name of the MIL value where a node of this graph makes it, so that any value of the
-        program can be asked for by its name.
+        The tensor takes the name of the MIL value where a node of this op makes it, so that any value of the program
+        can be asked for by its name. A tensor that the op found and hands through keeps its name, for others know it
+        by that.
         """
         if rounding:
             self.pending[var] = self._rename(name, f"{var.name}/unrounded")
@@ -184,6 +185,12 @@ class Graph:
             self.names[var] = self._rename(name, var.name)
 
     # --- nodes ----------------------------------------------------------------------------------------------
+
+    def begin(self, place: str, *, through: bool) -> None:
+        """Begin an op: ``place`` is the name of its first output, ``through`` whether rounding commutes with it."""
+        self.place, self.through, self.took_unrounded = place, through, False
+        self._producers.clear()
+        self._consumers.clear()
 
     def node(self, kind: str, inputs: Sequence[str], *, domain: str = "", **attributes: Any) -> str:
         """Add a node and return the name of its one output. Attributes that are ``None`` are left out."""

@@ -22,7 +22,7 @@ def walk(graph: Graph, operations: Iterable[Operation]) -> None:
                 f"'{op.outputs[0].name}'); run this model on a Mac, or convert it without that op."
             )
         outer = (graph.place, graph.through, graph.took_unrounded)
-        graph.place, graph.through, graph.took_unrounded = op.outputs[0].name, op.op_type in COMMUTES, False
+        graph.begin(op.outputs[0].name, through=op.op_type in COMMUTES)
         made = build(graph, op)
         names = (made,) if isinstance(made, str) else made
         rounds = graph.took_unrounded if op.op_type in COMMUTES else op.op_type not in EXACT
