@@ -256,7 +256,7 @@ def test_a_float16_input_read_in_both_precisions(tmp_path: Path) -> None:
 
     half = ct.converters.mil.mil.types.fp16
     specs = [Builder.TensorSpec(shape=(1, 3, 4, 4), dtype=half)]
-    program = Builder.program(input_specs=specs, opset_version=ct.target.iOS16)(lambda x: build(x))
+    program = Builder.program(input_specs=specs, opset_version=ct.target.iOS16)(build)
     model = ct.convert(
         program,
         convert_to="mlprogram",
