@@ -25,11 +25,16 @@ HEAD = RANDOM.normal(0, 0.3, (3, 8)).astype(np.float32)
 
 
 def classifier(
-    folder: Path, *, layout: str = "RGB", precision: str = "FLOAT32", labels: list[Any] | None = None
+    folder: Path,
+    *,
+    layout: str = "RGB",
+    precision: str = "FLOAT32",
+    labels: list[Any] | None = None,
+    target: str = "iOS16",
 ) -> Any:
     """Save a small classifier of 8x6 images (height, width) and return its model and package."""
 
-    @Builder.program(input_specs=[Builder.TensorSpec(shape=(1, 3, 8, 6))], opset_version=ct.target.iOS16)
+    @Builder.program(input_specs=[Builder.TensorSpec(shape=(1, 3, 8, 6))], opset_version=getattr(ct.target, target))
     def program(image: Any) -> Any:
         x = Builder.relu(x=Builder.conv(x=image, weight=FILTERS, pad_type="same"))
         x = Builder.reduce_mean(x=x, axes=[2, 3], keep_dims=False)
@@ -48,7 +53,7 @@ def classifier(
         convert_to="mlprogram",
         classifier_config=ct.ClassifierConfig(LABELS if labels is None else labels),
         compute_precision=getattr(ct.precision, precision),
-        minimum_deployment_target=ct.target.iOS16,
+        minimum_deployment_target=getattr(ct.target, target),
         skip_model_load=True,
     )
     package = folder / "classifier.mlpackage"
@@ -119,32 +124,44 @@ def test_the_saved_onnx_graph_stands_alone(tmp_path: Path) -> None:
     close(probabilities, by_hand(pixels))
 
 
-COMPRESS: dict[str, Callable[[Any], Any]] = {
-    "int8": lambda model: ct.optimize.coreml.linear_quantize_weights(
-        model, ct.optimize.coreml.OptimizationConfig(ct.optimize.coreml.OpLinearQuantizerConfig(weight_threshold=0))
-    ),
-    "palettized": lambda model: ct.optimize.coreml.palettize_weights(
-        model,
-        ct.optimize.coreml.OptimizationConfig(
-            ct.optimize.coreml.OpPalettizerConfig(mode="uniform", nbits=6, weight_threshold=0)
-        ),
-    ),
-    "sparse": lambda model: ct.optimize.coreml.prune_weights(
-        model,
-        ct.optimize.coreml.OptimizationConfig(
-            ct.optimize.coreml.OpMagnitudePrunerConfig(target_sparsity=0.5, weight_threshold=0)
-        ),
-    ),
+def compressor(kind: str, how: str, **options: Any) -> Callable[..., Any]:
+    """Return the function that compresses a model's weights with one of coremltools' optimisers."""
+    row = getattr(ct.optimize.coreml, how)(weight_threshold=0, **options)
+    config = ct.optimize.coreml.OptimizationConfig(row)
+    return lambda model, **joint: getattr(ct.optimize.coreml, kind)(model, config, **joint)
+
+
+quantise = compressor("linear_quantize_weights", "OpLinearQuantizerConfig")
+quantise_table = compressor("linear_quantize_weights", "OpLinearQuantizerConfig", granularity="per_tensor")
+palettise = compressor("palettize_weights", "OpPalettizerConfig", mode="uniform", nbits=6)
+palettise_scaled = compressor(
+    "palettize_weights", "OpPalettizerConfig", mode="uniform", nbits=6, enable_per_channel_scale=True
+)
+prune = compressor("prune_weights", "OpMagnitudePrunerConfig", target_sparsity=0.5)
+
+COMPRESS: dict[str, tuple[str, list[Callable[..., Any]]]] = {
+    "int8": ("iOS16", [quantise]),
+    "palettized": ("iOS16", [palettise]),
+    "sparse": ("iOS16", [prune]),
+    "blockwise": ("iOS18", [quantise]),
+    "palettized and scaled": ("iOS18", [palettise_scaled]),
+    "palettized and quantised": ("iOS18", [palettise, quantise_table]),
+    "sparse and quantised": ("iOS18", [prune, quantise]),
+    "sparse and palettized": ("iOS18", [prune, palettise]),
+    "sparse, palettized and quantised": ("iOS18", [prune, palettise, quantise_table]),
 }
 
 
 @pytest.mark.parametrize("form", COMPRESS)
 def test_a_compressed_model_runs_as_its_decompressed_twin(tmp_path: Path, form: str) -> None:
-    compressed = COMPRESS[form](classifier(tmp_path)[0])
+    target, steps = COMPRESS[form]
+    compressed = classifier(tmp_path, target=target)[0]
+    for number, step in enumerate(steps):
+        compressed = step(compressed, **({"joint_compression": True} if number else {}))
     compressed.save(str(tmp_path / "small.mlpackage"))
     ct.optimize.coreml.decompress_weights(compressed).save(str(tmp_path / "dense.mlpackage"))
     program = load_program(tmp_path / "small.mlpackage")
-    assert any(op.op_type.startswith("constexpr_") for op in program.function.operations)
+    assert sum(op.op_type.startswith("constexpr_") for op in program.function.operations) >= 2 * len(steps)
     runtimes = [ReferenceRuntime(program), ReferenceRuntime.load(tmp_path / "dense.mlpackage")]
     pixels = RANDOM.integers(0, 256, (8, 6, 3), dtype=np.uint8)
     small, dense = (runtime.predict({"image": pixels})["classLabel_probs"] for runtime in runtimes)

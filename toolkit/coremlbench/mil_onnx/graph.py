@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from coremlbench.mil_onnx.constexpr import materialise
+from coremlbench.mil_onnx.constexpr import is_compressed, materialise
 from coremlbench.types import CoremlbenchError
 
 Array: TypeAlias = npt.NDArray[Any]
@@ -165,9 +165,7 @@ class Graph:
         """
         if var is None:
             return None
-        value = var.val
-        if value is None and var.op is not None and var.op.op_type.startswith("constexpr_"):
-            value = materialise(var.op)
+        value = materialise(var) if var.val is None and is_compressed(var) else var.val
         if value is None or isinstance(value, str):
             return None
         return np.asarray(value).astype(carrier(dtype_name(var)))
