@@ -41,7 +41,17 @@ HALF = 2.0**-11
 
 
 def saved(build: Callable[..., Any], inputs: Mapping[str, np.ndarray], target: str = "iOS17") -> Program:
-    """Return the program that ``build`` makes of inputs like these, after a trip through a saved package.
+    """Return the program that ``build`` makes of inputs like these, after a trip through a saved package."""
+    with tempfile.TemporaryDirectory() as folder:
+        package = Path(folder) / "model.mlpackage"
+        package_of(package, build, inputs, target)
+        return load_program(package)
+
+
+def package_of(
+    package: Path, build: Callable[..., Any], inputs: Mapping[str, np.ndarray], target: str = "iOS17"
+) -> None:
+    """Save the program that ``build`` makes of inputs like these.
 
     No optimisation runs in between, so that the program holds the ops that ``build`` wrote.
     """
@@ -60,10 +70,7 @@ def saved(build: Callable[..., Any], inputs: Mapping[str, np.ndarray], target: s
             pass_pipeline=ct.PassPipeline.EMPTY,
             skip_model_load=True,
         )
-    with tempfile.TemporaryDirectory() as folder:
-        package = Path(folder) / "model.mlpackage"
         model.save(str(package))
-        return load_program(package)
 
 
 def _named(build: Callable[..., Any], names: list[str]) -> Callable[..., Any]:

@@ -203,13 +203,63 @@ def test_a_table_of_weights_is_looked_up() -> None:
     close(run_one(build, target="iOS18", x=x), x.astype(np.float64) @ dense.astype(np.float64).T)
 
 
-def test_an_unknown_op_is_named_with_its_place() -> None:
-    def build(x: Any) -> Any:
-        noise = Builder.random_normal(shape=[2, 3], name="noise")
-        return Builder.add(x=x, y=noise)
+def noise(x: Any) -> Any:
+    return Builder.add(x=Builder.exp(x=x), y=Builder.random_normal(shape=[2, 3], name="noise"))
 
-    with pytest.raises(UnknownOp, match=r"'random_normal' \(operation \d+, which makes 'noise'\)"):
+
+PLACES: dict[str, tuple[Callable[[Any], Any], str]] = {
+    "at the top": (noise, "operation 2 of the program, which makes 'noise'"),
+    "in a branch": (
+        lambda x: Builder.cond(
+            pred=Builder.less(x=Builder.reduce_max(x=x), y=0.0),
+            _true_fn=lambda: Builder.exp(x=x),
+            _false_fn=lambda: noise(x),
+            name="choice",
+        ),
+        "operation 2 of the else branch of 'choice', which makes 'noise'",
+    ),
+    "in a loop": (
+        lambda x: Builder.while_loop(
+            _cond=lambda x: Builder.less(x=Builder.reduce_max(x=x), y=9.0), _body=noise, loop_vars=(x,), name="turns"
+        ),
+        "operation 2 of the body of the loop 'turns', which makes 'noise'",
+    ),
+}
+
+
+@pytest.mark.parametrize("where", PLACES)
+def test_an_unknown_op_is_named_with_its_place(where: str) -> None:
+    build, place = PLACES[where]
+    with pytest.raises(UnknownOp, match=rf"'random_normal' \({place}\)"):
         to_onnx(saved(build, {"x": numbers((2, 3), 0)}))
+
+
+UNFORESEEN: dict[str, tuple[Callable[[Any], Any], str]] = {
+    "by the translator": (
+        lambda x: Builder.scatter(data=Builder.exp(x=x), indices=[0], updates=x, mode="mean", name="meant"),
+        r"'scatter' \(operation 2 of the program, which makes 'meant'\): KeyError: 'mean'",
+    ),
+    "as a graph": (
+        lambda x: Builder.conv(x=x, weight=FILTERS[:1, :1, 0], pad_type="custom", pad=[-1, -1], name="cut"),
+        r"ONNX Runtime does not take the graph of 'model.mlpackage': .*cut/Conv",
+    ),
+    "when executed": (
+        lambda x: Builder.conv_transpose(
+            x=x, weight=FILTERS[:1, :1, 0], pad_type="valid", output_shape=[1, 1, 30], name="grown"
+        ),
+        r"ONNX Runtime fails to execute 'model.mlpackage': .*grown/ConvTranspose",
+    ),
+}
+
+
+@pytest.mark.parametrize("where", UNFORESEEN)
+def test_what_nobody_foresaw_is_one_sentence_that_names_the_op(where: str) -> None:
+    build, sentence = UNFORESEEN[where]
+    x = numbers((1, 1, 6), 0)
+    program = saved(build, {"x": x})
+    with pytest.raises(UnsupportedProgram, match=sentence) as caught:
+        ReferenceRuntime(program, threads=1).predict({"x": x})
+    assert "\n" not in str(caught.value)
 
 
 def test_any_value_of_the_program_can_be_asked_for() -> None:

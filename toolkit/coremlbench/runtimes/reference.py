@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from coremlbench.mil_onnx import Program, load_program, to_onnx
+from coremlbench.mil_onnx import Program, UnsupportedProgram, load_program, to_onnx
+from coremlbench.mil_onnx.program import first_line
 from coremlbench.mil_onnx.translate import CLASSES_KEY
 from coremlbench.types import InputError
 
@@ -28,9 +29,16 @@ class ReferenceRuntime:
         if threads is not None:
             options.intra_op_num_threads = threads
             options.inter_op_num_threads = 1
-        self._session = onnxruntime.InferenceSession(
-            self.model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+        try:
+            self._session = onnxruntime.InferenceSession(
+                self.model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+            )
+        except MemoryError:
+            raise
+        except Exception as error:  # of many types without a common one; its text names the node, and so the op
+            raise UnsupportedProgram(
+                f"ONNX Runtime does not take the graph of '{program.source}': {first_line(error)}"
+            ) from error
         self.inputs: dict[str, tuple[Any, ...]] = {item.name: tuple(item.shape) for item in self._session.get_inputs()}
         self.outputs = tuple(item.name for item in self._session.get_outputs())
         self._types = {item.name: _numpy_type(item.type) for item in self._session.get_inputs()}
@@ -53,6 +61,7 @@ class ReferenceRuntime:
         Raises:
             InputError: the package cannot be read, or is not an ML Program.
             UnknownOp: the program uses an op that the reference runtime does not know.
+            UnsupportedProgram: a form of an op, or of the program, that the reference runtime cannot execute.
         """
         return cls(load_program(package), threads=threads, also=also)
 
@@ -68,8 +77,19 @@ class ReferenceRuntime:
         return self.run(self.prepare(inputs))
 
     def run(self, prepared: dict[str, Any]) -> dict[str, Any]:
-        """Return the outputs, as ``predict`` does, for inputs that ``prepare`` made ready."""
-        values = self._session.run(None, prepared)
+        """Return the outputs, as ``predict`` does, for inputs that ``prepare`` made ready.
+
+        Raises:
+            UnsupportedProgram: ONNX Runtime fails at these inputs; the sentence names the node.
+        """
+        try:
+            values = self._session.run(None, prepared)
+        except MemoryError:
+            raise
+        except Exception as error:
+            raise UnsupportedProgram(
+                f"ONNX Runtime fails to execute '{self.program.source}': {first_line(error)}"
+            ) from error
         result = dict(zip(self.outputs, values, strict=True))
         if self._label in result and self.classes:
             result[self._label] = result[self._label].reshape(-1)[0]
