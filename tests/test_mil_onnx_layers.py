@@ -10,6 +10,7 @@ import tensorflow as tf
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from coremlbench.mil_onnx import UnsupportedProgram
 from mil_programs import Builder, apples, close, few, numbers, run, run_one
 
 seeds = st.integers(0, 1000)
@@ -217,10 +218,51 @@ def test_resizing_follows_the_grids_of_the_documentation() -> None:
         (5, "DEFAULT"): [0, 0.4, 0.8, 1, 1],
         (5, "UNALIGN_CORNERS"): [0, 0.1, 0.5, 0.9, 1],
         (1, "ALIGN_CORNERS"): [0.5],
+        (2, "OFFSET_CORNERS"): [0.25, 0.75],
+        (2, "UNALIGN_CORNERS"): [0, 1],
     }
     for (width, mode), expected in grids.items():
         how = {"target_size_height": 1, "target_size_width": width, "sampling_mode": mode}
         close(run_one(lambda x, how=how: Builder.resize_bilinear(x=x, **how), x=x).ravel(), np.array(expected))
+
+
+NEAREST = {
+    "DEFAULT": [0, 0, 1, 2, 2],
+    "UNALIGN_CORNERS": [0, 0, 1, 2, 2],
+    "STRICT_ALIGN_CORNERS": [0, 1, 1, 2, 2],
+    "ALIGN_CORNERS": [0, 1, 1, 2, 2],
+    "OFFSET_CORNERS": [0, 1, 1, 1, 2],
+}
+"""Which of three values each of five is, by the grids of the documentation, halves rounded up."""
+
+
+@pytest.mark.parametrize("mode", NEAREST)
+@pytest.mark.parametrize("rank", [1, 2, 4])
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.int32])
+def test_one_dimension_is_resized_to_the_nearest(mode: str, rank: int, kind: Any) -> None:
+    x = (np.arange(48) * 3).reshape(2, 2, 4, 3).astype(kind)[(0,) * (4 - rank)]
+    how = {"interpolation_mode": "NEAREST_NEIGHBOR", "sampling_mode": mode, "resized_dims": np.uint32(1)}
+    np.testing.assert_array_equal(run_one(lambda x: Builder.resize(x=x, shape=[5], **how), x=x), x[..., NEAREST[mode]])
+
+
+@pytest.mark.parametrize("mode", NEAREST)
+@pytest.mark.parametrize("rank", [1, 3])
+def test_one_dimension_is_resized_linearly(mode: str, rank: int) -> None:
+    x = numbers((2, 4, 3)[3 - rank :], 0)
+    both = np.broadcast_to(x[..., None, :], (*x.shape[:-1], 4, 3)).reshape(-1, 4, 3).copy()
+
+    def build(x: Any, y: Any) -> Any:
+        alone = Builder.resize(x=x, shape=[5], resized_dims=np.uint32(1), sampling_mode=mode)
+        return [alone, Builder.resize(x=y, shape=[5, 5], resized_dims=np.uint32(2), sampling_mode=mode)]
+
+    alone, beside = run(build, x=x, y=both)  # rows are equal: what is resized along them stays so
+    close(alone, beside[:, 0].reshape(alone.shape))
+
+
+def test_integers_are_not_interpolated() -> None:
+    x = np.arange(4, dtype=np.int32).reshape(1, 1, 2, 2)
+    with pytest.raises(UnsupportedProgram, match="resize that makes 'large' interpolates between integers"):
+        run_one(lambda x: Builder.resize(x=x, shape=[4, 4], resized_dims=np.uint32(2), name="large"), x=x)
 
 
 @given(size=st.integers(1, 6), factor=st.integers(1, 4), target=st.integers(1, 12))
