@@ -22,7 +22,7 @@ class ReferenceRuntime:
         import onnxruntime
 
         self.program = program
-        self.model = to_onnx(program, also=also)
+        model = to_onnx(program, also=also)
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3  # errors; its warnings are about graphs, not about results
         options.add_session_config_entry("session.disable_quant_qdq", "1")  # what is float32 between ops stays so
@@ -31,7 +31,7 @@ class ReferenceRuntime:
             options.inter_op_num_threads = 1
         try:
             self._session = onnxruntime.InferenceSession(
-                self.model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+                model.SerializeToString(), options, providers=["CPUExecutionProvider"]
             )
         except MemoryError:
             raise
@@ -47,7 +47,7 @@ class ReferenceRuntime:
             for feature in program.description.input
             if feature.type.WhichOneof("Type") == "imageType"
         }
-        found = {entry.key: entry.value for entry in self.model.metadata_props}
+        found = {entry.key: entry.value for entry in model.metadata_props}
         self.classes: tuple[str | int, ...] = tuple(json.loads(found.get(CLASSES_KEY, "[]")))
         self._label = program.description.predictedFeatureName
         self._probabilities = program.description.predictedProbabilitiesName
@@ -103,10 +103,13 @@ class ReferenceRuntime:
         return (self.predict(sample) for sample in samples)
 
     def save_onnx(self, path: Path) -> None:
-        """Write the ONNX graph that is executed."""
+        """Write the program as an ONNX graph, with its own outputs alone.
+
+        It is translated anew: a graph kept for this would hold every weight once more for as long as the model lives.
+        """
         import onnx
 
-        onnx.save(self.model, str(path))
+        onnx.save(to_onnx(self.program), str(path))
 
     def prepare(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Return the inputs in the shapes and types that the program takes.
