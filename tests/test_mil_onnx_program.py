@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from coremlbench.mil_onnx import UnknownOp, load_program, to_onnx
-from coremlbench.mil_onnx.graph import UnsupportedProgram
+from coremlbench.mil_onnx.graph import Graph, UnsupportedProgram
 from coremlbench.runtimes.reference import ReferenceRuntime
 from coremlbench.types import CoremlbenchError, InputError
 from mil_programs import Builder, close, numbers, run, run_one, saved
@@ -114,9 +114,14 @@ def test_an_image_of_another_size_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_saved_onnx_graph_stands_alone(tmp_path: Path) -> None:
-    runtime = ReferenceRuntime.load(classifier(tmp_path)[1], threads=1)
+    program = load_program(classifier(tmp_path)[1])
+    inner = next(op.outputs[0].name for op in program.function.operations if op.op_type == "conv")
+    runtime = ReferenceRuntime(program, threads=1, also=[inner])
+    assert set(runtime.outputs) == {"classLabel", "classLabel_probs", inner}
     runtime.save_onnx(tmp_path / "model.onnx")
     onnx.checker.check_model(str(tmp_path / "model.onnx"), full_check=True)
+    graph = onnx.load(tmp_path / "model.onnx").graph
+    assert [output.name for output in graph.output] == ["classLabel", "classLabel_probs"]
     session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"), providers=["CPUExecutionProvider"])
     pixels = RANDOM.integers(0, 256, (8, 6, 3), dtype=np.uint8)
     label, probabilities = session.run(None, {"image": pixels.transpose(2, 0, 1)[None].astype(np.float32)})
@@ -335,6 +340,28 @@ def test_a_float16_input_read_in_both_precisions(tmp_path: Path) -> None:
     x = numbers((1, 3, 4, 4), 0, np.float16)
     (actual,) = ReferenceRuntime.load(tmp_path / "mixed.mlpackage", threads=1).predict({"x": x}).values()
     close(actual, np.einsum("oc,nchw->nohw", weight[:, :, 0, 0], x) + np.abs(x), 4e-3)
+
+
+@pytest.mark.parametrize("name", ["const", "classes", "relu_0"])
+def test_a_value_may_have_any_name(name: str) -> None:
+    def build(x: Any) -> Any:
+        return Builder.add(x=Builder.relu6(x=Builder.clip(x=x, alpha=-1.0, beta=2.0)), y=1.0, name=name)
+
+    x = numbers((2, 3), 0)
+    close(run_one(build, x=x), np.clip(x, 0, 2) + 1)
+
+
+def test_a_compressed_weight_is_decompressed_once(tmp_path: Path) -> None:
+    palettise(classifier(tmp_path)[0]).save(str(tmp_path / "small.mlpackage"))
+    program = load_program(tmp_path / "small.mlpackage")
+    weight = next(op for op in program.function.operations if op.op_type == "constexpr_lut_to_dense").outputs[0]
+    graph = Graph({})
+    assert graph.is_constant(weight)
+    assert not graph.is_constant(next(iter(program.function.inputs.values())))
+    assert graph.initializers == []
+    dense = graph.value(weight)
+    assert dense is not None
+    assert dense.shape == weight.shape
 
 
 def spoil(package: Path, folder: Path, part: str, change: Callable[[bytes], bytes]) -> Path:

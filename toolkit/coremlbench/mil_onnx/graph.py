@@ -158,6 +158,10 @@ class Graph:
             return self.pending[var]
         return self.parent.find_pending(var) if self.parent else None
 
+    def is_constant(self, var: Var) -> bool:
+        """Return whether ``value`` has one for ``var``, without decompressing it."""
+        return var is not None and not isinstance(var.val, str) and (var.val is not None or is_compressed(var))
+
     def value(self, var: Var) -> Array | None:
         """Return the value of a constant in the type that carries it, or ``None`` if it depends on the inputs.
 
@@ -226,13 +230,16 @@ class Graph:
         return self._transposes.get(self.tensor(var))
 
     def constant(self, value: npt.ArrayLike, dtype: npt.DTypeLike) -> str:
-        """Return the name of a constant of the given numpy type; equal small ones are shared."""
+        """Return the name of a constant of the given numpy type; equal small ones are shared.
+
+        No name of a program that was saved has a slash in it.
+        """
         array = np.ascontiguousarray(np.asarray(value, dtype=dtype)).reshape(np.shape(value))
         if array.nbytes > SMALL:
             return self.initializer(array, f"{self.place}/const")
         key = (array.dtype.str, array.shape, array.tobytes())
         if key not in self._shared:
-            self._shared[key] = self.initializer(array, "const")
+            self._shared[key] = self.initializer(array, "shared/const")
         return self._shared[key]
 
     def ints(self, values: Iterable[int]) -> str:
@@ -250,6 +257,16 @@ class Graph:
         taken = self.fresh(name)
         self.initializers.append(numpy_helper.from_array(np.asarray(array), taken))
         return taken
+
+    def where(self, condition: str, chosen: str, otherwise: str, dtype: npt.DTypeLike) -> str:
+        """Add a Where of values of a numpy type and return the name of its output.
+
+        ONNX Runtime has none for booleans; they are chosen as bytes.
+        """
+        if np.dtype(dtype) != np.bool_:
+            return self.node("Where", [condition, chosen, otherwise])
+        sides = [self.cast(name, np.uint8) for name in (chosen, otherwise)]
+        return self.cast(self.node("Where", [condition, *sides]), np.bool_)
 
     def cast(self, name: str, dtype: npt.DTypeLike) -> str:
         """Add a Cast and return the name of its output."""
