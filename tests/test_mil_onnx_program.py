@@ -1,6 +1,7 @@
 """Reading packages, naming what cannot be done, rounding, and the reference runtime on saved models."""
 
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ import pytest
 from PIL import Image
 
 from coremlbench.mil_onnx import UnknownOp, load_program, to_onnx
-from coremlbench.mil_onnx.graph import Graph, UnsupportedProgram
+from coremlbench.mil_onnx.constexpr import materialise
+from coremlbench.mil_onnx.graph import UnsupportedProgram
 from coremlbench.runtimes.reference import ReferenceRuntime
 from coremlbench.types import CoremlbenchError, InputError
 from mil_programs import Builder, close, numbers, run, run_one, saved
@@ -351,17 +353,22 @@ def test_a_value_may_have_any_name(name: str) -> None:
     close(run_one(build, x=x), np.clip(x, 0, 2) + 1)
 
 
-def test_a_compressed_weight_is_decompressed_once(tmp_path: Path) -> None:
-    palettise(classifier(tmp_path)[0]).save(str(tmp_path / "small.mlpackage"))
-    program = load_program(tmp_path / "small.mlpackage")
-    weight = next(op for op in program.function.operations if op.op_type == "constexpr_lut_to_dense").outputs[0]
-    graph = Graph({})
-    assert graph.is_constant(weight)
-    assert not graph.is_constant(next(iter(program.function.inputs.values())))
-    assert graph.initializers == []
-    dense = graph.value(weight)
-    assert dense is not None
-    assert dense.shape == weight.shape
+def test_a_compressed_weight_is_decompressed_once() -> None:
+    types = ct.converters.mil.mil.types
+    places = RANDOM.integers(0, 16, (8, 4)).astype(types.nptype_from_builtin(types.string_to_builtin("uint4")))
+    table = RANDOM.normal(0, 1, (1, 1, 16, 1)).astype(np.float32)
+
+    def build(x: Any) -> Any:
+        return Builder.matmul(x=x, y=Builder.constexpr_lut_to_dense(indices=places, lut=table))
+
+    program = saved(build, {"x": numbers((3, 8), 0)}, target="iOS18")
+    calls = []
+    sys.setprofile(lambda frame, event, _: calls.append(event) if frame.f_code is materialise.__code__ else None)
+    try:
+        to_onnx(program)
+    finally:
+        sys.setprofile(None)
+    assert calls.count("call") == 1
 
 
 def spoil(package: Path, folder: Path, part: str, change: Callable[[bytes], bytes]) -> Path:
