@@ -20,7 +20,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # coremltools' own imports warn
     import coremltools as ct
     from coremltools.converters.mil import Builder
-    from coremltools.converters.mil.mil import types
+    from coremltools.converters.mil.mil import get_new_symbol, types
 
 gc.collect()
 gc.freeze()  # coremltools collects garbage after every conversion: ten times the time of the conversion itself
@@ -40,13 +40,34 @@ HALF = 2.0**-11
 """The largest relative error of rounding to float16."""
 
 
-def saved(build: Callable[..., Any], inputs: Mapping[str, np.ndarray], target: str = "iOS17") -> Program:
-    """Return the program that ``build`` makes of inputs like these, after a trip through a saved package.
+def saved(
+    build: Callable[..., Any],
+    inputs: Mapping[str, np.ndarray],
+    target: str = "iOS17",
+    open_axes: tuple[int, ...] = (),
+) -> Program:
+    """Return the program that ``build`` makes of inputs like these, after a trip through a saved package."""
+    with tempfile.TemporaryDirectory() as folder:
+        package = Path(folder) / "model.mlpackage"
+        package_of(package, build, inputs, target, open_axes)
+        return load_program(package)
+
+
+def package_of(
+    package: Path,
+    build: Callable[..., Any],
+    inputs: Mapping[str, np.ndarray],
+    target: str = "iOS17",
+    open_axes: tuple[int, ...] = (),
+) -> None:
+    """Save the program that ``build`` makes of inputs like these, of any size along ``open_axes``.
 
     No optimisation runs in between, so that the program holds the ops that ``build`` wrote.
     """
     specs = [
-        Builder.TensorSpec(shape=value.shape, dtype=types.string_to_builtin(MIL_TYPES[value.dtype.name]))
+        Builder.TensorSpec(
+            shape=_opened(value.shape, open_axes), dtype=types.string_to_builtin(MIL_TYPES[value.dtype.name])
+        )
         for value in inputs.values()
     ]
     function = Builder.program(input_specs=specs, opset_version=getattr(ct.target, target))
@@ -59,11 +80,24 @@ def saved(build: Callable[..., Any], inputs: Mapping[str, np.ndarray], target: s
             minimum_deployment_target=getattr(ct.target, target),
             pass_pipeline=ct.PassPipeline.EMPTY,
             skip_model_load=True,
+            **_ranges(inputs, open_axes),
         )
-    with tempfile.TemporaryDirectory() as folder:
-        package = Path(folder) / "model.mlpackage"
         model.save(str(package))
-        return load_program(package)
+
+
+def _opened(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[Any, ...]:
+    return tuple(get_new_symbol() if axis in axes else size for axis, size in enumerate(shape))
+
+
+def _ranges(inputs: Mapping[str, np.ndarray], axes: tuple[int, ...]) -> dict[str, Any]:
+    """Return what tells the converter how far the open sizes of the inputs reach; nothing when none is open."""
+    if not axes:
+        return {}
+    shapes = {
+        name: tuple(ct.RangeDim(1, 64) if axis in axes else size for axis, size in enumerate(value.shape))
+        for name, value in inputs.items()
+    }
+    return {"inputs": [ct.TensorType(name=name, shape=shape) for name, shape in shapes.items()]}
 
 
 def _named(build: Callable[..., Any], names: list[str]) -> Callable[..., Any]:
@@ -74,9 +108,11 @@ def _named(build: Callable[..., Any], names: list[str]) -> Callable[..., Any]:
     return scope["program"]
 
 
-def run(build: Callable[..., Any], target: str = "iOS17", **inputs: np.ndarray) -> list[np.ndarray]:
+def run(
+    build: Callable[..., Any], target: str = "iOS17", open_axes: tuple[int, ...] = (), **inputs: np.ndarray
+) -> list[np.ndarray]:
     """Return the outputs of the saved program for these inputs, in order."""
-    runtime = ReferenceRuntime(saved(build, inputs, target), threads=1)
+    runtime = ReferenceRuntime(saved(build, inputs, target, open_axes), threads=1)
     outputs = runtime.predict(inputs)
     return [outputs[name] for name in runtime.outputs]
 

@@ -9,7 +9,8 @@ import tensorflow as tf
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from mil_programs import Builder, close, few, numbers, run_one
+from coremlbench.mil_onnx import UnsupportedProgram
+from mil_programs import Builder, close, few, numbers, run, run_one
 
 seeds = st.integers(0, 1000)
 sizes = st.integers(1, 3)
@@ -98,31 +99,59 @@ def test_same_lower_puts_the_odd_padding_before() -> None:
 
 def transposed(x: np.ndarray, weight: np.ndarray, stride: int, gap: int, groups: int) -> np.ndarray:
     """Return the transposed convolution without any cut: every input adds its scaled kernel to the output."""
-    n, channels, height, width = x.shape
-    _, fan, rows, columns = weight.shape
-    full = [(size - 1) * stride + (extent - 1) * gap + 1 for size, extent in ((height, rows), (width, columns))]
+    n, channels, *size = x.shape
+    _, fan, *kernel = weight.shape
+    full = [(each - 1) * stride + (extent - 1) * gap + 1 for each, extent in zip(size, kernel, strict=True)]
     result = np.zeros((n, fan * groups, *full))
-    for channel, row, column in product(range(channels), range(height), range(width)):
+    for channel, tap in product(range(channels), np.ndindex(*kernel)):
         first = channel // (channels // groups) * fan
-        for i, j in product(range(rows), range(columns)):
-            place = (slice(None), slice(first, first + fan), row * stride + i * gap, column * stride + j * gap)
-            result[place] += x[:, channel, row, column, None] * weight[channel, :, i, j]
+        place = [
+            slice(at * gap, at * gap + (each - 1) * stride + 1, stride) for at, each in zip(tap, size, strict=True)
+        ]
+        added = x[:, channel, None] * weight[(channel, slice(None), *tap)].reshape(-1, *[1] * len(size))
+        result[(slice(None), slice(first, first + fan), *place)] += added
     return result
 
 
-@given(kernel=sizes, stride=sizes, gap=sizes, groups=st.sampled_from([1, 2]), cut=st.integers(0, 1), seed=seeds)
+@given(
+    rank=st.integers(1, 3),
+    kernel=sizes,
+    stride=sizes,
+    gap=sizes,
+    groups=st.sampled_from([1, 2]),
+    cut=st.integers(0, 1),
+    seed=seeds,
+)
 @few
-def test_a_transposed_convolution(kernel: int, stride: int, gap: int, groups: int, cut: int, seed: int) -> None:
-    x, weight = numbers((1, 4, 4, 3), seed), numbers((4, 2, kernel, kernel), seed + 1)
+def test_a_transposed_convolution(
+    rank: int, kernel: int, stride: int, gap: int, groups: int, cut: int, seed: int
+) -> None:
+    x, weight = numbers((1, 4, *(4, 3, 2)[:rank]), seed), numbers((4, 2, *[kernel] * rank), seed + 1)
     full = transposed(x.astype(np.float64), weight.astype(np.float64), stride, gap, groups)
     assume(min(full.shape[2:]) > 2 * cut)
+    pad = [cut, cut, 0, cut, cut, 0][: 2 * rank]
 
     def build(x: Any) -> Any:
-        how = {"strides": [stride] * 2, "dilations": [gap] * 2, "groups": groups}
-        return Builder.conv_transpose(x=x, weight=weight, pad_type="custom", pad=[cut, cut, 0, cut], **how)
+        how = {"strides": [stride] * rank, "dilations": [gap] * rank, "groups": groups}
+        return Builder.conv_transpose(x=x, weight=weight, pad_type="custom", pad=pad, **how)
 
-    expected = full[:, :, cut : full.shape[2] - cut, : full.shape[3] - cut]
-    close(run_one(build, x=x), expected, tolerance=4e-6)
+    kept = [slice(pad[2 * axis], size - pad[2 * axis + 1]) for axis, size in enumerate(full.shape[2:])]
+    close(run_one(build, x=x), full[(slice(None), slice(None), *kept)], tolerance=4e-6)
+
+
+@given(rank=st.integers(1, 3), kernel=sizes, stride=st.integers(2, 3), more=st.integers(-1, 1), seed=seeds)
+@few
+def test_a_transposed_convolution_of_a_stated_size(rank: int, kernel: int, stride: int, more: int, seed: int) -> None:
+    x, weight = numbers((1, 2, *(4, 3, 2)[:rank]), seed), numbers((2, 3, *[kernel] * rank), seed + 1)
+    full = transposed(x.astype(np.float64), weight.astype(np.float64), stride, 1, 1)
+    target = [size + more for size in full.shape[2:]]
+
+    def build(x: Any) -> Any:
+        how = {"strides": [stride] * rank, "output_shape": [1, 3, *target]}
+        return Builder.conv_transpose(x=x, weight=weight, pad_type="valid", **how)
+
+    grown = np.pad(full, [(0, 0), (0, 0), *[(0, 1)] * rank])
+    close(run_one(build, x=x), grown[(slice(None), slice(None), *(slice(size) for size in target))], tolerance=4e-6)
 
 
 @given(size=st.integers(2, 5), kernel=st.integers(1, 4), stride=sizes, seed=seeds)
@@ -140,13 +169,13 @@ def test_a_same_transposed_convolution_is_tensorflows(size: int, kernel: int, st
 
 @st.composite
 def poolings(draw: Any) -> dict[str, Any]:
-    rank = draw(st.integers(1, 2))
+    rank = draw(st.integers(1, 3))
     return {
         "kernel": draw(st.tuples(*[sizes] * rank)),
         "strides": draw(st.tuples(*[sizes] * rank)),
-        "size": draw(st.tuples(*[st.integers(3, 8)] * rank)),
+        "size": draw(st.tuples(*[st.integers(3, 8 if rank < 3 else 5)] * rank)),
         "pad": draw(st.lists(st.integers(0, 2), min_size=rank, max_size=rank)),
-        "ceil": draw(st.booleans()),
+        "ceil": rank < 3 and draw(st.booleans()),  # by the ops' definition
         "exclude": draw(st.booleans()),
     }
 
@@ -186,6 +215,7 @@ def pooled(x: np.ndarray, case: dict[str, Any], kind: str) -> np.ndarray:
 @given(case=poolings(), seed=seeds, dtype=st.sampled_from([np.float32, np.float16]))
 @few
 def test_pooling(kind: str, case: dict[str, Any], seed: int, dtype: Any) -> None:
+    assume(kind != "l2_pool" or len(case["size"]) < 3)  # by its definition
     for size, kernel, stride, pad in zip(case["size"], case["kernel"], case["strides"], case["pad"], strict=True):
         assume(pad < kernel)  # a window of padding alone has no largest value
         assume(not case["ceil"] or stride <= kernel)  # nor has one that lies past the input
@@ -214,3 +244,73 @@ def test_same_pooling_is_tensorflows(kind: str, size: tuple[int, int], kernel: i
     function = {"max_pool": tf.nn.max_pool2d, "avg_pool": tf.nn.avg_pool2d}[kind]
     expected = function(x.transpose(0, 2, 3, 1), kernel, stride, "SAME").numpy()
     close(run_one(build, x=x), expected.transpose(0, 3, 1, 2))
+
+
+POOLED = {
+    "max_pool": lambda seen, _: np.nanmax(seen, -1),
+    "avg_pool": lambda seen, exclude: np.nanmean(seen, -1) if exclude else np.nansum(seen, -1) / seen.shape[-1],
+    "l2_pool": lambda seen, _: np.sqrt(np.nansum(np.square(seen), -1)),
+}
+
+
+def pooled_same(x: np.ndarray, kind: str, kernel: int, stride: int, *, lower: bool, exclude: bool) -> np.ndarray:
+    """Return the pooling with as many outputs as strides begin, the odd padding behind, or before if ``lower``."""
+    rank, pads = x.ndim - 2, [(0, 0), (0, 0)]
+    for size in x.shape[2:]:
+        total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
+        pads.append((total - total // 2, total // 2) if lower else (total // 2, total - total // 2))
+    padded = np.pad(x.astype(np.float64), pads, constant_values=np.nan)
+    seen = windows(padded, (kernel,) * rank, (stride,) * rank, (1,) * rank)
+    return np.asarray(POOLED[kind](seen.reshape(*seen.shape[: 2 + rank], -1), exclude))
+
+
+@pytest.mark.parametrize("kind", POOLED)
+@given(rank=st.integers(1, 3), kernel=sizes, stride=sizes, lower=st.booleans(), exclude=st.booleans(), seed=seeds)
+@few
+def test_same_pooling_pads_evenly(
+    kind: str, rank: int, kernel: int, stride: int, lower: bool, exclude: bool, seed: int
+) -> None:
+    assume(kind != "l2_pool" or rank < 3)  # by its definition
+    x = numbers((1, 2, *(5, 4, 3)[:rank]), seed)
+
+    def build(x: Any) -> Any:
+        how = {"exclude_padding_from_average": exclude} if kind == "avg_pool" else {}
+        how |= {"pad_type": "same_lower" if lower else "same"}
+        return getattr(Builder, kind)(x=x, kernel_sizes=[kernel] * rank, strides=[stride] * rank, **how)
+
+    expected = pooled_same(x, kind, kernel, stride, lower=lower, exclude=exclude)
+    close(run_one(build, x=x), expected, tolerance=4e-6)
+
+
+@pytest.mark.parametrize("lower", [False, True])
+@pytest.mark.parametrize("size", [(5, 4), (6, 7)])
+def test_same_padding_of_an_open_size(size: tuple[int, int], lower: bool) -> None:
+    weight, pad_type = numbers((3, 2, 3, 2), 1), "same_lower" if lower else "same"
+
+    def build(x: Any) -> Any:
+        how = {"strides": [2, 2], "pad_type": pad_type}
+        made = [Builder.conv(x=x, weight=weight, **how)]
+        for kind in POOLED:
+            given = {"exclude_padding_from_average": True} if kind == "avg_pool" else {}
+            made.append(getattr(Builder, kind)(x=x, kernel_sizes=[3, 3], **how, **given))
+        return made
+
+    x = numbers((1, 2, *size), 0)
+    convolution, *pools = run(build, open_axes=(2, 3), x=x)
+    close(convolution, run_one(lambda x: build(x)[0], x=x), 4e-6)
+    for actual, kind in zip(pools, POOLED, strict=True):
+        close(actual, pooled_same(x, kind, 3, 2, lower=lower, exclude=True), 4e-6)
+
+
+def test_an_average_where_padding_reaches_the_kernels_size() -> None:
+    x = np.array([1, 2, 4, 8], np.float32).reshape(1, 1, 4)
+    for exclude, last in ((True, 8.0), (False, 4.0)):
+        how = {"pad_type": "custom", "pad": [0, 2], "exclude_padding_from_average": exclude}
+        build = lambda x, how=how: Builder.avg_pool(x=x, kernel_sizes=[2], strides=[3], **how)  # noqa: E731 - one op
+        close(run_one(build, x=x).ravel(), np.array([1.5, last]))
+    how = {"pad_type": "custom", "pad": [2, 0], "exclude_padding_from_average": True}
+    with pytest.raises(UnsupportedProgram, match="avg_pool that makes 'mean' has a window of padding alone"):
+        run_one(lambda x: Builder.avg_pool(x=x, kernel_sizes=[2], strides=[1], name="mean", **how), x=x)
+    how = {"pad_type": "valid", "ceil_mode": True}
+    with pytest.raises(UnsupportedProgram, match="has a window of padding alone"):
+        run_one(lambda x: Builder.avg_pool(x=x, kernel_sizes=[1], strides=[3], **how), x=numbers((1, 1, 5), 0))

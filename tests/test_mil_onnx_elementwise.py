@@ -1,5 +1,6 @@
 """Elementwise ops and activations against numpy and against coremltools' own definitions."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -23,6 +24,7 @@ UNARY: dict[str, tuple[Callable[[np.ndarray], Any], float, float]] = {
     "ceil": (np.ceil, -3, 3),
     "cos": (np.cos, -3, 3),
     "cosh": (np.cosh, -3, 3),
+    "erf": (np.vectorize(math.erf), -3, 3),
     "exp": (np.exp, -3, 3),
     "exp2": (np.exp2, -3, 3),
     "floor": (np.floor, -3, 3),
@@ -117,11 +119,12 @@ def test_logic_and_selection(both: Any, seed: int) -> None:
         a, b = Builder.cast(x=x, dtype="bool"), Builder.cast(x=y, dtype="bool")
         logical = [Builder.logical_and(x=a, y=b), Builder.logical_or(x=a, y=b), Builder.logical_xor(x=a, y=b)]
         chosen = Builder.select(cond=a, a=x, b=Builder.mul(x=x, y=-5))
-        flags = [Builder.cast(x=each, dtype="int32") for each in [*logical, Builder.logical_not(x=a)]]
+        logical += [Builder.logical_not(x=a), Builder.select(cond=a, a=b, b=Builder.logical_not(x=a))]
+        flags = [Builder.cast(x=each, dtype="int32") for each in logical]
         return [*flags, chosen]
 
     a, b = x.astype(bool), y.astype(bool)
-    expected = [a & b, a | b, a ^ b, ~a, np.where(a, x, x * -5)]
+    expected = [a & b, a | b, a ^ b, ~a, np.where(a, b, ~a), np.where(a, x, x * -5)]
     for actual, wanted in zip(run(build, x=x, y=y), expected, strict=True):
         np.testing.assert_array_equal(actual, wanted)
 

@@ -1,14 +1,16 @@
 """Reductions, normalisations, products, attention, quantisation, resizing, recurrent layers and control flow."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
+from coremlbench.mil_onnx import UnsupportedProgram
 from mil_programs import Builder, apples, close, few, numbers, run, run_one
 
 seeds = st.integers(0, 1000)
@@ -216,10 +218,51 @@ def test_resizing_follows_the_grids_of_the_documentation() -> None:
         (5, "DEFAULT"): [0, 0.4, 0.8, 1, 1],
         (5, "UNALIGN_CORNERS"): [0, 0.1, 0.5, 0.9, 1],
         (1, "ALIGN_CORNERS"): [0.5],
+        (2, "OFFSET_CORNERS"): [0.25, 0.75],
+        (2, "UNALIGN_CORNERS"): [0, 1],
     }
     for (width, mode), expected in grids.items():
         how = {"target_size_height": 1, "target_size_width": width, "sampling_mode": mode}
         close(run_one(lambda x, how=how: Builder.resize_bilinear(x=x, **how), x=x).ravel(), np.array(expected))
+
+
+NEAREST = {
+    "DEFAULT": [0, 0, 1, 2, 2],
+    "UNALIGN_CORNERS": [0, 0, 1, 2, 2],
+    "STRICT_ALIGN_CORNERS": [0, 1, 1, 2, 2],
+    "ALIGN_CORNERS": [0, 1, 1, 2, 2],
+    "OFFSET_CORNERS": [0, 1, 1, 1, 2],
+}
+"""Which of three values each of five is, by the grids of the documentation, halves rounded up."""
+
+
+@pytest.mark.parametrize("mode", NEAREST)
+@pytest.mark.parametrize("rank", [1, 2, 4])
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.int32])
+def test_one_dimension_is_resized_to_the_nearest(mode: str, rank: int, kind: Any) -> None:
+    x = (np.arange(48) * 3).reshape(2, 2, 4, 3).astype(kind)[(0,) * (4 - rank)]
+    how = {"interpolation_mode": "NEAREST_NEIGHBOR", "sampling_mode": mode, "resized_dims": np.uint32(1)}
+    np.testing.assert_array_equal(run_one(lambda x: Builder.resize(x=x, shape=[5], **how), x=x), x[..., NEAREST[mode]])
+
+
+@pytest.mark.parametrize("mode", NEAREST)
+@pytest.mark.parametrize("rank", [1, 3])
+def test_one_dimension_is_resized_linearly(mode: str, rank: int) -> None:
+    x = numbers((2, 4, 3)[3 - rank :], 0)
+    both = np.broadcast_to(x[..., None, :], (*x.shape[:-1], 4, 3)).reshape(-1, 4, 3).copy()
+
+    def build(x: Any, y: Any) -> Any:
+        alone = Builder.resize(x=x, shape=[5], resized_dims=np.uint32(1), sampling_mode=mode)
+        return [alone, Builder.resize(x=y, shape=[5, 5], resized_dims=np.uint32(2), sampling_mode=mode)]
+
+    alone, beside = run(build, x=x, y=both)  # rows are equal: what is resized along them stays so
+    close(alone, beside[:, 0].reshape(alone.shape))
+
+
+def test_integers_are_not_interpolated() -> None:
+    x = np.arange(4, dtype=np.int32).reshape(1, 1, 2, 2)
+    with pytest.raises(UnsupportedProgram, match="resize that makes 'large' interpolates between integers"):
+        run_one(lambda x: Builder.resize(x=x, shape=[4, 4], resized_dims=np.uint32(2), name="large"), x=x)
 
 
 @given(size=st.integers(1, 6), factor=st.integers(1, 4), target=st.integers(1, 12))
@@ -288,6 +331,85 @@ def test_recurrent_layers_follow_their_formulas(seed: int, reverse: bool, every:
         expected += [np.stack(states[kind][1:] if every else states[kind][-1:]), states[kind][-1]]
     for actual, wanted in zip(run(build, target="iOS18", x=x, h=h, c=c), [*expected, cell], strict=True):
         close(actual, wanted, 2e-5)
+
+
+ACTIVATIONS: dict[str, Callable[[np.ndarray], Any]] = {
+    "tanh": np.tanh,
+    "sigmoid": sigmoid,
+    "relu": lambda x: np.maximum(x, 0),
+    "linear": lambda x: x,
+    "hard_sigmoid": lambda x: np.clip(0.2 * x + 0.5, 0, 1),
+    "scaled_tanh": np.tanh,
+}
+
+
+def stepped(x: np.ndarray, direction: str, step: Callable[[np.ndarray, int], np.ndarray]) -> np.ndarray:
+    """Return what ``step(input, side)`` gives for every step, the sides of a bidirectional layer beside each other."""
+    forward = [] if direction == "reverse" else [np.stack([step(each, 0) for each in x])]
+    side = 1 if direction == "bidirectional" else 0
+    back = [] if direction == "forward" else [np.stack([step(each, side) for each in x[::-1]])]
+    if direction != "bidirectional":
+        return (forward or back)[0]
+    return np.concatenate([forward[0], back[0][::-1]], axis=-1)
+
+
+@pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
+@given(names=st.tuples(*[st.sampled_from(list(ACTIVATIONS))] * 3), seed=seeds)
+@example(names=("hard_sigmoid", "tanh", "scaled_tanh"), seed=0)
+@example(names=("sigmoid", "linear", "hard_sigmoid"), seed=0)
+@few
+def test_an_lstm_takes_any_activations(direction: str, names: tuple[str, str, str], seed: int) -> None:
+    sides, size = 2 if direction == "bidirectional" else 1, 5
+    x = numbers((4, 2, 3), seed)
+    h, c = (numbers((2, sides * size), seed + step, low=-1, high=1) for step in (1, 2))
+    inner = [numbers((4 * size, 3), seed + 3 + side, low=-0.5, high=0.5) for side in range(sides)]
+    outer = [numbers((4 * size, size), seed + 5 + side, low=-0.5, high=0.5) for side in range(sides)]
+    how = {"direction": direction, "output_sequence": True}
+    how |= dict(zip(("recurrent_activation", "cell_activation", "activation"), names, strict=True))
+    for side, tail in enumerate(("", "_back")[:sides]):
+        how |= {f"weight_ih{tail}": inner[side], f"weight_hh{tail}": outer[side]}
+    recurrent, cell, last = (ACTIVATIONS[name] for name in names)
+    states = [[part.astype(np.float64) for part in np.split(start, sides, axis=1)] for start in (h, c)]
+
+    def step(given: np.ndarray, side: int) -> np.ndarray:
+        i, f, o, z = np.split(given @ inner[side].T + states[0][side] @ outer[side].T, 4, axis=1)
+        states[1][side] = recurrent(f) * states[1][side] + recurrent(i) * cell(z)
+        states[0][side] = recurrent(o) * last(states[1][side])
+        return states[0][side]
+
+    expected = stepped(x, direction, step)
+    every, hidden, cells = run(lambda x, h, c: Builder.lstm(x=x, initial_h=h, initial_c=c, **how), x=x, h=h, c=c)
+    close(every, expected, 2e-5)
+    close(hidden, np.concatenate(states[0], axis=1), 2e-5)
+    close(cells, np.concatenate(states[1], axis=1), 2e-5)
+
+
+@pytest.mark.parametrize("direction", ["forward", "reverse"])
+@given(names=st.tuples(*[st.sampled_from(list(ACTIVATIONS))] * 2), seed=seeds)
+@example(names=("hard_sigmoid", "scaled_tanh"), seed=0)
+@example(names=("tanh", "hard_sigmoid"), seed=0)
+@few
+def test_a_gru_takes_any_activations(direction: str, names: tuple[str, str], seed: int) -> None:
+    size, x, h = 5, numbers((4, 2, 3), seed), numbers((2, 5), seed + 1, low=-1, high=1)
+    inner = numbers((3 * size, 3), seed + 2, low=-0.5, high=0.5)
+    outer = numbers((3 * size, size), seed + 3, low=-0.5, high=0.5)
+    how = {"weight_ih": inner, "weight_hh": outer, "direction": direction, "output_sequence": True}
+    how |= dict(zip(("recurrent_activation", "activation"), names, strict=True))
+    recurrent, last = (ACTIVATIONS[name] for name in names)
+    state = [h.astype(np.float64)]
+
+    def step(given: np.ndarray, _: int) -> np.ndarray:
+        before = state[-1]
+        r, o, z = np.split(given @ inner.T, 3, axis=1)
+        reset, update = recurrent(r + before @ outer[:size].T), recurrent(z + before @ outer[2 * size :].T)
+        new = last(o + (reset * before) @ outer[size : 2 * size].T)
+        state.append((1 - update) * new + update * before)
+        return state[-1]
+
+    expected = stepped(x, direction, step)
+    every, hidden = run(lambda x, h: Builder.gru(x=x, initial_h=h, **how), x=x, h=h)
+    close(every, expected, 2e-5)
+    close(hidden, state[-1], 2e-5)
 
 
 def test_a_bidirectional_lstm_is_two_of_one_direction() -> None:

@@ -1,6 +1,7 @@
 """Reading packages, naming what cannot be done, rounding, and the reference runtime on saved models."""
 
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,11 @@ import pytest
 from PIL import Image
 
 from coremlbench.mil_onnx import UnknownOp, load_program, to_onnx
+from coremlbench.mil_onnx.constexpr import materialise
 from coremlbench.mil_onnx.graph import UnsupportedProgram
 from coremlbench.runtimes.reference import ReferenceRuntime
 from coremlbench.types import CoremlbenchError, InputError
-from mil_programs import Builder, close, numbers, run_one, saved
+from mil_programs import Builder, close, numbers, run, run_one, saved
 
 LABELS = ["cat", "dog", "bird"]
 RANDOM = np.random.default_rng(0)
@@ -25,11 +27,16 @@ HEAD = RANDOM.normal(0, 0.3, (3, 8)).astype(np.float32)
 
 
 def classifier(
-    folder: Path, *, layout: str = "RGB", precision: str = "FLOAT32", labels: list[Any] | None = None
+    folder: Path,
+    *,
+    layout: str = "RGB",
+    precision: str = "FLOAT32",
+    labels: list[Any] | None = None,
+    target: str = "iOS16",
 ) -> Any:
     """Save a small classifier of 8x6 images (height, width) and return its model and package."""
 
-    @Builder.program(input_specs=[Builder.TensorSpec(shape=(1, 3, 8, 6))], opset_version=ct.target.iOS16)
+    @Builder.program(input_specs=[Builder.TensorSpec(shape=(1, 3, 8, 6))], opset_version=getattr(ct.target, target))
     def program(image: Any) -> Any:
         x = Builder.relu(x=Builder.conv(x=image, weight=FILTERS, pad_type="same"))
         x = Builder.reduce_mean(x=x, axes=[2, 3], keep_dims=False)
@@ -48,7 +55,7 @@ def classifier(
         convert_to="mlprogram",
         classifier_config=ct.ClassifierConfig(LABELS if labels is None else labels),
         compute_precision=getattr(ct.precision, precision),
-        minimum_deployment_target=ct.target.iOS16,
+        minimum_deployment_target=getattr(ct.target, target),
         skip_model_load=True,
     )
     package = folder / "classifier.mlpackage"
@@ -109,9 +116,14 @@ def test_an_image_of_another_size_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_saved_onnx_graph_stands_alone(tmp_path: Path) -> None:
-    runtime = ReferenceRuntime.load(classifier(tmp_path)[1], threads=1)
+    program = load_program(classifier(tmp_path)[1])
+    inner = next(op.outputs[0].name for op in program.function.operations if op.op_type == "conv")
+    runtime = ReferenceRuntime(program, threads=1, also=[inner])
+    assert set(runtime.outputs) == {"classLabel", "classLabel_probs", inner}
     runtime.save_onnx(tmp_path / "model.onnx")
     onnx.checker.check_model(str(tmp_path / "model.onnx"), full_check=True)
+    graph = onnx.load(tmp_path / "model.onnx").graph
+    assert [output.name for output in graph.output] == ["classLabel", "classLabel_probs"]
     session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"), providers=["CPUExecutionProvider"])
     pixels = RANDOM.integers(0, 256, (8, 6, 3), dtype=np.uint8)
     label, probabilities = session.run(None, {"image": pixels.transpose(2, 0, 1)[None].astype(np.float32)})
@@ -119,32 +131,44 @@ def test_the_saved_onnx_graph_stands_alone(tmp_path: Path) -> None:
     close(probabilities, by_hand(pixels))
 
 
-COMPRESS: dict[str, Callable[[Any], Any]] = {
-    "int8": lambda model: ct.optimize.coreml.linear_quantize_weights(
-        model, ct.optimize.coreml.OptimizationConfig(ct.optimize.coreml.OpLinearQuantizerConfig(weight_threshold=0))
-    ),
-    "palettized": lambda model: ct.optimize.coreml.palettize_weights(
-        model,
-        ct.optimize.coreml.OptimizationConfig(
-            ct.optimize.coreml.OpPalettizerConfig(mode="uniform", nbits=6, weight_threshold=0)
-        ),
-    ),
-    "sparse": lambda model: ct.optimize.coreml.prune_weights(
-        model,
-        ct.optimize.coreml.OptimizationConfig(
-            ct.optimize.coreml.OpMagnitudePrunerConfig(target_sparsity=0.5, weight_threshold=0)
-        ),
-    ),
+def compressor(kind: str, how: str, **options: Any) -> Callable[..., Any]:
+    """Return the function that compresses a model's weights with one of coremltools' optimisers."""
+    row = getattr(ct.optimize.coreml, how)(weight_threshold=0, **options)
+    config = ct.optimize.coreml.OptimizationConfig(row)
+    return lambda model, **joint: getattr(ct.optimize.coreml, kind)(model, config, **joint)
+
+
+quantise = compressor("linear_quantize_weights", "OpLinearQuantizerConfig")
+quantise_table = compressor("linear_quantize_weights", "OpLinearQuantizerConfig", granularity="per_tensor")
+palettise = compressor("palettize_weights", "OpPalettizerConfig", mode="uniform", nbits=6)
+palettise_scaled = compressor(
+    "palettize_weights", "OpPalettizerConfig", mode="uniform", nbits=6, enable_per_channel_scale=True
+)
+prune = compressor("prune_weights", "OpMagnitudePrunerConfig", target_sparsity=0.5)
+
+COMPRESS: dict[str, tuple[str, list[Callable[..., Any]]]] = {
+    "int8": ("iOS16", [quantise]),
+    "palettized": ("iOS16", [palettise]),
+    "sparse": ("iOS16", [prune]),
+    "blockwise": ("iOS18", [quantise]),
+    "palettized and scaled": ("iOS18", [palettise_scaled]),
+    "palettized and quantised": ("iOS18", [palettise, quantise_table]),
+    "sparse and quantised": ("iOS18", [prune, quantise]),
+    "sparse and palettized": ("iOS18", [prune, palettise]),
+    "sparse, palettized and quantised": ("iOS18", [prune, palettise, quantise_table]),
 }
 
 
 @pytest.mark.parametrize("form", COMPRESS)
 def test_a_compressed_model_runs_as_its_decompressed_twin(tmp_path: Path, form: str) -> None:
-    compressed = COMPRESS[form](classifier(tmp_path)[0])
+    target, steps = COMPRESS[form]
+    compressed = classifier(tmp_path, target=target)[0]
+    for number, step in enumerate(steps):
+        compressed = step(compressed, **({"joint_compression": True} if number else {}))
     compressed.save(str(tmp_path / "small.mlpackage"))
     ct.optimize.coreml.decompress_weights(compressed).save(str(tmp_path / "dense.mlpackage"))
     program = load_program(tmp_path / "small.mlpackage")
-    assert any(op.op_type.startswith("constexpr_") for op in program.function.operations)
+    assert sum(op.op_type.startswith("constexpr_") for op in program.function.operations) >= 2 * len(steps)
     runtimes = [ReferenceRuntime(program), ReferenceRuntime.load(tmp_path / "dense.mlpackage")]
     pixels = RANDOM.integers(0, 256, (8, 6, 3), dtype=np.uint8)
     small, dense = (runtime.predict({"image": pixels})["classLabel_probs"] for runtime in runtimes)
@@ -186,13 +210,63 @@ def test_a_table_of_weights_is_looked_up() -> None:
     close(run_one(build, target="iOS18", x=x), x.astype(np.float64) @ dense.astype(np.float64).T)
 
 
-def test_an_unknown_op_is_named_with_its_place() -> None:
-    def build(x: Any) -> Any:
-        noise = Builder.random_normal(shape=[2, 3], name="noise")
-        return Builder.add(x=x, y=noise)
+def noise(x: Any) -> Any:
+    return Builder.add(x=Builder.exp(x=x), y=Builder.random_normal(shape=[2, 3], name="noise"))
 
-    with pytest.raises(UnknownOp, match=r"'random_normal' \(operation \d+, which makes 'noise'\)"):
+
+PLACES: dict[str, tuple[Callable[[Any], Any], str]] = {
+    "at the top": (noise, "operation 2 of the program, which makes 'noise'"),
+    "in a branch": (
+        lambda x: Builder.cond(
+            pred=Builder.less(x=Builder.reduce_max(x=x), y=0.0),
+            _true_fn=lambda: Builder.exp(x=x),
+            _false_fn=lambda: noise(x),
+            name="choice",
+        ),
+        "operation 2 of the else branch of 'choice', which makes 'noise'",
+    ),
+    "in a loop": (
+        lambda x: Builder.while_loop(
+            _cond=lambda x: Builder.less(x=Builder.reduce_max(x=x), y=9.0), _body=noise, loop_vars=(x,), name="turns"
+        ),
+        "operation 2 of the body of the loop 'turns', which makes 'noise'",
+    ),
+}
+
+
+@pytest.mark.parametrize("where", PLACES)
+def test_an_unknown_op_is_named_with_its_place(where: str) -> None:
+    build, place = PLACES[where]
+    with pytest.raises(UnknownOp, match=rf"'random_normal' \({place}\)"):
         to_onnx(saved(build, {"x": numbers((2, 3), 0)}))
+
+
+UNFORESEEN: dict[str, tuple[Callable[[Any], Any], str]] = {
+    "by the translator": (
+        lambda x: Builder.scatter(data=Builder.exp(x=x), indices=[0], updates=x, mode="mean", name="meant"),
+        r"'scatter' \(operation 2 of the program, which makes 'meant'\): KeyError: 'mean'",
+    ),
+    "as a graph": (
+        lambda x: Builder.conv(x=x, weight=FILTERS[:1, :1, 0], pad_type="custom", pad=[-1, -1], name="cut"),
+        r"ONNX Runtime does not take the graph of 'model.mlpackage': .*cut/Conv",
+    ),
+    "when executed": (
+        lambda x: Builder.conv_transpose(
+            x=x, weight=FILTERS[:1, :1, 0], pad_type="valid", output_shape=[1, 1, 30], name="grown"
+        ),
+        r"ONNX Runtime fails to execute 'model.mlpackage': .*grown/ConvTranspose",
+    ),
+}
+
+
+@pytest.mark.parametrize("where", UNFORESEEN)
+def test_what_nobody_foresaw_is_one_sentence_that_names_the_op(where: str) -> None:
+    build, sentence = UNFORESEEN[where]
+    x = numbers((1, 1, 6), 0)
+    program = saved(build, {"x": x})
+    with pytest.raises(UnsupportedProgram, match=sentence) as caught:
+        ReferenceRuntime(program, threads=1).predict({"x": x})
+    assert "\n" not in str(caught.value)
 
 
 def test_any_value_of_the_program_can_be_asked_for() -> None:
@@ -222,6 +296,79 @@ def test_float32_programs_have_no_casts_and_float16_ones_round_behind_the_relu()
     assert kinds(saved(build, {"x": numbers((1, 3, 8, 8), 0)})) == ["Conv", "Relu", "MaxPool", "Tanh"]
     half = kinds(saved(build, {"x": numbers((1, 3, 8, 8), 0, np.float16)}))
     assert half == ["Cast", "Conv", "Relu", "MaxPool", "Cast", "Cast", "Tanh", "Cast"]
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float16])
+@pytest.mark.parametrize(
+    "through",
+    [
+        lambda x: Builder.identity(x=x),
+        lambda x: Builder.cast(x=x, dtype="fp32"),
+        lambda x: Builder.transpose(x=x, perm=[0, 1, 2]),
+        lambda x: Builder.squeeze(x=x, axes=[1]),
+        lambda x: Builder.upsample_bilinear(x=x),
+    ],
+)
+def test_what_is_handed_through_can_still_be_used_by_others(through: Callable[[Any], Any], kind: Any) -> None:
+    def build(x: Any) -> Any:
+        first = Builder.exp(x=through(x))
+        same = through(x)
+        return [first, Builder.add(x=x, y=kind(1)), same, Builder.tanh(x=through(same))]
+
+    x = numbers((1, 3, 4), 0, kind)
+    for actual, expected in zip(run(build, x=x), [np.exp(x), x + 1, x, np.tanh(x)], strict=True):
+        close(actual, expected.astype(np.float64), 2e-3 if kind == np.float16 else 2e-6)
+
+
+def test_a_float16_input_read_in_both_precisions(tmp_path: Path) -> None:
+    weight = RANDOM.normal(size=(3, 3, 1, 1)).astype(np.float32)
+
+    def build(x: Any) -> Any:
+        wide = Builder.cast(x=x, dtype="fp32")
+        root = Builder.sqrt(x=Builder.square(x=wide))
+        return Builder.add(x=Builder.conv(x=wide, weight=weight), y=root)
+
+    half = ct.converters.mil.mil.types.fp16
+    specs = [Builder.TensorSpec(shape=(1, 3, 4, 4), dtype=half)]
+    program = Builder.program(input_specs=specs, opset_version=ct.target.iOS16)(build)
+    model = ct.convert(
+        program,
+        convert_to="mlprogram",
+        minimum_deployment_target=ct.target.iOS16,
+        compute_precision=ct.transform.FP16ComputePrecision(op_selector=lambda op: op.op_type != "square"),
+        skip_model_load=True,
+    )
+    model.save(str(tmp_path / "mixed.mlpackage"))
+    x = numbers((1, 3, 4, 4), 0, np.float16)
+    (actual,) = ReferenceRuntime.load(tmp_path / "mixed.mlpackage", threads=1).predict({"x": x}).values()
+    close(actual, np.einsum("oc,nchw->nohw", weight[:, :, 0, 0], x) + np.abs(x), 4e-3)
+
+
+@pytest.mark.parametrize("name", ["const", "classes", "relu_0"])
+def test_a_value_may_have_any_name(name: str) -> None:
+    def build(x: Any) -> Any:
+        return Builder.add(x=Builder.relu6(x=Builder.clip(x=x, alpha=-1.0, beta=2.0)), y=1.0, name=name)
+
+    x = numbers((2, 3), 0)
+    close(run_one(build, x=x), np.clip(x, 0, 2) + 1)
+
+
+def test_a_compressed_weight_is_decompressed_once() -> None:
+    types = ct.converters.mil.mil.types
+    places = RANDOM.integers(0, 16, (8, 4)).astype(types.nptype_from_builtin(types.string_to_builtin("uint4")))
+    table = RANDOM.normal(0, 1, (1, 1, 16, 1)).astype(np.float32)
+
+    def build(x: Any) -> Any:
+        return Builder.matmul(x=x, y=Builder.constexpr_lut_to_dense(indices=places, lut=table))
+
+    program = saved(build, {"x": numbers((3, 8), 0)}, target="iOS18")
+    calls = []
+    sys.setprofile(lambda frame, event, _: calls.append(event) if frame.f_code is materialise.__code__ else None)
+    try:
+        to_onnx(program)
+    finally:
+        sys.setprofile(None)
+    assert calls.count("call") == 1
 
 
 def spoil(package: Path, folder: Path, part: str, change: Callable[[bytes], bytes]) -> Path:

@@ -56,8 +56,15 @@ def test_reordering(shape: tuple[int, ...], seed: int, kind: Any, data: Any) -> 
 
 def test_squeeze_takes_what_is_of_size_one() -> None:
     x = np.arange(6, dtype=np.float32).reshape(1, 2, 1, 3)
-    actual = run(lambda x: [Builder.squeeze(x=x), Builder.squeeze(x=x, axes=[2])], x=x)
-    assert [each.shape for each in actual] == [(2, 3), (1, 2, 3)]
+    cases: list[Any] = [None, [2], [0, 1], [1], [1, -1]]
+
+    def build(x: Any) -> Any:
+        return [Builder.squeeze(x=Builder.exp(x=x), **({} if axes is None else {"axes": axes})) for axes in cases]
+
+    actual = run(build, x=x)
+    assert [each.shape for each in actual] == [(2, 3), (1, 2, 3), (2, 1, 3), (1, 2, 1, 3), (1, 2, 1, 3)]
+    for each in actual:
+        close(each.ravel(), np.exp(x).ravel())
 
 
 @given(shape=shapes, seed=seeds, kind=kinds, axis=st.integers(0, 3), interleave=st.booleans())
@@ -108,7 +115,6 @@ def slices(draw: Any) -> dict[str, Any]:
     for mask in ("begin_mask", "end_mask", "squeeze_mask"):
         rows[mask] = draw(st.lists(st.booleans(), min_size=rank, max_size=rank))
     rows["end_mask"] = [open_end or end < 0 for open_end, end in zip(rows["end_mask"], rows["end"], strict=True)]
-    rows["begin_mask"] = [m and not s for m, s in zip(rows["begin_mask"], rows["squeeze_mask"], strict=True)]
     if all(rows["squeeze_mask"]):
         rows["squeeze_mask"][0] = False
     return rows
@@ -116,7 +122,9 @@ def slices(draw: Any) -> dict[str, Any]:
 
 def indexed(case: dict[str, Any]) -> tuple[Any, ...]:
     return tuple(
-        begin if squeeze else slice(None if open_begin else begin, None if open_end else end, stride)
+        (0 if open_begin else begin)
+        if squeeze
+        else slice(None if open_begin else begin, None if open_end else end, stride)
         for begin, end, stride, open_begin, open_end, squeeze in zip(
             *(case[key] for key in ("begin", "end", "stride", "begin_mask", "end_mask", "squeeze_mask")), strict=True
         )
@@ -190,18 +198,44 @@ def test_gather(seed: int, kind: Any, axis: int, batch: int) -> None:
     indices = random.integers(0, x.shape[axis], (*x.shape[:batch], 2, 3)).astype(np.int32)
     along = random.integers(0, x.shape[axis], x.shape).astype(np.int32)
     points = random.integers(0, 2, (5, 2)).astype(np.int32)
+    each = random.integers(0, 2, (2, 5, 1)).astype(np.int32)
 
-    def build(x: Any, i: Any, a: Any, p: Any) -> Any:
+    def build(x: Any, i: Any, a: Any, p: Any, e: Any) -> Any:
         return [
             Builder.gather(x=x, indices=i, axis=axis, batch_dims=batch),
             Builder.gather_along_axis(x=x, indices=a, axis=axis),
             Builder.gather_nd(x=x, indices=p),
+            Builder.gather_nd(x=x, indices=e, batch_dims=1),
         ]
 
-    actual = run(build, x=x, i=indices, a=along, p=points)
+    actual = run(build, x=x, i=indices, a=along, p=points, e=each)
     np.testing.assert_array_equal(actual[0], tf.gather(x, indices, axis=axis, batch_dims=batch))
     np.testing.assert_array_equal(actual[1], np.take_along_axis(x, along, axis))
     np.testing.assert_array_equal(actual[2], x[points[:, 0], points[:, 1]])
+    np.testing.assert_array_equal(actual[3], tf.gather_nd(x, each, batch_dims=1))
+
+
+@pytest.mark.parametrize("kind", ["int8", "uint8", "int16", "uint16"])
+def test_small_integers_are_moved_as_they_are(kind: str) -> None:
+    x = np.random.default_rng(0).permutation(24).reshape(2, 3, 4).astype(np.int32) + (100 if kind[0] == "u" else -100)
+
+    def build(x: Any) -> Any:
+        small = Builder.cast(x=x, dtype=kind)
+        found = [
+            Builder.transpose(x=small, perm=[2, 0, 1]),
+            Builder.gather(x=small, indices=[1, 0, 1], axis=1),
+            Builder.reverse(x=small, axes=[2]),
+            Builder.concat(values=[small, small], axis=0),
+            Builder.slice_by_index(x=small, begin=[0, 1, 0], end=[2, 3, 4]),
+            *Builder.topk(x=small, k=2, axis=-1),
+        ]
+        return [Builder.cast(x=each, dtype="int32") for each in found]
+
+    order = np.argsort(-x, axis=-1)[..., :2]
+    expected = [x.transpose(2, 0, 1), x[:, [1, 0, 1]], x[..., ::-1], np.concatenate([x, x]), x[:, 1:]]
+    expected += [np.take_along_axis(x, order, -1), order]
+    for actual, wanted in zip(run(build, x=x), expected, strict=True):
+        np.testing.assert_array_equal(actual, wanted)
 
 
 COMBINE: dict[str, Callable[..., Any]] = {
@@ -293,12 +327,14 @@ def test_sorted_and_summed(shape: tuple[int, int], seed: int, kind: Any, data: A
         return [
             Builder.argsort(x=x, axis=axis, ascending=up),
             *Builder.topk(x=x, k=count, axis=axis, ascending=up),
+            Builder.topk(x=x, k=count, axis=axis, ascending=up, return_indices=False),
             Builder.cumsum(x=x, axis=axis, exclusive=exclusive, reverse=reverse),
         ]
 
     order = np.argsort(x if up else -x, axis=axis)
     best = np.take(order, range(count), axis=axis)
-    expected = [order, np.take_along_axis(x, best, axis), best]
+    chosen = np.take_along_axis(x, best, axis)
+    expected = [order, chosen, best, chosen]
     expected.append(tf.cumsum(x, axis, exclusive=exclusive, reverse=reverse).numpy())
     for actual, wanted in zip(run(build, x=x), expected, strict=True):
         np.testing.assert_array_equal(actual, wanted)
@@ -316,10 +352,15 @@ def test_generated_values(shape: tuple[int, int], seed: int, lower: int, upper: 
 
     def build(x: Any) -> Any:
         real = Builder.cast(x=x, dtype="fp32")
+        marked = Builder.cast(x=x, dtype="bool")
         size = Builder.shape(x=x)
         return [
             Builder.band_part(x=real, lower=lower, upper=upper),
+            Builder.cast(x=Builder.band_part(x=marked, lower=lower, upper=upper), dtype="int32"),
             Builder.one_hot(indices=x, one_hot_vector_size=3, axis=1, on_value=2.0, off_value=-1.0),
+            Builder.cast(
+                x=Builder.one_hot(indices=x, one_hot_vector_size=3, on_value=True, off_value=False), dtype="int32"
+            ),
             Builder.fill(shape=size, value=1.5),
             Builder.fill_like(ref_tensor=x, value=2.5),
             Builder.non_zero(x=x),
@@ -328,7 +369,9 @@ def test_generated_values(shape: tuple[int, int], seed: int, lower: int, upper: 
 
     expected = [
         apples(lambda x: Builder.band_part(x=x, lower=lower, upper=upper), x=x.astype(np.float32))[0],
+        apples(lambda x: Builder.band_part(x=x, lower=lower, upper=upper), x=(x != 0).astype(np.float32))[0],
         tf.one_hot(x, 3, 2.0, -1.0, axis=1).numpy(),
+        tf.one_hot(x, 3).numpy(),
         np.full(shape, 1.5),
         np.full(shape, 2.5),
         np.argwhere(x),

@@ -22,7 +22,7 @@ def classify(graph: Graph, op: Operation) -> list[str]:
     table: Any = np.array(found, dtype=object if isinstance(found[0], str) else np.int64)
     probabilities = graph.node("Reshape", [graph.tensor(op.probabilities), graph.ints([-1])])
     best = graph.node("ArgMax", [probabilities], axis=0, keepdims=1)
-    return [graph.node("Gather", [graph.initializer(table, "classes"), best]), probabilities]
+    return [graph.node("Gather", [graph.initializer(table, f"{graph.place}/classes"), best]), probabilities]
 
 
 OPS: dict[str, Callable[[Graph, Operation], list[str]]] = {"classify": classify}

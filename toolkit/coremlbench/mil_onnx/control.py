@@ -32,7 +32,7 @@ def cond(graph: Graph, op: Operation) -> list[str]:
     for side, block in zip(("then", "else"), op.blocks, strict=True):
         branch = Graph(graph.builders, graph)
         branch.place = f"{graph.place}/{side}"
-        walk(branch, block.operations)
+        walk(branch, block.operations, f"the {side} branch of '{graph.place}'")
         results = [(branch.tensor(var), var) for var in block.outputs]
         branches.append(_subgraph(branch, branch.place, [], results))
     return graph.node_with_outputs(
@@ -49,7 +49,8 @@ def while_loop(graph: Graph, op: Operation) -> list[str]:
     condition, body = op.blocks
     before = [graph.tensor(var) for var in op.loop_vars]
     graph.names.update(zip(condition.inputs, before, strict=True))
-    walk(graph, condition.operations)
+    asking, turning = f"the condition of the loop '{graph.place}'", f"the body of the loop '{graph.place}'"
+    walk(graph, condition.operations, asking)
     first = graph.tensor(condition.outputs[0])
 
     inner = Graph(graph.builders, graph)
@@ -57,10 +58,10 @@ def while_loop(graph: Graph, op: Operation) -> list[str]:
     counter, asked = inner.fresh(f"{inner.place}/turn"), inner.fresh(f"{inner.place}/asked")
     carried = [inner.fresh(f"{inner.place}/{var.name}") for var in op.loop_vars]
     inner.names.update(zip(body.inputs, carried, strict=True))
-    walk(inner, body.operations)
+    walk(inner, body.operations, turning)
     after = [inner.tensor(var) for var in body.outputs]
     inner.names.update(zip(condition.inputs, after, strict=True))
-    walk(inner, condition.operations)
+    walk(inner, condition.operations, asking)
     again = inner.tensor(condition.outputs[0])
 
     inputs = [_scalar(counter, np.int64), _scalar(asked, np.bool_)]

@@ -14,17 +14,9 @@ def is_integer(var: Var) -> bool:
     return bool(np.issubdtype(carrier(dtype_name(var)), np.integer))
 
 
-def _operands(graph: Graph, op: Operation) -> tuple[str, str]:
-    """Return both operands in the type that both are promoted to."""
-    kinds = [carrier(dtype_name(var)) for var in (op.x, op.y)]
-    names = [graph.tensor(op.x), graph.tensor(op.y)]
-    if kinds[0] == kinds[1]:
-        return names[0], names[1]
-    common = np.float32 if np.dtype(np.float32) in kinds else np.result_type(*kinds)
-    left, right = (
-        name if kind == common else graph.cast(name, common) for name, kind in zip(names, kinds, strict=True)
-    )
-    return left, right
+def _operands(graph: Graph, op: Operation) -> list[str]:
+    """Return both operands; by the definition of every op of two they are of one type."""
+    return [graph.tensor(op.x), graph.tensor(op.y)]
 
 
 def binary(kind: str) -> Callable[[Graph, Operation], str]:
@@ -130,7 +122,8 @@ def cast(graph: Graph, op: Operation) -> str:
 
 def select(graph: Graph, op: Operation) -> str:
     """Return ``a`` where the condition holds and ``b`` elsewhere."""
-    return graph.node("Where", [graph.tensor(op.cond), graph.tensor(op.a), graph.tensor(op.b)])
+    kind = carrier(dtype_name(op.outputs[0]))
+    return graph.where(graph.tensor(op.cond), graph.tensor(op.a), graph.tensor(op.b), kind)
 
 
 OPS: dict[str, Callable[[Graph, Operation], str]] = {

@@ -67,7 +67,8 @@ def one_hot(graph: Graph, op: Operation) -> str:
     shape = [-1 if place == axis else 1 for place in range(rank)]
     indices = graph.node("Unsqueeze", [graph.cast(graph.tensor(op.indices), np.int64), graph.ints([axis])])
     marked = graph.node("Equal", [indices, graph.node("Reshape", [places, graph.ints(shape)])])
-    return graph.node("Where", [marked, graph.tensor(op.on_value), graph.tensor(op.off_value)])
+    kind = carrier(dtype_name(op.outputs[0]))
+    return graph.where(marked, graph.tensor(op.on_value), graph.tensor(op.off_value), kind)
 
 
 def topk(graph: Graph, op: Operation) -> Outputs:
@@ -76,8 +77,8 @@ def topk(graph: Graph, op: Operation) -> Outputs:
     name, axis = graph.tensor(op.x), int(op.axis.val)
     if kind not in SORTABLE:
         name = graph.cast(name, np.int32)
-    limit = graph.ints([count]) if count > 0 else _size(graph, name, axis)
-    values, indices = graph.node_with_outputs("TopK", [name, limit], 2, axis=axis, largest=int(not op.ascending.val))
+    inputs = [name, graph.ints([count])]
+    values, indices = graph.node_with_outputs("TopK", inputs, 2, axis=axis, largest=int(not op.ascending.val))
     found = values if kind in SORTABLE else graph.cast(values, kind)
     if len(op.outputs) == 1:
         return found
@@ -114,7 +115,7 @@ def band_part(graph: Graph, op: Operation) -> str:
         return name
     offset = np.arange(columns)[np.newaxis] - np.arange(rows)[:, np.newaxis]
     kept = ((lower < 0) | (-offset <= lower)) & ((upper < 0) | (offset <= upper))
-    return graph.node("Where", [graph.constant(kept, np.bool_), name, graph.like(op.x, 0)])
+    return graph.where(graph.constant(kept, np.bool_), name, graph.like(op.x, 0), carrier(dtype_name(op.x)))
 
 
 OPS: dict[str, Callable[[Graph, Operation], Outputs]] = {

@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from coremlbench.mil_onnx.constexpr import materialise
+from coremlbench.mil_onnx.constexpr import is_compressed, materialise
 from coremlbench.types import CoremlbenchError
 
 Array: TypeAlias = npt.NDArray[Any]
@@ -158,6 +158,10 @@ class Graph:
             return self.pending[var]
         return self.parent.find_pending(var) if self.parent else None
 
+    def is_constant(self, var: Var) -> bool:
+        """Return whether ``value`` has one for ``var``, without decompressing it."""
+        return var is not None and not isinstance(var.val, str) and (var.val is not None or is_compressed(var))
+
     def value(self, var: Var) -> Array | None:
         """Return the value of a constant in the type that carries it, or ``None`` if it depends on the inputs.
 
@@ -165,9 +169,7 @@ class Graph:
         """
         if var is None:
             return None
-        value = var.val
-        if value is None and var.op is not None and var.op.op_type.startswith("constexpr_"):
-            value = materialise(var.op)
+        value = materialise(var) if var.val is None and is_compressed(var) else var.val
         if value is None or isinstance(value, str):
             return None
         return np.asarray(value).astype(carrier(dtype_name(var)))
@@ -175,8 +177,9 @@ class Graph:
     def bind(self, var: Var, name: str, *, rounding: bool) -> None:
         """Record that the tensor ``name`` holds ``var``, before its rounding to float16 if ``rounding``.
 
-        The tensor takes the name of the MIL value where a node of this graph makes it, so that any value of the
-        program can be asked for by its name.
+        The tensor takes the name of the MIL value where a node of this op makes it, so that any value of the program
+        can be asked for by its name. A tensor that the op found and hands through keeps its name, for others know it
+        by that.
         """
         if rounding:
             self.pending[var] = self._rename(name, f"{var.name}/unrounded")
@@ -184,6 +187,12 @@ class Graph:
             self.names[var] = self._rename(name, var.name)
 
     # --- nodes ----------------------------------------------------------------------------------------------
+
+    def begin(self, place: str, *, through: bool) -> None:
+        """Begin an op: ``place`` is the name of its first output, ``through`` whether rounding commutes with it."""
+        self.place, self.through, self.took_unrounded = place, through, False
+        self._producers.clear()
+        self._consumers.clear()
 
     def node(self, kind: str, inputs: Sequence[str], *, domain: str = "", **attributes: Any) -> str:
         """Add a node and return the name of its one output. Attributes that are ``None`` are left out."""
@@ -221,13 +230,16 @@ class Graph:
         return self._transposes.get(self.tensor(var))
 
     def constant(self, value: npt.ArrayLike, dtype: npt.DTypeLike) -> str:
-        """Return the name of a constant of the given numpy type; equal small ones are shared."""
+        """Return the name of a constant of the given numpy type; equal small ones are shared.
+
+        No name of a program that was saved has a slash in it.
+        """
         array = np.ascontiguousarray(np.asarray(value, dtype=dtype)).reshape(np.shape(value))
         if array.nbytes > SMALL:
             return self.initializer(array, f"{self.place}/const")
         key = (array.dtype.str, array.shape, array.tobytes())
         if key not in self._shared:
-            self._shared[key] = self.initializer(array, "const")
+            self._shared[key] = self.initializer(array, "shared/const")
         return self._shared[key]
 
     def ints(self, values: Iterable[int]) -> str:
@@ -245,6 +257,16 @@ class Graph:
         taken = self.fresh(name)
         self.initializers.append(numpy_helper.from_array(np.asarray(array), taken))
         return taken
+
+    def where(self, condition: str, chosen: str, otherwise: str, dtype: npt.DTypeLike) -> str:
+        """Add a Where of values of a numpy type and return the name of its output.
+
+        ONNX Runtime has none for booleans; they are chosen as bytes.
+        """
+        if np.dtype(dtype) != np.bool_:
+            return self.node("Where", [condition, chosen, otherwise])
+        sides = [self.cast(name, np.uint8) for name in (chosen, otherwise)]
+        return self.cast(self.node("Where", [condition, *sides]), np.bool_)
 
     def cast(self, name: str, dtype: npt.DTypeLike) -> str:
         """Add a Cast and return the name of its output."""

@@ -30,7 +30,7 @@ def linear(graph: Graph, op: Operation) -> str:
 
 def matmul(graph: Graph, op: Operation) -> str:
     """Return the matrix product with numpy's broadcasting, either side transposed first if the op says so."""
-    if op.x.rank == 2 and op.y.rank == 2 and not is_integer(op.x) and graph.value(op.y) is not None:
+    if op.x.rank == 2 and op.y.rank == 2 and not is_integer(op.x) and graph.is_constant(op.y):
         # The last layer of most classifiers: ONNX Runtime's Gemm is quicker than its MatMul for one row.
         left, right = graph.tensor(op.x), graph.tensor(op.y)
         return graph.node("Gemm", [left, right], transA=int(op.transpose_x.val), transB=int(op.transpose_y.val))

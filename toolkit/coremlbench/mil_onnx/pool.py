@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from coremlbench.mil_onnx.conv import AUTO_PAD, ints, onnx_pads, same_padding
-from coremlbench.mil_onnx.graph import Graph, Operation, UnsupportedProgram, dims
+from coremlbench.mil_onnx.graph import Graph, Operation, UnsupportedProgram, dims, static_shape
 
 
 @dataclass(frozen=True)
@@ -91,11 +91,33 @@ def avg_pool(graph: Graph, op: Operation) -> str:
             auto_pad=window.auto_pad,
             count_include_pad=int(counted),
         )
-    if counted:
-        name, pads = _pad(graph, name, pads, 0.0), [0] * len(pads)
     rank = len(window.kernel)
-    pads = [*pads[:rank], *(pad + over for pad, over in zip(pads[rank:], window.overhang, strict=True))]
-    return graph.node("AveragePool", [name], kernel_shape=window.kernel, strides=window.strides, pads=pads)
+    padded = [*pads[:rank], *(pad + over for pad, over in zip(pads[rank:], window.overhang, strict=True))]
+    left = [0] * rank + window.overhang if counted else padded
+    if any(pad >= extent for pad, extent in zip(left, window.kernel * 2, strict=True)):
+        return _divided_by_hand(graph, op, window, padded)
+    if counted:
+        name = _pad(graph, name, pads, 0.0)
+    return graph.node("AveragePool", [name], kernel_shape=window.kernel, strides=window.strides, pads=left)
+
+
+def _divided_by_hand(graph: Graph, op: Operation, window: Window, padded: list[int]) -> str:
+    """Return the mean of each window where a padding reaches the kernel's size, which ONNX Runtime does not take."""
+    rank, sizes, factor = len(window.kernel), static_shape(op.x) or (), np.ones(())
+    within = 0 if op.exclude_padding_from_average.val else 1
+    for axis, (extent, stride) in enumerate(zip(window.kernel, window.strides, strict=True)):
+        parts = (window.pads[axis], sizes[2 + axis], window.pads[rank + axis], window.overhang[axis])
+        counts = np.repeat([within, 1, within, 0], parts)
+        seen = np.lib.stride_tricks.sliding_window_view(counts, extent)[::stride].sum(1)
+        if not seen.all():
+            raise UnsupportedProgram(
+                f"The {op.op_type} that makes '{op.outputs[0].name}' has a window of padding alone, whose mean no "
+                "source tells."
+            )
+        factor = factor[..., np.newaxis] * (extent / seen)
+    name = _pad(graph, graph.tensor(op.x), padded, 0.0)
+    mean = graph.node("AveragePool", [name], kernel_shape=window.kernel, strides=window.strides)
+    return graph.node("Mul", [mean, graph.constant(factor, np.float32)])
 
 
 def _fits(window: Window) -> bool:

@@ -111,7 +111,7 @@ def _from_spec(spec: Any, weights: Path, name: str) -> Program:
         program = load(spec, spec.specificationVersion, str(weights))
     except Exception as error:  # whatever the reader of foreign bytes raises, one sentence comes of it
         raise InputError(
-            f"The ML Program in '{name}' cannot be read back ({_first_line(error)}); "
+            f"The ML Program in '{name}' cannot be read back ({first_line(error)}); "
             "it is damaged, or newer than this version of coremltools."
         ) from error
     wanted = spec.description.defaultFunctionName or "main"
@@ -127,6 +127,7 @@ def _description(spec: Any, function: str) -> Any:
     return spec.description
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """Return the kind of an error and the first line of what it says, for a sentence about it."""
     text = str(error).strip().splitlines()
     return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__

@@ -9,24 +9,31 @@ import numpy as np
 
 from coremlbench.mil_onnx.graph import Array, Graph, Operation, UnsupportedProgram, Var
 
-ACTIVATIONS = {
-    "tanh": ("Tanh", 0.0, 0.0),
-    "scaled_tanh": ("ScaledTanh", 1.0, 1.0),
-    "sigmoid": ("Sigmoid", 0.0, 0.0),
-    "hard_sigmoid": ("HardSigmoid", 0.2, 0.5),
-    "sigmoid_hard": ("HardSigmoid", 0.2, 0.5),
-    "relu": ("Relu", 0.0, 0.0),
-    "linear": ("Affine", 1.0, 0.0),
+ACTIVATIONS: dict[str, tuple[str, tuple[float, ...], tuple[float, ...]]] = {
+    "tanh": ("Tanh", (), ()),
+    "scaled_tanh": ("ScaledTanh", (1.0,), (1.0,)),
+    "sigmoid": ("Sigmoid", (), ()),
+    "hard_sigmoid": ("HardSigmoid", (0.2,), (0.5,)),
+    "sigmoid_hard": ("HardSigmoid", (0.2,), (0.5,)),
+    "relu": ("Relu", (), ()),
+    "linear": ("Affine", (1.0,), (0.0,)),
 }
-"""Core ML's names: ONNX's name, alpha and beta. The scales are those that coremltools' tests expect."""
+"""Core ML's names: ONNX's name, and its alpha and beta where it has them.
+
+The scales are those that coremltools' tests expect.
+"""
 
 
 def _activations(names: Sequence[str]) -> dict[str, Any]:
+    """Return the attributes that state the activations.
+
+    ONNX Runtime hands the alphas and betas out in order, one to each activation that has them.
+    """
     rows = [ACTIVATIONS[name.lower()] for name in names]
     return {
         "activations": [row[0] for row in rows],
-        "activation_alpha": [row[1] for row in rows],
-        "activation_beta": [row[2] for row in rows],
+        "activation_alpha": [value for row in rows for value in row[1]] or None,
+        "activation_beta": [value for row in rows for value in row[2]] or None,
     }
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from coremlbench.mil_onnx.elementwise import is_integer
 from coremlbench.mil_onnx.graph import Array, Graph, Operation, UnsupportedProgram, dims
 
 
@@ -47,34 +48,43 @@ def linear_weights(points: Array, size: int) -> Array:
     return weights
 
 
-def _spatial(op: Operation) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Return the sizes of the last two dimensions of the input and of the output."""
-    sizes, targets = dims(op.x)[-2:], dims(op.outputs[0])[-2:]
-    known = [size for size in (*sizes, *targets) if size is not None]
-    if len(known) < 4:
-        raise UnsupportedProgram(f"The {op.op_type} that makes '{op.outputs[0].name}' has an input of open size.")
-    return (known[0], known[1]), (known[2], known[3])
+def _resized(op: Operation, count: int = 2) -> list[tuple[int, int, int]]:
+    """Return the last ``count`` dimensions: for each its place from the end, its size and the size wanted."""
+    sizes, targets = dims(op.x), dims(op.outputs[0])
+    found = []
+    for place in range(-count, 0):
+        size, target = sizes[place], targets[place]
+        if size is None or target is None:
+            raise UnsupportedProgram(f"The {op.op_type} that makes '{op.outputs[0].name}' has an input of open size.")
+        found.append((place, size, target))
+    return found
 
 
-def _linear(graph: Graph, op: Operation, mode: str) -> str:
-    (height, width), (high, wide) = _spatial(op)
+def _linear(graph: Graph, op: Operation, mode: str, count: int = 2) -> str:
+    """Return ``x`` interpolated between neighbours; not every grid reads the same size as it is."""
+    if is_integer(op.x):
+        raise UnsupportedProgram(
+            f"The {op.op_type} that makes '{op.outputs[0].name}' interpolates between integers, and how Core ML "
+            "rounds them no source tells."
+        )
     name = graph.tensor(op.x)
-    if high != height:
-        rows = linear_weights(grid(height, high, mode), height)
-        name = graph.node("MatMul", [graph.constant(rows, np.float32), name])
-    if wide != width:
-        columns = linear_weights(grid(width, wide, mode), width)
-        name = graph.node("MatMul", [name, graph.constant(columns.T, np.float32)])
+    for place, size, target in _resized(op, count):
+        weights = linear_weights(grid(size, target, mode), size)
+        if np.array_equal(weights, np.eye(size)):
+            continue
+        if place == -1:
+            name = graph.node("MatMul", [name, graph.constant(weights.T, np.float32)])
+        else:
+            name = graph.node("MatMul", [graph.constant(weights, np.float32), name])
     return name
 
 
-def _nearest(graph: Graph, op: Operation, places: Callable[[int, int], Array]) -> str:
-    (height, width), (high, wide) = _spatial(op)
+def _nearest(graph: Graph, op: Operation, places: Callable[[int, int], Array], count: int = 2) -> str:
     name = graph.tensor(op.x)
-    if high != height:
-        name = graph.node("Gather", [name, graph.ints(places(height, high))], axis=op.x.rank - 2)
-    if wide != width:
-        name = graph.node("Gather", [name, graph.ints(places(width, wide))], axis=op.x.rank - 1)
+    for place, size, target in _resized(op, count):
+        chosen = places(size, target)
+        if not np.array_equal(chosen, np.arange(size)):
+            name = graph.node("Gather", [name, graph.ints(chosen)], axis=op.x.rank + place)
     return name
 
 
@@ -108,14 +118,14 @@ def upsample_nearest_neighbor(graph: Graph, op: Operation) -> str:
 
 def resize(graph: Graph, op: Operation) -> str:
     """Return ``x`` with its last one or two dimensions resized."""
-    if int(op.resized_dims.val) > 2 or op.x.rank < 2:
+    mode, count = op.sampling_mode.val, int(op.resized_dims.val)
+    if count > 2:
         raise UnsupportedProgram(f"The resize that makes '{op.outputs[0].name}' resizes more than two dimensions.")
-    mode = op.sampling_mode.val
     if op.interpolation_mode.val == "LINEAR":
-        return _linear(graph, op, mode)
+        return _linear(graph, op, mode, count)
     if mode in {"DEFAULT", "UNALIGN_CORNERS"}:
-        return _nearest(graph, op, _centre)
-    return _nearest(graph, op, lambda size, target: np.floor(grid(size, target, mode) + 0.5).astype(int))
+        return _nearest(graph, op, _centre, count)
+    return _nearest(graph, op, lambda size, target: np.floor(grid(size, target, mode) + 0.5).astype(int), count)
 
 
 OPS: dict[str, Callable[[Graph, Operation], str]] = {

@@ -20,7 +20,7 @@ def _flags(var: Var | None, rank: int) -> list[bool]:
 def _bounds(graph: Graph, op: Operation) -> tuple[str, str, str, list[int]]:
     """Return the starts, ends and steps of a slice by index, and the axes that it squeezes away.
 
-    A masked bound is open; a squeezed axis is read at its ``begin`` alone.
+    A masked bound is open; a squeezed axis is read at its ``begin`` alone, which is 0 where that is masked.
     """
     rank = op.x.rank
     open_begin, open_end = _flags(op.begin_mask, rank), _flags(op.end_mask, rank)
@@ -37,7 +37,8 @@ def _bounds(graph: Graph, op: Operation) -> tuple[str, str, str, list[int]]:
         is_last = graph.node("Equal", [following, graph.constant(0, np.int64)])
         following = graph.node("Where", [is_last, graph.constant(FAR, np.int64), following])
     else:
-        following = graph.ints([FAR if value == -1 else int(value) + 1 for value in begin])
+        read = [0 if masked else int(value) for value, masked in zip(begin, open_begin, strict=True)]
+        following = graph.ints([FAR if value == -1 else value + 1 for value in read])
     ends = _either(graph, open_end, last, shape_vector(graph, op.end))
     if any(squeezed):
         ends = graph.node("Where", [graph.constant(squeezed, np.bool_), following, ends])

@@ -46,6 +46,8 @@ def squeeze(graph: Graph, op: Operation) -> str:
     sizes = dims(op.x)
     given = list(range(op.x.rank)) if op.axes is None else known_axes(op)
     axes = [axis for axis in given if sizes[axis] == 1 or (sizes[axis] is None and op.axes is not None)]
+    if not axes:
+        return graph.tensor(op.x)  # ONNX Runtime takes an empty list of axes for all of them
     return graph.node("Squeeze", [graph.tensor(op.x), graph.ints(axes)])
 
 

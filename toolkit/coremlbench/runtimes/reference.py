@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from coremlbench.mil_onnx import Program, load_program, to_onnx
+from coremlbench.mil_onnx import Program, UnsupportedProgram, load_program, to_onnx
+from coremlbench.mil_onnx.program import first_line
 from coremlbench.mil_onnx.translate import CLASSES_KEY
 from coremlbench.types import InputError
 
@@ -21,16 +22,23 @@ class ReferenceRuntime:
         import onnxruntime
 
         self.program = program
-        self.model = to_onnx(program, also=also)
+        model = to_onnx(program, also=also)
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3  # errors; its warnings are about graphs, not about results
         options.add_session_config_entry("session.disable_quant_qdq", "1")  # what is float32 between ops stays so
         if threads is not None:
             options.intra_op_num_threads = threads
             options.inter_op_num_threads = 1
-        self._session = onnxruntime.InferenceSession(
-            self.model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+        try:
+            self._session = onnxruntime.InferenceSession(
+                model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+            )
+        except MemoryError:
+            raise
+        except Exception as error:  # of many types without a common one; its text names the node, and so the op
+            raise UnsupportedProgram(
+                f"ONNX Runtime does not take the graph of '{program.source}': {first_line(error)}"
+            ) from error
         self.inputs: dict[str, tuple[Any, ...]] = {item.name: tuple(item.shape) for item in self._session.get_inputs()}
         self.outputs = tuple(item.name for item in self._session.get_outputs())
         self._types = {item.name: _numpy_type(item.type) for item in self._session.get_inputs()}
@@ -39,7 +47,7 @@ class ReferenceRuntime:
             for feature in program.description.input
             if feature.type.WhichOneof("Type") == "imageType"
         }
-        found = {entry.key: entry.value for entry in self.model.metadata_props}
+        found = {entry.key: entry.value for entry in model.metadata_props}
         self.classes: tuple[str | int, ...] = tuple(json.loads(found.get(CLASSES_KEY, "[]")))
         self._label = program.description.predictedFeatureName
         self._probabilities = program.description.predictedProbabilitiesName
@@ -53,6 +61,7 @@ class ReferenceRuntime:
         Raises:
             InputError: the package cannot be read, or is not an ML Program.
             UnknownOp: the program uses an op that the reference runtime does not know.
+            UnsupportedProgram: a form of an op, or of the program, that the reference runtime cannot execute.
         """
         return cls(load_program(package), threads=threads, also=also)
 
@@ -68,8 +77,19 @@ class ReferenceRuntime:
         return self.run(self.prepare(inputs))
 
     def run(self, prepared: dict[str, Any]) -> dict[str, Any]:
-        """Return the outputs, as ``predict`` does, for inputs that ``prepare`` made ready."""
-        values = self._session.run(None, prepared)
+        """Return the outputs, as ``predict`` does, for inputs that ``prepare`` made ready.
+
+        Raises:
+            UnsupportedProgram: ONNX Runtime fails at these inputs; the sentence names the node.
+        """
+        try:
+            values = self._session.run(None, prepared)
+        except MemoryError:
+            raise
+        except Exception as error:
+            raise UnsupportedProgram(
+                f"ONNX Runtime fails to execute '{self.program.source}': {first_line(error)}"
+            ) from error
         result = dict(zip(self.outputs, values, strict=True))
         if self._label in result and self.classes:
             result[self._label] = result[self._label].reshape(-1)[0]
@@ -83,10 +103,13 @@ class ReferenceRuntime:
         return (self.predict(sample) for sample in samples)
 
     def save_onnx(self, path: Path) -> None:
-        """Write the ONNX graph that is executed."""
+        """Write the program as an ONNX graph, with its own outputs alone.
+
+        It is translated anew: a graph kept for this would hold every weight once more for as long as the model lives.
+        """
         import onnx
 
-        onnx.save(self.model, str(path))
+        onnx.save(to_onnx(self.program), str(path))
 
     def prepare(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Return the inputs in the shapes and types that the program takes.

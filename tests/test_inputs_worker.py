@@ -1,0 +1,32 @@
+"""Inputs for timing: a package that the reference runtime cannot execute keeps no other from having its own."""
+
+from pathlib import Path
+
+import numpy as np
+
+from coremlbench.workers.inputs_worker import work
+from mil_programs import Builder, numbers, package_of
+
+
+def test_inputs_are_made_for_packages_whose_outputs_cannot_be_told(tmp_path: Path) -> None:
+    weight = np.ones((1, 1, 2), np.float32)
+    programs = {
+        "good": lambda x: Builder.exp(x=x),
+        "unknown": lambda x: Builder.add(x=x, y=Builder.random_normal(shape=[1, 1, 6])),
+        "refused": lambda x: Builder.conv(x=x, weight=weight, pad_type="custom", pad=[-1, -1]),
+        "failing": lambda x: Builder.conv_transpose(x=x, weight=weight, pad_type="valid", output_shape=[1, 1, 30]),
+    }
+    entries = []
+    for name, build in programs.items():
+        package = tmp_path / f"{name}.mlpackage"
+        package_of(package, build, {"x": numbers((1, 1, 6), 0)})
+        files = {kind: str(tmp_path / f"{name}-{kind}.npz") for kind in ("inputs", "expected")}
+        entries.append({"package": str(package), **files})
+
+    notes = work({"packages": entries, "samples": 2, "seed": 0}, lambda *_, **__: None)["notes"]
+
+    assert notes[0] == ""
+    for name, note in zip(list(programs)[1:], notes[1:], strict=True):
+        assert note.startswith(f"What {name}.mlpackage should give is not known here: ")
+    assert all(Path(entry["inputs"]).is_file() for entry in entries)
+    assert [Path(entry["expected"]).is_file() for entry in entries] == [True, False, False, False]
