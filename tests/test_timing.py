@@ -191,6 +191,17 @@ def test_a_package_that_does_not_compile_fails_its_cells_of_core_ml_alone(tmp_pa
     assert "Core ML could not compile it." in row.failure.reason
 
 
+def test_what_the_survey_found_marks_rows_that_never_came_to_core_ml(tmp_path: Path) -> None:
+    """No package compiles, so that no worker says that it met the stand-in; the survey did."""
+    subject = subject_of([plain_package(tmp_path, "one")])
+    machine = replace(quick_machine(behave(tmp_path, **{"one compile": "raise"})), stand_in=True)
+    record, _ = time_models(
+        subject, TINY, results=tmp_path / "results", command=COMMAND, on_progress=quiet, here=machine
+    )
+    assert record.outcome == Timed(cells=1, failed=4)
+    assert {(row.runtime, row.stand_in) for row in record.measurements} == {("coreml", True), ("reference", False)}
+
+
 def test_a_matrix_in_which_all_failed_has_exit_code_3(tmp_path: Path) -> None:
     record, _ = timed(tmp_path, TINY, {"reference": ("host-cpu",)}, **{"one host-cpu": "kill", "two host-cpu": "raise"})
     assert record.outcome == Timed(cells=0, failed=2)

@@ -48,21 +48,26 @@ OnRound = Callable[[Measurement, Round], None]
 
 @dataclass(frozen=True)
 class Here:
-    """What this machine can run, and the commands of the workers that do it; tests put a stand-in there."""
+    """What this machine can run, and the commands of the workers that do it; tests put a stand-in there.
+
+    ``stand_in`` says that the stand-in was found where Core ML would be.
+    """
 
     units: Units
     why_not_here: WhyNotHere
     worker: Callable[[str], Sequence[str]] = worker
+    stand_in: bool = False
 
 
 def this_machine() -> Here:
     """Return the runtimes as they are here."""
     from coremlbench.survey import survey_machine
 
-    why_not = survey_machine()
+    found = survey_machine()
     return Here(
-        units={name: tuple(units) for name, units in why_not.items()},
-        why_not_here=lambda runtime, unit: why_not[runtime][unit],
+        units={name: tuple(units) for name, units in found.why_not.items()},
+        why_not_here=lambda runtime, unit: found.why_not[runtime][unit],
+        stand_in=found.stand_in,
     )
 
 
@@ -93,7 +98,7 @@ def time_models(
     ticker = Ticker(on_progress)
 
     def work(record: TimingRecord, folder: Path, stages: Stages, save: Save[TimingRecord]) -> TimingRecord:
-        bench = Bench(folder, stages, options, here.worker, kit)
+        bench = Bench(folder, stages, options, here.worker, kit, stand_in=here.stand_in)
         return measure(_planned(record, subject, plan, options), plan, bench, save, ticker, on_round)
 
     run = run_of(options, command, plan, where(subject, results, plan.not_here, kit))
@@ -203,7 +208,7 @@ def measure(
         return known[-1]
 
     try:
-        record, plan = _prepared(keep(record), plan, bench, keep, ticker)
+        record, plan = _prepared(keep(_marked(record, bench)), plan, bench, keep, ticker)
         record = _all_rounds(record, plan, bench, keep, ticker, on_round)
         if bench.options.sustain is not None:
             record = _sustained(record, plan, bench, keep, ticker)
@@ -240,6 +245,7 @@ def _prepared(
         if problem is not None:
             failures[package.path] = problem
 
+    record = _marked(record, bench)
     rows = list(record.measurements)
     for cell in cells:
         row = rows[cell.index]
@@ -250,6 +256,14 @@ def _prepared(
             rows[cell.index] = _with_plan(row, plan_of(bench, cell.index, cell.package, cell.unit))
             record = keep(replace(record, measurements=tuple(rows)))
     return keep(replace(record, measurements=tuple(rows))), replace(plan, packages=tuple(ready), cells=cells)
+
+
+def _marked(record: TimingRecord, bench: Bench) -> TimingRecord:
+    """Return the record with every row of the stand-in marked as its own, also those that it will never answer for."""
+    if not bench.stand_in:
+        return record
+    rows = tuple(replace(row, stand_in=True) if row.runtime == "coreml" else row for row in record.measurements)
+    return replace(record, measurements=rows)
 
 
 def _has_inputs(package: Package) -> bool:

@@ -48,7 +48,7 @@ def resume(
     kit = Path(record.options["kit"]) if record.options.get("kit") and not record.kit else None
 
     def work(known: TimingRecord, folder: Path, stages: Stages, save: Save[TimingRecord]) -> TimingRecord:
-        bench = Bench(folder, stages, options, here.worker, kit)
+        bench = Bench(folder, stages, options, here.worker, kit, stand_in=here.stand_in)
         return measure(known, plan, bench, save, ticker, on_round)
 
     packages = {key: record.options[key] for key in ("packages", "not_here", "kit")}

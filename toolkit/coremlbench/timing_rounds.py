@@ -55,7 +55,8 @@ class Ticker:
 class Bench:
     """Where the cells of one matrix are timed. ``worker`` gives the command of a worker by its name.
 
-    ``kit`` is where to leave a kit of the packages as soon as they have inputs.
+    ``kit`` is where to leave a kit of the packages as soon as they have inputs. ``stand_in`` is true as soon as
+    anything said that the tests' stand-in is what passes for Core ML here.
     """
 
     folder: Path
@@ -63,6 +64,7 @@ class Bench:
     options: TimingOptions
     worker: Callable[[str], Sequence[str]]
     kit: Path | None = None
+    stand_in: bool = False
     compiled: dict[Path, Path] = field(default_factory=dict)
     compile_seconds: dict[Path, float] = field(default_factory=dict)
 
@@ -143,6 +145,7 @@ def compile_package(bench: Bench, number: int, package: Package) -> Failure | No
     assert ended.result is not None
     bench.compiled[package.path] = Path(ended.result["compiled"])
     bench.compile_seconds[package.path] = ended.result["compile_seconds"]
+    bench.stand_in |= ended.result["stand_in"]
     return None
 
 
