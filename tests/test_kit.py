@@ -170,6 +170,7 @@ def test_a_kit_that_was_not_finished_is_none_and_is_written_over(tmp_path: Path)
     shutil.copytree(kit, tmp_path / "broken")
     (tmp_path / "broken" / MANIFEST).unlink()
     (tmp_path / "broken" / "packages" / "left over").touch()
+    (tmp_path / "broken" / README).write_text("of an older release")
     with pytest.raises(InputError, match="There is no kit in"):
         read_kit(tmp_path / "broken")
     write_kit(found.subject, OPTIONS, tmp_path / "broken")

@@ -93,7 +93,8 @@ def write_kit(subject: Subject, options: TimingOptions, folder: Path) -> str:
             "packages": entries,
             "files": {
                 path.relative_to(folder).as_posix(): {"sha256": hash_file(path), "bytes": path.stat().st_size}
-                for path in sorted(folder.rglob("*"))
+                for kind in FOLDERS
+                for path in sorted((folder / kind).rglob("*"))
                 if path.is_file()
             },
         }
