@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 import random
@@ -269,6 +270,51 @@ def test_ctrl_c_keeps_what_was_timed_and_resume_goes_on(tmp_path: Path) -> None:
         go_on(tmp_path, record.id)
     with pytest.raises(InputError, match="There is no matrix 'nonsense'"):
         go_on(tmp_path, "nonsense")
+
+
+def test_outputs_are_checked_though_the_copying_of_a_kit_broke_off(tmp_path: Path) -> None:
+    """It breaks off between the two files of a package; a resume, which knows no kit, takes neither for both."""
+    subject = subject_of([plain_package(tmp_path, "one")])
+    np.savez(tmp_path / "inputs.npz", x=np.zeros((2, 3)))
+    package = replace(subject.packages[0], inputs=tmp_path / "inputs.npz", expected=tmp_path / "gone.npz")
+    machine = quick_machine(behave(tmp_path))
+    subject = replace(subject, packages=(package,))
+    broken, _ = time_models(
+        subject, TINY, results=tmp_path / "results", command=COMMAND, on_progress=quiet, here=machine
+    )
+    assert isinstance(broken.outcome, Failure)
+    assert not rounds_of(broken)
+    record, _ = go_on(tmp_path)
+    assert record.outcome == Timed(cells=5, failed=0)
+    assert {row.output_error for row in record.measurements} == {0.001}
+
+
+TOO_LARGE = """
+import resource, signal, sys
+from pathlib import Path
+from coremlbench.stages import Stages
+from coremlbench.timing_plan import Package, TimingOptions
+from coremlbench.timing_rounds import Bench, provide_inputs
+from coremlbench.coreml_types import Variant
+folder = Path(sys.argv[1])
+given = Package("one", Variant("fp16", 1), folder / "one", inputs=folder / "in.npz", expected=folder / "out.npz")
+bench = Bench(folder, Stages(folder / "work", print), TimingOptions(), lambda name: [])
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+try:
+    provide_inputs(bench, [given])
+except OSError as problem:
+    print(problem.errno)
+"""
+
+
+def test_what_is_copied_of_a_kit_is_whole_or_absent(tmp_path: Path) -> None:
+    """The copying ends in the middle of a file."""
+    for name in ("in.npz", "out.npz"):
+        (tmp_path / name).write_bytes(bytes(2 << 20))
+    done = subprocess.run([sys.executable, "-c", TOO_LARGE, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert int(done.stdout) == errno.EFBIG
+    assert not [*(tmp_path / "inputs").iterdir(), *(tmp_path / "expected").iterdir()]
 
 
 def test_the_time_of_the_whole_matrix_ends_it_with_what_there_is(tmp_path: Path) -> None:

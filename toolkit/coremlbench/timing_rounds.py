@@ -12,7 +12,7 @@ from typing import Any
 
 from coremlbench import jsonable
 from coremlbench.coreml_types import ComputePlan, Measurement, Round, SustainedPoint, UnitName
-from coremlbench.files import hash_file
+from coremlbench.files import hash_file, written_whole
 from coremlbench.stages import StageFailedError, Stages
 from coremlbench.timing_plan import Cell, Package, TimingOptions, file_stem
 from coremlbench.types import Exit, Failure, Progress
@@ -104,10 +104,13 @@ def provide_inputs(bench: Bench, packages: Sequence[Package]) -> tuple[list[Pack
         inputs, expected = file_of(bench, "inputs", number, package), file_of(bench, "expected", number, package)
         inputs.parent.mkdir(exist_ok=True)
         expected.parent.mkdir(exist_ok=True)
+        # The inputs come last: they tell a resume that both are there. Expected outputs left without them may belong to others.
+        if not inputs.exists():
+            expected.unlink(missing_ok=True)
         if package.inputs is not None:
-            _copy(package.inputs, inputs)
             if package.expected is not None:
                 _copy(package.expected, expected)
+            _copy(package.inputs, inputs)
         elif not inputs.exists():
             wanted.append({"package": package.path, "inputs": inputs, "expected": expected})
         ready.append((package, inputs, expected))
@@ -131,8 +134,10 @@ def provide_inputs(bench: Bench, packages: Sequence[Package]) -> tuple[list[Pack
 
 
 def _copy(source: Path, target: Path) -> None:
+    """Copy a file that is not there yet; it is whole or absent."""
     if not target.exists():
-        shutil.copyfile(source, target)
+        with source.open("rb") as original, written_whole(target) as copy:
+            shutil.copyfileobj(original, copy)
 
 
 def compile_package(bench: Bench, number: int, package: Package) -> Failure | None:
