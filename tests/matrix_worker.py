@@ -43,7 +43,7 @@ def plan(request: dict[str, Any], behaviour: dict[str, Any], report: Report) -> 
 
 
 def timing(request: dict[str, Any], behaviour: dict[str, Any], report: Report) -> dict[str, Any]:
-    name = Path(request["package"]).stem
+    name = Path(request["package"] or request["original"]).stem
     with Path(behaviour["trace"]).open("a") as trace:
         trace.write(f"{name} {request['unit']}\n")
     report("load", 0, 2)

@@ -340,6 +340,43 @@ def test_a_matrix_goes_on_only_with_the_same_packages_on_the_same_machine(tmp_pa
         go_on(tmp_path)
 
 
+def broken_with_an_original(folder: Path, kind: Any) -> tuple[TimingRecord, Path]:
+    """Return a broken matrix with a row of TensorFlow, and the file of the network that it runs."""
+    original = folder / "one.keras"
+    original.write_text("the network")
+    digest = hash_file(original) if kind == "file" else "of the name and the seed"
+    subject = subject_of([plain_package(folder, "one")])
+    model = replace(subject.models[0], source=replace(subject.models[0].source, kind=kind, sha256=digest))
+    subject = replace(subject, models=(model,), packages=(replace(subject.packages[0], original=original),))
+    units = {"reference": ("host-cpu",), "tensorflow": ("host-cpu",)}
+    machine = quick_machine(behave(folder, **{"one host-cpu": "interrupt"}), units)
+    record, _ = time_models(subject, TINY, results=folder / "results", command=COMMAND, on_progress=quiet, here=machine)
+    assert [row.runtime for row in record.measurements] == ["reference", "tensorflow"]
+    return record, original
+
+
+@pytest.mark.parametrize("kind", ["file", "random-weights"])
+def test_a_matrix_goes_on_only_with_the_same_original(tmp_path: Path, kind: Any) -> None:
+    """The hash of random weights in a record is of their name and seed; the kept file's stands beside its path."""
+    _, original = broken_with_an_original(tmp_path, kind)
+    original.write_text("another one")
+    with pytest.raises(InputError, match=r"one\.keras is not the one that was timed before"):
+        go_on(tmp_path)
+    original.unlink()
+    with pytest.raises(InputError, match="The original of one is gone"):
+        go_on(tmp_path)
+    original.write_text("the network")
+    assert go_on(tmp_path)[0].outcome == Timed(cells=2, failed=0)
+
+
+def test_a_record_that_does_not_tell_the_hash_of_random_weights_is_taken_as_it_is(tmp_path: Path) -> None:
+    record, original = broken_with_an_original(tmp_path, "random-weights")
+    assert record.options["packages"][0].pop("original_sha256") == hash_file(original)
+    store.save(record, tmp_path / "results" / record.id)
+    original.write_text("another one, perhaps")
+    assert go_on(tmp_path)[0].outcome == Timed(cells=2, failed=0)
+
+
 def kill_and_go_on(
     folder: Path, seed: int, kills: int, *, core_ml: bool = False
 ) -> tuple[TimingRecord, list[TimingRecord]]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from coremlbench.coreml_types import ComputePlan, Floor, Measurement, Round, Timed, TimingRecord
 from coremlbench.engines.steps import worker
+from coremlbench.files import hash_path
 from coremlbench.kit import check_kit_folder, write_kit
 from coremlbench.recording import FAILED, Run, Save, exit_code_of, recorded
 from coremlbench.stages import Stages
@@ -141,6 +142,7 @@ def where(subject: Subject, results: Path, not_here: Sequence[str], kit: Path | 
         path = path.absolute()
         return str(path.relative_to(results.absolute()) if path.is_relative_to(results.absolute()) else path)
 
+    drawn = {model.name for model in subject.models if model.source.kind == "random-weights"}
     packages = [
         {
             "model": package.model,
@@ -148,6 +150,8 @@ def where(subject: Subject, results: Path, not_here: Sequence[str], kit: Path | 
             "batch": package.variant.batch,
             "path": shown(package.path),
             "original": shown(package.original),
+            # The record tells the hash of any other original; that of random weights is of their name and seed.
+            "original_sha256": hash_path(package.original) if package.original and package.model in drawn else None,
         }
         for package in subject.packages
     ]

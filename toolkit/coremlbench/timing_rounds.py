@@ -104,7 +104,7 @@ def provide_inputs(bench: Bench, packages: Sequence[Package]) -> tuple[list[Pack
         inputs, expected = file_of(bench, "inputs", number, package), file_of(bench, "expected", number, package)
         inputs.parent.mkdir(exist_ok=True)
         expected.parent.mkdir(exist_ok=True)
-        # The inputs come last: they tell a resume that both are there. Expected outputs left without them may belong to others.
+        # The inputs come last: they tell a resume that both are there. Outputs left without them may belong to others.
         if not inputs.exists():
             expected.unlink(missing_ok=True)
         if package.inputs is not None:
