@@ -41,5 +41,19 @@ def test_every_unit_of_every_runtime_has_an_answer() -> None:
         assert all(found.why_not["coreml"].values())
 
 
+INTERRUPTS = """
+import os, signal, time
+from pathlib import Path
+guardian = Path(f"/proc/{os.getppid()}/stat").read_text().rsplit(")", 1)[1].split()
+os.kill(int(guardian[1]), signal.SIGINT)
+time.sleep(600)
+"""
+
+
+def test_ctrl_c_in_a_survey_ends_the_command() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        ask_machine(lambda name: [sys.executable, "-c", INTERRUPTS])
+
+
 def test_a_survey_that_crashes_leaves_what_is_expected() -> None:
     assert ask_machine(lambda name: [sys.executable, "-c", "import os; os.abort()"]) == Survey(expected())

@@ -37,9 +37,14 @@ def ask_machine(worker: Callable[[str], Sequence[str]] = our_worker) -> Survey:
     """Return what can run here, as Core ML tells it: a virtual Mac has no Neural Engine, and would time the CPU for it.
 
     When the child fails, what the table of runtimes expects is taken: the failure will show again in each cell.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C came meanwhile; there is no run yet whose record could say so.
     """
     with tempfile.TemporaryDirectory(prefix="coremlbench-") as folder:
         ended = supervise(worker("runtimes"), folder=Path(folder), request={}, limits=Limits(silence=SILENCE))
+    if ended.stopped == "interrupted":
+        raise KeyboardInterrupt
     if ended.result is None:
         return Survey(expected())
     return Survey(ended.result["why_not"], ended.result["stand_in"])
