@@ -236,6 +236,17 @@ def test_a_sustained_run_is_added_to_each_cell_that_has_figures(tmp_path: Path) 
     assert [len(row_of(record, name, "CPU_AND_NE").sustained) for name in ("one", "two")] == [0, 0]
 
 
+def test_a_cell_that_was_given_up_has_no_sustained_run(tmp_path: Path) -> None:
+    """It has the figures of a round, and failed in two: a sustained run of it is likely to fail as well."""
+    options, units = replace(TINY, rounds=4, sustain=60), {"reference": ("host-cpu",)}
+    record, _ = timed(tmp_path, options, units, **{"one host-cpu": "later"})
+    row = row_of(record, "one", "host-cpu")
+    assert [each.failure is None for each in row.rounds] == [True, False, False]
+    assert (row.sustained, row.notes) == ((), ("timed on host-cpu",))
+    assert len(row_of(record, "two", "host-cpu").sustained) == 1
+    assert (tmp_path / "trace").read_text().count("one host-cpu") == 3
+
+
 # --- the end before the end, and going on -------------------------------------------------------------------
 
 

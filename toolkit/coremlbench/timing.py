@@ -349,10 +349,10 @@ def _cut_short(record: TimingRecord, number: int, options: TimingOptions) -> Tim
 def _sustained(
     record: TimingRecord, plan: Plan, bench: Bench, keep: Callable[[TimingRecord], TimingRecord], ticker: Ticker
 ) -> TimingRecord:
-    """Return the record with a sustained run of each cell that has figures."""
+    """Return the record with a sustained run of each cell that has figures and was not given up."""
     for cell in plan.cells:
         row = record.measurements[cell.index]
-        if row.sustained or not any(each.failure is None for each in row.rounds):
+        if row.sustained or given_up(row) or not any(each.failure is None for each in row.rounds):
             continue
         ticker.at("sustain", cell.index, len(plan.cells), cell.title)
         found = sustain(bench, cell)
