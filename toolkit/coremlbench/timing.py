@@ -79,9 +79,9 @@ def time_models(
     results: Path,
     command: Sequence[str],
     on_progress: Callable[[Progress], None],
+    here: Here,
     on_round: OnRound | None = None,
     kit: Path | None = None,
-    here: Here | None = None,
 ) -> tuple[TimingRecord, Path]:
     """Return the record of a whole matrix and the folder that holds it; ``on_round`` sees each round as it ends.
 
@@ -91,7 +91,6 @@ def time_models(
     Raises:
         InputError: nothing that was asked for can run on this machine, or a folder cannot be used.
     """
-    here = here or this_machine()
     plan = plan_cells(subject.packages, options, here.units, here.why_not_here)
     check_here(options, kit, here)
     if not plan.cells and kit is None:
@@ -106,9 +105,8 @@ def time_models(
     return recorded(run, work, results=results, on_progress=ticker)
 
 
-def check_here(options: TimingOptions, kit: Path | None, here: Here | None = None) -> None:
+def check_here(options: TimingOptions, kit: Path | None, here: Here) -> None:
     """Raise ``InputError`` when nothing that was asked for can be done: before the long work."""
-    here = here or this_machine()
     if kit is not None:
         check_kit_folder(kit)
         return
