@@ -164,7 +164,7 @@ def _planned(record: TimingRecord, subject: Subject, plan: Plan, options: Timing
     rows, notes = [], [*subject.notes, *(() if subject.kit else plan.notes)]
     for cell, row in zip(plan.cells, measurements_of(plan.cells, subject.models), strict=True):
         if cell.runtime == "coreml":
-            floor = floor_of(record.machine, cell.unit, cell.package.variant, batch=cell.package.variant.batch)
+            floor = floor_of(record.machine, cell.unit, cell.package.variant)
             if isinstance(floor, Floor):
                 row = replace(row, floor=floor)  # noqa: PLW2901 - the row with what is known of it
             else:
