@@ -36,6 +36,8 @@ RATIO = 0.5
 DRIFT = 0.2
 RESAMPLES = 600
 CHUNK = 250
+ROUNDS = (2, 3, 5, 10)
+"""2 are ``--quick``, 5 the default."""
 
 
 @dataclass(frozen=True)
@@ -250,11 +252,16 @@ def covers(interval: tuple[Array, Array], truth: float) -> float:
 # --- the three tables ---------------------------------------------------------------------------------------
 
 
+def heading(first: str, beside: str) -> str:
+    columns = "".join(f" {rounds} rounds | {beside} |" for rounds in ROUNDS)
+    return f"| {first} |{columns}\n|---|{'--:|' * 2 * len(ROUNDS)}"
+
+
 def show_intervals(matrices: int, seed: int) -> None:
     print(f"\nWhich interval: of 100 matrices, those whose interval holds the true ratio ({NOISES[0].name}), and its")
     print("median width in % of the ratio\n")
-    print("| interval | 3 rounds | width | 5 rounds | width | 10 rounds | width |\n|---|--:|--:|--:|--:|--:|--:|")
-    simulated = [simulate(NOISES[0], shuffled, rounds, matrices, seed, ratio=RATIO) for rounds in (3, 5, 10)]
+    print(heading("interval", "width"))
+    simulated = [simulate(NOISES[0], shuffled, rounds, matrices, seed, ratio=RATIO) for rounds in ROUNDS]
     for name, interval in INTERVALS.items():
         cells = []
         for each in simulated:
@@ -265,12 +272,12 @@ def show_intervals(matrices: int, seed: int) -> None:
 
 def show_coverage(matrices: int, seed: int) -> list[str]:
     print(f"\nThe chosen interval: coverage of the true ratio {RATIO}, and equal units called different, of 100\n")
-    print("| noise | 3 rounds | equal | 5 rounds | equal | 10 rounds | equal |\n|---|--:|--:|--:|--:|--:|--:|")
+    print(heading("noise", "equal"))
     wrong = []
     for number, noise in enumerate(NOISES):
         schedule = shuffled_in_blocks if noise.packages > 1 else shuffled
         cells = []
-        for rounds in (3, 5, 10):
+        for rounds in ROUNDS:
             own = seed + 1000 * number + rounds
             covered = covers(chosen(simulate(noise, schedule, rounds, matrices, own, ratio=RATIO)), np.log(RATIO))
             different = 100 - covers(chosen(simulate(noise, schedule, rounds, matrices, own + 500)), 0.0)

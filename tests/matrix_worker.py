@@ -43,7 +43,7 @@ def plan(request: dict[str, Any], behaviour: dict[str, Any], report: Report) -> 
 
 
 def timing(request: dict[str, Any], behaviour: dict[str, Any], report: Report) -> dict[str, Any]:
-    name = Path(request["package"]).stem
+    name = Path(request["package"] or request["original"]).stem
     with Path(behaviour["trace"]).open("a") as trace:
         trace.write(f"{name} {request['unit']}\n")
     report("load", 0, 2)
@@ -82,7 +82,12 @@ def do(deed: str, behaviour: dict[str, Any]) -> None:
         if mark.exists():
             return
         mark.touch()
-    if deed in ("kill", "once"):
+    if deed == "later":  # fails in all but its first process
+        mark = Path(behaviour["trace"]).with_suffix(".later")
+        if not mark.exists():
+            mark.touch()
+            return
+    if deed in ("kill", "once", "later"):
         os.kill(os.getpid(), signal.SIGKILL)
     if deed == "hang":
         time.sleep(600)

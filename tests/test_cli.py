@@ -6,9 +6,10 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 from tests.conftest import Run
 
-from coremlbench.cli import COMMANDS, cli
+from coremlbench.cli import COMMANDS, Commands, cli
 from coremlbench.commands.parameters import Bytes, Duration
 
 HEAVY = (
@@ -30,6 +31,22 @@ def commands() -> dict[str, click.Command]:
     context = click.Context(cli)
     found = {name: cli.get_command(context, name) for name in cli.list_commands(context)}
     return {name: command for name, command in found.items() if command is not None}
+
+
+class Waiting(Commands):
+    """The command line with one command, which Ctrl-C ends as it does between two runs."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        def wait() -> None:
+            raise KeyboardInterrupt
+
+        return click.Command(cmd_name, callback=wait)
+
+
+def test_ctrl_c_outside_of_a_run_has_the_exit_code_that_help_promises() -> None:
+    done = CliRunner().invoke(Waiting(), ["wait"])
+    assert done.exit_code == 130
+    assert done.output == "Error: Interrupted; `coremlbench results` lists what was recorded before.\n"
 
 
 def test_help_imports_nothing_heavy() -> None:

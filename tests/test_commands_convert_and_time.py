@@ -37,6 +37,11 @@ FEW = ("--rounds=1", "--calls=5", "--seconds=0.01", "--images=8")
         (["--from-kit", "nowhere"], "There is no kit in nowhere"),
         (["--from-kit", "nowhere", "lenet"], "leave out models and --kit"),
         (["--from-kit", "nowhere", "--kit", "kit"], "leave out models and --kit"),
+        (["--from-kit", "nowhere", "--variants", "int8"], "leave out models and --kit, --variants"),
+        (["--from-kit", "nowhere", "--batch", "8"], "leave out models and --kit, --variants, --batch"),
+        (["--from-kit", "nowhere", "--images", "8"], "--variants, --batch, --images"),
+        (["--from-kit", "nowhere", "--data", "mnist"], "--batch, --images, --data"),
+        (["--from-kit", "nowhere", "--allow-code"], "--images, --data and --allow-code."),
         (["--kit", "."], "is not empty; name a new one with --kit"),
     ],
 )

@@ -47,6 +47,20 @@ def test_counters_that_stand_still_or_vanish_tell_nothing(tmp_path: Path) -> Non
     assert rapl_domains(tmp_path) == ()
 
 
+def test_a_counter_that_could_not_be_read_at_the_start_tells_nothing(tmp_path: Path) -> None:
+    package = counter(tmp_path, "intel-rapl:0", "package-0", 900)
+    memory = counter(tmp_path, "intel-rapl:0:0", "dram", 5_000_000)
+    meter = RaplMeter((package, memory))
+    (package / "energy_uj").rename(package / "away")
+    meter.start()
+    (package / "away").rename(package / "energy_uj")
+    (memory / "energy_uj").write_text("7500000\n")
+    assert meter.joules() is None
+    meter.start()
+    (memory / "energy_uj").write_text("8500000\n")
+    assert meter.joules() == 1.0
+
+
 def apple_metrics(**millijoules: int | None) -> SimpleNamespace:
     fields = ("cpu_total_mj", "gpu_mj", "gpu_sram_mj", "ane_mj", "dram_mj")
     return SimpleNamespace(**{field: millijoules.get(field) for field in fields}, efficiency_cores_mj=[9000])

@@ -15,7 +15,7 @@ from coremlbench.coreml_types import Timed
 from coremlbench.files import hash_file
 from coremlbench.kit import MANIFEST, README, Kit, read_kit, write_kit
 from coremlbench.timing import time_models
-from coremlbench.timing_plan import Subject, TimingOptions
+from coremlbench.timing_plan import FULL, QUICK, Subject, TimingOptions
 from coremlbench.types import InputError
 from timed_packages import TINY, behave, make_package, plain_package, quick_machine, quiet, stand_in, subject_of
 
@@ -23,7 +23,7 @@ COMMAND = ["coremlbench", "convert-and-time"]
 OPTIONS = TimingOptions(rounds=7, seed=11, units=("ALL",), quick=True)
 
 
-def packed(folder: Path) -> Path:
+def packed(folder: Path, options: TimingOptions = OPTIONS) -> Path:
     """Return a kit of two packages that nothing was made of."""
     subject = subject_of([plain_package(folder / "made", name) for name in ("one", "two")])
     packages = []
@@ -32,7 +32,7 @@ def packed(folder: Path) -> Path:
         np.savez(inputs, x=np.zeros((2, 3)))
         np.savez(expected, y=np.ones((2, 3)))
         packages.append(replace(package, inputs=inputs, expected=expected))
-    write_kit(Subject(subject.models, tuple(packages)), OPTIONS, folder / "kit")
+    write_kit(Subject(subject.models, tuple(packages)), options, folder / "kit")
     return folder / "kit"
 
 
@@ -60,6 +60,31 @@ def test_a_kit_comes_back_as_it_was_packed(tmp_path: Path) -> None:
     text = (tmp_path / "elsewhere" / README).read_text()
     assert "coremlbench convert-and-time --from-kit ." in text
     assert str(tmp_path) not in text + (tmp_path / "elsewhere" / MANIFEST).read_text()
+
+
+LIMITED = {"timeout": 60.0, "silence": 5.0, "memory_limit": 1 << 30, "allow_code": True, "runtimes": ("reference",)}
+
+
+@pytest.mark.parametrize(
+    ("given", "there"),
+    [
+        (replace(QUICK, seed=3, **LIMITED), replace(FULL, seed=3)),
+        (replace(QUICK, rounds=7, sustain=600.0), replace(FULL, rounds=7, sustain=600.0)),
+        (replace(FULL, rounds=2, calls=50, **LIMITED), replace(FULL, rounds=2, calls=50)),
+    ],
+)
+def test_a_kit_is_timed_by_the_full_method_whatever_the_packing_run_took_less_of(
+    tmp_path: Path, given: TimingOptions, there: TimingOptions
+) -> None:
+    kit = packed(tmp_path, given)
+    assert json.loads((kit / MANIFEST).read_text())["options"]["allow_code"] is False
+    assert read_kit(kit).options == there
+
+
+def test_a_kit_cannot_allow_its_own_code_or_lift_a_limit(tmp_path: Path) -> None:
+    kit = packed(tmp_path)
+    changed(kit, lambda m: m["options"].update(allow_code=True, memory_limit=1 << 50, timeout=1e9, silence=1e9))
+    assert read_kit(kit).options == replace(OPTIONS, units=(), quick=False)
 
 
 def put(name: str, text: str) -> Callable[[Path], None]:
@@ -145,6 +170,7 @@ def test_a_kit_that_was_not_finished_is_none_and_is_written_over(tmp_path: Path)
     shutil.copytree(kit, tmp_path / "broken")
     (tmp_path / "broken" / MANIFEST).unlink()
     (tmp_path / "broken" / "packages" / "left over").touch()
+    (tmp_path / "broken" / README).write_text("of an older release")
     with pytest.raises(InputError, match="There is no kit in"):
         read_kit(tmp_path / "broken")
     write_kit(found.subject, OPTIONS, tmp_path / "broken")

@@ -10,7 +10,7 @@ import pytest
 import coreml_stand_in
 from coreml_stand_in import Behaviour
 from coremlbench.runtimes import RUNTIMES
-from coremlbench.survey import ask_machine, expected, survey_machine
+from coremlbench.survey import Survey, ask_machine, expected, survey_machine
 
 
 @pytest.mark.parametrize(
@@ -23,20 +23,37 @@ from coremlbench.survey import ask_machine, expected, survey_machine
 )
 def test_a_mac_is_asked_what_it_has(behaviour: Behaviour, reasons: dict[str, str], tmp_path: Path) -> None:
     file = coreml_stand_in.write(tmp_path / "behaviour.json", behaviour)
-    why_not = ask_machine(coreml_stand_in.worker(file))
+    found = ask_machine(coreml_stand_in.worker(file))
+    assert found.stand_in
     for unit, reason in reasons.items():
-        assert reason in why_not["coreml"][unit]
-        assert bool(reason) == bool(why_not["coreml"][unit])
+        assert reason in found.why_not["coreml"][unit]
+        assert bool(reason) == bool(found.why_not["coreml"][unit])
 
 
 def test_every_unit_of_every_runtime_has_an_answer() -> None:
-    assert {name: tuple(units) for name, units in survey_machine().items()} == {
+    found = survey_machine()
+    assert {name: tuple(units) for name, units in found.why_not.items()} == {
         name: runtime.units for name, runtime in RUNTIMES.items()
     }
+    assert not found.stand_in
     if sys.platform != "darwin":
-        assert survey_machine() == expected()
-        assert all(survey_machine()["coreml"].values())
+        assert found.why_not == expected()
+        assert all(found.why_not["coreml"].values())
+
+
+INTERRUPTS = """
+import os, signal, time
+from pathlib import Path
+guardian = Path(f"/proc/{os.getppid()}/stat").read_text().rsplit(")", 1)[1].split()
+os.kill(int(guardian[1]), signal.SIGINT)
+time.sleep(600)
+"""
+
+
+def test_ctrl_c_in_a_survey_ends_the_command() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        ask_machine(lambda name: [sys.executable, "-c", INTERRUPTS])
 
 
 def test_a_survey_that_crashes_leaves_what_is_expected() -> None:
-    assert ask_machine(lambda name: [sys.executable, "-c", "import os; os.abort()"]) == expected()
+    assert ask_machine(lambda name: [sys.executable, "-c", "import os; os.abort()"]) == Survey(expected())

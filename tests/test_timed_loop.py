@@ -138,6 +138,15 @@ def test_a_sustained_run_is_a_curve_of_stretches() -> None:
     assert {point.thermal_state for point in found} == {"fair"}
 
 
+def test_a_long_stretch_of_a_sustained_run_gives_signs_of_life() -> None:
+    signs: list[int] = []
+    found = sustain(Counter(0.3), 2.2, 2.2, alive=signs.append)
+    assert len(found) == 1
+    assert signs
+    assert signs == sorted(signs)
+    assert signs[-1] <= found[0].calls
+
+
 def test_a_call_longer_than_a_stretch_makes_one_point() -> None:
     call = Counter(0.05)
     found = sustain(call, 0.06, 0.01)

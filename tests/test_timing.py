@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 import random
@@ -191,6 +192,17 @@ def test_a_package_that_does_not_compile_fails_its_cells_of_core_ml_alone(tmp_pa
     assert "Core ML could not compile it." in row.failure.reason
 
 
+def test_what_the_survey_found_marks_rows_that_never_came_to_core_ml(tmp_path: Path) -> None:
+    """No package compiles, so that no worker says that it met the stand-in; the survey did."""
+    subject = subject_of([plain_package(tmp_path, "one")])
+    machine = replace(quick_machine(behave(tmp_path, **{"one compile": "raise"})), stand_in=True)
+    record, _ = time_models(
+        subject, TINY, results=tmp_path / "results", command=COMMAND, on_progress=quiet, here=machine
+    )
+    assert record.outcome == Timed(cells=1, failed=4)
+    assert {(row.runtime, row.stand_in) for row in record.measurements} == {("coreml", True), ("reference", False)}
+
+
 def test_a_matrix_in_which_all_failed_has_exit_code_3(tmp_path: Path) -> None:
     record, _ = timed(tmp_path, TINY, {"reference": ("host-cpu",)}, **{"one host-cpu": "kill", "two host-cpu": "raise"})
     assert record.outcome == Timed(cells=0, failed=2)
@@ -222,6 +234,17 @@ def test_a_sustained_run_is_added_to_each_cell_that_has_figures(tmp_path: Path) 
     record, _ = timed(tmp_path, options, units, **{"one CPU_AND_NE": "kill", "two CPU_AND_NE": "kill"})
     assert [len(row_of(record, name, "CPU_AND_GPU").sustained) for name in ("one", "two")] == [1, 1]
     assert [len(row_of(record, name, "CPU_AND_NE").sustained) for name in ("one", "two")] == [0, 0]
+
+
+def test_a_cell_that_was_given_up_has_no_sustained_run(tmp_path: Path) -> None:
+    """It has the figures of a round, and failed in two: a sustained run of it is likely to fail as well."""
+    options, units = replace(TINY, rounds=4, sustain=60), {"reference": ("host-cpu",)}
+    record, _ = timed(tmp_path, options, units, **{"one host-cpu": "later"})
+    row = row_of(record, "one", "host-cpu")
+    assert [each.failure is None for each in row.rounds] == [True, False, False]
+    assert (row.sustained, row.notes) == ((), ("timed on host-cpu",))
+    assert len(row_of(record, "two", "host-cpu").sustained) == 1
+    assert (tmp_path / "trace").read_text().count("one host-cpu") == 3
 
 
 # --- the end before the end, and going on -------------------------------------------------------------------
@@ -260,6 +283,51 @@ def test_ctrl_c_keeps_what_was_timed_and_resume_goes_on(tmp_path: Path) -> None:
         go_on(tmp_path, "nonsense")
 
 
+def test_outputs_are_checked_though_the_copying_of_a_kit_broke_off(tmp_path: Path) -> None:
+    """It breaks off between the two files of a package; a resume, which knows no kit, takes neither for both."""
+    subject = subject_of([plain_package(tmp_path, "one")])
+    np.savez(tmp_path / "inputs.npz", x=np.zeros((2, 3)))
+    package = replace(subject.packages[0], inputs=tmp_path / "inputs.npz", expected=tmp_path / "gone.npz")
+    machine = quick_machine(behave(tmp_path))
+    subject = replace(subject, packages=(package,))
+    broken, _ = time_models(
+        subject, TINY, results=tmp_path / "results", command=COMMAND, on_progress=quiet, here=machine
+    )
+    assert isinstance(broken.outcome, Failure)
+    assert not rounds_of(broken)
+    record, _ = go_on(tmp_path)
+    assert record.outcome == Timed(cells=5, failed=0)
+    assert {row.output_error for row in record.measurements} == {0.001}
+
+
+TOO_LARGE = """
+import resource, signal, sys
+from pathlib import Path
+from coremlbench.stages import Stages
+from coremlbench.timing_plan import Package, TimingOptions
+from coremlbench.timing_rounds import Bench, provide_inputs
+from coremlbench.coreml_types import Variant
+folder = Path(sys.argv[1])
+given = Package("one", Variant("fp16", 1), folder / "one", inputs=folder / "in.npz", expected=folder / "out.npz")
+bench = Bench(folder, Stages(folder / "work", print), TimingOptions(), lambda name: [])
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+try:
+    provide_inputs(bench, [given])
+except OSError as problem:
+    print(problem.errno)
+"""
+
+
+def test_what_is_copied_of_a_kit_is_whole_or_absent(tmp_path: Path) -> None:
+    """The copying ends in the middle of a file."""
+    for name in ("in.npz", "out.npz"):
+        (tmp_path / name).write_bytes(bytes(2 << 20))
+    done = subprocess.run([sys.executable, "-c", TOO_LARGE, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert int(done.stdout) == errno.EFBIG
+    assert not [*(tmp_path / "inputs").iterdir(), *(tmp_path / "expected").iterdir()]
+
+
 def test_the_time_of_the_whole_matrix_ends_it_with_what_there_is(tmp_path: Path) -> None:
     record, _ = timed(tmp_path, replace(TINY, timeout=3), **{"one host-cpu": "hang"})
     assert isinstance(record.outcome, Failure)
@@ -281,6 +349,43 @@ def test_a_matrix_goes_on_only_with_the_same_packages_on_the_same_machine(tmp_pa
         go_on(tmp_path)
     with store.hold(folder), pytest.raises(InputError, match="is still running; wait for its end"):
         go_on(tmp_path)
+
+
+def broken_with_an_original(folder: Path, kind: Any) -> tuple[TimingRecord, Path]:
+    """Return a broken matrix with a row of TensorFlow, and the file of the network that it runs."""
+    original = folder / "one.keras"
+    original.write_text("the network")
+    digest = hash_file(original) if kind == "file" else "of the name and the seed"
+    subject = subject_of([plain_package(folder, "one")])
+    model = replace(subject.models[0], source=replace(subject.models[0].source, kind=kind, sha256=digest))
+    subject = replace(subject, models=(model,), packages=(replace(subject.packages[0], original=original),))
+    units = {"reference": ("host-cpu",), "tensorflow": ("host-cpu",)}
+    machine = quick_machine(behave(folder, **{"one host-cpu": "interrupt"}), units)
+    record, _ = time_models(subject, TINY, results=folder / "results", command=COMMAND, on_progress=quiet, here=machine)
+    assert [row.runtime for row in record.measurements] == ["reference", "tensorflow"]
+    return record, original
+
+
+@pytest.mark.parametrize("kind", ["file", "random-weights"])
+def test_a_matrix_goes_on_only_with_the_same_original(tmp_path: Path, kind: Any) -> None:
+    """The hash of random weights in a record is of their name and seed; the kept file's stands beside its path."""
+    _, original = broken_with_an_original(tmp_path, kind)
+    original.write_text("another one")
+    with pytest.raises(InputError, match=r"one\.keras is not the one that was timed before"):
+        go_on(tmp_path)
+    original.unlink()
+    with pytest.raises(InputError, match="The original of one is gone"):
+        go_on(tmp_path)
+    original.write_text("the network")
+    assert go_on(tmp_path)[0].outcome == Timed(cells=2, failed=0)
+
+
+def test_a_record_that_does_not_tell_the_hash_of_random_weights_is_taken_as_it_is(tmp_path: Path) -> None:
+    record, original = broken_with_an_original(tmp_path, "random-weights")
+    assert record.options["packages"][0].pop("original_sha256") == hash_file(original)
+    store.save(record, tmp_path / "results" / record.id)
+    original.write_text("another one, perhaps")
+    assert go_on(tmp_path)[0].outcome == Timed(cells=2, failed=0)
 
 
 def kill_and_go_on(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -100,6 +102,20 @@ def test_pictures_reach_core_ml_as_pictures_and_probabilities_come_back_in_order
     assert result["output_error"] == pytest.approx(0, abs=1e-6)
     assert result["sustained"][0]["calls"] > 0
     assert result["sustained"][-1]["seconds"] >= 0.5
+
+
+def test_a_sustained_run_tells_of_itself_within_a_stretch_too(tmp_path: Path) -> None:
+    """Its stretches are as long as a sixtieth of it, which may be longer than the silence that counts as a hang."""
+    said: list[tuple[str, int, int]] = []
+    loaded: Any = SimpleNamespace(own_seconds=lambda: None)
+    request = {**COUNTS, "warmup_calls": 0, "calls": 1, "sustain_seconds": 2.4, "samples": tmp_path / "samples.npz"}
+    result = timing_worker._time(  # a child tells at most ten times a second
+        lambda: time.sleep(0.6), loaded, request, lambda phase, done, total, *_: said.append((phase, done, total))
+    )
+    sustained = [(done, total) for phase, done, total in said if phase == "sustain"]
+    assert len(result["sustained"]) >= 1
+    assert len(sustained) > 1 + len(result["sustained"]), "more than the beginning and the ends of stretches"
+    assert sustained == sorted(sustained)
 
 
 def test_a_load_that_only_warns_is_a_failure_in_core_mls_words(time_round: Round) -> None:

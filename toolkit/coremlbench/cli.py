@@ -41,6 +41,12 @@ class Failed(click.ClickException):
     exit_code = 3
 
 
+class Interrupted(click.ClickException):
+    """Ctrl-C."""
+
+    exit_code = 130
+
+
 class Commands(click.Group):
     """The commands in the order of the table; errors of the library become one sentence and an exit code here."""
 
@@ -64,6 +70,8 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except CoremlbenchError as error:
             raise (Unusable if isinstance(error, InputError) else Failed)(str(error)) from error
+        except KeyboardInterrupt:  # outside of a run, which notes its own
+            raise Interrupted("Interrupted; `coremlbench results` lists what was recorded before.") from None
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -74,18 +74,21 @@ class RaplMeter:
 
     def __init__(self, domains: tuple[Path, ...]) -> None:
         self._domains = domains
-        self._before: dict[Path, int] = {}
+        self._before: dict[Path, int | None] = {}
 
     def start(self) -> None:
         """Begin to count."""
-        self._before = {domain: _number(domain / "energy_uj") or 0 for domain in self._domains}
+        self._before = {domain: _number(domain / "energy_uj") for domain in self._domains}
 
     def joules(self) -> float | None:
-        """Return the joules since the start; a counter that wrapped once is put right."""
+        """Return the joules since the start; a counter that wrapped once is put right.
+
+        ``None`` when a counter could not be read at either end: counted from 0 it would be the joules since the boot.
+        """
         total = 0
         for domain, before in self._before.items():
             now, span = _number(domain / "energy_uj"), _number(domain / "max_energy_range_uj")
-            if now is None or (now < before and span is None):
+            if before is None or now is None or (now < before and span is None):
                 return None
             total += now - before if now >= before else now - before + (span or 0)
         return total / 1e6 or None

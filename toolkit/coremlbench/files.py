@@ -99,6 +99,11 @@ def hash_folder(folder: Path) -> tuple[str, int]:
     return digest.hexdigest(), size
 
 
+def hash_path(path: Path) -> str:
+    """Return the SHA-256 of a file, or of a folder as ``hash_folder`` has it."""
+    return hash_folder(path)[0] if path.is_dir() else hash_file(path)
+
+
 def _sync_folder(folder: Path) -> None:
     """Make a new name in ``folder`` last; some file systems cannot, and lose nothing but the promise."""
     with suppress(OSError):

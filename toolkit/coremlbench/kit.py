@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime, timezone
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -17,7 +17,7 @@ from typing import Any
 from coremlbench import __version__, jsonable
 from coremlbench.coreml_types import TimedModel, Variant
 from coremlbench.files import hash_file, write_whole
-from coremlbench.timing_plan import Package, Subject, TimingOptions, file_stem
+from coremlbench.timing_plan import FULL, QUICK, Package, Subject, TimingOptions, file_stem
 from coremlbench.types import InputError
 
 MANIFEST = "manifest.json"
@@ -88,12 +88,13 @@ def write_kit(subject: Subject, options: TimingOptions, folder: Path) -> str:
             "version": VERSION,
             "coremlbench": __version__,
             "made": datetime.now(timezone.utc).isoformat(),
-            "options": jsonable.to_json(replace(options, runtimes=(), units=(), quick=False)),
+            "options": jsonable.to_json(portable(options)),
             "models": [_portable(model) for model in subject.models],
             "packages": entries,
             "files": {
                 path.relative_to(folder).as_posix(): {"sha256": hash_file(path), "bytes": path.stat().st_size}
-                for path in sorted(folder.rglob("*"))
+                for kind in FOLDERS
+                for path in sorted((folder / kind).rglob("*"))
                 if path.is_file()
             },
         }
@@ -106,6 +107,29 @@ def write_kit(subject: Subject, options: TimingOptions, folder: Path) -> str:
             f"The kit cannot be written to {folder} ({problem.strerror}); name another folder with --kit."
         ) from problem
     return hash_file(folder / MANIFEST)
+
+
+def portable(options: TimingOptions) -> TimingOptions:
+    """Return the settings that are another machine's as well: how to measure, and not what one machine bears.
+
+    A first look here is none there: what ``--quick`` takes less of is the full method's again, and ``--quick`` may be
+    given there. Runtimes, units and limits are that machine's own, and code is allowed by nobody but its user.
+    """
+    if options.quick:
+        names = [field.name for field in fields(options)]
+        shortened = [name for name in names if getattr(options, name) == getattr(QUICK, name)]
+        options = replace(options, **{name: getattr(FULL, name) for name in shortened})
+    return replace(
+        options,
+        runtimes=(),
+        units=(),
+        quick=False,
+        budget=None,
+        timeout=None,
+        silence=None,
+        memory_limit=None,
+        allow_code=False,
+    )
 
 
 def _unfinished(path: Path) -> bool:
@@ -168,7 +192,7 @@ def read_kit(folder: Path) -> Kit:
         (model.name, variant.name, variant.batch): variant for model in models for variant in model.variants
     }
     packages = tuple(_package(folder, entry, files, variants) for entry in entries)
-    return Kit(Subject(models, packages, kit=sha256), options, sha256)
+    return Kit(Subject(models, packages, kit=sha256), portable(options), sha256)
 
 
 @dataclass(frozen=True)

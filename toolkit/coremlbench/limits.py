@@ -15,8 +15,8 @@ from coremlbench.types import Machine
 OPERATIONS_PER_MULTIPLY_ADD = 2
 
 
-def floor_of(machine: Machine, unit: UnitName, variant: Variant, *, batch: int) -> Floor | str:
-    """Return the least time of one call with ``batch`` inputs, or a sentence that says why there is no floor.
+def floor_of(machine: Machine, unit: UnitName, variant: Variant) -> Floor | str:
+    """Return the least time of one call with a whole batch, or a sentence that says why there is no floor.
 
     The unit's own figure counts: the GPU's for ``CPU_AND_GPU``, the Neural Engine's for ``CPU_AND_NE``, both at once
     for ``ALL``. The CPU's share is not counted, because Apple publishes no figure of it. Weights are read from memory
@@ -32,8 +32,7 @@ def floor_of(machine: Machine, unit: UnitName, variant: Variant, *, batch: int) 
     operations = peak_operations(chip, unit, variant, gpu_cores(machine, chip))
     if isinstance(operations, str):
         return operations
-    scale = batch / variant.batch
-    arithmetic = variant.arithmetic * scale * OPERATIONS_PER_MULTIPLY_ADD / operations
+    arithmetic = variant.arithmetic * OPERATIONS_PER_MULTIPLY_ADD / operations
     memory = max(0, variant.weight_bytes - chip.on_chip) / chip.bandwidth
     return Floor(
         seconds=max(arithmetic, memory),

@@ -161,10 +161,11 @@ def convert_and_time(
         InputError: a model cannot be used, nothing can run here, or a folder cannot be used.
     """
     from coremlbench import convert, sources
-    from coremlbench.timing import check_here, time_models
+    from coremlbench.timing import check_here, this_machine, time_models
     from coremlbench.timing_subjects import subject_of
 
-    check_here(timing, kit)
+    here = this_machine()
+    check_here(timing, kit, here)
     found = [sources.resolve(model, results=results, allow_code=conversion.allow_code) for model in models]
     conversions = convert.convert_models(
         found or sources.default_sources(results, timing.seed),
@@ -177,7 +178,14 @@ def convert_and_time(
     if not subject.packages or code == INTERRUPTED:
         return ConvertedAndTimed(subject, code, None)
     timed = time_models(
-        subject, timing, results=results, command=command, on_progress=on_progress, on_round=on_round, kit=kit
+        subject,
+        timing,
+        results=results,
+        command=command,
+        on_progress=on_progress,
+        here=here,
+        on_round=on_round,
+        kit=kit,
     )
     return ConvertedAndTimed(subject, code, timed)
 
@@ -196,8 +204,14 @@ def time_kit(
     Raises:
         InputError: nothing of it can run here, or the results folder cannot be used.
     """
-    from coremlbench.timing import time_models
+    from coremlbench.timing import this_machine, time_models
 
     return time_models(
-        kit.subject, timing, results=results, command=command, on_progress=on_progress, on_round=on_round
+        kit.subject,
+        timing,
+        results=results,
+        command=command,
+        on_progress=on_progress,
+        here=this_machine(),
+        on_round=on_round,
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 from coremlbench import store
 from coremlbench.catalogue import EXPERIMENTS, select
 from coremlbench.coreml_types import ModelSource
-from coremlbench.files import hash_file, hash_folder
+from coremlbench.files import hash_path
 from coremlbench.model_files import Format, check, identify
 from coremlbench.types import InputError, Trained, TrainingRecord
 
@@ -70,7 +70,7 @@ def of_run(record: TrainingRecord, folder: Path) -> ModelSource:
         kind="training-run",
         format="createml" if record.experiment == "createml" else "keras",
         path=str(path),
-        sha256=_hash(path),
+        sha256=hash_path(path),
         experiment=record.experiment,
         training_run=record.id,
         classes=record.dataset.classes if record.dataset else (),
@@ -85,7 +85,7 @@ def of_file(path: Path, *, allow_code: bool = False) -> ModelSource:
     """
     kind = identify(path)
     check(path, kind, allow_code=allow_code)
-    return ModelSource(name=path.stem, kind="file", format=kind, path=str(path), sha256=_hash(path))
+    return ModelSource(name=path.stem, kind="file", format=kind, path=str(path), sha256=hash_path(path))
 
 
 def random_network(experiment: str, seed: int) -> ModelSource:
@@ -180,7 +180,3 @@ def _trained(results: Path) -> dict[str, TrainingRecord]:
         and record.model is not None
         and (results / record.id / record.model.path).exists()
     }
-
-
-def _hash(path: Path) -> str:
-    return hash_folder(path)[0] if path.is_dir() else hash_file(path)

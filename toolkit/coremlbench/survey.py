@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from coremlbench.coreml_types import RuntimeName, UnitName
@@ -19,19 +20,34 @@ WhyNot = Mapping[RuntimeName, Mapping[UnitName, str]]
 """For each unit of each runtime the sentence that says why it cannot be used here, "" where it can."""
 
 
-def survey_machine() -> WhyNot:
-    """Return why not, quickly: only a Mac can have what has to be asked for in a child."""
-    return ask_machine() if macos_version() else expected()
+@dataclass(frozen=True)
+class Survey:
+    """What can run here, and whether what passes for Core ML is the tests' stand-in for it."""
+
+    why_not: WhyNot
+    stand_in: bool = False
 
 
-def ask_machine(worker: Callable[[str], Sequence[str]] = our_worker) -> WhyNot:
-    """Return why not, with the Neural Engine told by Core ML: a virtual Mac has none, and would time the CPU for it.
+def survey_machine() -> Survey:
+    """Return what can run here, quickly: only a Mac can have what has to be asked for in a child."""
+    return ask_machine() if macos_version() else Survey(expected())
+
+
+def ask_machine(worker: Callable[[str], Sequence[str]] = our_worker) -> Survey:
+    """Return what can run here, as Core ML tells it: a virtual Mac has no Neural Engine, and would time the CPU for it.
 
     When the child fails, what the table of runtimes expects is taken: the failure will show again in each cell.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C came meanwhile; there is no run yet whose record could say so.
     """
     with tempfile.TemporaryDirectory(prefix="coremlbench-") as folder:
         ended = supervise(worker("runtimes"), folder=Path(folder), request={}, limits=Limits(silence=SILENCE))
-    return ended.result["why_not"] if ended.result is not None else expected()
+    if ended.stopped == "interrupted":
+        raise KeyboardInterrupt
+    if ended.result is None:
+        return Survey(expected())
+    return Survey(ended.result["why_not"], ended.result["stand_in"])
 
 
 def expected() -> WhyNot:

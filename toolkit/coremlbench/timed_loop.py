@@ -80,11 +80,13 @@ def sustain(
     *,
     thermal_state: Callable[[], str | None] | None = None,
     on_point: Callable[[SustainedPoint], None] | None = None,
+    alive: Callable[[int], None] | None = None,
 ) -> list[SustainedPoint]:
     """Return one point for each ``stretch`` of calls made without pause for ``seconds``: how a warming machine slows.
 
     A point's ``seconds`` are those from the start to the stretch's end. A stretch has one call at least. Single calls
-    are summed up, not kept: ten minutes of them would be many.
+    are summed up, not kept: ten minutes of them would be many. ``alive`` takes the calls of the stretch so far, about
+    once a second, as in ``time_calls``.
     """
     import numpy as np
 
@@ -95,7 +97,7 @@ def sustain(
         if passed >= end:  # one call took longer than a whole stretch
             continue
         with _no_collection():
-            wall, _ = _stretch(call, 1, end - passed, None, None)
+            wall, _ = _stretch(call, 1, end - passed, None, alive)
         passed = (time.perf_counter_ns() - began) / 1e9
         p50, p95 = (float(each) for each in np.quantile(_in_seconds(wall), (0.5, 0.95)))
         points.append(SustainedPoint(passed, p50, p95, len(wall), thermal_state() if thermal_state else None))

@@ -9,6 +9,7 @@ from typing import Any
 
 from coremlbench.coreml_types import ComputePlan, Floor, Measurement, Round, Timed, TimingRecord
 from coremlbench.engines.steps import worker
+from coremlbench.files import hash_path
 from coremlbench.kit import check_kit_folder, write_kit
 from coremlbench.recording import FAILED, Run, Save, exit_code_of, recorded
 from coremlbench.stages import Stages
@@ -48,21 +49,26 @@ OnRound = Callable[[Measurement, Round], None]
 
 @dataclass(frozen=True)
 class Here:
-    """What this machine can run, and the commands of the workers that do it; tests put a stand-in there."""
+    """What this machine can run, and the commands of the workers that do it; tests put a stand-in there.
+
+    ``stand_in`` says that the stand-in was found where Core ML would be.
+    """
 
     units: Units
     why_not_here: WhyNotHere
     worker: Callable[[str], Sequence[str]] = worker
+    stand_in: bool = False
 
 
 def this_machine() -> Here:
     """Return the runtimes as they are here."""
     from coremlbench.survey import survey_machine
 
-    why_not = survey_machine()
+    found = survey_machine()
     return Here(
-        units={name: tuple(units) for name, units in why_not.items()},
-        why_not_here=lambda runtime, unit: why_not[runtime][unit],
+        units={name: tuple(units) for name, units in found.why_not.items()},
+        why_not_here=lambda runtime, unit: found.why_not[runtime][unit],
+        stand_in=found.stand_in,
     )
 
 
@@ -73,9 +79,9 @@ def time_models(
     results: Path,
     command: Sequence[str],
     on_progress: Callable[[Progress], None],
+    here: Here,
     on_round: OnRound | None = None,
     kit: Path | None = None,
-    here: Here | None = None,
 ) -> tuple[TimingRecord, Path]:
     """Return the record of a whole matrix and the folder that holds it; ``on_round`` sees each round as it ends.
 
@@ -85,7 +91,6 @@ def time_models(
     Raises:
         InputError: nothing that was asked for can run on this machine, or a folder cannot be used.
     """
-    here = here or this_machine()
     plan = plan_cells(subject.packages, options, here.units, here.why_not_here)
     check_here(options, kit, here)
     if not plan.cells and kit is None:
@@ -93,16 +98,15 @@ def time_models(
     ticker = Ticker(on_progress)
 
     def work(record: TimingRecord, folder: Path, stages: Stages, save: Save[TimingRecord]) -> TimingRecord:
-        bench = Bench(folder, stages, options, here.worker, kit)
+        bench = Bench(folder, stages, options, here.worker, kit, stand_in=here.stand_in)
         return measure(_planned(record, subject, plan, options), plan, bench, save, ticker, on_round)
 
     run = run_of(options, command, plan, where(subject, results, plan.not_here, kit))
     return recorded(run, work, results=results, on_progress=ticker)
 
 
-def check_here(options: TimingOptions, kit: Path | None, here: Here | None = None) -> None:
+def check_here(options: TimingOptions, kit: Path | None, here: Here) -> None:
     """Raise ``InputError`` when nothing that was asked for can be done: before the long work."""
-    here = here or this_machine()
     if kit is not None:
         check_kit_folder(kit)
         return
@@ -136,6 +140,7 @@ def where(subject: Subject, results: Path, not_here: Sequence[str], kit: Path | 
         path = path.absolute()
         return str(path.relative_to(results.absolute()) if path.is_relative_to(results.absolute()) else path)
 
+    drawn = {model.name for model in subject.models if model.source.kind == "random-weights"}
     packages = [
         {
             "model": package.model,
@@ -143,6 +148,8 @@ def where(subject: Subject, results: Path, not_here: Sequence[str], kit: Path | 
             "batch": package.variant.batch,
             "path": shown(package.path),
             "original": shown(package.original),
+            # The record tells the hash of any other original; that of random weights is of their name and seed.
+            "original_sha256": hash_path(package.original) if package.original and package.model in drawn else None,
         }
         for package in subject.packages
     ]
@@ -157,7 +164,7 @@ def _planned(record: TimingRecord, subject: Subject, plan: Plan, options: Timing
     rows, notes = [], [*subject.notes, *(() if subject.kit else plan.notes)]
     for cell, row in zip(plan.cells, measurements_of(plan.cells, subject.models), strict=True):
         if cell.runtime == "coreml":
-            floor = floor_of(record.machine, cell.unit, cell.package.variant, batch=cell.package.variant.batch)
+            floor = floor_of(record.machine, cell.unit, cell.package.variant)
             if isinstance(floor, Floor):
                 row = replace(row, floor=floor)  # noqa: PLW2901 - the row with what is known of it
             else:
@@ -203,7 +210,7 @@ def measure(
         return known[-1]
 
     try:
-        record, plan = _prepared(keep(record), plan, bench, keep, ticker)
+        record, plan = _prepared(keep(_marked(record, bench)), plan, bench, keep, ticker)
         record = _all_rounds(record, plan, bench, keep, ticker, on_round)
         if bench.options.sustain is not None:
             record = _sustained(record, plan, bench, keep, ticker)
@@ -240,6 +247,7 @@ def _prepared(
         if problem is not None:
             failures[package.path] = problem
 
+    record = _marked(record, bench)
     rows = list(record.measurements)
     for cell in cells:
         row = rows[cell.index]
@@ -250,6 +258,14 @@ def _prepared(
             rows[cell.index] = _with_plan(row, plan_of(bench, cell.index, cell.package, cell.unit))
             record = keep(replace(record, measurements=tuple(rows)))
     return keep(replace(record, measurements=tuple(rows))), replace(plan, packages=tuple(ready), cells=cells)
+
+
+def _marked(record: TimingRecord, bench: Bench) -> TimingRecord:
+    """Return the record with every row of the stand-in marked as its own, also those that it will never answer for."""
+    if not bench.stand_in:
+        return record
+    rows = tuple(replace(row, stand_in=True) if row.runtime == "coreml" else row for row in record.measurements)
+    return replace(record, measurements=rows)
 
 
 def _has_inputs(package: Package) -> bool:
@@ -331,10 +347,10 @@ def _cut_short(record: TimingRecord, number: int, options: TimingOptions) -> Tim
 def _sustained(
     record: TimingRecord, plan: Plan, bench: Bench, keep: Callable[[TimingRecord], TimingRecord], ticker: Ticker
 ) -> TimingRecord:
-    """Return the record with a sustained run of each cell that has figures."""
+    """Return the record with a sustained run of each cell that has figures and was not given up."""
     for cell in plan.cells:
         row = record.measurements[cell.index]
-        if row.sustained or not any(each.failure is None for each in row.rounds):
+        if row.sustained or given_up(row) or not any(each.failure is None for each in row.rounds):
             continue
         ticker.at("sustain", cell.index, len(plan.cells), cell.title)
         found = sustain(bench, cell)

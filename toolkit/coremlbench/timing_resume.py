@@ -9,7 +9,7 @@ from typing import Any
 
 from coremlbench import jsonable, store
 from coremlbench.coreml_types import Measurement, TimingRecord, Variant
-from coremlbench.files import hash_file, hash_folder
+from coremlbench.files import hash_path
 from coremlbench.machine import describe_machine
 from coremlbench.recording import Save, continued
 from coremlbench.stages import Stages
@@ -48,7 +48,7 @@ def resume(
     kit = Path(record.options["kit"]) if record.options.get("kit") and not record.kit else None
 
     def work(known: TimingRecord, folder: Path, stages: Stages, save: Save[TimingRecord]) -> TimingRecord:
-        bench = Bench(folder, stages, options, here.worker, kit)
+        bench = Bench(folder, stages, options, here.worker, kit, stand_in=here.stand_in)
         return measure(known, plan, bench, save, ticker, on_round)
 
     packages = {key: record.options[key] for key in ("packages", "not_here", "kit")}
@@ -95,13 +95,14 @@ def _plan(record: TimingRecord, results: Path, here: Here) -> Plan:
     """Return the cells of a record, each with its package as it lies here.
 
     Raises:
-        InputError: a package is gone or another one.
+        InputError: a package is gone or another one, or the original of one that TensorFlow runs.
     """
     entries = {(each["model"], each["variant"], each["batch"]): each for each in record.options["packages"]}
     variants = {
         (model.name, variant.name, variant.batch): variant for model in record.models for variant in model.variants
     }
     packages = {key: _package(key[0], entry, variants[key], results) for key, entry in entries.items()}
+    _check_originals(record, entries, packages)
     cells = []
     for index, row in enumerate(record.measurements):
         if reason := here.why_not_here(row.runtime, row.unit):
@@ -121,7 +122,28 @@ def _package(model: str, entry: dict[str, Any], variant: Variant, results: Path)
     path = results / entry["path"]  # an absolute path stays as it is
     if not path.exists():
         raise InputError(f"The package {path} is gone, and the matrix cannot go on without it; start a new one.")
-    if (hash_folder(path)[0] if path.is_dir() else hash_file(path)) != variant.sha256:
+    if hash_path(path) != variant.sha256:
         raise InputError(f"The package {path} is not the one that was timed before; start a new matrix.")
     original = results / entry["original"] if entry["original"] else None
     return Package(model, variant, path, original)
+
+
+def _check_originals(
+    record: TimingRecord, entries: dict[tuple[Any, ...], dict[str, Any]], packages: dict[tuple[Any, ...], Package]
+) -> None:
+    """Raise ``InputError`` unless the originals that TensorFlow runs are still those of the rounds before.
+
+    Those of random weights are known by the file that the conversion kept; older records do not tell its hash.
+    """
+    sources = {model.name: model.source for model in record.models}
+    used = {row.model: _key(row, packages) for row in record.measurements if row.runtime == "tensorflow"}
+    for model, key in used.items():
+        original = packages[key].original
+        if original is None or not original.exists():
+            raise InputError(
+                f"The original of {model} is gone, and the matrix cannot go on without it; start a new one."
+            )
+        drawn = sources[model].kind == "random-weights"
+        wanted = entries[key].get("original_sha256") if drawn else sources[model].sha256
+        if wanted and hash_path(original) != wanted:
+            raise InputError(f"The original {original} is not the one that was timed before; start a new matrix.")

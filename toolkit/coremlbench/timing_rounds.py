@@ -12,7 +12,7 @@ from typing import Any
 
 from coremlbench import jsonable
 from coremlbench.coreml_types import ComputePlan, Measurement, Round, SustainedPoint, UnitName
-from coremlbench.files import hash_file
+from coremlbench.files import hash_file, written_whole
 from coremlbench.stages import StageFailedError, Stages
 from coremlbench.timing_plan import Cell, Package, TimingOptions, file_stem
 from coremlbench.types import Exit, Failure, Progress
@@ -55,7 +55,8 @@ class Ticker:
 class Bench:
     """Where the cells of one matrix are timed. ``worker`` gives the command of a worker by its name.
 
-    ``kit`` is where to leave a kit of the packages as soon as they have inputs.
+    ``kit`` is where to leave a kit of the packages as soon as they have inputs. ``stand_in`` is true as soon as
+    anything said that the tests' stand-in is what passes for Core ML here.
     """
 
     folder: Path
@@ -63,6 +64,7 @@ class Bench:
     options: TimingOptions
     worker: Callable[[str], Sequence[str]]
     kit: Path | None = None
+    stand_in: bool = False
     compiled: dict[Path, Path] = field(default_factory=dict)
     compile_seconds: dict[Path, float] = field(default_factory=dict)
 
@@ -102,10 +104,13 @@ def provide_inputs(bench: Bench, packages: Sequence[Package]) -> tuple[list[Pack
         inputs, expected = file_of(bench, "inputs", number, package), file_of(bench, "expected", number, package)
         inputs.parent.mkdir(exist_ok=True)
         expected.parent.mkdir(exist_ok=True)
+        # The inputs come last: they tell a resume that both are there. Outputs left without them may belong to others.
+        if not inputs.exists():
+            expected.unlink(missing_ok=True)
         if package.inputs is not None:
-            _copy(package.inputs, inputs)
             if package.expected is not None:
                 _copy(package.expected, expected)
+            _copy(package.inputs, inputs)
         elif not inputs.exists():
             wanted.append({"package": package.path, "inputs": inputs, "expected": expected})
         ready.append((package, inputs, expected))
@@ -129,8 +134,10 @@ def provide_inputs(bench: Bench, packages: Sequence[Package]) -> tuple[list[Pack
 
 
 def _copy(source: Path, target: Path) -> None:
+    """Copy a file that is not there yet; it is whole or absent."""
     if not target.exists():
-        shutil.copyfile(source, target)
+        with source.open("rb") as original, written_whole(target) as copy:
+            shutil.copyfileobj(original, copy)
 
 
 def compile_package(bench: Bench, number: int, package: Package) -> Failure | None:
@@ -143,6 +150,7 @@ def compile_package(bench: Bench, number: int, package: Package) -> Failure | No
     assert ended.result is not None
     bench.compiled[package.path] = Path(ended.result["compiled"])
     bench.compile_seconds[package.path] = ended.result["compile_seconds"]
+    bench.stand_in |= ended.result["stand_in"]
     return None
 
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 UNITS = ("CPU_ONLY", "CPU_AND_GPU", "CPU_AND_NE", "ALL", "host-cpu", "host-gpu")
 RUNTIMES = ("coreml", "reference", "tensorflow")
+OF_A_CONVERSION = ("variants", "batches", "images", "data", "allow_code")
+"""The options that say how to convert and prove, which a kit's packages are already."""
 BEGUN_WITH = "A matrix goes on with the settings it was begun with"
 
 
@@ -94,8 +96,11 @@ def convert_and_time(
     chosen = [name for name, value in given.items() if value is not None and value is not False]
     if resume is not None and (chosen or models or kit or from_kit):
         raise InputError(f"{BEGUN_WITH}: give --resume without other options, or leave it out for a new matrix.")
-    if from_kit is not None and (models or kit):
-        raise InputError("--from-kit times what is in the kit; leave out models and --kit.")
+    if from_kit is not None and (models or kit or set(chosen) & set(OF_A_CONVERSION)):
+        raise InputError(
+            "--from-kit times what is in the kit; leave out models and --kit, --variants, --batch, --images, --data "
+            "and --allow-code."
+        )
     packed = read_kit(from_kit) if from_kit is not None else None
     timing = _timing(given, packed.options if packed is not None else None)
     failed = 0

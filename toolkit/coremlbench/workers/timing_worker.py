@@ -110,14 +110,14 @@ def _time(call: Callable[[], Any], loaded: Loaded, request: Mapping[str, Any], r
     }
     seconds = request.get("sustain_seconds")
     if seconds:
-        report("sustain", 0, round(seconds), "calling without pause")
-        points = sustain(
-            call,
-            seconds,
-            max(1.0, seconds / SUSTAINED_POINTS),
-            thermal_state=thermal_state,
-            on_point=lambda point: report("sustain", round(point.seconds), round(seconds), "calling without pause"),
-        )
+        began = time.monotonic()
+
+        def tell(_: object = None) -> None:
+            report("sustain", round(time.monotonic() - began), round(seconds), "calling without pause")
+
+        tell()
+        stretch = max(1.0, seconds / SUSTAINED_POINTS)
+        points = sustain(call, seconds, stretch, thermal_state=thermal_state, on_point=tell, alive=tell)
         found["sustained"] = [asdict(point) for point in points]
     return found
 
