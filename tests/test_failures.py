@@ -94,3 +94,11 @@ def test_every_exception_that_a_rule_names_is_one_of_ours_or_of_what_we_use() ->
     known = {name for path in ours for name in re.findall(r"^class (\w+)\(", path.read_text(), re.MULTILINE)}
     named = {name for rule in WORKER for name in rule.matches.says.removeprefix("the worker raised ").split(" or ")}
     assert named <= known
+
+
+@pytest.mark.parametrize(("count", "says"), [(None, "; for lack of memory, likely"), (0, "; not for lack of memory")])
+def test_a_kill_is_laid_to_memory_only_where_the_system_counted_nothing(count: int | None, says: str) -> None:
+    failure = classify(ended(-9, oom_kills=count))
+    assert failure is not None
+    assert failure.kind == "killed"
+    assert says in failure.reason

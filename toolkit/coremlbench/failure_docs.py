@@ -46,7 +46,7 @@ BLANKS = {
     "signal": "(the signal)",
     "returncode": "(code)",
     "oom_kills": "(count)",
-    "oom_note": "",
+    "oom_note": "for lack of memory, likely, unless the system counted no such kill",
     "limit_seconds": "(the limit)",
     "limit_bytes": "(the limit)",
     "avx_note": "",

@@ -27,7 +27,9 @@ def values_for(ended: Exit) -> dict[str, str]:
         "said": f": {message.rstrip('.')}" if message else "",
         "returncode": str(ended.returncode),
         "oom_kills": str(ended.oom_kills),
-        "oom_note": "" if ended.oom_kills is None else f", oom_kill count +{ended.oom_kills}",
+        "oom_note": "for lack of memory, likely"
+        if ended.oom_kills is None
+        else "not for lack of memory, likely, as the system counted no such kill",
         **_notes(ended),
     }
 

@@ -24,7 +24,7 @@ ENDS: tuple[Rule, ...] = (
     Rule(
         "killed",
         either(killed_by(signal.SIGKILL), logged(r"\bKilled: 9\b")),
-        "The worker was killed with SIGKILL{where}; for lack of memory, likely (peak {peak}{oom_note}).",
+        "The worker was killed with SIGKILL{where}; {oom_note} (peak {peak}).",
         SMALLER + "; if somebody killed it, run it again.",
         "turicreate 1075; tensorflow 41457",
     ),
