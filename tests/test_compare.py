@@ -6,6 +6,7 @@ import pytest
 
 from coremlbench.catalogue import EXPERIMENTS, select
 from coremlbench.compare import compare, compared_seconds
+from coremlbench.console_tensorflow import print_comparison
 from coremlbench.published import PUBLISHED
 from coremlbench.types import EpochRow, Failure, Machine, Phase, Placement, Trained, TrainingRecord
 
@@ -88,6 +89,29 @@ def test_there_is_no_ratio_between_unlike_amounts_of_work() -> None:
     ]
     rows = compare(select(["tinyvgg"]), runs, "here")
     assert [row.ratio for row in rows] == [None, None, None, None, 2.0, None, 1.0]
+
+
+def test_runs_with_another_extractor_have_no_ratio() -> None:
+    squeezenet = ("dataset drawn-food", "extractor squeezenet_v1.1")
+    runs = [
+        record("createml", 10.0, deviations=squeezenet),
+        record("createml", 40.0, started="2025-01-01", deviations=("dataset drawn-food", "extractor resnet-50")),
+        record("createml", 20.0, started="2025-01-02", deviations=(*squeezenet, "processes 1")),
+        record("createml", 5.0, started="2026-01-02", deviations=(*squeezenet, "750 training images")),
+    ]
+    measured = [row for row in compare(select(["createml"]), runs, "here") if row.kind == "measured"]
+    assert [(row.ratio, row.reference) for row in measured] == [
+        (None, False),
+        (None, False),
+        (1.0, True),
+        (None, False),
+    ]
+
+
+def test_the_comparison_shows_the_notes_of_a_run(capsys: pytest.CaptureFixture[str]) -> None:
+    halved = replace(record("lenet", 9.0, 3.0), notes=("Attempt 2, with 1 extracting side by side.",))
+    print_comparison(compare(select(["lenet"]), [halved], "here"))
+    assert f"note on {halved.id}: Attempt 2, with 1 extracting side by side." in capsys.readouterr().out
 
 
 def test_what_is_not_the_protocol_is_marked_also_when_it_is_the_reference() -> None:

@@ -17,9 +17,9 @@ def compare(
     """Return the rows of each experiment: published figures first, then every measured run, oldest first.
 
     A run is this machine's when it has its ``machine_id``. Ratios are over the reference: this machine's newest run
-    that trained, one that did the protocol's work before others. There is a ratio only between like amounts of work:
-    a run on a tenth of the images has none to a published figure, while other pictures or weights change nothing of
-    the time. Failures stand among the rows.
+    that trained, one whose work is nearer to the protocol's before others. There is a ratio only between like amounts
+    of work: a run on a tenth of the images has none to a published figure, while other pictures or weights change
+    nothing of the time. Failures stand among the rows.
     """
     records = sorted(records, key=lambda record: record.started)
     rows: list[ComparisonRow] = []
@@ -56,10 +56,12 @@ def compared_seconds(record: TrainingRecord, experiment: Experiment) -> float | 
 
 
 def _reference(runs: Sequence[TrainingRecord], experiment: Experiment, machine_id: str) -> TrainingRecord | None:
-    """Return this machine's newest run that has a figure; one that did the protocol's work is preferred."""
+    """Return this machine's newest run that has a figure, of those whose work leaves the protocol in fewest points.
+
+    Away from macOS none has the protocol's own extractor, and a whole run is still worth more than a tenth of one.
+    """
     mine = [run for run in runs if run.machine.id == machine_id and compared_seconds(run, experiment) is not None]
-    whole = [run for run in mine if not other_work(run.deviations)]
-    return next(reversed(whole or mine), None)
+    return min(reversed(mine), key=lambda run: len(other_work(run.deviations)), default=None)
 
 
 def _with_ratio(row: ComparisonRow, reference: TrainingRecord | None, experiment: Experiment) -> ComparisonRow:

@@ -127,6 +127,9 @@ def _print_experiment(console: Console, name: str, rows: Sequence[ComparisonRow]
     console.print(table)
     for number, source in enumerate(sources, start=1):
         console.print(f"[{number}] {source}", soft_wrap=True)
+    for row in rows:
+        for note in row.notes:
+            console.print(f"note on {row.source if row.kind == 'measured' else row.machine}: {note}", soft_wrap=True)
     console.print()
 
 

@@ -146,6 +146,7 @@ class Experiment:
     weights: str | None = None
     iterations: int = 0
     augmentation: tuple[str, ...] = ()
+    extractor: str = ""
 
 
 @dataclass(frozen=True)
