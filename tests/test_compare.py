@@ -61,6 +61,20 @@ def test_total_seconds_are_training_and_testing_alone() -> None:
     assert compared_seconds(record("fashion-mnist", 3.0, 1.0), fashion) == 6.0
 
 
+def test_what_a_first_run_fetches_is_not_compared() -> None:
+    (createml,) = select(["createml"])
+    work = (Phase("augment", 1.0, 1), Phase("extract", 2.0, 1), Phase("train", 4.0, 1), Phase("evaluate", 8.0, 1))
+    first, second = (
+        replace(
+            record("createml"),
+            phases=(Phase("setup", setup, 1), Phase("data", data, 1), *work, Phase("export", 16.0, 1)),
+            seconds=setup + data + 32.0,
+        )
+        for setup, data in ((600.0, 60.0), (0.2, 1.0))
+    )
+    assert compared_seconds(first, createml) == compared_seconds(second, createml) == 31.0
+
+
 def test_ratios_are_over_this_machines_newest_run_at_the_protocol() -> None:
     rows = compare(
         select(["tinyvgg"]),

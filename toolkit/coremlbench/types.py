@@ -114,7 +114,8 @@ class ArraySet:
 # --- experiments --------------------------------------------------------------------------------------------
 
 
-Metric = Literal["seconds per epoch", "total seconds", "whole run"]
+Metric = Literal["seconds per epoch", "total seconds", "pictures to model", "whole run"]
+"""What is compared; ``whole run`` is for experiments of another release, of which nothing else is known."""
 
 
 @dataclass(frozen=True)
