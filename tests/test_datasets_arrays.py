@@ -136,6 +136,20 @@ def test_mnist_from_a_file_in_kerass_naming(tmp_path: Path) -> None:
     assert np.load(prepared.train_labels).dtype == np.int64
 
 
+@pytest.mark.parametrize("share", [0.3, 0.99])
+def test_a_damaged_npz_is_said_in_one_sentence(tmp_path: Path, share: float) -> None:
+    images, labels = np.zeros((6, 28, 28), np.uint8), np.arange(6, dtype=np.int64)
+    path = tmp_path / "mnist.npz"
+    np.savez_compressed(path, x_train=images, y_train=labels, x_test=images, y_test=labels)
+    content = path.read_bytes()
+    for number, damaged in enumerate(
+        (content[: int(share * len(content))], content.replace(content[60:64], b"\0" * 4))
+    ):
+        path.write_bytes(damaged)
+        with pytest.raises(InputError, match=r"cannot be read as MNIST: .*Fetch mnist\.npz"):
+            MNIST.prepare(tmp_path / f"cache{number}", source=path)
+
+
 def test_another_pickle_is_not_taken_for_mnist(tmp_path: Path) -> None:
     (tmp_path / "mnist.pkl.gz").write_bytes(gzip.compress(pickle.dumps([1, 2, 3])))
     with pytest.raises(InputError, match=r"is not the classic mnist\.pkl\.gz .* Fetch mnist\.npz"):

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from coremlbench.types import ArraySet, CoremlbenchError, InputError, Provenance
+from coremlbench_datasets.archives import BROKEN
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,7 +34,10 @@ REACH_SECONDS = 4.0
 """How long a server may take to answer at all: a machine without a network must not wait."""
 
 
-_UNREADABLE = (CoremlbenchError, OSError, EOFError, KeyError, TypeError, ValueError, pickle.UnpicklingError)
+_UNREADABLE: tuple[type[Exception], ...] = (
+    *(CoremlbenchError, OSError, KeyError, TypeError, ValueError, pickle.UnpicklingError),
+    *BROKEN,
+)
 """What reading a source may raise when it is not there, or not what it should be."""
 
 
@@ -196,7 +200,7 @@ def read_npz(path: Path, provenance: Provenance) -> Splits:
     """Return the splits of a ``.npz`` file in Keras's naming: x_train, y_train, x_test, y_test."""
     import numpy as np
 
-    with np.load(path, allow_pickle=False) as file:
+    with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
         return Splits(
             file["x_train"],
             file["y_train"].astype(np.int64),

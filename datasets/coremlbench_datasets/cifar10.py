@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from coremlbench.types import Provenance
+from coremlbench_datasets.archives import BROKEN, read_to_end
 from coremlbench_datasets.arrays import ArrayDataset, Splits, UnavailableError, keras_copy, keras_folder, unpickle
 
 _URL = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
@@ -45,7 +46,8 @@ def read_archive(path: Path, source: str) -> Splits:
                     if content is None:
                         raise UnavailableError(f"{name} is {member.size:,} bytes, too large for a batch of CIFAR-10.")
                     found[name] = content.read()
-    except tarfile.TarError as error:
+            read_to_end(archive)
+    except BROKEN as error:
         raise UnavailableError(f"{path} is no archive: {error}.") from error
     note = "" if sha256 == _SHA256 else "not the published archive"
     return _splits(found.get, Provenance("cifar10", source, sha256=sha256, note=note))
