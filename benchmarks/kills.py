@@ -284,28 +284,32 @@ def campaign(kills: int, seed: int, folder: Path, jobs: int, only: Sequence[str]
 def unbroken_times(table: Sequence[Command], folder: Path) -> dict[str, float]:
     """Return the seconds of each command when nobody kills it, measured once for a campaign.
 
-    A command that resumes is measured on a run that was broken in its middle, or later if nothing was kept by then.
+    The second of two runs counts: the first on a machine reads everything from the disk. A command that resumes is
+    measured on a run that was broken as soon as it had kept something.
     """
     file, results = folder / "times.json", folder / "unbroken"
     times: dict[str, float] = json.loads(file.read_text()) if file.exists() else {}
     for command in table:
         if command.name in times:
             continue
-        if command.resumes:
-            whole = next(each for each in commands(folder) if each.name == command.resumes)
-            for share in (0.5, 0.6, 0.7, 0.8, 0.9):
-                run = start(whole, results)
-                with suppress(subprocess.TimeoutExpired):
-                    run.process.wait(share * times[whole.name])
-                _kill(run.process, "group", run.token, random.Random(0))
-                run.process.wait()
-                _end(run)
-                sweep(results)
-                if as_possible(command, results) is command:
-                    break
-        times[command.name] = _seconds(command, results)
+        for _ in range(2):
+            if command.resumes:
+                _break(next(each for each in commands(folder) if each.name == command.resumes), results)
+            times[command.name] = _seconds(command, results)
         file.write_text(json.dumps(times))
     return times
+
+
+def _break(command: Command, results: Path) -> None:
+    """Leave a run of a command broken, with something to go on with."""
+    run = start(command, results)
+    while run.process.poll() is None:
+        begun = {path.parent for path in results.glob("*/run.json")} - run.earlier
+        if any(kept.describe(folder) for folder in begun):
+            _kill(run.process, "group", run.token, random.Random(0))
+        time.sleep(0.01)
+    _end(run)
+    sweep(results)
 
 
 def _seconds(command: Command, results: Path) -> float:

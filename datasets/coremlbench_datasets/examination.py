@@ -123,7 +123,8 @@ def examine(files: Sequence[Path], kept: Path, report: ReportProgress) -> dict[P
         stamps[path] = stamp = _stamp(path)
         entry = known.get(str(path))
         if entry is not None and entry[:2] == stamp:
-            found[path] = Examined(path, *map(str, entry[2:]))
+            file_hash, pixel_hash, reason = map(str, entry[2:])
+            found[path] = Examined(path, file_hash, pixel_hash, reason)
     missing = [path for path in files if path not in found]
     report("examine", len(found), len(files))
     try:
