@@ -98,11 +98,11 @@ def ensure(recipe: Recipe, cache: Path, report: Callable[[str], None]) -> Path:
     Raises:
         EnvironmentBuildError: no Python 3.8 can be had, a package cannot be fetched, or the proof fails.
     """
-    from filelock import FileLock
+    from coremlbench.locks import locked
 
     folder = folder_of(recipe, cache)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_suffix(".lock")):
+    with locked(folder.with_suffix(".lock"), report):
         for leftover in folder.parent.glob(f"{folder.name}*.building"):
             shutil.rmtree(leftover, ignore_errors=True)
         python = ready(recipe, cache)
