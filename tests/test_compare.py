@@ -172,7 +172,7 @@ def test_published_and_measured_are_never_mixed(experiment: str) -> None:
     assert not any(row.this_machine or row.reference or row.accuracy for row in published)
     (measured,) = (row for row in rows if row.kind == "measured")
     assert measured.source.startswith("run-")
-    assert measured.machine == "MacBook Air (Apple M9, 16 GB), on GPU"
+    assert measured.machine == "MacBook Air (Apple M9, 16.00 GiB), on GPU"
     assert measured.seconds is not None
 
 

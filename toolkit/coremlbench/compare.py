@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from coremlbench.catalogue import other_work
+from coremlbench.failure_list import machine_in_words
 from coremlbench.published import PUBLISHED
 from coremlbench.types import ComparisonRow, Experiment, Failure, Published, TrainingRecord
 
@@ -133,11 +134,5 @@ def _measured(record: TrainingRecord, experiment: Experiment) -> ComparisonRow:
 
 def _machine(record: TrainingRecord) -> str:
     """Return the machine in words, with the device that trained where it is known."""
-    machine = record.machine
-    memory = f"{machine.memory_bytes / 2**30:.0f} GB"
     device = f", on {record.placement.device.partition(':')[0]}" if record.placement else ""
-    return (
-        f"{machine.model or machine.chip} ({machine.chip}, {memory}){device}"
-        if machine.model
-        else (f"{machine.chip} ({memory}){device}")
-    )
+    return f"{machine_in_words(record.machine)}{device}"
