@@ -229,16 +229,15 @@ def kill(
 ) -> list[Found]:
     """Return what came of one kill in the middle of a run, after those that hit one at its end.
 
-    A command that resumes is killed as what it resumes when there is nothing to resume.
+    A command that resumes gets a run to go on with first, broken as soon as it has kept something.
 
     Raises:
         LookupError: Nothing that could be hit was alive in any of many runs.
     """
     found: list[Found] = []
     for _ in range(MOST_RUNS):
-        now = as_possible(command, results)
-        seconds = times[now.name]
-        each = kill_once(number, now, target, draw, seconds, start(now, results))
+        run = start(ready(command, results), results)
+        each = kill_once(number, command, target, draw, times[command.name], run)
         if each is not None:
             found.append(each)
             if each.phase != AFTER:
@@ -255,8 +254,7 @@ def campaign(kills: int, seed: int, folder: Path, jobs: int, only: Sequence[str]
     prepare(folder)
     prepare_model(folder)
     table = commands(folder)
-    wanted = {*only, *(name.removesuffix(" --resume") for name in only)}
-    times = unbroken_times([each for each in table if not only or each.name in wanted], folder)
+    times = unbroken_times([each for each in table if not only or each.name in only], folder)
     file = folder / f"kills-{seed}.jsonl"
     done = {each.number for each in read(file) if each.phase != AFTER}
 
@@ -293,9 +291,7 @@ def unbroken_times(table: Sequence[Command], folder: Path) -> dict[str, float]:
         if command.name in times:
             continue
         for _ in range(2):
-            if command.resumes:
-                _break(next(each for each in commands(folder) if each.name == command.resumes), results)
-            times[command.name] = _seconds(command, results)
+            times[command.name] = _seconds(ready(command, results), results)
         file.write_text(json.dumps(times))
     return times
 
@@ -320,14 +316,21 @@ def _seconds(command: Command, results: Path) -> float:
     return time.monotonic() - began
 
 
-def as_possible(command: Command, results: Path) -> Command:
-    """Return the command, or what it resumes where there is nothing to resume."""
-    if not command.resumes:
-        return command
-    try:
-        kept.broken_run(results, [NETWORK if command.resumes == "train" else command.resumes], "")
-    except InputError:
-        return next(each for each in commands(results.parent) if each.name == command.resumes)
+def ready(command: Command, results: Path) -> Command:
+    """Return the command, with a broken run for it to go on with where it needs one and there is none.
+
+    Raises:
+        LookupError: No run could be broken in time.
+    """
+    for _ in range(MOST_RUNS if command.resumes else 0):
+        try:
+            kept.broken_run(results, [NETWORK if command.resumes == "train" else command.resumes], "")
+        except InputError:  # noqa: PERF203 - a turn is a run
+            _break(next(each for each in commands(results.parent) if each.name == command.resumes), results)
+        else:
+            return command
+    if command.resumes:
+        raise LookupError(f"No run of {command.resumes} could be broken while it had something to go on with.")
     return command
 
 
