@@ -6,6 +6,7 @@ import os
 import random
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -66,6 +67,15 @@ def test_a_command_that_ended_by_itself_was_not_killed(tmp_path: Path) -> None:
     assert (late.victim, late.phase, late.broken) == ("parent", "start", [])
 
 
+def children(count: int) -> set[int]:
+    """Return the ids of the spawned children as soon as so many live: a new or killed one takes a moment."""
+    while True:
+        found = {each.pid for each in alive("us") if "spawn_main" in " ".join(each.cmdline())}
+        if len(found) == count:
+            return found
+        time.sleep(0.01)
+
+
 def test_any_process_of_a_run_may_be_the_victim(tmp_path: Path) -> None:
     script = tmp_path / "family.py"
     script.write_text(FAMILY)
@@ -74,13 +84,15 @@ def test_any_process_of_a_run_may_be_the_victim(tmp_path: Path) -> None:
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"there\n"
-        before = {each.pid for each in alive("us")}
-        draw = random.Random(1)
-        names = [_kill(process, "worker", "us", draw) for _ in range(4)]
-        after = {each.pid for each in alive("us")}
-        assert names == ["a worker's process"] * 3 + [""]
-        assert process.pid in after
-        assert len(before - after) == 3
+        assert len(children(3)) == 3
+        draw, hit = random.Random(1), []
+        for left in (2, 1, 0):
+            before = children(left + 1)
+            hit.append(_kill(process, "worker", "us", draw))
+            assert children(left) < before
+        assert hit == ["a worker's process"] * 3
+        assert _kill(process, "worker", "us", draw) == ""
+        assert process.pid in {each.pid for each in alive("us")}
         assert _kill(process, "group", "us", draw) == "group"
         assert _kill(process, "parent", "us", draw) == "parent"  # it is known how it ended, however often one asks
 
