@@ -43,10 +43,9 @@ PLAIN_SECONDS = 10.0
 class Watch:
     """Shows progress: a live line for the present phase on a terminal, plain lines now and then elsewhere."""
 
-    def __init__(self, title: str) -> None:
+    def __init__(self) -> None:
         from rich.console import Console
 
-        self._title = title
         self._console = Console(stderr=True, highlight=False)
         self._live: Any = None
         self._task: Any = None

@@ -482,7 +482,10 @@ class Placement:
 
 @dataclass(frozen=True)
 class DatasetRecord:
-    """The data of a run. ``images`` counts files by role; ``extractions`` counts feature vectors, copies included."""
+    """The data of a run: ``train``, ``validation`` and ``test`` count pictures, ``examined`` the files looked at.
+
+    ``skipped`` names the first of the ``skipped_count`` files that were left out.
+    """
 
     name: str
     provenance: Provenance

@@ -151,7 +151,7 @@ def createml(
         memory_limit=memory_limit,
     )
     del engine  # one so far
-    with Watch(title="Create ML run") as watch:
+    with Watch() as watch:
         if resume is None:
             runs = create_ml_attempts(options, retries, results=results, command=sys.argv, on_progress=watch)
         else:

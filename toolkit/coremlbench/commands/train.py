@@ -198,7 +198,7 @@ def train(
     runs, missing = [], []
     for options in plans:
         try:
-            with Watch(title=options.experiment) as watch:
+            with Watch() as watch:
                 steps = train_with_ladder(
                     options, ladder or (), retries=retries, results=results, command=sys.argv, on_progress=watch
                 )
@@ -237,7 +237,7 @@ def _resumed(
     from coremlbench.training import plan, resume
 
     given = asked_for(click.get_current_context())
-    with Watch(title="resumed training") as watch:
+    with Watch() as watch:
         return resume(
             wanted,
             [each.name for each in experiments],
