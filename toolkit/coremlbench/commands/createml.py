@@ -138,7 +138,7 @@ def createml(
     train, test = counts(dataset, train, test, scale)
     options = CreateMLOptions(
         dataset=dataset,
-        source=source,
+        source=str(Path(source).absolute()) if source else None,
         train=train,
         test=test,
         iterations=iterations,

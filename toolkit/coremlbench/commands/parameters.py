@@ -80,6 +80,14 @@ class DatasetName(click.ParamType[str]):
 
     name = "name|dir"
 
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the name, or the folder in full, as the record keeps it: --resume may come from another folder."""
+        del param, ctx
+        from coremlbench_datasets import DATASETS
+
+        folder = Path(value).expanduser()
+        return str(value) if value in DATASETS or not value or not folder.is_dir() else str(folder.absolute())
+
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         """Return the known names, and let the shell complete folders."""
         del ctx, param

@@ -1,0 +1,26 @@
+"""What options are turned into before a command sees them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from coremlbench.commands.parameters import DatasetName
+
+
+def test_a_folder_of_pictures_is_known_from_every_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "pets").mkdir()
+    (tmp_path / "drawn-food").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    words = ("pets", "~/pets", str(tmp_path / "pets"), "drawn-food", "nowhere", "")
+    full = str(tmp_path / "pets")
+    assert [DatasetName().convert(word, None, None) for word in words] == [
+        full,
+        full,
+        full,
+        "drawn-food",
+        "nowhere",
+        "",
+    ]
