@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from coremlbench.commands.parameters import DatasetName
+from coremlbench.commands.createml import createml
+from coremlbench.commands.parameters import LIMITS, DatasetName
+from coremlbench.commands.train import train
 
 
 def test_a_folder_of_pictures_is_known_from_every_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -24,3 +26,11 @@ def test_a_folder_of_pictures_is_known_from_every_folder(tmp_path: Path, monkeyp
         "nowhere",
         "",
     ]
+
+
+def test_both_trainings_take_the_same_options_for_their_runs() -> None:
+    shared = {"memory_limit", "timeout", "silence", "resume", "retries", "results", "as_json"}
+    told = [{each.name: each.opts for each in command.params if each.name in shared} for command in (createml, train)]
+    assert set(told[0]) == shared
+    assert told[0] == told[1]
+    assert shared > LIMITS
