@@ -1,12 +1,12 @@
 """Kill coremlbench at random moments, again and again, and look at what is left: SIGKILL to a worker, the parent, all.
 
-    python benchmarks/kills.py --kills 200 --seed 0 --jobs 2
-    python benchmarks/kills.py --kills 200 --report docs/failures.md     go on, then write the table
+    python -m benchmarks.kills --kills 200 --seed 0 --jobs 2
+    python -m benchmarks.kills --kills 200 --report docs/failures.md     go on, then write the table
 
-Each kill is a small run of a command that is killed after a share of the command's unbroken time, drawn from the
-seed. What must hold after it: every record can be read, every phase, epoch and image's features that were finished
-before the kill are still there, no process of the run lives, and the start of the next run removes every temporary
-file. The findings are kept in a file, a line for each kill, so that a campaign can be gone on with.
+Each kill hits a running process of a small run, at a moment drawn from the time that the command takes unbroken. Where
+nothing lives that was to be hit, another moment is drawn; a kill that comes after the run's end, while its page is
+written, is told apart, and the next one is drawn as well. What must hold is in ``kills_checks``. The findings are kept
+in a file, a line for each kill, so that a campaign can be gone on with.
 """
 
 from __future__ import annotations
@@ -21,59 +21,47 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import psutil
+from benchmarks.kills_checks import AFTER, Known, known_of, left_behind, missing, sweep
+from benchmarks.kills_report import COUNTED, TARGETS, Found, markdown, read, with_section
 
-from coremlbench import kept, store
-from coremlbench.types import TrainingRecord
+from coremlbench import kept
+from coremlbench.types import InputError
 
 MARKER = "COREMLBENCH_KILLS"
-TARGETS = ("worker", "parent", "group")
 ORPHAN_SECONDS = 10.0
 """By then every process of a killed run must be gone; the guardian needs milliseconds on an idle machine."""
-LEFTOVERS = ("*/.writing-*", "*/kept/.writing-*", "*/work", "*/scratch", "*/run.lock")
+MOST_RUNS = 30
+"""Runs of one command after which a kill is given up for which nothing was alive."""
+NO_WORKERS = ("guardian.py", "multiprocessing.resource_tracker")
+"""What a run starts besides workers and their processes; neither computes anything."""
 NETWORK = "fashion-mnist"
 MODEL = """
 import sys, keras
 layers = [keras.Input((28, 28, 1)), keras.layers.Flatten(), keras.layers.Dense(10, activation="softmax")]
 keras.Sequential(layers).save(sys.argv[1])
 """
-HEADINGS = (
-    *("command", "kills", "to a worker", "to the parent", "to both groups"),
-    *("phases, epochs and images finished before", "of these lost", "processes that outlived it"),
-    "runs with files left after the next start",
-)
 
 
 @dataclass(frozen=True)
 class Command:
-    """A command to kill: its arguments, and how often it is drawn."""
+    """A command to kill: its arguments, how often it is drawn, and the kind of record that it ends with."""
 
     name: str
     arguments: tuple[str, ...]
     weight: int
+    last: str = "training"
 
-
-@dataclass(frozen=True)
-class Found:
-    """What one kill left. ``broken`` holds a sentence for whatever should not be so."""
-
-    number: int
-    command: str
-    target: str
-    moment: float
-    phase: str
-    phases_before: int = 0
-    images_before: int = 0
-    epochs_before: int = 0
-    ended_before: bool = False
-    broken: list[str] = field(default_factory=list)
+    @property
+    def resumes(self) -> str:
+        """Return the name of the command that it goes on with, empty for one that begins anew."""
+        return self.name.removesuffix(" --resume") if self.name.endswith(" --resume") else ""
 
 
 def commands(material: Path) -> tuple[Command, ...]:
@@ -89,19 +77,19 @@ def commands(material: Path) -> tuple[Command, ...]:
         Command("train", train, 3),
         Command("createml --resume", ("createml", "--resume"), 1),
         Command("train --resume", ("train", "--resume"), 1),
-        Command("convert", ("convert", model, "--images", "10"), 1),
-        Command("convert-and-time", ("convert-and-time", model, *rounds), 1),
+        Command("convert", ("convert", model, "--images", "10"), 1, "conversion"),
+        Command("convert-and-time", ("convert-and-time", model, *rounds), 1, "timing"),
     )
 
 
 def prepare(material: Path) -> None:
-    """Make 60 pictures in three classes and a small Fashion-MNIST, if they are not there."""
+    """Make 180 pictures in three classes (for fewer no second process extracts) and a small Fashion-MNIST, once."""
     if (material / "fashion").exists():
         return
     sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
     from small_datasets import fashion_folder, picture_folder
 
-    picture_folder(material / "pictures", 15, 5, classes=3)
+    picture_folder(material / "pictures", 45, 15, classes=3)
     fashion_folder(material / "fashion", 1200, 200)
 
 
@@ -114,11 +102,22 @@ def prepare_model(material: Path) -> None:
 # --- one kill -----------------------------------------------------------------------------------------------
 
 
-def kill_once(number: int, command: Command, target: str, moment: float, results: Path) -> Found:
-    """Return what was left of a run of ``command`` that was killed after ``moment`` seconds."""
+@dataclass(frozen=True)
+class Run:
+    """A started run: its process, the word in the environment of all its processes, and where it may write."""
+
+    process: subprocess.Popen[bytes]
+    token: str
+    temporary: Path
+    results: Path
+    earlier: frozenset[Path]
+
+
+def start(command: Command, results: Path) -> Run:
+    """Start a command in a session of its own."""
     token = secrets.token_hex(8)
     temporary = Path(tempfile.mkdtemp(prefix="kills-", dir=results.parent))
-    before = {path.parent for path in results.glob("*/run.json")}
+    earlier = frozenset(path.parent for path in results.glob("*/run.json"))
     process = subprocess.Popen(
         [sys.executable, "-m", "coremlbench", *command.arguments, "--results", str(results)],
         env={**os.environ, MARKER: token, "TMPDIR": str(temporary)},
@@ -126,169 +125,124 @@ def kill_once(number: int, command: Command, target: str, moment: float, results
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(moment)
-    known = _known(results, before)
-    ended = process.poll() is not None
-    _kill(process.pid, target, token)
-    process.wait()
-    orphans = _wait_for_all(token)
-    broken = [f"{len(orphans)} processes outlived it"] if orphans else []
-    for orphan in orphans:
-        with suppress(psutil.Error):
-            orphan.kill()
-    broken += _missing(known, results)
-    sweep(results)
-    broken += _leftovers(results, temporary)
-    return Found(
-        number=number,
-        command=command.name,
-        target=target,
-        moment=round(moment, 2),
-        phase=known.phase,
-        phases_before=sum(known.phases.values()),
-        images_before=sum(known.images.values()),
-        epochs_before=sum(known.epochs.values()),
-        ended_before=ended,
-        broken=broken,
-    )
+    return Run(process, token, temporary, results, earlier)
 
 
-@dataclass(frozen=True)
-class Known:
-    """What had been done, as it could be seen on disk just before the kill: by run folder."""
+def kill_once(
+    number: int, command: Command, target: str, draw: random.Random, seconds: float, run: Run
+) -> Found | None:
+    """Return what a run's kill left, or ``None`` if it ended by itself before anything could be hit.
 
-    phase: str
-    phases: dict[Path, int]
-    images: dict[Path, int]
-    epochs: dict[Path, int]
-
-
-def _known(results: Path, before: set[Path]) -> Known:
-    """Look at the runs that began since; what is read here was finished, and must be found again after the kill."""
-    phases: dict[Path, int] = {}
-    images: dict[Path, int] = {}
-    epochs: dict[Path, int] = {}
-    phase = "start"
-    for folder in {path.parent for path in results.glob("*/run.json")} - before:
-        with suppress(OSError, ValueError):
-            phases[folder] = len(json.loads((folder / "run.json").read_bytes()).get("phases", ()))
-        with suppress(OSError):
-            images[folder] = _lines(folder / kept.KEPT / kept.JOURNAL) - 1
-        with suppress(OSError):
-            epochs[folder] = _lines(folder / "work" / "train" / "epochs.jsonl")
-        stages = sorted((folder / "work").glob("*/"), key=lambda path: path.stat().st_mtime)
-        phase = stages[-1].name if stages else "between stages"
-    return Known(phase, phases, images, epochs)
-
-
-def _lines(path: Path) -> int:
-    return path.read_bytes().count(b"\n")
+    The moment is drawn from ``seconds``; when no worker lives then, a later one is drawn.
+    """
+    began, moment = time.monotonic(), draw.uniform(0.0, seconds)
+    while True:
+        with suppress(subprocess.TimeoutExpired):
+            run.process.wait(max(0.0, began + moment - time.monotonic()))
+        known = known_of(run.results, run.earlier, command.last)
+        victim = "" if run.process.poll() is not None else _kill(run.process, target, run.token, draw)
+        if victim or run.process.poll() is not None:
+            break
+        now = time.monotonic() - began
+        moment = draw.uniform(now, max(seconds, 1.1 * now))
+    run.process.wait()
+    broken = _end(run)
+    if not victim:
+        return None
+    broken += missing(known, run.results)
+    sweep(run.results)
+    broken += left_behind(run.results, run.temporary)
+    return Found(number, command.name, target, victim, round(moment, 2), known.phase, **_before(known), broken=broken)
 
 
-def _kill(pid: int, target: str, token: str) -> None:
-    """Send SIGKILL to the worker, to the parent, or to the groups of both in one go."""
-    everyone = _alive(token)
-    workers = [each for each in everyone if each.pid != pid and not _is_guardian(each)]
+def _before(known: Known) -> dict[str, int]:
+    return {f"{what}_before": sum(getattr(known, what).values()) for what in COUNTED}
+
+
+def _kill(process: subprocess.Popen[bytes], target: str, token: str, draw: random.Random) -> str:
+    """Send SIGKILL to one worker or process of a worker, to the parent, or to the groups of all in one go.
+
+    Returns what was hit, empty when nothing was alive.
+    """
+    workers = [each for each in alive(token) if each.pid != process.pid and not _is_in(each, NO_WORKERS)]
     if target == "worker":
-        for each in workers[:1]:
+        draw.shuffle(workers)
+        for each in workers:
             with suppress(psutil.Error):
-                each.kill()
-        return
-    groups = {pid, *(os.getpgid(each.pid) for each in workers if psutil.pid_exists(each.pid))}
-    for group in [pid] if target == "parent" else groups:
+                name = _name(each)
+                if each.status() != psutil.STATUS_ZOMBIE:
+                    each.kill()
+                    return name
+        return ""
+    groups = {process.pid}
+    for each in workers if target == "group" else ():
+        with suppress(ProcessLookupError):
+            groups.add(os.getpgid(each.pid))
+    for group in groups:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(group, signal.SIGKILL)
+    # One that had ended, and was only not collected yet, has an exit code of its own.
+    return target if process.wait() == -signal.SIGKILL else ""
 
 
-def _is_guardian(process: psutil.Process) -> bool:
+def _name(process: psutil.Process) -> str:
+    """Return which worker a process is, or "a worker's process" for one that a worker started."""
+    words = process.cmdline()
+    names = [word.rpartition("/")[2].rpartition("workers.")[2].removesuffix(".py") for word in words]
+    return next((name for name in names if name.endswith("_worker")), "a worker's process")
+
+
+def _is_in(process: psutil.Process, words: Sequence[str]) -> bool:
     try:
-        return any(part.endswith("guardian.py") for part in process.cmdline())
+        line = " ".join(process.cmdline())
     except psutil.Error:
         return True
+    return any(word in line for word in words)
 
 
-def _alive(token: str) -> list[psutil.Process]:
+def alive(token: str) -> list[psutil.Process]:
+    """Return the living processes of a run, the oldest first."""
     found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
             if process.status() != psutil.STATUS_ZOMBIE and process.environ().get(MARKER) == token:
-                found.append(process)
-    return sorted(found, key=lambda each: each.create_time())
+                found.append((process.create_time(), process))
+    return [process for _, process in sorted(found, key=lambda each: each[0])]
 
 
-def _wait_for_all(token: str) -> list[psutil.Process]:
-    """Return the processes of a run that still live after a while."""
+def _end(run: Run) -> list[str]:
+    """Wait for all processes of a run, end those that outlive it, and say how many they were."""
     deadline = time.monotonic() + ORPHAN_SECONDS
-    while (alive := _alive(token)) and time.monotonic() < deadline:
+    while (orphans := alive(run.token)) and time.monotonic() < deadline:
         time.sleep(0.05)
-    return alive
-
-
-# --- what must hold -----------------------------------------------------------------------------------------
-
-
-def _missing(known: Known, results: Path) -> list[str]:
-    """Return a sentence for each record that cannot be read, and for all that was finished and is gone."""
-    _, problems = store.load_all(results)
-    broken = list(problems)
-    for folder, count in known.phases.items():
-        record = store.load(folder)
-        found = record.phases if isinstance(record, TrainingRecord) else ()
-        if isinstance(record, TrainingRecord) and len(found) < count:
-            broken.append(f"{count} phases were finished, and the record has {len(found)}")
-        if record.outcome.status != "failed":
-            continue
-        if _kept_images(folder) < known.images.get(folder, 0):
-            broken.append(
-                f"the features of {known.images[folder]} images were finished, {_kept_images(folder)} are kept"
-            )
-        epochs = known.epochs.get(folder, 0)
-        checkpoint = kept.newest_checkpoint(folder)
-        if epochs and (checkpoint is None or int(checkpoint.stem.rpartition("-")[2]) < epochs):
-            broken.append(f"{epochs} epochs were finished, and {checkpoint} is kept")
-    return broken
-
-
-def _kept_images(folder: Path) -> int:
-    with suppress(OSError):
-        return _lines(folder / kept.KEPT / kept.JOURNAL) - 1
-    return 0
-
-
-def sweep(results: Path) -> None:
-    """Do what a run does at its start, a minute later: a younger folder without a record may be of one that begins."""
-    for path in (*results.glob(f"*/{store.LOCK}"), *results.glob("*")):
-        with suppress(OSError):
-            os.utime(path, (time.time() - 120,) * 2)
-    store.sweep(results)
-    kept.limit(results)
-
-
-def _leftovers(results: Path, temporary: Path) -> list[str]:
-    left = [str(path.relative_to(results)) for pattern in LEFTOVERS for path in results.glob(pattern)]
-    left += [str(path.relative_to(results)) for path in results.glob("*") if not any(path.iterdir())]
-    left += [path.name for path in temporary.iterdir()]
-    if not left:
-        temporary.rmdir()
-    return [f"left behind: {', '.join(sorted(left)[:5])}"] if left else []
+    for orphan in orphans:
+        with suppress(psutil.Error):
+            orphan.kill()
+    return [f"{len(orphans)} processes outlived it"] if orphans else []
 
 
 # --- a campaign ---------------------------------------------------------------------------------------------
 
 
-def unbroken_seconds(command: Command, results: Path) -> float:
-    """Return how long the command takes when nobody kills it; its moments are drawn from that."""
-    began = time.monotonic()
-    process = subprocess.run(
-        [sys.executable, "-m", "coremlbench", *command.arguments, "--results", str(results)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if process.returncode:
-        raise SystemExit(f"{command.name} does not work unbroken: {process.stderr[-2000:]}")
-    return time.monotonic() - began
+def kill(
+    number: int, command: Command, target: str, draw: random.Random, times: dict[str, float], results: Path
+) -> list[Found]:
+    """Return what came of one kill in the middle of a run, after those that hit one at its end.
+
+    A command that resumes gets a run to go on with first, broken as soon as it has kept something.
+
+    Raises:
+        LookupError: Nothing that could be hit was alive in any of many runs.
+    """
+    found: list[Found] = []
+    for _ in range(MOST_RUNS):
+        run = start(ready(command, results), results)
+        each = kill_once(number, command, target, draw, times[command.name], run)
+        if each is not None:
+            found.append(each)
+            if each.phase != AFTER:
+                return found
+    raise LookupError(f"Kill {number}: in {MOST_RUNS} runs of {command.name} there was no {target} to kill.")
 
 
 def campaign(kills: int, seed: int, folder: Path, jobs: int, only: Sequence[str] = ()) -> list[Found]:
@@ -300,94 +254,84 @@ def campaign(kills: int, seed: int, folder: Path, jobs: int, only: Sequence[str]
     prepare(folder)
     prepare_model(folder)
     table = commands(folder)
-    times = _times([each for each in table if not only or each.name in only], folder)
+    times = unbroken_times([each for each in table if not only or each.name in only], folder)
     file = folder / f"kills-{seed}.jsonl"
-    done = {each.number: each for each in read(file)}
+    done = {each.number for each in read(file) if each.phase != AFTER}
 
     def one(number: int, results: Path) -> None:
         draw = random.Random(f"{seed} {number}")
         (command,) = draw.choices(table, [each.weight for each in table])
         if only and command.name not in only:
             return
-        target = draw.choice(TARGETS)
-        moment = draw.uniform(0.0, times[command.name.removesuffix(" --resume")])
-        found = kill_once(number, _as_possible(command, table, results), target, moment, results)
-        with file.open("a", encoding="utf-8") as lines:
-            lines.write(json.dumps(asdict(found)) + "\n")
-        print(f"{number}: {found.command}, {found.target} in {found.phase}: {'; '.join(found.broken) or 'all there'}")
+        for found in kill(number, command, draw.choice(TARGETS), draw, times, results):
+            with file.open("a", encoding="utf-8") as lines:
+                lines.write(json.dumps(asdict(found)) + "\n")
+            said = "; ".join(found.broken) or "all there"
+            print(f"{number}: {found.command}, {found.victim} in {found.phase}: {said}", flush=True)
+
+    def some(numbers: Sequence[int], results: Path) -> None:
+        for number in numbers:
+            one(number, results)
 
     numbers = [number for number in range(kills) if number not in done]
     with ThreadPoolExecutor(jobs) as pool:
-        list(pool.map(lambda job: [one(each, folder / f"results-{job}") for each in numbers[job::jobs]], range(jobs)))
+        list(pool.map(lambda job: some(numbers[job::jobs], folder / f"results-{job}"), range(jobs)))
     return read(file)
 
 
-def _times(table: Sequence[Command], folder: Path) -> dict[str, float]:
-    """Return the unbroken seconds of each command, measured once for a campaign."""
-    file = folder / "times.json"
+def unbroken_times(table: Sequence[Command], folder: Path) -> dict[str, float]:
+    """Return the seconds of each command when nobody kills it, measured once for a campaign.
+
+    The second of two runs counts: the first on a machine reads everything from the disk. A command that resumes is
+    measured on a run that was broken as soon as it had kept something.
+    """
+    file, results = folder / "times.json", folder / "unbroken"
     times: dict[str, float] = json.loads(file.read_text()) if file.exists() else {}
     for command in table:
-        if command.name not in times and not command.name.endswith("--resume"):
-            times[command.name] = unbroken_seconds(command, folder / "unbroken")
-            file.write_text(json.dumps(times))
+        if command.name in times:
+            continue
+        for _ in range(2):
+            times[command.name] = _seconds(ready(command, results), results)
+        file.write_text(json.dumps(times))
     return times
 
 
-def _as_possible(command: Command, table: Sequence[Command], results: Path) -> Command:
-    """Return the command, or what it resumes where there is nothing to resume."""
-    name = command.name.removesuffix(" --resume")
-    if name == command.name:
-        return command
-    from coremlbench.types import InputError
+def _break(command: Command, results: Path) -> None:
+    """Leave a run of a command broken, with something to go on with."""
+    run = start(command, results)
+    while run.process.poll() is None:
+        begun = {path.parent for path in results.glob("*/run.json")} - run.earlier
+        if any(kept.describe(folder) for folder in begun):
+            _kill(run.process, "group", run.token, random.Random(0))
+        time.sleep(0.01)
+    _end(run)
+    sweep(results)
 
-    try:
-        kept.broken_run(results, [NETWORK if name == "train" else name], "")
-    except InputError:
-        return next(each for each in table if each.name == name)
+
+def _seconds(command: Command, results: Path) -> float:
+    began = time.monotonic()
+    run = start(command, results)
+    if run.process.wait():
+        raise SystemExit(f"{command.name} does not work unbroken: it ended with exit code {run.process.returncode}.")
+    return time.monotonic() - began
+
+
+def ready(command: Command, results: Path) -> Command:
+    """Return the command, with a broken run for it to go on with where it needs one and there is none.
+
+    Raises:
+        LookupError: No run could be broken in time.
+    """
+    for _ in range(MOST_RUNS if command.resumes else 0):
+        try:
+            kept.broken_run(results, [NETWORK if command.resumes == "train" else command.resumes], "")
+        except InputError:  # noqa: PERF203 - a turn is a run
+            _break(next(each for each in commands(results.parent) if each.name == command.resumes), results)
+        else:
+            return command
+    if command.resumes:
+        raise LookupError(f"No run of {command.resumes} could be broken while it had something to go on with.")
     return command
-
-
-def read(file: Path) -> list[Found]:
-    """Return the findings in a file."""
-    if not file.exists():
-        return []
-    return sorted((Found(**json.loads(line)) for line in file.read_text().splitlines()), key=lambda each: each.number)
-
-
-def markdown(found: Sequence[Found], seed: int) -> str:
-    """Return the figures as a section of a page."""
-    rows = [
-        f"{len(found)} kills with SIGKILL at random moments (seed {seed}), by `python benchmarks/kills.py`.",
-        "",
-        f"| {' | '.join(HEADINGS)} |",
-        "|---" * len(HEADINGS) + "|",
-    ]
-    for name in dict.fromkeys(each.command for each in found):
-        mine = [each for each in found if each.command == name]
-        targets = Counter(each.target for each in mine)
-        said = [sentence for each in mine for sentence in each.broken]
-        orphans = sum("outlived" in sentence for sentence in said)
-        left = sum("left behind" in sentence for sentence in said)
-        done = [sum(getattr(each, f"{what}_before") for each in mine) for what in ("phases", "epochs", "images")]
-        counts = " | ".join(str(targets[target]) for target in TARGETS)
-        finished = ", ".join(f"{count:,}" for count in done)
-        rows.append(
-            f"| `{name}` | {len(mine)} | {counts} | {finished} | {len(said) - orphans - left} | {orphans} | {left} |"
-        )
-    phases = Counter(each.phase for each in found)
-    rows += ["", "Where they were: " + ", ".join(f"{phase} {count}" for phase, count in phases.most_common()) + "."]
-    return "\n".join(rows) + "\n"
-
-
-def with_section(page: str, table: str) -> str:
-    """Return the page with the table between the comments ``kills`` and ``/kills``."""
-    before, start, rest = page.partition("<!-- kills -->\n")
-    _, end, after = rest.partition("<!-- /kills -->")
-    if not start or not end:
-        raise SystemExit(
-            "The page has no section for the table: <!-- kills --> and <!-- /kills --> on lines of their own."
-        )
-    return f"{before}{start}\n{table}\n{end}{after}"
 
 
 def main() -> None:

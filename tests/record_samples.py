@@ -141,15 +141,21 @@ def training(
 def classifier(record: TrainingRecord, rng: random.Random) -> TrainingRecord:
     """The same record as a finished Create ML run."""
     confusion = ((80, 15, 5), (6, 90, 4), (2, 1, 97))
+    pace = rng.uniform(0.6, 1.4)
     return replace(
         record,
         command=("coremlbench", "createml"),
         engine="turicreate",
         options={"extractor": "squeezenet_v1.1"},
-        seconds=426 * rng.uniform(0.6, 1.4),
+        deviations=(*record.deviations, "extractor squeezenet_v1.1"),
+        seconds=426 * pace,
         placement=None,
         epochs=(),
-        phases=(Phase("data", 60, 10000), Phase("extract", 284, 88375, 800_000_000), Phase("train", 64, 85500)),
+        phases=(
+            Phase("data", 60 * pace, 10000),
+            Phase("extract", 284 * pace, 88375, 800_000_000),
+            Phase("train", 64 * pace, 85500),
+        ),
         iterations=tuple(
             IterationRow(step, step * 2.5, 0.85 - 0.7 / (step + 1), 0.8 - 0.65 / (step + 1)) for step in range(25)
         ),

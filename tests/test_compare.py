@@ -6,6 +6,7 @@ import pytest
 
 from coremlbench.catalogue import EXPERIMENTS, select
 from coremlbench.compare import compare, compared_seconds
+from coremlbench.console_tensorflow import print_comparison
 from coremlbench.published import PUBLISHED
 from coremlbench.types import EpochRow, Failure, Machine, Phase, Placement, Trained, TrainingRecord
 
@@ -60,6 +61,20 @@ def test_total_seconds_are_training_and_testing_alone() -> None:
     assert compared_seconds(record("fashion-mnist", 3.0, 1.0), fashion) == 6.0
 
 
+def test_what_a_first_run_fetches_is_not_compared() -> None:
+    (createml,) = select(["createml"])
+    work = (Phase("augment", 1.0, 1), Phase("extract", 2.0, 1), Phase("train", 4.0, 1), Phase("evaluate", 8.0, 1))
+    first, second = (
+        replace(
+            record("createml"),
+            phases=(Phase("setup", setup, 1), Phase("data", data, 1), *work, Phase("export", 16.0, 1)),
+            seconds=setup + data + 32.0,
+        )
+        for setup, data in ((600.0, 60.0), (0.2, 1.0))
+    )
+    assert compared_seconds(first, createml) == compared_seconds(second, createml) == 31.0
+
+
 def test_ratios_are_over_this_machines_newest_run_at_the_protocol() -> None:
     rows = compare(
         select(["tinyvgg"]),
@@ -88,6 +103,29 @@ def test_there_is_no_ratio_between_unlike_amounts_of_work() -> None:
     ]
     rows = compare(select(["tinyvgg"]), runs, "here")
     assert [row.ratio for row in rows] == [None, None, None, None, 2.0, None, 1.0]
+
+
+def test_runs_with_another_extractor_have_no_ratio() -> None:
+    squeezenet = ("dataset drawn-food", "extractor squeezenet_v1.1")
+    runs = [
+        record("createml", 10.0, deviations=squeezenet),
+        record("createml", 40.0, started="2025-01-01", deviations=("dataset drawn-food", "extractor resnet-50")),
+        record("createml", 20.0, started="2025-01-02", deviations=(*squeezenet, "processes 1")),
+        record("createml", 5.0, started="2026-01-02", deviations=(*squeezenet, "750 training images")),
+    ]
+    measured = [row for row in compare(select(["createml"]), runs, "here") if row.kind == "measured"]
+    assert [(row.ratio, row.reference) for row in measured] == [
+        (None, False),
+        (None, False),
+        (1.0, True),
+        (None, False),
+    ]
+
+
+def test_the_comparison_shows_the_notes_of_a_run(capsys: pytest.CaptureFixture[str]) -> None:
+    halved = replace(record("lenet", 9.0, 3.0), notes=("Attempt 2, with 1 extracting side by side.",))
+    print_comparison(compare(select(["lenet"]), [halved], "here"))
+    assert f"note on {halved.id}: Attempt 2, with 1 extracting side by side." in capsys.readouterr().out
 
 
 def test_what_is_not_the_protocol_is_marked_also_when_it_is_the_reference() -> None:
@@ -134,7 +172,7 @@ def test_published_and_measured_are_never_mixed(experiment: str) -> None:
     assert not any(row.this_machine or row.reference or row.accuracy for row in published)
     (measured,) = (row for row in rows if row.kind == "measured")
     assert measured.source.startswith("run-")
-    assert measured.machine == "MacBook Air (Apple M9, 16 GB), on GPU"
+    assert measured.machine == "MacBook Air (Apple M9, 16.00 GiB), on GPU"
     assert measured.seconds is not None
 
 

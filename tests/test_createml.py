@@ -75,7 +75,7 @@ def test_the_record_says_what_was_done(trained: tuple[Path, dict[str, Any], str]
     assert (record["dataset"]["train"], record["dataset"]["validation"], record["dataset"]["test"]) == (108, 12, 30)
     assert record["weights"]["sha256"] == "9771edee57f1cddfb0d4ce9ed6dcac776fe67a0c4389dd734fb561a26157ec39"
     assert f"dataset {pictures}" in record["deviations"]
-    assert {"120 training images", "30 test images"} <= set(record["deviations"])
+    assert {"120 training images", "30 test images", "extractor squeezenet_v1.1"} <= set(record["deviations"])
     assert [phase["name"] for phase in record["phases"]] == ["setup", "data", "extract", "train", "evaluate", "export"]
     assert all(phase["seconds"] > 0 for phase in record["phases"])
     assert record["seconds"] >= 0.95 * sum(phase["seconds"] for phase in record["phases"])

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import resource
 import stat
 import tarfile
+import tempfile
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -12,6 +15,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from coremlbench.types import InputError
 from coremlbench_datasets import archives
@@ -135,3 +140,68 @@ def test_broken_archives_say_so(tmp_path: Path, make: Callable[..., Path], share
     archive.write_bytes(archive.read_bytes()[: int(archive.stat().st_size * share)])
     with pytest.raises(InputError, match=r"archive (is neither|cannot be unpacked)"):
         unpack(archive, tmp_path / "into", everything, report)
+
+
+CONTENTS = {f"{number}.jpg": bytes((number * step) % 251 for step in range(3000)) for number in range(4)}
+
+
+def make(path: Path, kind: str) -> Path:
+    """Pack the pictures as ``tar.xz``, ``zip.12`` (bzip2) and the like."""
+    form, _, compression = kind.partition(".")
+    if form == "zip":
+        with zipfile.ZipFile(path, "w", int(compression)) as archive:
+            for name, content in CONTENTS.items():
+                archive.writestr(name, content)
+        return path
+    with tarfile.open(path, f"w:{compression}") as packed:
+        for name, content in CONTENTS.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            packed.addfile(info, io.BytesIO(content))
+    return path
+
+
+@settings(max_examples=150)
+@given(
+    st.sampled_from(["tar.gz", "tar.bz2", "tar.xz", "zip.0", "zip.8", "zip.12", "zip.14"]),
+    st.floats(0, 1, exclude_max=True),
+    st.integers(0, 255),
+)
+@example("zip.12", 0.1, 0)  # OSError without a number
+@example("zip.14", 0.1, 0)  # lzma.LZMAError
+@example("tar.xz", 0.7, 0)
+@example("tar.gz", 0.999, 0)  # the last byte of the length, which tarfile never reads
+def test_any_wrong_byte_is_told_or_does_no_harm(kind: str, place: float, value: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        archive, into = make(Path(folder, "archive"), kind), Path(folder, "into")
+        content = bytearray(archive.read_bytes())
+        spot = int(place * len(content))
+        content[spot] = value if content[spot] != value else value ^ 0xFF
+        archive.write_bytes(content)
+        try:
+            unpack(archive, into, everything, report)
+        except InputError as error:
+            assert str(archive) in str(error)  # noqa: PT017 - most wrong bytes are refused, and some are in a date
+        else:
+            found = {name: (into / name).read_bytes() for name in below(into)}
+            # A zip's directory holds the names, and how long it is itself, without a checksum.
+            assert found == CONTENTS or (kind.startswith("zip") and {*found.values()} <= {*CONTENTS.values()})
+
+
+def test_a_name_that_is_no_text_is_told(tmp_path: Path) -> None:
+    archive = make_zip(tmp_path / "archive", ("\u00e9\u00e9.jpg", b"x"))
+    archive.write_bytes(archive.read_bytes().replace("\u00e9".encode(), b"\xff\xff"))
+    with pytest.raises(InputError, match="cannot be unpacked"):
+        unpack(archive, tmp_path / "into", everything, report)
+
+
+def test_a_disk_that_takes_no_more_is_no_broken_archive(tmp_path: Path) -> None:
+    archive = make(tmp_path / "archive", "tar.gz")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))  # Python ignores SIGXFSZ and gets an error in its place
+    try:
+        with pytest.raises(OSError, match="too large") as refused:
+            unpack(archive, tmp_path / "into", everything, report)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert refused.value.errno == errno.EFBIG

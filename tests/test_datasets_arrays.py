@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import functools
 import gzip
+import http.server
 import os
 import pickle
 import subprocess
 import sys
 import tarfile
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +19,16 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from coremlbench.types import InputError
-from coremlbench_datasets.arrays import UnavailableError, read_idx, unpickle
+from coremlbench_datasets.arrays import UnavailableError, keras_copy, read_idx, unpickle
 from coremlbench_datasets.cifar10 import CIFAR10
 from coremlbench_datasets.fashion_mnist import FASHION_MNIST
 from coremlbench_datasets.mnist import MNIST
 from small_datasets import cifar_archive, cifar_batch, idx
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - as the base class names it
+        """Say nothing."""
 
 
 class Evil:
@@ -46,6 +54,24 @@ def test_an_unpacked_archive_is_the_same_dataset(tmp_path: Path) -> None:
         archive.extractall(tmp_path / "unpacked", filter="data")
     plain = CIFAR10.prepare(tmp_path / "cache", source=tmp_path / "unpacked" / "cifar-10-batches-py")
     np.testing.assert_array_equal(np.load(packed.train_images), np.load(plain.train_images))
+
+
+def test_a_download_of_arrays_is_told(tmp_path: Path) -> None:
+    (tmp_path / "served").mkdir()
+    (tmp_path / "served" / "a.npz").write_bytes(bytes(2000))
+    handler = functools.partial(QuietHandler, directory=str(tmp_path / "served"))
+    told: list[tuple[str, int, int]] = []
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever).start()
+        found = keras_copy(
+            f"http://127.0.0.1:{server.server_port}/a.npz",
+            tmp_path / "not there",
+            tmp_path / "cache",
+            lambda phase, done, total, *_, **__: told.append((phase, done, total)),
+        )
+        server.shutdown()
+    assert found.read_bytes() == bytes(2000)
+    assert told == [("download", 2000, 2000)]
 
 
 def test_a_smaller_run_takes_the_first_rows_and_shares_the_files(tmp_path: Path) -> None:
@@ -134,6 +160,20 @@ def test_mnist_from_a_file_in_kerass_naming(tmp_path: Path) -> None:
     prepared = MNIST.prepare(tmp_path / "cache", source=tmp_path / "mnist.npz")
     assert (prepared.train, prepared.test) == (5, 2)
     assert np.load(prepared.train_labels).dtype == np.int64
+
+
+@pytest.mark.parametrize("share", [0.3, 0.99])
+def test_a_damaged_npz_is_said_in_one_sentence(tmp_path: Path, share: float) -> None:
+    images, labels = np.zeros((6, 28, 28), np.uint8), np.arange(6, dtype=np.int64)
+    path = tmp_path / "mnist.npz"
+    np.savez_compressed(path, x_train=images, y_train=labels, x_test=images, y_test=labels)
+    content = path.read_bytes()
+    for number, damaged in enumerate(
+        (content[: int(share * len(content))], content.replace(content[60:64], b"\0" * 4))
+    ):
+        path.write_bytes(damaged)
+        with pytest.raises(InputError, match=r"cannot be read as MNIST: .*Fetch mnist\.npz"):
+            MNIST.prepare(tmp_path / f"cache{number}", source=path)
 
 
 def test_another_pickle_is_not_taken_for_mnist(tmp_path: Path) -> None:

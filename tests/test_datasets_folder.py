@@ -172,10 +172,21 @@ def test_a_second_look_reads_only_what_changed(folder: Path) -> None:
     assert [line[1] for line in second.lines] == [79, 80]
     assert len(found.train) == len(again.train) == 60
     for kept in (folder.parent / "cache" / "folders").iterdir():
-        kept.write_text('{"version": 1, "files": {"x": 3}}')
+        kept.write_text('{"version": 2, "files": {"x": 3}}')
     third = Reports()
     assert dataset.prepare(request, third) == again
     assert third.lines[0] == ("examine", 0, 80)
+
+
+def test_what_the_system_refuses_is_asked_again(folder: Path) -> None:
+    """Whoever mends a permission changes neither the size of a file nor its time."""
+    (folder / "train/cat/refused.png").symlink_to("refused.png")
+    (folder / "train/cat/broken.png").write_bytes(b"no picture")
+    found = find(str(folder)).prepare(DatasetRequest(folder.parent / "cache"), Reports())
+    assert len(found.skipped) == 2
+    (kept,) = (folder.parent / "cache" / "folders").iterdir()
+    assert "refused.png" not in kept.read_text()
+    assert "broken.png" in kept.read_text()
 
 
 def test_links_that_loop_end(folder: Path) -> None:

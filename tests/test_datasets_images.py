@@ -202,3 +202,10 @@ def test_pillows_warnings_stay_silent(tmp_path: Path) -> None:
         warnings.simplefilter("always")
         decode(path)
     assert caught == []
+
+
+if Path("/proc/self/mem").exists():  # a regular file of Linux whose first byte cannot be read: EIO
+
+    def test_a_disk_that_fails_is_no_broken_picture() -> None:
+        with pytest.raises(OSError, match="Input/output error"):
+            decode(Path("/proc/self/mem"))

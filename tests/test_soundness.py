@@ -62,6 +62,7 @@ def test_guessing_is_a_note_in_a_run_that_is_not_the_protocol() -> None:
     (note,) = record.notes
     assert "test accuracy 10.0% of 2,500 images" in note
     assert kind_of(trained(250, 2500, deviations=("dataset drawn-food",))) == "at-chance"
+    assert kind_of(trained(250, 2500, deviations=("extractor squeezenet_v1.1", "processes 1"))) == "at-chance"
     assert kind_of(trained(250, 2500, deviations=("dataset drawn-food", "random weights"))) == "trained"
 
 

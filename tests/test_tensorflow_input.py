@@ -111,6 +111,16 @@ def test_pictures_that_do_not_fit_in_memory_go_to_a_file(files: list[Path], tmp_
     assert (tmp_path / "pixels" / "train.pixels").stat().st_size == len(files) * 90
 
 
+def test_a_file_of_pixels_has_its_room_from_the_start(files: list[Path], tmp_path: Path) -> None:
+    """One with holes would end the process with SIGBUS when the disk is full."""
+    many = [path for path in files for _ in range(400)]
+    kept = Pictures(many, SHAPE, file=tmp_path / "pixels")
+    size = len(many) * SHAPE[0] * SHAPE[1] * SHAPE[2]
+    assert (tmp_path / "pixels").stat().st_size == size
+    assert (tmp_path / "pixels").stat().st_blocks * 512 >= size
+    assert np.array_equal(kept.batch(np.array([0, 401])), Pictures(many, SHAPE).batch(np.array([0, 401])))
+
+
 def test_arrays_of_another_shape_are_refused(tmp_path: Path) -> None:
     images, labels = pictures(6, (8, 8), 0)
     data: dict[str, Any] = {"kind": "arrays", "train": 6, "test": 7}

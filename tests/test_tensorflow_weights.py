@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from coremlbench.types import InputError
-from coremlbench.workers.tensorflow_weights import FILE, obtain
+from coremlbench.workers.tensorflow_weights import FILE, copy_whole, obtain
 
 
 def quiet(phase: str, done: int, total: int, message: str = "", **figures: object) -> None:
@@ -61,3 +61,12 @@ def test_another_file_is_not_taken_for_the_weights(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"There is no weights file .*nowhere; --weights takes imagenet, random or"):
         obtain(str(tmp_path / "nowhere"), tmp_path, quiet)
     assert not list(tmp_path.rglob(f"models/{FILE}"))
+
+
+def test_a_copy_is_whole_and_what_a_killed_one_left_is_removed(tmp_path: Path) -> None:
+    (tmp_path / "source").write_bytes(b"weights")
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / ".writing-of-a-killed-run").write_bytes(b"wei")
+    copy_whole(tmp_path / "source", tmp_path / "models" / FILE, quiet)
+    assert (tmp_path / "models" / FILE).read_bytes() == b"weights"
+    assert {path.name for path in (tmp_path / "models").iterdir()} <= {FILE, f"{FILE}.lock"}

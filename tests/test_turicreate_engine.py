@@ -2,6 +2,7 @@ import json
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coremlbench.engines.turicreate import WORKER
+from coremlbench.engines.turicreate import WORKER, CreateMLOptions, deviations_of
+from coremlbench.extractors import EXTRACTORS, Obtained
 from coremlbench.failures import classify
 from coremlbench.features import Part, Target, write_rows
 from coremlbench.files import hash_folder
@@ -17,7 +19,7 @@ from coremlbench.network import read_network
 from coremlbench.network_onnx import write_onnx
 from coremlbench.scoring import confusion_matrix, per_class
 from coremlbench.supervise import supervise
-from coremlbench.types import LabelledImage
+from coremlbench.types import LabelledImage, Provenance
 from coremlbench.validation import split_validation, validation_size
 from coremlbench_datasets import DatasetRequest, find
 
@@ -45,6 +47,24 @@ def test_the_validation_split_is_stratified_and_complete(labels: list[int], seed
 def test_another_seed_holds_back_other_images() -> None:
     images = tuple(LabelledImage(Path(f"{index}.jpg"), index % 3) for index in range(300))
     assert split_validation(images, 0)[1] != split_validation(images, 1)[1]
+
+
+def obtained(name: str) -> Obtained:
+    weights = None if name == "VisionFeaturePrint_Scene" else Path("weights.h5")
+    return Obtained(EXTRACTORS[name], weights, Provenance(name, "here"), "the best")
+
+
+def test_what_extracts_is_no_small_thing_of_a_run() -> None:
+    options = CreateMLOptions(dataset="food101-10")
+    assert deviations_of(options) == ()  # auto has not chosen yet
+    assert deviations_of(options, obtained=obtained("VisionFeaturePrint_Scene")) == ()
+    assert deviations_of(options, obtained=obtained("resnet-50")) == ("extractor resnet-50",)
+    asked = replace(options, extractor="squeezenet_v1.1", extraction="turicreate", processes=1)
+    said = ("extractor squeezenet_v1.1", "extraction turicreate", "processes 1")
+    assert deviations_of(asked) == deviations_of(asked, obtained=obtained("squeezenet_v1.1")) == said
+    # Nothing but Turi Create can run the protocol's own extractor.
+    apples = replace(options, extraction="turicreate")
+    assert deviations_of(apples, obtained=obtained("VisionFeaturePrint_Scene")) == ()
 
 
 def test_precision_and_recall_by_hand() -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -21,6 +22,22 @@ TOTAL_LIMIT = 16 << 30
 """Bytes past which what comes out of an archive is no data set of ours."""
 
 BLOCK = 1 << 20
+
+BROKEN: tuple[type[Exception], ...] = (
+    tarfile.TarError,  # a tar file's headers
+    zipfile.BadZipFile,  # a zip file's directory and checksums
+    zlib.error,  # damaged data in deflate's format
+    EOFError,  # a compressed stream that ends too early
+    RuntimeError,  # of zipfile: an encrypted member, or a compression that this Python was built without
+    UnicodeDecodeError,  # of zipfile: a name that claims to be UTF-8
+    struct.error,  # of zipfile: fields shorter than they say
+)
+"""What Python's readers raise for a broken archive, besides ``OSError`` without a number: of gzip for a header or a
+checksum, of bz2 for damaged data."""
+with suppress(ImportError):  # a Python may be built without it, and opens no such archive then
+    import lzma
+
+    BROKEN = (*BROKEN, lzma.LZMAError)
 
 Place = Callable[[str], PurePosixPath | None]
 """From a member's name to where it is wanted, relative to the folder, or ``None``."""
@@ -46,38 +63,74 @@ def unpack(archive: Path, into: Path, place: Place, report: ReportProgress) -> i
         InputError: it is no archive, it is broken, or it holds such a member, which is named.
     """
     written = count = 0
-    try:
-        with _members(archive) as members:
-            for member in members:
-                _check(archive, member)
-                wanted = place(member.name) if member.kind == "file" else None
-                if wanted is None:
-                    continue
-                target = into / wanted
-                if not target.resolve().is_relative_to(into.resolve()) or target.exists():
-                    raise _refused(archive, member, "would overwrite another file")
-                target.parent.mkdir(parents=True, exist_ok=True)
-                written += _copy(archive, member, target)
-                if written > TOTAL_LIMIT:
-                    raise InputError(f"{archive} unpacks to more than {TOTAL_LIMIT:,} bytes and was not used.")
-                count += 1
-                report("unpack", count, 0, archive.name)
-    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as broken:
-        raise InputError(f"{archive} cannot be unpacked ({broken}); fetch it again.") from broken
+    with closing(_members(archive)) as members:
+        for member in members:
+            _check(archive, member)
+            wanted = place(member.name) if member.kind == "file" else None
+            if wanted is None:
+                continue
+            target = into / wanted
+            if not target.resolve().is_relative_to(into.resolve()) or target.exists():
+                raise _refused(archive, member, "would overwrite another file")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            written += _copy(archive, member, target)
+            if written > TOTAL_LIMIT:
+                raise InputError(f"{archive} unpacks to more than {TOTAL_LIMIT:,} bytes and was not used.")
+            count += 1
+            report("unpack", count, 0, archive.name)
     return count
 
 
 @contextmanager
-def _members(archive: Path) -> Iterator[Iterator[_Member]]:
-    """Give the members of a zip or a tar file, however that is compressed."""
+def _reading(archive: Path) -> Iterator[None]:
+    """Turn what a broken archive raises into an ``InputError``.
+
+    It stands around reading alone: an ``OSError`` with a number is the machine's, such as a full disk, and so is what
+    the writing raises.
+    """
+    try:
+        yield
+    except OSError as broken:
+        if broken.errno is not None:
+            raise
+        raise _broken(archive, broken) from broken
+    except BROKEN as broken:
+        raise _broken(archive, broken) from broken
+
+
+def _members(archive: Path) -> Generator[_Member, None, None]:
+    """Yield the members of a zip or a tar file, however that is compressed, and read that to its end."""
+    with _reading(archive):
+        opened = _opened(archive)
+    with opened:
+        if isinstance(opened, zipfile.ZipFile):
+            members = (_zip_member(opened, info) for info in opened.infolist())
+        else:
+            members = (_tar_member(opened, info) for info in opened)
+        while True:
+            with _reading(archive):
+                member = next(members, None)
+            if member is None:
+                break
+            yield member
+        if isinstance(opened, tarfile.TarFile):
+            with _reading(archive):
+                read_to_end(opened)
+
+
+def _opened(archive: Path) -> zipfile.ZipFile | tarfile.TarFile:
     if zipfile.is_zipfile(archive):
-        with zipfile.ZipFile(archive) as opened:
-            yield (_zip_member(opened, info) for info in opened.infolist())
-    elif tarfile.is_tarfile(archive):
-        with tarfile.open(archive) as packed:
-            yield (_tar_member(packed, info) for info in packed)
-    else:
-        raise InputError(f"{archive} is neither a zip nor a tar file; give the archive as it was downloaded.")
+        return zipfile.ZipFile(archive)
+    if tarfile.is_tarfile(archive):
+        return tarfile.open(archive)
+    raise InputError(f"{archive} is neither a zip nor a tar file; give the archive as it was downloaded.")
+
+
+def read_to_end(archive: tarfile.TarFile) -> None:
+    """Read what follows the last member: the checksum of a compressed stream is looked at when all of it was read."""
+    read = 0
+    while archive.fileobj is not None and read <= TOTAL_LIMIT and (block := archive.fileobj.read(BLOCK)):
+        read += len(block)
 
 
 def _zip_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Member:
@@ -108,18 +161,24 @@ def _check(archive: Path, member: _Member) -> None:
 
 def _copy(archive: Path, member: _Member, target: Path) -> int:
     """Write one member; what its header says of its size is not believed."""
-    source = member.open()
+    with _reading(archive):
+        source = member.open()
     if source is None:
         raise _refused(archive, member, "holds nothing")
     written = 0
     with source, target.open("xb") as file:
         while written <= MEMBER_LIMIT and member.size <= MEMBER_LIMIT:
-            block = source.read(BLOCK)
+            with _reading(archive):
+                block = source.read(BLOCK)
             if not block:
                 return written
             file.write(block)
             written += len(block)
     raise _refused(archive, member, f"is larger than {MEMBER_LIMIT:,} bytes")
+
+
+def _broken(archive: Path, reason: Exception) -> InputError:
+    return InputError(f"{archive} cannot be unpacked ({reason or type(reason).__name__}); fetch it again.")
 
 
 def _refused(archive: Path, member: _Member, why: str) -> InputError:

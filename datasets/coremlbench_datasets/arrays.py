@@ -22,7 +22,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from coremlbench.types import ArraySet, CoremlbenchError, InputError, Provenance
+from coremlbench.downloads import download, quiet
+from coremlbench.types import ArraySet, CoremlbenchError, InputError, Provenance, ReportProgress
+from coremlbench_datasets.archives import BROKEN
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,7 +35,10 @@ REACH_SECONDS = 4.0
 """How long a server may take to answer at all: a machine without a network must not wait."""
 
 
-_UNREADABLE = (CoremlbenchError, OSError, EOFError, KeyError, TypeError, ValueError, pickle.UnpicklingError)
+_UNREADABLE: tuple[type[Exception], ...] = (
+    *(CoremlbenchError, OSError, KeyError, TypeError, ValueError, pickle.UnpicklingError),
+    *BROKEN,
+)
 """What reading a source may raise when it is not there, or not what it should be."""
 
 
@@ -56,9 +61,9 @@ class Splits:
 class ArrayDataset:
     """A dataset of small images with a fixed test set.
 
-    ``sources`` read it from where it may be found, given a folder to download to; ``read`` reads it from a file or
-    folder that the user names. ``missing`` is the sentence for when nothing can be had: what to fetch, where to
-    put it.
+    ``sources`` read it from where it may be found, given a folder to download to and whom to tell of that; ``read``
+    reads it from a file or folder that the user names. ``missing`` is the sentence for when nothing can be had: what
+    to fetch, where to put it.
     """
 
     name: str
@@ -66,12 +71,18 @@ class ArrayDataset:
     classes: tuple[str, ...]
     train: int
     test: int
-    sources: tuple[Callable[[Path], Splits], ...]
+    sources: tuple[Callable[[Path, ReportProgress], Splits], ...]
     read: Callable[[Path], Splits]
     missing: str
 
     def prepare(
-        self, cache: Path, *, train: int | None = None, test: int | None = None, source: Path | None = None
+        self,
+        cache: Path,
+        report: ReportProgress | None = None,
+        *,
+        train: int | None = None,
+        test: int | None = None,
+        source: Path | None = None,
     ) -> ArraySet:
         """Return the dataset as files under ``cache``, of which the first ``train`` and ``test`` rows count.
 
@@ -82,7 +93,7 @@ class ArrayDataset:
         """
         folder = cache / "arrays" / (self.name if source is None else f"{self.name}-{_fingerprint(source)}")
         if not (folder / "about.json").is_file():
-            _save(self._from(source, cache), folder)
+            _save(self._from(source, cache, report or quiet), folder)
         about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
         counts = {"train": about["train"] if train is None else train, "test": about["test"] if test is None else test}
         for split, wanted in counts.items():
@@ -100,7 +111,7 @@ class ArrayDataset:
             provenance=Provenance(**about["provenance"]),
         )
 
-    def _from(self, source: Path | None, cache: Path) -> Splits:
+    def _from(self, source: Path | None, cache: Path, report: ReportProgress) -> Splits:
         """Return the dataset from the source the user named, or else from the first that can be had."""
         if source is not None:
             try:
@@ -110,7 +121,7 @@ class ArrayDataset:
         reasons = []
         for read in self.sources:
             try:
-                return self._checked(read(cache / "downloads"))
+                return self._checked(read(cache / "downloads", report))
             except _UNREADABLE as error:  # noqa: PERF203 - three sources at most
                 reasons.append(str(error) or type(error).__name__)
         raise InputError(f"{self.title} cannot be had here: {' '.join(reasons)} {self.missing}")
@@ -170,21 +181,19 @@ def keras_folder() -> Path:
     return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "datasets"
 
 
-def keras_copy(url: str, kept: Path, cache: Path, sha256: str | None = None) -> Path:
+def keras_copy(url: str, kept: Path, cache: Path, report: ReportProgress, sha256: str | None = None) -> Path:
     """Return Keras's copy of a file: the one it has downloaded already, or a new download into ``cache``.
 
     Raises:
         UnavailableError: It is not there, or not what it should be, and its server does not answer.
     """
-    from coremlbench.downloads import download
-
     if kept.is_file() and (sha256 is None or file_sha256(kept) == sha256):
         return kept
     try:
         urllib.request.urlopen(url, timeout=REACH_SECONDS).close()  # noqa: S310 - the addresses are literals
     except OSError as error:  # URLError is one
         raise UnavailableError(f"{url} does not answer ({getattr(error, 'reason', error)}).") from error
-    return download(url, cache / url.rpartition("/")[2], sha256=sha256)
+    return download(url, cache / url.rpartition("/")[2], sha256=sha256, report=report)
 
 
 def file_sha256(path: Path) -> str:
@@ -196,7 +205,7 @@ def read_npz(path: Path, provenance: Provenance) -> Splits:
     """Return the splits of a ``.npz`` file in Keras's naming: x_train, y_train, x_test, y_test."""
     import numpy as np
 
-    with np.load(path, allow_pickle=False) as file:
+    with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
         return Splits(
             file["x_train"],
             file["y_train"].astype(np.int64),

@@ -7,7 +7,8 @@ import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
-from coremlbench.types import Provenance
+from coremlbench.types import Provenance, ReportProgress
+from coremlbench_datasets.archives import BROKEN, read_to_end
 from coremlbench_datasets.arrays import ArrayDataset, Splits, UnavailableError, keras_copy, keras_folder, unpickle
 
 _URL = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
@@ -18,13 +19,13 @@ _LARGEST = 64 * 1024**2
 """Twice the size of a batch of CIFAR-10: a member that claims more is not one."""
 
 
-def _from_keras(downloads: Path) -> Splits:
+def _from_keras(downloads: Path, report: ReportProgress) -> Splits:
     for name in ("cifar-10-batches-py-target/cifar-10-batches-py", "cifar-10-batches-py"):
         folder = keras_folder() / name
         if (folder / _TEST).is_file():
             return read_folder(folder, "Keras's copy")
     kept = keras_folder() / "cifar-10-batches-py-target.tar.gz"
-    return read_archive(keras_copy(_URL, kept, downloads, _SHA256), "Keras's copy")
+    return read_archive(keras_copy(_URL, kept, downloads, report, _SHA256), "Keras's copy")
 
 
 def read_archive(path: Path, source: str) -> Splits:
@@ -45,7 +46,8 @@ def read_archive(path: Path, source: str) -> Splits:
                     if content is None:
                         raise UnavailableError(f"{name} is {member.size:,} bytes, too large for a batch of CIFAR-10.")
                     found[name] = content.read()
-    except tarfile.TarError as error:
+            read_to_end(archive)
+    except BROKEN as error:
         raise UnavailableError(f"{path} is no archive: {error}.") from error
     note = "" if sha256 == _SHA256 else "not the published archive"
     return _splits(found.get, Provenance("cifar10", source, sha256=sha256, note=note))

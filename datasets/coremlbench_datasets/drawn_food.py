@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from filelock import FileLock
-
+from coremlbench.locks import locked
 from coremlbench.types import ImageSet, InputError, LabelledImage, Provenance, ReportProgress
 from coremlbench_datasets.drawing.picture import DISHES, draw_picture
 from coremlbench_datasets.interface import DatasetRequest, DatasetSummary
@@ -117,7 +116,7 @@ def _draw_missing(folder: Path, seed: int, jobs: list[_Job], report: ReportProgr
     """Draw what is not there; one process at a time, so that what it finds half done is nobody's work."""
     for parent in {job.path.parent for job in jobs}:
         parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_name(folder.name + ".lock")):
+    with locked(folder.with_name(folder.name + ".lock"), lambda words: report("draw", 0, len(jobs), words)):
         there = _finished(folder)
         missing = [job for job in jobs if job.path not in there]
         if missing and not (folder / "manifest.json").exists():

@@ -18,7 +18,7 @@ from coremlbench.types import InputError, ReportProgress
 from coremlbench_datasets.images import UnreadableImage, decode
 from coremlbench_datasets.parallel import in_processes
 
-VERSION = 1
+VERSION = 2
 """The version of what is kept; kept results of another one are not used."""
 
 _LITTER = {"thumbs.db", "desktop.ini", "__macosx"}
@@ -30,12 +30,17 @@ _KEPT_EVERY = 5000
 
 @dataclass(frozen=True)
 class Examined:
-    """What one file is: the hashes of its bytes and of its pixels, or the reason that it cannot be read."""
+    """What one file is: the hashes of its bytes and of its pixels, or the reason that it cannot be read.
+
+    A reason is ``passing`` when the system gave it, as "Permission denied": it may be mended without a change of the
+    file's size or time, so it is not kept.
+    """
 
     path: Path
     file_hash: str = ""
     pixel_hash: str = ""
     reason: str = ""
+    passing: bool = False
 
 
 def natural(name: str) -> tuple[list[tuple[bool, int, str]], str]:
@@ -118,7 +123,8 @@ def examine(files: Sequence[Path], kept: Path, report: ReportProgress) -> dict[P
         stamps[path] = stamp = _stamp(path)
         entry = known.get(str(path))
         if entry is not None and entry[:2] == stamp:
-            found[path] = Examined(path, *map(str, entry[2:]))
+            file_hash, pixel_hash, reason = map(str, entry[2:])
+            found[path] = Examined(path, file_hash, pixel_hash, reason)
     missing = [path for path in files if path not in found]
     report("examine", len(found), len(files))
     try:
@@ -139,7 +145,8 @@ def look_at(path: Path) -> Examined:
         pixels = decode(path)
     except UnreadableImage as unreadable:
         reason = "It is a link to nothing." if path.is_symlink() and not path.exists() else str(unreadable)
-        return Examined(path, reason=reason)
+        cause = unreadable.__cause__
+        return Examined(path, reason=reason, passing=isinstance(cause, OSError) and cause.errno is not None)
     digest = hashlib.sha256(str(pixels.shape).encode())
     digest.update(pixels.data)
     return Examined(path, hashlib.sha256(path.read_bytes()).hexdigest(), digest.hexdigest())
@@ -165,7 +172,11 @@ def _load(kept: Path) -> dict[str, list[object]]:
 
 
 def _save(kept: Path, found: dict[Path, Examined], stamps: dict[Path, list[int]]) -> None:
-    files = {str(path): [*stamps[path], one.file_hash, one.pixel_hash, one.reason] for path, one in found.items()}
+    files = {
+        str(path): [*stamps[path], one.file_hash, one.pixel_hash, one.reason]
+        for path, one in found.items()
+        if not one.passing
+    }
     kept.parent.mkdir(parents=True, exist_ok=True)
     temporary = kept.with_name(f"{kept.name}.{os.getpid()}.tmp")
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from coremlbench.types import Provenance
+from coremlbench.types import Provenance, ReportProgress
 from coremlbench_datasets.arrays import (
     ArrayDataset,
     Splits,
@@ -26,12 +26,12 @@ _SHA256 = {
 }
 
 
-def _from_keras_folder(_downloads: Path) -> Splits:
+def _from_keras_folder(_downloads: Path, _report: ReportProgress) -> Splits:
     provenance = Provenance("fashion-mnist", "Keras's copy", licence=_LICENCE)
     return read_idx_folder(keras_folder() / "fashion-mnist", provenance, _SHA256)
 
 
-def _from_system(_downloads: Path) -> Splits:
+def _from_system(_downloads: Path, _report: ReportProgress) -> Splits:
     provenance = Provenance("fashion-mnist", "Debian's package dataset-fashion-mnist", licence=_LICENCE)
     for folder in data_folders("fashion-mnist"):
         if folder.is_dir():
@@ -39,10 +39,10 @@ def _from_system(_downloads: Path) -> Splits:
     raise UnavailableError("Debian's package dataset-fashion-mnist is not installed.")
 
 
-def _from_keras(downloads: Path) -> Splits:
+def _from_keras(downloads: Path, report: ReportProgress) -> Splits:
     folder = downloads / "fashion-mnist"
     for name in _SHA256:
-        keras_copy(f"{_URL}{name}.gz", folder / f"{name}.gz", folder)
+        keras_copy(f"{_URL}{name}.gz", folder / f"{name}.gz", folder, report)
     return read_idx_folder(folder, Provenance("fashion-mnist", "Keras's copy", licence=_LICENCE), _SHA256)
 
 

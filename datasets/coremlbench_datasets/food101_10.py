@@ -17,9 +17,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from filelock import FileLock
-
 from coremlbench.downloads import download, hash_of
+from coremlbench.locks import locked
 from coremlbench.types import DownloadError, ImageSet, InputError, ReportProgress
 from coremlbench_datasets.archives import unpack
 from coremlbench_datasets.folder import FolderDataset
@@ -76,7 +75,7 @@ class Food101Ten:
         """Return the photographs, fetching and unpacking them unless that was done before."""
         home = request.cache / self.name
         home.mkdir(parents=True, exist_ok=True)
-        with FileLock(home / "lock"):
+        with locked(home / "lock", lambda words: report("unpack", 0, 0, words)):
             _sweep(home)
             if request.source is None:
                 folder = self._of_archives(home, report)

@@ -21,8 +21,8 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 PIXEL_LIMIT = 89_478_485
 """Pixels past which a picture is not decoded: a quarter of a gibibyte as RGB, Pillow's own limit."""
 
-_MACHINE_TROUBLE = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC}
-"""Errors that say something of the machine and nothing of the picture."""
+_MACHINE_TROUBLE = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EIO, errno.ESTALE}
+"""Errors that say something of the machine, its disk or its network and nothing of the picture."""
 
 _PILLOW = r"PIL\."
 """The modules whose warnings nobody needs to hear."""
@@ -68,7 +68,7 @@ def _decoded(path: Path) -> NDArray[np.uint8]:
 
     if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for
         raise UnreadableImage("It is not a regular file.")
-    with Image.open(path, formats=FORMATS) as image:
+    with path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
         width, height = image.size
         if width * height > PIXEL_LIMIT:
             raise UnreadableImage(_too_large(width * height))

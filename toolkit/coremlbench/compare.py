@@ -7,8 +7,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from coremlbench.catalogue import other_work
+from coremlbench.failure_list import machine_in_words
 from coremlbench.published import PUBLISHED
 from coremlbench.types import ComparisonRow, Experiment, Failure, Published, TrainingRecord
+
+PICTURES_TO_MODEL = frozenset({"augment", "extract", "train", "evaluate", "export"})
+"""The phases of a Create ML run that are compared."""
 
 
 def compare(
@@ -17,9 +21,9 @@ def compare(
     """Return the rows of each experiment: published figures first, then every measured run, oldest first.
 
     A run is this machine's when it has its ``machine_id``. Ratios are over the reference: this machine's newest run
-    that trained, one that did the protocol's work before others. There is a ratio only between like amounts of work:
-    a run on a tenth of the images has none to a published figure, while other pictures or weights change nothing of
-    the time. Failures stand among the rows.
+    that trained, one whose work is nearer to the protocol's before others. There is a ratio only between like amounts
+    of work: a run on a tenth of the images has none to a published figure, while other pictures or weights change
+    nothing of the time. Failures stand among the rows.
     """
     records = sorted(records, key=lambda record: record.started)
     rows: list[ComparisonRow] = []
@@ -41,8 +45,10 @@ def compared_seconds(record: TrainingRecord, experiment: Experiment) -> float | 
     """Return the figure that the experiment compares, or ``None`` where the run has none.
 
     Seconds per epoch are the mean of the epochs from the second on; total seconds are those of training and testing,
-    without starting TensorFlow or preparing data; a whole run is all of it. A run that went on with a broken one has
-    no such figure: a part of its work was not timed, and its second half began as cold as a first.
+    without starting TensorFlow or preparing data; from pictures to the model it is all but setting up and preparing
+    data, which a first run on a machine spends minutes of downloads on and a second one nothing. A run that went on
+    with a broken one has no such figure: a part of its work was not timed, and its second half began as cold as a
+    first.
     """
     if isinstance(record.outcome, Failure) or record.resumed_from:
         return None
@@ -52,14 +58,16 @@ def compared_seconds(record: TrainingRecord, experiment: Experiment) -> float | 
     if experiment.metric == "total seconds":
         tested = sum(phase.seconds for phase in record.phases if phase.name == "evaluate")
         return sum(row.seconds for row in record.epochs) + tested
-    return record.seconds
+    return sum(phase.seconds for phase in record.phases if phase.name in PICTURES_TO_MODEL) or None
 
 
 def _reference(runs: Sequence[TrainingRecord], experiment: Experiment, machine_id: str) -> TrainingRecord | None:
-    """Return this machine's newest run that has a figure; one that did the protocol's work is preferred."""
+    """Return this machine's newest run that has a figure, of those whose work leaves the protocol in fewest points.
+
+    Away from macOS none has the protocol's own extractor, and a whole run is still worth more than a tenth of one.
+    """
     mine = [run for run in runs if run.machine.id == machine_id and compared_seconds(run, experiment) is not None]
-    whole = [run for run in mine if not other_work(run.deviations)]
-    return next(reversed(whole or mine), None)
+    return min(reversed(mine), key=lambda run: len(other_work(run.deviations)), default=None)
 
 
 def _with_ratio(row: ComparisonRow, reference: TrainingRecord | None, experiment: Experiment) -> ComparisonRow:
@@ -126,11 +134,5 @@ def _measured(record: TrainingRecord, experiment: Experiment) -> ComparisonRow:
 
 def _machine(record: TrainingRecord) -> str:
     """Return the machine in words, with the device that trained where it is known."""
-    machine = record.machine
-    memory = f"{machine.memory_bytes / 2**30:.0f} GB"
     device = f", on {record.placement.device.partition(':')[0]}" if record.placement else ""
-    return (
-        f"{machine.model or machine.chip} ({machine.chip}, {memory}){device}"
-        if machine.model
-        else (f"{machine.chip} ({memory}){device}")
-    )
+    return f"{machine_in_words(record.machine)}{device}"

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from coremlbench import jsonable
+from coremlbench.console_parts import attempt_of, plain_console, print_failure, share_of, shown, table_of
 from coremlbench.coreml_types import Converted, Record
 from coremlbench.types import Failure, Phase, Progress, Trained, TrainingRecord
 from coremlbench.units import format_bytes, format_percent, format_seconds
@@ -42,10 +43,9 @@ PLAIN_SECONDS = 10.0
 class Watch:
     """Shows progress: a live line for the present phase on a terminal, plain lines now and then elsewhere."""
 
-    def __init__(self, title: str) -> None:
+    def __init__(self) -> None:
         from rich.console import Console
 
-        self._title = title
         self._console = Console(stderr=True, highlight=False)
         self._live: Any = None
         self._task: Any = None
@@ -143,37 +143,21 @@ def print_json(value: Any) -> None:
 
 def print_training(record: TrainingRecord, folder: Path) -> None:
     """Print how a run went, and where it is saved."""
-    console = _console()
+    console = plain_console()
     if isinstance(record.outcome, Trained):
         _print_trained(console, record, record.outcome, folder)
     else:
-        _print_failed(console, record, record.outcome)
+        print_failure(console, f"Create ML run{attempt_of(record)}", record.outcome)
     if record.phases:
         console.print(_phase_table(record.phases, record.seconds, record.peak_bytes))
     for line in _particulars(record):
         console.print(line, soft_wrap=True)
-    console.print(f"saved: {_shown(folder / 'run.json')}", soft_wrap=True)
-
-
-def _console() -> Console:
-    from rich.console import Console
-
-    return Console(highlight=False, markup=False)
-
-
-def _table(*headings: str, title: str = "") -> Table:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(title=title or None, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
-    for index, heading in enumerate(headings):
-        table.add_column(heading, justify="left" if index == 0 else "right", overflow="fold")
-    return table
+    console.print(f"saved: {shown(folder / 'run.json')}", soft_wrap=True)
 
 
 def _print_trained(console: Console, record: TrainingRecord, outcome: Trained, folder: Path) -> None:
-    console.print(f"\nCreate ML run: trained{_attempt(record)}", style="bold green")
-    table = _table("accuracy", "", "images")
+    console.print(f"\nCreate ML run: trained{attempt_of(record)}", style="bold green")
+    table = table_of("accuracy", "", "images")
     data = record.dataset
     rows = [
         ("test", outcome.test_accuracy, data.test if data else 0),
@@ -184,9 +168,9 @@ def _print_trained(console: Console, record: TrainingRecord, outcome: Trained, f
         table.add_row(name, "–" if accuracy is None else format_percent(accuracy), f"{images:,}")
     console.print(table)
     if outcome.per_class:
-        classes = _table("class", "images", "precision", "recall")
+        classes = table_of("class", "images", "precision", "recall")
         for each in outcome.per_class:
-            classes.add_row(each.name, f"{each.images:,}", _share(each.precision), _share(each.recall))
+            classes.add_row(each.name, f"{each.images:,}", share_of(each.precision), share_of(each.recall))
         console.print(classes)
     if record.model is not None:
         agreement = record.model.agreement
@@ -196,29 +180,11 @@ def _print_trained(console: Console, record: TrainingRecord, outcome: Trained, f
                 f"; predicts what was trained for {agreement.equal:,} of {agreement.images:,} test images, run on: "
                 f"{agreement.runtime}"
             )
-        console.print(f"model: {_shown(folder / record.model.path)}{told}", soft_wrap=True)
-
-
-def _print_failed(console: Console, record: TrainingRecord, failure: Failure) -> None:
-    where = f" ({failure.evidence.progress})" if failure.evidence.progress else ""
-    console.print(f"\nCreate ML run: failed{_attempt(record)} – {failure.kind}{where}", style="bold red")
-    console.print(failure.reason, soft_wrap=True)
-    if failure.evidence.log_tail:
-        console.print("last lines of its log:", style="dim")
-        for line in failure.evidence.log_tail[-5:]:
-            console.print(f"  {line[:200]}", style="dim", soft_wrap=True)
-    console.print(f"what to do: {failure.hint}", soft_wrap=True)
-
-
-def _attempt(record: TrainingRecord) -> str:
-    """Return which attempt a run was, or that it went on with another; empty for the first of its own."""
-    if record.resumed_from:
-        return f", resumed from {record.resumed_from}"
-    return f", attempt {record.attempt}" if record.attempt > 1 else ""
+        console.print(f"model: {shown(folder / record.model.path)}{told}", soft_wrap=True)
 
 
 def _phase_table(phases: Sequence[Phase], seconds: float, peak_bytes: int) -> Table:
-    table = _table("phase", "time", "items", "items/s", "peak memory")
+    table = table_of("phase", "time", "items", "items/s", "peak memory")
     for phase in phases:
         rate = phase.items / phase.seconds if phase.seconds and phase.items > 1 else 0
         table.add_row(
@@ -266,27 +232,15 @@ def _particulars(record: TrainingRecord) -> list[str]:
     return lines
 
 
-def _share(value: float | None) -> str:
-    return "–" if value is None else format_percent(value)
-
-
-def _shown(path: Path) -> str:
-    """Return a path relative to where the person is, when it lies below."""
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
-
-
 def print_results(records: Sequence[Record], folder: Path) -> None:
     """Print the runs as a table, newest last."""
-    console = _console()
+    console = plain_console()
     if not records:
         console.print(
-            f"No runs under {_shown(folder)} yet; `coremlbench createml --scale 0.1` makes one.", soft_wrap=True
+            f"No runs under {shown(folder)} yet; `coremlbench createml --scale 0.1` makes one.", soft_wrap=True
         )
         return
-    table = _table("run", "outcome", "time", "peak memory", "not the protocol")
+    table = table_of("run", "outcome", "time", "peak memory", "not the protocol")
     table.columns[0].no_wrap = True
     table.columns[4].justify = "left"
     for record in records:
@@ -316,8 +270,8 @@ def _outcome(record: Record) -> str:
 
 def print_datasets(found: Sequence[DatasetSummary]) -> None:
     """Print the datasets as a table."""
-    console = _console()
-    table = _table("dataset", "images", "classes", "in the cache", "needs", "what it is")
+    console = plain_console()
+    table = table_of("dataset", "images", "classes", "in the cache", "needs", "what it is")
     table.columns[4].justify = table.columns[5].justify = "left"
     for each in found:
         needs = "nothing" if each.download_bytes == 0 else "a download"
@@ -334,9 +288,9 @@ def print_checks(checks: Sequence[Check]) -> None:
     """Print what works here, with advice below what does not."""
     from rich.markup import escape
 
-    console = _console()
+    console = plain_console()
     words = {"ok": ("works", "green"), "later": ("at first use", "yellow"), "no": ("does not", "red")}
-    table = _table("", "works here?", "found")
+    table = table_of("", "works here?", "found")
     table.columns[1].justify = table.columns[2].justify = "left"
     for check in checks:
         word, colour = words[check.state]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from coremlbench.console import _console, _shown, _table
+from coremlbench.console_parts import plain_console, print_failure, shown, table_of
 from coremlbench.coreml_types import ConversionRecord, Variant
 from coremlbench.types import Failure
 from coremlbench.units import format_bytes, format_percent, format_seconds
@@ -25,14 +25,14 @@ def print_conversions(runs: Sequence[tuple[ConversionRecord, Path]]) -> None:
 
 
 def _print_one(record: ConversionRecord, folder: Path) -> None:
-    console = _console()
+    console = plain_console()
     source = record.source
     whence = f" from {source.training_run}" if source and source.training_run else ""
-    console.print(f"\n{record.experiment}{whence}", style="bold")
+    title = f"{record.experiment}{whence}"
     if isinstance(record.outcome, Failure):
-        console.print(f"failed: {record.outcome.kind}", style="bold red")
-        console.print(record.outcome.reason, soft_wrap=True)
-        console.print(f"what to do: {record.outcome.hint}", soft_wrap=True)
+        print_failure(console, title, record.outcome)
+    else:
+        console.print(f"\n{title}", style="bold")
     batches = sorted({variant.batch for variant in record.variants})
     for batch in batches:
         console.print()
@@ -40,12 +40,12 @@ def _print_one(record: ConversionRecord, folder: Path) -> None:
     console.print()
     for line in _particulars(record):
         console.print(line, soft_wrap=True)
-    console.print(f"saved: {_shown(folder / 'run.json')} ({format_seconds(record.seconds)})", soft_wrap=True)
+    console.print(f"saved: {shown(folder / 'run.json')} ({format_seconds(record.seconds)})", soft_wrap=True)
 
 
 def _figures(variants: Sequence[Variant], batch: int) -> Table:
     """Return the table of the variants of one batch, which fits into 80 columns whatever the figures are."""
-    table = _table("variant", "size", "error", "SNR", "same", "accuracy", "verdict")
+    table = table_of("variant", "size", "error", "SNR", "same", "accuracy", "verdict")
     table.title = f"batch {batch}" if batch > 1 else None
     table.collapse_padding, table.show_edge = True, False
     for variant in variants:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 
+from coremlbench.console_parts import plain_console
 from coremlbench.failure_list import Found
 
 LOG_LINES = 3
@@ -13,9 +14,7 @@ LOG_LINES = 3
 
 def print_failures(found: Sequence[Found], runs: int, folder: Path) -> None:
     """Print each failure with its evidence and what to do, by machine and experiment; ``runs`` were looked at."""
-    from rich.console import Console
-
-    console = Console(highlight=False, markup=False)
+    console = plain_console()
     if not found:
         console.print(f"None of the {runs:,} runs under {folder} failed." if runs else f"No runs under {folder} yet.")
         return

@@ -9,29 +9,26 @@ from typing import TYPE_CHECKING
 
 from coremlbench.catalogue import select
 from coremlbench.compare import compared_seconds
+from coremlbench.console_parts import attempt_of, plain_console, print_failure, share_of, table_of
 from coremlbench.types import ComparisonRow, Failure, TrainingRecord
 from coremlbench.units import format_bytes, format_percent, format_seconds
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
 
 
 def print_run(record: TrainingRecord, folder: Path) -> None:
     """Print how one run went: its epochs, its outcome, and what a reader must know to compare it."""
-    console = _console()
+    console = plain_console()
     batch = record.options.get("batch")
-    attempt = f", attempt {record.attempt}" if record.attempt > 1 else ""
-    attempt += f", resumed from {record.resumed_from}" if record.resumed_from else ""
+    title = f"{record.experiment}, batch {batch}{attempt_of(record)}"
     if isinstance(record.outcome, Failure):
-        console.print(f"\n{record.experiment}, batch {batch}{attempt}: failed, {record.outcome.kind}", style="bold red")
-        console.print(record.outcome.reason, soft_wrap=True)
-        console.print(f"what to do: {record.outcome.hint}", soft_wrap=True)
+        print_failure(console, title, record.outcome)
     else:
-        console.print(f"\n{record.experiment}, batch {batch}{attempt}: trained", style="bold green")
+        console.print(f"\n{title}: trained", style="bold green")
         console.print(f"test accuracy: {format_percent(record.outcome.test_accuracy)}")
     if record.epochs:
-        table = _table("epoch", "time", "training", "steps/s", "loss", "accuracy", "validation")
+        table = table_of("epoch", "time", "training", "steps/s", "loss", "accuracy", "validation")
         for row in record.epochs:
             table.add_row(
                 str(row.epoch) + ("*" if row.epoch == 1 else ""),
@@ -39,8 +36,8 @@ def print_run(record: TrainingRecord, folder: Path) -> None:
                 format_seconds(row.training_seconds),
                 f"{row.steps_per_second:,.1f}",
                 f"{row.loss:.4f}",
-                _percent(row.accuracy),
-                _percent(row.validation_accuracy),
+                share_of(row.accuracy),
+                share_of(row.validation_accuracy),
             )
         console.print(table)
         console.print("* holds the loading of the data; recorded, not compared")
@@ -75,7 +72,7 @@ def _particulars(record: TrainingRecord) -> list[str]:
 
 def print_runs(records: Sequence[TrainingRecord]) -> None:
     """Print several runs as one table."""
-    table = _table("experiment", "batch", "outcome", "compared figure", "device", "peak memory")
+    table = table_of("experiment", "batch", "outcome", "compared figure", "device", "peak memory")
     for record in records:
         outcome = record.outcome
         (experiment,) = select([record.experiment])
@@ -89,12 +86,12 @@ def print_runs(records: Sequence[TrainingRecord]) -> None:
             record.placement.device if record.placement else "–",
             format_bytes(record.peak_bytes) if record.peak_bytes else "–",
         )
-    _console().print(table)
+    plain_console().print(table)
 
 
 def print_comparison(rows: Sequence[ComparisonRow]) -> None:
     """Print published and measured figures by experiment; where the published ones are from stands below."""
-    console = _console()
+    console = plain_console()
     if not rows:
         console.print("Nothing was published or measured for these experiments; `coremlbench train` measures.")
     for name, group in groupby(rows, key=lambda row: row.experiment):
@@ -110,7 +107,7 @@ def _print_experiment(console: Console, name: str, rows: Sequence[ComparisonRow]
     """Print one experiment's table, and below it the sources that its published rows number."""
     (experiment,) = select([name])
     sources = list(dict.fromkeys(row.source for row in rows if row.kind == "published"))
-    table = _table("machine", "", "figure", "ratio", "accuracy")
+    table = table_of("machine", "", "figure", "ratio", "accuracy")
     table.title = f"{name}: {experiment.title}, {experiment.metric}"
     table.columns[1].justify = "left"
     for row in rows:
@@ -121,34 +118,17 @@ def _print_experiment(console: Console, name: str, rows: Sequence[ComparisonRow]
             f"published [{sources.index(row.source) + 1}]" if published else measured,
             row.figure,
             "this is 1" if row.reference else "–" if row.ratio is None else f"{row.ratio:.2f}",
-            _percent(row.accuracy),
+            share_of(row.accuracy),
             style="red" if row.failed else "bold" if row.reference else None,
         )
     console.print(table)
     for number, source in enumerate(sources, start=1):
         console.print(f"[{number}] {source}", soft_wrap=True)
+    for row in rows:
+        for note in row.notes:
+            console.print(f"note on {row.source if row.kind == 'measured' else row.machine}: {note}", soft_wrap=True)
     console.print()
 
 
 def _not_the_protocol(deviations: Sequence[str]) -> list[str]:
     return [f"not the protocol: {', '.join(deviations)}"] if deviations else []
-
-
-def _percent(share: float | None) -> str:
-    return "–" if share is None else format_percent(share)
-
-
-def _console() -> Console:
-    from rich.console import Console
-
-    return Console(highlight=False, markup=False)
-
-
-def _table(*headings: str) -> Table:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
-    for index, heading in enumerate(headings):
-        table.add_column(heading, justify="left" if index == 0 else "right", overflow="fold")
-    return table

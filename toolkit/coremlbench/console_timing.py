@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from coremlbench.console_parts import plain_console, table_of
 from coremlbench.coreml_types import Measurement, Round, Timed, TimedModel, TimingRecord
 from coremlbench.kit import MANIFEST
 from coremlbench.report_timing import cell_row
@@ -29,7 +30,7 @@ def round_line(row: Measurement, each: Round) -> str:
 
 def print_timing(record: TimingRecord, folder: Path, kit: Path | None = None) -> None:
     """Print a matrix: Core ML's units, their comparison, the host's runtimes, failures, and what was not possible."""
-    console = _console()
+    console = plain_console()
     _print_outcome(console, record)
     console.print(_package_table(record.models))
     coreml = [row for row in record.measurements if row.runtime == "coreml"]
@@ -54,7 +55,7 @@ def print_timing(record: TimingRecord, folder: Path, kit: Path | None = None) ->
 
 def print_no_package(notes: Sequence[str], *, interrupted: bool) -> None:
     """Print why there was no package to time."""
-    console = _console()
+    console = plain_console()
     if interrupted:
         console.print("\nconvert-and-time: interrupted while it converted", style="bold red")
         console.print("what to do: Run it again; packages that are ready are taken as they are.", soft_wrap=True)
@@ -83,7 +84,7 @@ def _print_outcome(console: Console, record: TimingRecord) -> None:
 
 def _package_table(models: Sequence[TimedModel]) -> Table:
     """Return what was timed, and how far it can be trusted."""
-    table = _table("package", "size", "error", "same class", "accuracy", "verdict", title="Packages")
+    table = table_of("package", "size", "error", "same class", "accuracy", "verdict", title="Packages")
     for model in models:
         for each in model.variants:
             proof = each.proof
@@ -101,7 +102,7 @@ def _package_table(models: Sequence[TimedModel]) -> Table:
 
 
 def _coreml_table(record: TimingRecord, rows: Sequence[Measurement], title: str) -> Table:
-    table = _table("model", "asked for", "p50", "p95", "first load", "of the limit", "where it ran", title=title)
+    table = table_of("model", "asked for", "p50", "p95", "first load", "of the limit", "where it ran", title=title)
     table.columns[1].justify = table.columns[6].justify = "left"
     for row in rows:
         found = cell_row(record, row)
@@ -112,7 +113,7 @@ def _coreml_table(record: TimingRecord, rows: Sequence[Measurement], title: str)
 
 
 def _host_table(record: TimingRecord, rows: Sequence[Measurement]) -> Table:
-    table = _table("model", "runtime", "on", "p50", "p95", title="Runtimes of the host: nothing here is Core ML's")
+    table = table_of("model", "runtime", "on", "p50", "p95", title="Runtimes of the host: nothing here is Core ML's")
     table.columns[1].justify = table.columns[2].justify = "left"
     for row in rows:
         found = cell_row(record, row)
@@ -129,7 +130,7 @@ def _host_table(record: TimingRecord, rows: Sequence[Measurement]) -> Table:
 
 def _sustained_table(rows: Sequence[Measurement]) -> Table:
     """Return how the speed went when a cell ran on and on: what tells a machine with a fan from one without."""
-    table = _table("model", "runtime", "on", "at first", "at last", "slower by", "heat at last")
+    table = table_of("model", "runtime", "on", "at first", "at last", "slower by", "heat at last")
     table.title = "Without a pause"
     table.columns[1].justify = table.columns[2].justify = "left"
     for row in rows:
@@ -143,7 +144,7 @@ def _sustained_table(rows: Sequence[Measurement]) -> Table:
 
 def _print_ratios(console: Console, rows: Sequence[Measurement]) -> None:
     """Print how the Neural Engine compares with the GPU, where both were timed."""
-    table = _table("model", RATIO, "95% interval", "", title="Neural Engine against GPU")
+    table = table_of("model", RATIO, "95% interval", "", title="Neural Engine against GPU")
     table.columns[3].justify = "left"
     for row in rows:
         other = next((each for each in rows if each.unit == "CPU_AND_GPU" and _same(each, row)), None)
@@ -226,19 +227,3 @@ def _shown(path: Path) -> str:
         return str(path.relative_to(Path.cwd()))
     except ValueError:
         return str(path)
-
-
-def _console() -> Console:
-    from rich.console import Console
-
-    return Console(highlight=False, markup=False)
-
-
-def _table(*headings: str, title: str = "") -> Table:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(title=title or None, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
-    for index, heading in enumerate(headings):
-        table.add_column(heading, justify="left" if index == 0 else "right", overflow="fold")
-    return table

@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
+from coremlbench.surroundings import has_avx, vector_instructions
 from coremlbench.types import Machine
 from coremlbench.units import format_bytes
 
@@ -63,7 +64,7 @@ def _machine(machine: Machine) -> Check:
 
 
 def _turicreate(cache: Path) -> Check:
-    from coremlbench.environments import TURICREATE, find_python38, folder_of, no_python38, ready
+    from coremlbench.environments import TURICREATE, find_python38, folder_of, install_python38, ready
 
     name = "Turi Create"
     if platform.system() == "Linux" and platform.machine() != "x86_64":
@@ -72,7 +73,8 @@ def _turicreate(cache: Path) -> Check:
         return Check(name, "ok", f"6.4.1, isolated in {folder_of(TURICREATE, cache)}")
     python = find_python38()
     if python is None:
-        return Check(name, "later", "no Python 3.8 here; uv will fetch one at first use", no_python38())
+        advice = f"On a machine without a network, {install_python38()} beforehand."
+        return Check(name, "later", "no Python 3.8 here; uv will fetch one at first use", advice)
     return Check(name, "later", f"made at first use with Python {python.version_text} {python.found} (600 MB to fetch)")
 
 
@@ -160,17 +162,14 @@ def _descriptors() -> Check:
 
 def _vector_instructions() -> Check:
     name = "vector instructions"
-    if platform.machine() != "x86_64" or platform.system() != "Linux":
+    avx = has_avx()
+    if avx is None:
         return Check(name, "ok", f"those of {platform.machine()}")
-    try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("flags", 1)[1].split("\n", 1)[0].split()
-    except (OSError, IndexError):
-        return Check(name, "ok", "not told by this system")
-    if "avx" not in flags:
+    if not avx:
         return Check(
             name,
             "no",
             "this processor has no AVX, which TensorFlow's packages are built with",
             "Use another machine: TensorFlow ends with an illegal instruction here.",
         )
-    return Check(name, "ok", ", ".join(flag for flag in ("avx", "avx2", "avx512f", "amx_tile") if flag in flags))
+    return Check(name, "ok", ", ".join(vector_instructions()) or "avx")

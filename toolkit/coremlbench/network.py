@@ -12,7 +12,7 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from coremlbench.types import CoremlbenchError
 
@@ -205,8 +205,8 @@ def _pooling(name: str, source: str, padding: str) -> Layer:
     return Layer(name, "MaxPooling2D", (source,), settings)
 
 
-def write_keras(network: Network, path: Path) -> None:
-    """Write the network as the Keras 2 HDF5 model that Turi Create loads."""
+def write_keras(network: Network, target: Path | IO[bytes]) -> None:
+    """Write the network as the Keras 2 HDF5 model that Turi Create loads, to a path or an open file."""
     import h5py
     import numpy as np
 
@@ -227,7 +227,7 @@ def write_keras(network: Network, path: Path) -> None:
             "output_layers": [[network.output, 0, 0]],
         },
     }
-    with h5py.File(path, "w", track_order=True) as file:
+    with h5py.File(target, "w", track_order=True) as file:
         file.attrs["keras_version"] = np.bytes_("2.4.0")
         file.attrs["backend"] = np.bytes_("tensorflow")
         file.attrs["model_config"] = np.bytes_(json.dumps(config).encode())

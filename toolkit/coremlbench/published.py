@@ -23,9 +23,9 @@ def _epoch(experiment: str, machine: str, low: float, high: float, source: str) 
 
 PUBLISHED: tuple[Published, ...] = (
     # Create ML's times stand only in the article's picture, which is lost: the endings are known, no seconds.
-    Published("createml", AIR, "whole run", _ARTICLE, note="finished, the fastest of the three"),
-    Published("createml", PRO_13, "whole run", _ARTICLE, note="finished, slower than the Air"),
-    Published("createml", PRO_16, "whole run", _ARTICLE, failed=True, note="failed before the end"),
+    Published("createml", AIR, "pictures to model", _ARTICLE, note="finished, the fastest of the three"),
+    Published("createml", PRO_13, "pictures to model", _ARTICLE, note="finished, slower than the Air"),
+    Published("createml", PRO_16, "pictures to model", _ARTICLE, failed=True, note="failed before the end"),
     _epoch("tinyvgg", AIR, 7, 8, _TRANSCRIBED),
     _epoch("tinyvgg", PRO_13, 7, 8, _TRANSCRIBED),
     _epoch("tinyvgg", PRO_16, 35, 41, _TRANSCRIBED),

@@ -100,7 +100,7 @@ def _work(record: TrainingRecord) -> str:
     other = other_work(record.deviations)
     parts = [each for each in record.deviations if each in other] or [PROTOCOL]
     extractor = record.options.get("extractor")
-    if extractor and extractor != "auto":  # not known yet when the run failed
+    if extractor and extractor != "auto" and f"extractor {extractor}" not in other:  # said once; auto is not known yet
         parts.append(f"features of {extractor}")
     if record.resumed_from:
         parts.append("resumed, so not a whole run")

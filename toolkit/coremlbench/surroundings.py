@@ -49,9 +49,18 @@ def has_avx() -> bool | None:
     if platform.system() == "Darwin":
         found = _sysctl("hw.optional.avx1_0")
         return None if found is None else found == 1
+    return cpuinfo_has("avx", _cpuinfo())
+
+
+def vector_instructions() -> tuple[str, ...]:
+    """Return which sets of them Linux lists for an x86-64 processor, the oldest first; elsewhere none."""
+    return tuple(flag for flag in ("avx", "avx2", "avx512f", "amx_tile") if cpuinfo_has(flag, _cpuinfo()))
+
+
+def _cpuinfo() -> str:
     with suppress(OSError):
-        return cpuinfo_has("avx", Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace"))
-    return None
+        return Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    return ""
 
 
 def cpuinfo_has(flag: str, cpuinfo: str) -> bool | None:

@@ -114,7 +114,8 @@ class ArraySet:
 # --- experiments --------------------------------------------------------------------------------------------
 
 
-Metric = Literal["seconds per epoch", "total seconds", "whole run"]
+Metric = Literal["seconds per epoch", "total seconds", "pictures to model", "whole run"]
+"""What is compared; ``whole run`` is for experiments of another release, of which nothing else is known."""
 
 
 @dataclass(frozen=True)
@@ -146,6 +147,7 @@ class Experiment:
     weights: str | None = None
     iterations: int = 0
     augmentation: tuple[str, ...] = ()
+    extractor: str = ""
 
 
 @dataclass(frozen=True)
@@ -480,7 +482,10 @@ class Placement:
 
 @dataclass(frozen=True)
 class DatasetRecord:
-    """The data of a run. ``images`` counts files by role; ``extractions`` counts feature vectors, copies included."""
+    """The data of a run: ``train``, ``validation`` and ``test`` count pictures, ``examined`` the files looked at.
+
+    ``skipped`` names the first of the ``skipped_count`` files that were left out.
+    """
 
     name: str
     provenance: Provenance

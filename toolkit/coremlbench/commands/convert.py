@@ -176,7 +176,7 @@ def convert(
         random_seed=options.seed if random_weights else None,
         check=check,
     )
-    with Watch(title="convert") as watch:
+    with Watch() as watch:
         runs = convert_models(found, options, results=results, command=sys.argv, on_progress=watch)
     if as_json:
         print_json([record for record, _ in runs])

@@ -104,7 +104,7 @@ def convert_and_time(
     packed = read_kit(from_kit) if from_kit is not None else None
     timing = _timing(given, packed.options if packed is not None else None)
     failed = 0
-    with Watch(title="convert-and-time") as watch:
+    with Watch() as watch:
         common: dict[str, Any] = {
             "results": results,
             "command": sys.argv,

@@ -9,20 +9,14 @@ from pathlib import Path
 import click
 
 from coremlbench.commands.parameters import (
+    LIMITS,
     Amount,
     Augmentation,
-    Bytes,
     DatasetName,
-    Duration,
     asked_for,
-    json_option,
-    results_option,
-    resume_option,
-    retries_option,
+    run_options,
 )
 
-LIMITS = frozenset({"timeout", "silence", "memory_limit"})
-"""What a resumed run need not share with the broken one."""
 EXTRACTORS = ("auto", "VisionFeaturePrint_Scene", "resnet-50", "squeezenet_v1.1")
 
 
@@ -82,13 +76,7 @@ EXTRACTORS = ("auto", "VisionFeaturePrint_Scene", "resnet-50", "squeezenet_v1.1"
 @click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="The same seed, the same result."
 )
-@click.option("--memory-limit", type=Bytes(), help="Stop a run that grows past it, as a smaller machine would: 2GiB.")
-@click.option("--timeout", type=Duration(), help="Stop the run after so long: 30m.")
-@click.option("--silence", type=Duration(), help="Stop a run that says nothing for so long.  [default: by phase]")
-@resume_option
-@retries_option
-@results_option
-@json_option
+@run_options("the run")
 def createml(
     dataset: str,
     source: str | None,
@@ -138,7 +126,7 @@ def createml(
     train, test = counts(dataset, train, test, scale)
     options = CreateMLOptions(
         dataset=dataset,
-        source=source,
+        source=str(Path(source).absolute()) if source else None,
         train=train,
         test=test,
         iterations=iterations,
@@ -151,7 +139,7 @@ def createml(
         memory_limit=memory_limit,
     )
     del engine  # one so far
-    with Watch(title="Create ML run") as watch:
+    with Watch() as watch:
         if resume is None:
             runs = create_ml_attempts(options, retries, results=results, command=sys.argv, on_progress=watch)
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,14 @@ class DatasetName(click.ParamType[str]):
 
     name = "name|dir"
 
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the name, or the folder in full, as the record keeps it: --resume may come from another folder."""
+        del param, ctx
+        from coremlbench_datasets import DATASETS
+
+        folder = Path(value).expanduser()
+        return str(value) if value in DATASETS or not value or not folder.is_dir() else str(folder.absolute())
+
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         """Return the known names, and let the shell complete folders."""
         del ctx, param
@@ -89,28 +98,50 @@ class DatasetName(click.ParamType[str]):
         return [*names, CompletionItem(incomplete, type="dir")]
 
 
-def resume_option(function: Any) -> Any:
-    """Add --resume [ID]."""
-    return click.option(
-        "--resume",
-        is_flag=False,
-        flag_value="",
-        default=None,
-        metavar="[ID]",
-        help="Go on with a broken run from what it had done, the newest unless ID says which; with its settings.",
-    )(function)
+LIMITS = frozenset({"timeout", "silence", "memory_limit"})
+"""What a resumed run need not share with the broken one."""
 
 
-def retries_option(function: Any) -> Any:
-    """Add --retries."""
-    return click.option(
-        "--retries",
-        type=click.IntRange(min=0, max=20),
-        default=0,
-        metavar="N",
-        help="After a failure, try again up to N times in fresh processes, with its remedy where there is one: less "
-        "at a time, the CPU, more open files.",
-    )(function)
+def run_options(stopped: str) -> Callable[[Any], Any]:
+    """Add what every training run takes: its limits, how it goes on after a failure, and where its record goes.
+
+    ``stopped`` says in the help what a timeout ends.
+    """
+    options = (
+        click.option(
+            "--memory-limit", type=Bytes(), help="Stop a run that grows past it, as a smaller machine would: 2GiB."
+        ),
+        click.option("--timeout", type=Duration(), help=f"Stop {stopped} after so long: 30m."),
+        click.option(
+            "--silence", type=Duration(), help="Stop a run that says nothing for so long.  [default: by phase]"
+        ),
+        click.option(
+            "--resume",
+            is_flag=False,
+            flag_value="",
+            default=None,
+            metavar="[ID]",
+            help="Go on with a broken run from what it had done, the newest unless ID says which; with its settings.",
+        ),
+        click.option(
+            "--retries",
+            type=click.IntRange(min=0, max=20),
+            default=0,
+            metavar="N",
+            help="After a failure, try again up to N times in fresh processes, with its remedy where there is one: "
+            "less at a time, the CPU, more open files.",
+        ),
+        results_option,
+        json_option,
+    )
+
+    def add(function: Any) -> Any:
+        # Options stand in the help in the order of decorators, whose last is applied first.
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return add
 
 
 def asked_for(context: click.Context) -> frozenset[str]:

@@ -11,24 +11,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from coremlbench.commands.parameters import (
+    LIMITS,
     Amount,
-    Bytes,
     DatasetName,
-    Duration,
     asked_for,
-    json_option,
-    results_option,
-    resume_option,
-    retries_option,
+    run_options,
 )
 
 if TYPE_CHECKING:
     from coremlbench.engines.tensorflow import TensorFlowOptions
     from coremlbench.training import Changes
     from coremlbench.types import Experiment, TrainingRecord
-
-LIMITS = frozenset({"timeout", "silence", "memory_limit"})
-"""What a resumed run need not share with the broken one."""
 
 
 class Ladder(click.ParamType[tuple[int, ...]]):
@@ -147,13 +140,7 @@ class ExperimentName(click.ParamType[str]):
     help="First train a few steps on CPU and GPU from the same seed; a GPU whose loss goes elsewhere fails the run.",
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="The same seed, the same order.")
-@click.option("--memory-limit", type=Bytes(), help="Stop a run that grows past it, as a smaller machine would: 2GiB.")
-@click.option("--timeout", type=Duration(), help="Stop each experiment after so long: 30m.")
-@click.option("--silence", type=Duration(), help="Stop a run that says nothing for so long.  [default: by phase]")
-@resume_option
-@retries_option
-@results_option
-@json_option
+@run_options("each experiment")
 def train(
     names: tuple[str, ...],
     experiments: tuple[str, ...],
@@ -198,7 +185,7 @@ def train(
     runs, missing = [], []
     for options in plans:
         try:
-            with Watch(title=options.experiment) as watch:
+            with Watch() as watch:
                 steps = train_with_ladder(
                     options, ladder or (), retries=retries, results=results, command=sys.argv, on_progress=watch
                 )
@@ -237,7 +224,7 @@ def _resumed(
     from coremlbench.training import plan, resume
 
     given = asked_for(click.get_current_context())
-    with Watch(title="resumed training") as watch:
+    with Watch() as watch:
         return resume(
             wanted,
             [each.name for each in experiments],

@@ -92,6 +92,7 @@ def train(
         record,
         weights=obtained.provenance,
         options={**record.options, "extractor": obtained.extractor.name, "extractor chosen": obtained.reason},
+        deviations=deviations_of(options, obtained=obtained),
     )
     record = with_phase(record, ended, "setup", 1)
     save(record)
@@ -102,7 +103,7 @@ def train(
     record = replace(
         record,
         dataset=dataset_record(images, validation=len(validation)),
-        deviations=deviations_of(options, images),
+        deviations=deviations_of(options, images, obtained),
     )
     record = with_phase(record, ended, "data", images.examined)
     save(record)
@@ -131,8 +132,14 @@ def train(
     return _export(options, record, obtained, trained, features, images, folder, stages)
 
 
-def deviations_of(options: CreateMLOptions, images: ImageSet | None = None) -> tuple[str, ...]:
-    """Return in words where a run is not the article's protocol, as far as is known before or after its data is."""
+def deviations_of(
+    options: CreateMLOptions, images: ImageSet | None = None, obtained: Obtained | None = None
+) -> tuple[str, ...]:
+    """Return in words where a run is not the article's protocol, as far as is known with or without data and extractor.
+
+    Each extractor computes another amount, and ``auto`` takes what a machine can have: without this, two machines'
+    runs would be compared as equal. The protocol's own extractor runs inside Turi Create only, which is no deviation.
+    """
     (experiment,) = select(["createml"])
     settings: dict[str, Any] = {
         "dataset": options.dataset,
@@ -143,6 +150,10 @@ def deviations_of(options: CreateMLOptions, images: ImageSet | None = None) -> t
     }
     if images is not None:
         settings |= {"train": len(images.train), "test": len(images.test), "classes": len(images.classes)}
+    chosen = options.extractor if obtained is None else obtained.extractor.name
+    settings |= {"extractor": None if chosen == "auto" else chosen, "processes": options.processes}
+    if options.extraction == "turicreate" and chosen != experiment.extractor:
+        settings["extraction"] = options.extraction
     return deviations(experiment, {key: value for key, value in settings.items() if value is not None})
 
 
@@ -169,6 +180,7 @@ def _extract(
     stages: Stages,
 ) -> tuple[TrainingRecord, Features]:
     extraction, note = _path_of_extraction(options, obtained)
+    fell_back = extraction != options.extraction and obtained.weights is not None
     rows, first = {}, 0
     for name, images in parts.items():
         last = first + len(images) * (copies(options.augment) if name == "train" else 1)
@@ -233,6 +245,7 @@ def _extract(
             "features sha256": result.get("features_sha256"),
         },
         notes=(*record.notes, *([note] if note else [])),
+        deviations=(*record.deviations, *(["extraction turicreate"] if fell_back else [])),
         versions={**record.versions, **result.get("versions", {})},
     )
     return record, Features(path, result["length"], rows, obtained.extractor.size)

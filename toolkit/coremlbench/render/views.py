@@ -16,6 +16,7 @@ from coremlbench.types import Experiment
 METRIC_WORDS = {
     "seconds per epoch": "an epoch, from the second on",
     "total seconds": "training and testing",
+    "pictures to model": "from the prepared pictures to the saved model",
     "whole run": "the whole run",
 }
 Column = tuple[str, str]

@@ -17,6 +17,7 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
         report("data", 0, 1)
         arrays = ARRAY_DATASETS[request["dataset"]].prepare(
             Path(request["cache"]),
+            report,
             train=request["train"],
             test=request["test"],
             source=Path(request["source"]) if request["source"] else None,

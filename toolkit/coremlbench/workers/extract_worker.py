@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +32,6 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
         Part(part["name"], tuple(Path(path) for path in part["paths"]), tuple(part["options"]), part["seed"])
         for part in request["parts"]
     ]
-    started = time.perf_counter()
     if request["network"] is None:
         target = Target(folder / "pixels.u8", size)
         rows = write_rows(
@@ -42,7 +40,7 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
             lambda done, total: report("augment", done, total),
             processes=request["processes"],
         )
-        return {"rows": rows, "taken": 0, "seconds": time.perf_counter() - started}
+        return {"rows": rows, "taken": 0}
 
     import onnxruntime
 
@@ -72,7 +70,6 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
         "length": feature_length(folder / "extractor.onnx"),
         "network": network_hash,
         "features_sha256": hash_file(target.path),
-        "seconds": time.perf_counter() - started,
         "versions": {"onnxruntime": onnxruntime.__version__},
     }
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from coremlbench.features import allocate
 from coremlbench.types import InputError, UnusableData
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class Pictures:
 
     ``file`` is where the pixels are kept when they would not fit in memory; ``keep=False`` decodes every time.
     ``error`` is the first failure to read a picture, for the one who runs the pipeline: TensorFlow turns it into
-    an error of its own kind.
+    an error of its own kind. A file that its disk has no room for is an ``OSError`` at once.
     """
 
     def __init__(
@@ -61,8 +62,10 @@ class Pictures:
         self.error: UnusableData | None = None
         self._decoded = np.zeros(len(paths), bool)
         size = (len(paths) if keep else 0, *shape)
+        if file is not None:
+            allocate(file, math.prod(size))
         self._pixels: NDArray[np.uint8] = (
-            np.empty(size, np.uint8) if file is None else np.memmap(file, np.uint8, "w+", shape=size)
+            np.empty(size, np.uint8) if file is None else np.memmap(file, np.uint8, "r+", shape=size)
         )
         self._threads = ThreadPoolExecutor(max_workers=os.cpu_count() or 1, thread_name_prefix="decode")
 

@@ -9,6 +9,8 @@ import urllib.request
 from dataclasses import replace
 from pathlib import Path
 
+from coremlbench.files import sweep_temporary, written_whole
+from coremlbench.locks import locked
 from coremlbench.types import DownloadError, InputError, Provenance, ReportProgress
 
 FILE = "efficientnetb0_notop.h5"
@@ -48,27 +50,33 @@ def obtain(wanted: str | None, cache: Path, report: ReportProgress) -> tuple[str
         )
     target = home / "models" / FILE
     if wanted != "imagenet":
-        _keep(Path(wanted), target)
+        _keep(Path(wanted), target, report)
         return "imagenet", Provenance("imagenet", f"the file {Path(wanted).name}", sha256=_hash(target, "sha256"))
     kept = own / "models" / FILE
     if not _is_right(target):
         if _is_right(kept):
-            _keep(kept, target)
+            _keep(kept, target, report)
         elif not _fetched(target, report):
             return None, RANDOM
     return "imagenet", Provenance("imagenet", "Keras's copy", sha256=_hash(target, "sha256"), licence="Apache-2.0")
 
 
-def _keep(source: Path, target: Path) -> None:
+def _keep(source: Path, target: Path, report: ReportProgress) -> None:
     """Copy the file into our cache if it is the right one."""
     if not source.is_file():
         raise InputError(f"There is no weights file {source}; --weights takes imagenet, random or the path of {FILE}.")
     if not _is_right(source):
         raise InputError(f"{source} is not Keras's {FILE}: its md5 is {_hash(source, 'md5')}, not {MD5}.")
+    copy_whole(source, target, report)
+
+
+def copy_whole(source: Path, target: Path, report: ReportProgress) -> None:
+    """Leave a file's content at ``target``, which no other run changes meanwhile, and nothing else in its folder."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    shutil.copyfile(source, temporary)
-    temporary.replace(target)
+    with locked(target.with_name(f"{target.name}.lock"), lambda words: report("weights", 0, 1, words)):
+        sweep_temporary(target.parent)
+        with source.open("rb") as content, written_whole(target) as file:
+            shutil.copyfileobj(content, file)
 
 
 def _fetched(target: Path, report: ReportProgress) -> bool:

@@ -95,7 +95,6 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
         "weights": asdict(provenance) if provenance else None,
         "versions": devices.versions(),
         "confusion": confusion,
-        "parameters": model.count_params(),
         "notes": [*notes, *kept.notes],
     }
 

@@ -94,13 +94,11 @@ def load_part(tc, channel, request, name, done, total):
 
 
 def train(tc, channel, request):
-    started = time.time()
     total = sum(last - first for first, last in request["parts"].values())
     frames, done = {}, 0
     for name in ("train", "validation", "test"):
         frames[name] = load_part(tc, channel, request, name, done, total)
         done += len(frames[name])
-    loaded = time.time()
 
     # What image_classifier.create calls once it has features; called directly, it loads no TensorFlow.
     stdout, sys.stdout = sys.stdout, SolverTable(sys.stdout, channel, request["iterations"])
@@ -143,7 +141,7 @@ def train(tc, channel, request):
         "solver": model.solver,
         "solver_status": model.training_solver_status,
         "solver_iterations": model.training_iterations,
-        "seconds": {"load": loaded - started, "train": trained - loaded, "evaluate": time.time() - trained},
+        "seconds": {"evaluate": time.time() - trained},
         "versions": versions(),
     }
 
@@ -171,7 +169,6 @@ def extract(tc, channel, request):
     height, width = request["size"]
     size = height * width * 3
     rows = request["rows"]
-    started = time.time()
     extractor = tc.toolkits._image_feature_extractor._create_feature_extractor(request["extractor"])
     done = length = 0
     with open(request["pixels"], "rb") as pixels, open(request["features"], "wb") as features:
@@ -185,7 +182,7 @@ def extract(tc, channel, request):
             channel.report("extract", done, rows)
         features.flush()
         os.fsync(features.fileno())
-    return {"length": length, "rows": done, "seconds": {"extract": time.time() - started}, "versions": versions()}
+    return {"length": length, "rows": done, "versions": versions()}
 
 
 def image(tc, data, height, width):
