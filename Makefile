@@ -5,6 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 UV := $(BIN)/uv
 SCALE ?= 0.1
+WORKERS ?= 2
 
 # uv does not read pip's settings: hand over the package index that pip was told to use, if it was.
 PIP_INDEX := $(shell $(PYTHON) -m pip config get global.index-url 2>/dev/null)
@@ -27,8 +28,9 @@ install: .venv/installed
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
+# The files of tests go to two processes at once; WORKERS=0 runs them one after the other in one.
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 test-all: install
 	$(BIN)/python -m pytest -m "not browser"
