@@ -85,7 +85,7 @@ def _variants(report: Report, numbers: Numbers) -> Iterator[str]:
     yield "## Accuracy and size by variant"
     yield ""
     yield from table_lines(
-        ["model", "variant", "verdict", "size", "accuracy", "change, points", "same class", "largest error"],
+        ["model", "variant", "verdict", "size", "accuracy", "change, points", "same class", "largest error", "SNR"],
         (
             [
                 safe(row.model, 60),
@@ -96,6 +96,7 @@ def _variants(report: Report, numbers: Numbers) -> Iterator[str]:
                 text.points(row.accuracy_before, row.accuracy_after),
                 text.percent(row.agreement),
                 views.share(row.relative_error),
+                "–" if row.signal_to_noise is None else f"{row.signal_to_noise:.0f} dB",
             ]
             for row in report.variants
         ),

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from coremlbench.render import text
 from coremlbench.report_types import Report
 
-MOST_ROWS = 30
+MOST_ROWS = 60
 Numbers = dict[str, int]
 """The numbers of the records that a figure may lead to."""
 _SPECIAL = re.compile(r"([\\`*_\[\]#|~$])")
