@@ -27,7 +27,7 @@ def main() -> None:
             target = records / record.parent.name
             target.mkdir(parents=True)
             text = record.read_text(encoding="utf-8")  # where the results lay on this machine is nobody's concern
-            (target / "run.json").write_text(text.replace(f"{Path(results).resolve()}/", "results/"), encoding="utf-8")
+            (target / "run.json").write_text(text.replace(str(Path(results).resolve()), "results"), encoding="utf-8")
             if (record.parent / "samples").is_dir():
                 shutil.copytree(record.parent / "samples", target / "samples", ignore=shutil.ignore_patterns("*.npz"))
     page = save_report([records], EXAMPLE)[0]
