@@ -76,7 +76,7 @@ def plots(report: Report, palette: Palette = LIGHT) -> tuple[Plot, ...]:
         drawn = (
             *_latencies(report, names, palette),
             *_sustained(report, names, palette),
-            *_sizes(report, palette),
+            *_sizes(report),
             *_trainings(report, names, palette),
             *_curves(report, names, palette),
         )
@@ -285,17 +285,21 @@ def _marked(title: str, cell: CellRow) -> str:
     return title + marks[cell.kind]
 
 
-def _sizes(report: Report, palette: Palette) -> Iterator[Plot]:
-    """Yield accuracy (or agreement with the original) against the package's size, a line a model."""
+def _sizes(report: Report) -> Iterator[Plot]:
+    """Yield accuracy (or agreement with the original) against the package's size, a line a model.
+
+    Sizes differ a thousandfold between networks, so they stand on a logarithmic axis. Only what is not proven is named:
+    the others lie along their line from the smallest to the largest, too close for words.
+    """
     models = [
         (model, [row for row in rows if row.bytes and (row.accuracy_after is not None or row.agreement is not None)])
         for (model, _), rows in views.variants_by_model(report)
     ]
-    models = [(model, rows) for model, rows in models if len(rows) > 1][: len(_SERIES)]
+    models = [(model, rows) for model, rows in models if len(rows) > 1]
     if not models:
         return
     figure, (axes,) = _canvas(2.8)
-    for index, (model, rows) in enumerate(models):
+    for index, (model, rows) in enumerate(models[: len(_SERIES)]):
         ordered = sorted(rows, key=lambda row: row.bytes)
         axes.plot(
             [row.bytes / 1e6 for row in ordered],
@@ -306,20 +310,26 @@ def _sizes(report: Report, palette: Palette) -> Iterator[Plot]:
             linewidth=1,
             label=_words(model, 32),
         )
-        for row in ordered:
+        for place, row in enumerate(row for row in ordered if row.verdict != "proven"):
             axes.annotate(
                 _words(row.variant),
                 (row.bytes / 1e6, 100 * _kept(row.accuracy_after, row.agreement)),
-                xytext=(4, -11),
+                xytext=(0, 7 if place % 2 else -11),  # above and below by turns, as neighbours are near
                 textcoords="offset points",
+                horizontalalignment="center",
                 fontsize=7.5,
-                color=palette.muted,
+                color=_SERIES[index],
             )
-    axes.set_xlabel("megabytes of the package")
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.set_xlabel("megabytes of the package, logarithmic")
     axes.set_ylabel("accuracy, or agreement, %")
-    _from_zero(axes, top=105)
+    axes.grid(axis="y")
+    axes.set_ylim(0, 105)
     _legend(axes)
-    title = "Accuracy against size"
+    title = "Accuracy against size; named is what is not proven"
+    if len(models) > len(_SERIES):
+        title += f"; the first {len(_SERIES)} of {len(models)} models"
     yield Plot(
         "accuracy-size",
         "variants",
