@@ -288,8 +288,8 @@ def _marked(title: str, cell: CellRow) -> str:
 def _sizes(report: Report) -> Iterator[Plot]:
     """Yield accuracy (or agreement with the original) against the package's size, a line a model.
 
-    Sizes differ a thousandfold between networks, so they stand on a logarithmic axis. Only what is not proven is named:
-    the others lie along their line from the smallest to the largest, too close for words.
+    Sizes differ a thousandfold between networks, so they are shares of the model's largest package. Only what is not
+    proven is named: the others lie along their line, too close for words.
     """
     models = [
         (model, [row for row in rows if row.bytes and (row.accuracy_after is not None or row.agreement is not None)])
@@ -301,8 +301,9 @@ def _sizes(report: Report) -> Iterator[Plot]:
     figure, (axes,) = _canvas(2.8)
     for index, (model, rows) in enumerate(models[: len(_SERIES)]):
         ordered = sorted(rows, key=lambda row: row.bytes)
+        largest = ordered[-1].bytes
         axes.plot(
-            [row.bytes / 1e6 for row in ordered],
+            [100 * row.bytes / largest for row in ordered],
             [100 * _kept(row.accuracy_after, row.agreement) for row in ordered],
             color=_SERIES[index],
             marker=_MARKS[index],
@@ -313,19 +314,16 @@ def _sizes(report: Report) -> Iterator[Plot]:
         for place, row in enumerate(row for row in ordered if row.verdict != "proven"):
             axes.annotate(
                 _words(row.variant),
-                (row.bytes / 1e6, 100 * _kept(row.accuracy_after, row.agreement)),
+                (100 * row.bytes / largest, 100 * _kept(row.accuracy_after, row.agreement)),
                 xytext=(0, 7 if place % 2 else -11),  # above and below by turns, as neighbours are near
                 textcoords="offset points",
                 horizontalalignment="center",
                 fontsize=7.5,
                 color=_SERIES[index],
             )
-    axes.set_xscale("log")
-    axes.xaxis.set_major_formatter("{x:g}")
-    axes.set_xlabel("megabytes of the package, logarithmic")
+    axes.set_xlabel("size, % of the model's largest package")
     axes.set_ylabel("accuracy, or agreement, %")
-    axes.grid(axis="y")
-    axes.set_ylim(0, 105)
+    _from_zero(axes, right=105, top=105)
     _legend(axes)
     title = "Accuracy against size; named is what is not proven"
     if len(models) > len(_SERIES):
