@@ -5,6 +5,7 @@ The figures are drawn from a seeded generator around plausible values; nobody me
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterator
 from dataclasses import replace
@@ -127,10 +128,10 @@ def training(
         engine="tensorflow",
         options={"batch": row.batch},
         outcome=failure or Trained(test_accuracy=0.6 + 0.1 * rng.random()),
-        seconds=10 + sum(each.seconds for each in epochs),
+        seconds=10 + math.fsum(each.seconds for each in epochs),
         deviations=("dataset drawn-food",),
         dataset=DatasetRecord("drawn-food", _DATA, CLASSES, 7125, 375, 2500, 10000),
-        phases=(Phase("train", sum(each.seconds for each in epochs), 7500), Phase("evaluate", 1.5, 2500)),
+        phases=(Phase("train", math.fsum(each.seconds for each in epochs), 7500), Phase("evaluate", 1.5, 2500)),
         epochs=() if failure else epochs,
         placement=Placement("auto", "CPU:0", machine.chip, "TensorFlow sees no GPU"),
         peak_bytes=1_400_000_000,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -48,7 +49,7 @@ def compared_seconds(record: TrainingRecord, experiment: Experiment) -> float | 
     without starting TensorFlow or preparing data; from pictures to the model it is all but setting up and preparing
     data, which a first run on a machine spends minutes of downloads on and a second one nothing. A run that went on
     with a broken one has no such figure: a part of its work was not timed, and its second half began as cold as a
-    first.
+    first. Sums are rounded once, so that a record has the same figure on every Python.
     """
     if isinstance(record.outcome, Failure) or record.resumed_from:
         return None
@@ -56,9 +57,9 @@ def compared_seconds(record: TrainingRecord, experiment: Experiment) -> float | 
         later = [row.seconds for row in record.epochs if row.epoch > 1]
         return statistics.fmean(later) if later else None
     if experiment.metric == "total seconds":
-        tested = sum(phase.seconds for phase in record.phases if phase.name == "evaluate")
-        return sum(row.seconds for row in record.epochs) + tested
-    return sum(phase.seconds for phase in record.phases if phase.name in PICTURES_TO_MODEL) or None
+        tested = [phase.seconds for phase in record.phases if phase.name == "evaluate"]
+        return math.fsum([*(row.seconds for row in record.epochs), *tested])
+    return math.fsum(phase.seconds for phase in record.phases if phase.name in PICTURES_TO_MODEL) or None
 
 
 def _reference(runs: Sequence[TrainingRecord], experiment: Experiment, machine_id: str) -> TrainingRecord | None:

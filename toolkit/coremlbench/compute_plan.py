@@ -6,6 +6,7 @@ nowhere but in its compute plan (macOS 14.4 and later).
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -35,8 +36,9 @@ def make_plan(rows: Sequence[PlannedOp], unit: UnitName) -> ComputePlan:
     ``elsewhere`` are the ops that are not on the device that the unit asks for, for ``ALL`` on the one with most.
     """
     ops = Counter(row.device for row in rows)
-    total = sum(row.cost for row in rows)
-    cost = {device: sum(row.cost for row in rows if row.device == device) / total for device in ops} if total else {}
+    total = math.fsum(row.cost for row in rows)
+    known = {device: math.fsum(row.cost for row in rows if row.device == device) for device in ops}
+    cost = {device: each / total for device, each in known.items()} if total else {}
     shares = cost or {device: count / len(rows) for device, count in ops.items()}
     wanted = ASKED.get(unit) or max(shares, key=lambda device: shares[device], default="")
     left = sorted((row for row in rows if row.device != wanted), key=lambda row: -row.cost)
