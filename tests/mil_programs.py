@@ -100,6 +100,16 @@ def _ranges(inputs: Mapping[str, np.ndarray], axes: tuple[int, ...]) -> dict[str
     return {"inputs": [ct.TensorType(name=name, shape=shape) for name, shape in shapes.items()]}
 
 
+BROKEN: dict[str, Callable[[Any, Any], str]] = {
+    "exp": lambda graph, op: graph.node("NoSuchOp", [graph.tensor(op.x)]),
+    "sqrt": lambda graph, op: graph.node("Reshape", [graph.tensor(op.x), graph.ints([5])]),
+}
+"""Builders for ``OPS``: a graph that no ONNX Runtime takes, and one that none executes for other than five values.
+
+Of what could be written as a program, each version refuses something else.
+"""
+
+
 def _named(build: Callable[..., Any], names: list[str]) -> Callable[..., Any]:
     """Return ``build`` with its parameters named as the inputs: coremltools reads the names from the code."""
     arguments = ", ".join(names)

@@ -2,19 +2,23 @@
 
 from pathlib import Path
 
-import numpy as np
+import pytest
 
+from coremlbench.mil_onnx.ops import OPS
 from coremlbench.workers.inputs_worker import work
-from mil_programs import Builder, numbers, package_of
+from mil_programs import BROKEN, Builder, numbers, package_of
 
 
-def test_inputs_are_made_for_packages_whose_outputs_cannot_be_told(tmp_path: Path) -> None:
-    weight = np.ones((1, 1, 2), np.float32)
+def test_inputs_are_made_for_packages_whose_outputs_cannot_be_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for op, builder in BROKEN.items():
+        monkeypatch.setitem(OPS, op, builder)
     programs = {
-        "good": lambda x: Builder.exp(x=x),
+        "good": lambda x: Builder.relu(x=x),
         "unknown": lambda x: Builder.add(x=x, y=Builder.random_normal(shape=[1, 1, 6])),
-        "refused": lambda x: Builder.conv(x=x, weight=weight, pad_type="custom", pad=[-1, -1]),
-        "failing": lambda x: Builder.conv_transpose(x=x, weight=weight, pad_type="valid", output_shape=[1, 1, 30]),
+        "refused": lambda x: Builder.exp(x=x),
+        "failing": lambda x: Builder.sqrt(x=x),
     }
     entries = []
     for name, build in programs.items():

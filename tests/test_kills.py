@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 from benchmarks.kills import MARKER, Command, _kill, alive, commands, kill, kill_once, prepare, start
 from benchmarks.kills_checks import AFTER, Known, known_of, missing
@@ -70,10 +71,17 @@ def test_a_command_that_ended_by_itself_was_not_killed(tmp_path: Path) -> None:
 def children(count: int) -> set[int]:
     """Return the ids of the spawned children as soon as so many live: a new or killed one takes a moment."""
     while True:
-        found = {each.pid for each in alive("us") if "spawn_main" in " ".join(each.cmdline())}
+        found = {each.pid for each in alive("us") if "spawn_main" in _command_of(each)}
         if len(found) == count:
             return found
         time.sleep(0.01)
+
+
+def _command_of(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:  # it ended in between
+        return ""
 
 
 def test_any_process_of_a_run_may_be_the_victim(tmp_path: Path) -> None:

@@ -282,16 +282,17 @@ def test_same_pooling_pads_evenly(
     close(run_one(build, x=x), expected, tolerance=4e-6)
 
 
+@pytest.mark.parametrize("exclude", [False, True])
 @pytest.mark.parametrize("lower", [False, True])
 @pytest.mark.parametrize("size", [(5, 4), (6, 7)])
-def test_same_padding_of_an_open_size(size: tuple[int, int], lower: bool) -> None:
+def test_same_padding_of_an_open_size(size: tuple[int, int], lower: bool, exclude: bool) -> None:
     weight, pad_type = numbers((3, 2, 3, 2), 1), "same_lower" if lower else "same"
 
     def build(x: Any) -> Any:
         how = {"strides": [2, 2], "pad_type": pad_type}
         made = [Builder.conv(x=x, weight=weight, **how)]
         for kind in POOLED:
-            given = {"exclude_padding_from_average": True} if kind == "avg_pool" else {}
+            given = {"exclude_padding_from_average": exclude} if kind == "avg_pool" else {}
             made.append(getattr(Builder, kind)(x=x, kernel_sizes=[3, 3], **how, **given))
         return made
 
@@ -299,7 +300,15 @@ def test_same_padding_of_an_open_size(size: tuple[int, int], lower: bool) -> Non
     convolution, *pools = run(build, open_axes=(2, 3), x=x)
     close(convolution, run_one(lambda x: build(x)[0], x=x), 4e-6)
     for actual, kind in zip(pools, POOLED, strict=True):
-        close(actual, pooled_same(x, kind, 3, 2, lower=lower, exclude=True), 4e-6)
+        close(actual, pooled_same(x, kind, 3, 2, lower=lower, exclude=exclude), 4e-6)
+
+
+def test_averages_that_count_their_padding_in_an_open_size() -> None:
+    x, how = numbers((2, 3, 5, 6), 0), {"pad_type": "custom", "pad": [1, 0, 0, 2]}
+    case = {"kernel_sizes": [2, 3], "strides": [1, 2], "exclude_padding_from_average": False}
+    (actual,) = run(lambda x: [Builder.avg_pool(x=x, **case, **how)], open_axes=(2, 3), x=x)
+    seen = windows(np.pad(x.astype(np.float64), [(0, 0), (0, 0), (1, 0), (0, 2)]), (2, 3), (1, 2), (1, 1))
+    close(actual, seen.mean((-2, -1)), 4e-6)
 
 
 def test_an_average_where_padding_reaches_the_kernels_size() -> None:

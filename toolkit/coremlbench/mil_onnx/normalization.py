@@ -73,9 +73,9 @@ def local_response_norm(graph: Graph, op: Operation) -> str:
         squares = graph.node("Unsqueeze", [squares, graph.ints([4])])
     pads = [0, 0, size // 2, 0, 0, 0, 0, (size - 1) // 2, 0, 0]
     padded = graph.node("Pad", [squares, graph.ints(pads)])
-    mean = graph.node("AveragePool", [padded], kernel_shape=[size, 1, 1], strides=[1, 1, 1])
-    mean = graph.node("Squeeze", [mean, graph.ints([1, 4] if op.x.rank == 3 else [1])])
-    scaled = graph.node("Mul", [mean, graph.like(op.x, op.alpha.val)])
+    total = graph.node("LpPool", [padded], p=1, kernel_shape=[size, 1, 1], strides=[1, 1, 1])
+    total = graph.node("Squeeze", [total, graph.ints([1, 4] if op.x.rank == 3 else [1])])
+    scaled = graph.node("Mul", [total, graph.like(op.x, op.alpha.val / size)])
     base = graph.node("Add", [scaled, graph.like(op.x, op.k.val)])
     return graph.node("Div", [name, graph.node("Pow", [base, graph.like(op.x, op.beta.val)])])
 

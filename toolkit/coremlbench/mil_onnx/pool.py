@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from coremlbench.mil_onnx.conv import AUTO_PAD, ints, onnx_pads, same_padding
-from coremlbench.mil_onnx.graph import Graph, Operation, UnsupportedProgram, dims, static_shape
+from coremlbench.mil_onnx.graph import Graph, Operation, UnsupportedProgram, dims
 
 
 @dataclass(frozen=True)
@@ -79,49 +80,66 @@ def avg_pool(graph: Graph, op: Operation) -> str:
 
     What a window covers past the padded input (``ceil_mode``) is never counted, as in PyTorch.
     """
-    window, name = window_of(op), graph.tensor(op.x)
-    pads, counted = window.pads, not op.exclude_padding_from_average.val
-    if window.auto_pad or (counted and not any(window.overhang) and _fits(window)):
-        return graph.node(
-            "AveragePool",
-            [name],
-            kernel_shape=window.kernel,
-            strides=window.strides,
-            pads=None if window.auto_pad else pads,
-            auto_pad=window.auto_pad,
-            count_include_pad=int(counted),
-        )
-    rank = len(window.kernel)
-    padded = [*pads[:rank], *(pad + over for pad, over in zip(pads[rank:], window.overhang, strict=True))]
-    left = [0] * rank + window.overhang if counted else padded
-    if any(pad >= extent for pad, extent in zip(left, window.kernel * 2, strict=True)):
-        return _divided_by_hand(graph, op, window, padded)
-    if counted:
-        name = _pad(graph, name, pads, 0.0)
-    return graph.node("AveragePool", [name], kernel_shape=window.kernel, strides=window.strides, pads=left)
+    window, rank = window_of(op), len(op.kernel_sizes.val)
+    padded = [*window.pads[:rank], *(pad + over for pad, over in zip(window.pads[rank:], window.overhang, strict=True))]
+    fits = all(pad < extent for pad, extent in zip(padded, window.kernel * 2, strict=True))
+    counted = not op.exclude_padding_from_average.val and (window.auto_pad is not None or any(padded))
+    if counted or not fits:
+        return _sum_by_count(graph, op, window, padded)
+    return graph.node(
+        "AveragePool",
+        [graph.tensor(op.x)],
+        kernel_shape=window.kernel,
+        strides=window.strides,
+        pads=None if window.auto_pad else padded,
+        auto_pad=window.auto_pad,
+    )
 
 
-def _divided_by_hand(graph: Graph, op: Operation, window: Window, padded: list[int]) -> str:
-    """Return the mean of each window where a padding reaches the kernel's size, which ONNX Runtime does not take."""
-    rank, sizes, factor = len(window.kernel), static_shape(op.x) or (), np.ones(())
+def _sum_by_count(graph: Graph, op: Operation, window: Window, padded: list[int]) -> str:
+    """Return the mean of each window as its sum, a convolution with ones, by how many values count in it.
+
+    ONNX Runtime takes no padding of the kernel's size in AveragePool. Where it is to count padding, versions before
+    1.25 leave out what stands behind (its issue 26708; 1.23 is the last for Intel Macs and for Python 3.10), and they
+    draw a Pad before an AveragePool into that.
+    """
+    channels = dims(op.x)[1]
+    if channels is None:
+        raise UnsupportedProgram(f"The {op.op_type} that makes '{op.outputs[0].name}' has an open number of channels.")
+    total = graph.node(
+        "Conv",
+        [graph.tensor(op.x), graph.constant(np.ones((channels, 1, *window.kernel)), np.float32)],
+        kernel_shape=window.kernel,
+        strides=window.strides,
+        pads=None if window.auto_pad else padded,
+        auto_pad=window.auto_pad,
+        group=channels,
+    )
+    return graph.node("Div", [total, graph.constant(_counts(op, window), np.float32)])
+
+
+def _counts(op: Operation, window: Window) -> Any:
+    """Return how many values count in each window: an array of the output's spatial dimensions, or one number."""
     within = 0 if op.exclude_padding_from_average.val else 1
-    for axis, (extent, stride) in enumerate(zip(window.kernel, window.strides, strict=True)):
-        parts = (window.pads[axis], sizes[2 + axis], window.pads[rank + axis], window.overhang[axis])
-        counts = np.repeat([within, 1, within, 0], parts)
-        seen = np.lib.stride_tricks.sliding_window_view(counts, extent)[::stride].sum(1)
+    if within and not any(window.overhang):
+        return np.prod(window.kernel)
+    rank, counts = len(window.kernel), np.ones(())
+    for axis, (extent, stride, size) in enumerate(zip(window.kernel, window.strides, dims(op.x)[2:], strict=True)):
+        if size is None:
+            raise UnsupportedProgram(
+                f"The {op.op_type} that makes '{op.outputs[0].name}' leaves out padding of the kernel's size, of an "
+                "input of open size."
+            )
+        parts = (window.pads[axis], size, window.pads[rank + axis], window.overhang[axis])
+        counting = np.repeat([within, 1, within, 0], parts)
+        seen = np.lib.stride_tricks.sliding_window_view(counting, extent)[::stride].sum(1)
         if not seen.all():
             raise UnsupportedProgram(
                 f"The {op.op_type} that makes '{op.outputs[0].name}' has a window of padding alone, whose mean no "
                 "source tells."
             )
-        factor = factor[..., np.newaxis] * (extent / seen)
-    name = _pad(graph, graph.tensor(op.x), padded, 0.0)
-    mean = graph.node("AveragePool", [name], kernel_shape=window.kernel, strides=window.strides)
-    return graph.node("Mul", [mean, graph.constant(factor, np.float32)])
-
-
-def _fits(window: Window) -> bool:
-    return all(pad < extent for pad, extent in zip(window.pads, window.kernel * 2, strict=True))
+        counts = counts[..., np.newaxis] * seen
+    return counts
 
 
 def l2_pool(graph: Graph, op: Operation) -> str:
