@@ -1,6 +1,8 @@
 """Models of the user's, opened in this process: SavedModels, sizes, and what a model wants its pixels to be."""
 
 import shutil
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,10 @@ import pytest
 import tensorflow as tf
 
 from coremlbench.coreml_types import ModelSource
-from coremlbench.originals import LOGITS, OUTPUT, open_original
+from coremlbench.mil_onnx import load_program
+from coremlbench.originals import LOGITS, OUTPUT, open_original, traced
 from coremlbench.random_weights import random_pictures, random_samples
+from coremlbench.runtimes.reference import ReferenceRuntime
 from coremlbench.runtimes.tensorflow import TensorFlow
 from coremlbench.sources import of_file, random_network
 from coremlbench.types import InputError
@@ -113,3 +117,31 @@ def test_a_keras_file_is_what_its_content_says_whatever_its_name(tmp_path: Path,
         np.testing.assert_allclose(found, model.predict(sample, verbose=0), rtol=1e-5)
         loaded = TensorFlow().load(Path(path), "host-cpu")
         np.testing.assert_allclose(loaded.predict(loaded.prepare({"x": sample})), [found], rtol=1e-5)
+
+
+def test_a_graph_frozen_beforehand_converts_to_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keras.utils.set_random_seed(0)
+    image = keras.Input((8, 8, 3))
+    x = layers.BatchNormalization()(layers.Conv2D(6, 3, groups=3, padding="same")(layers.Rescaling(1 / 255)(image)))
+    x = layers.Dropout(0.5)(layers.Activation("gelu")(x))
+    model = keras.Model(image, layers.Dense(3, activation="softmax")(layers.Flatten()(x)))
+    model.save(tmp_path / "model.keras")
+    model.export(tmp_path / "exported", format="tf_saved_model", verbose=False)
+    (picture,) = random_samples((8, 8, 3), pixels=True, seed=0, count=1)
+    for file in (tmp_path / "model.keras", tmp_path / "exported"):
+        original = opened(replace(of_file(file), classes=("cat", "dog", "bird")), scale=1.0)
+        found = {}
+        for least in (0, 2**30):
+            monkeypatch.setattr(traced, "FOLDED_BYTES", least)
+            assert isinstance(traced._convertible(original.trace(1)), list) == (least > 0)
+            package = tmp_path / f"{file.name}-{least}.mlpackage"
+            original.convert("float32", batch=1, target="macOS13").save(str(package))
+            program = load_program(package)
+            runtime = ReferenceRuntime(program, threads=1)
+            kinds = (op.op_type for op in program.function.operations)
+            ops = Counter(kind for kind in kinds if kind not in ("const", "mul"))  # of two products one may be left
+            found[least] = (runtime.outputs, ops, runtime.predict({traced.INPUT: picture}))
+        assert found[0][:2] == found[2**30][:2]
+        label, probabilities = found[0][0]
+        assert found[0][2][label] == found[2**30][2][label]
+        assert found[0][2][probabilities] == pytest.approx(found[2**30][2][probabilities], rel=1e-5)

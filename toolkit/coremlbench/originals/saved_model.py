@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from coremlbench.saved_graph import check_graph
 from coremlbench.types import InputError
 
 SIGNATURE = "serving_default"
+MUST_COMPILE = "_XlaMustCompile"
 
 
 def open_saved_model(source: ModelSource, settings: Mapping[str, Any]) -> Traced:
@@ -25,9 +28,10 @@ def open_saved_model(source: ModelSource, settings: Mapping[str, Any]) -> Traced
     import tensorflow as tf
 
     path = Path(source.path)
-    _check(path, allow_code=bool(settings.get("allow_code")))
+    saved = _checked(path, allow_code=bool(settings.get("allow_code")))
     try:
-        loaded = tf.saved_model.load(source.path)
+        with _without_xla(path, saved) as folder:
+            loaded = tf.saved_model.load(str(folder))
     except Exception as problem:  # whatever a damaged folder leads to, it becomes one sentence
         raise InputError(
             f"TensorFlow cannot load the SavedModel {path.name} ({_first_line(problem)}); save it again."
@@ -81,7 +85,8 @@ def _kept(trace: Any, loaded: Any) -> Any:
     return keeping
 
 
-def _check(path: Path, *, allow_code: bool) -> None:
+def _checked(path: Path, *, allow_code: bool) -> Any:
+    """Return the SavedModel's proto after a look at its graph."""
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # ships no types
     from tensorflow.core.protobuf import saved_model_pb2
 
@@ -93,6 +98,36 @@ def _check(path: Path, *, allow_code: bool) -> None:
             f"The saved_model.pb in {path.name} is truncated or no SavedModel; save or copy it again."
         ) from problem
     check_graph(path.name, saved, allow_code=allow_code)
+    return saved
+
+
+@contextmanager
+def _without_xla(path: Path, saved: Any) -> Iterator[Path]:
+    """Give a folder to load, without the demand that functions be compiled by XLA, which changes no result.
+
+    Keras puts it around every grouped convolution, and a function that is to be compiled is not put in line: all that
+    coremltools would see of it is a call.
+    """
+    told = [each.attr for meta in saved.meta_graphs for each in _nodes(meta.graph_def) if MUST_COMPILE in each.attr]
+    if not told:
+        yield path
+        return
+    for attributes in told:
+        del attributes[MUST_COMPILE]
+    with tempfile.TemporaryDirectory() as scratch:
+        for file in path.resolve().iterdir():
+            if file.name != "saved_model.pb":
+                (Path(scratch) / file.name).symlink_to(file)
+        (Path(scratch) / "saved_model.pb").write_bytes(saved.SerializeToString())
+        yield Path(scratch)
+
+
+def _nodes(graph: Any) -> Iterator[Any]:
+    """Give the graph's nodes, its functions and their nodes."""
+    yield from graph.node
+    for function in graph.library.function:
+        yield function
+        yield from function.node_def
 
 
 def _first_line(problem: Exception) -> str:
