@@ -194,7 +194,8 @@ def test_a_loss_of_nan_is_a_failure(sources: dict[str, str], tmp_path: Path) -> 
 def test_a_crash_in_epoch_3_keeps_the_epochs_done(
     sources: dict[str, str], tmp_path: Path, number: signal.Signals, kind: str
 ) -> None:
-    record, folder = run(options_of("fashion-mnist", sources, scale=0.02), tmp_path, in_epoch_3(number))
+    options = options_of("fashion-mnist", sources, scale=0.02, batch=1)
+    record, folder = run(options, tmp_path, in_epoch_3(number))
     assert isinstance(record.outcome, Failure)
     assert record.outcome.kind == kind
     assert record.outcome.evidence.phase == "epoch 3 of 3"
@@ -203,7 +204,10 @@ def test_a_crash_in_epoch_3_keeps_the_epochs_done(
 
 
 def in_epoch_3(number: signal.Signals) -> Callable[[Progress], None]:
-    """Send the training process a signal when its third epoch begins."""
+    """Send the training process a signal when its third epoch begins.
+
+    The epoch must take longer than the signal may be on its way on a busy machine: a batch of 1 makes it do so.
+    """
     pids = []
 
     def on_progress(progress: Progress) -> None:
@@ -217,7 +221,7 @@ def in_epoch_3(number: signal.Signals) -> Callable[[Progress], None]:
 
 @pytest.mark.slow
 def test_a_hang_in_epoch_3_is_ended_and_keeps_the_epochs_done(sources: dict[str, str], tmp_path: Path) -> None:
-    options = options_of("fashion-mnist", sources, scale=0.02, silence=60)
+    options = options_of("fashion-mnist", sources, scale=0.02, batch=1, silence=60)
     record, _ = run(options, tmp_path, in_epoch_3(signal.SIGSTOP))
     assert isinstance(record.outcome, Failure)
     assert (record.outcome.kind, record.outcome.evidence.phase) == ("hang", "epoch 3 of 3")
