@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 
 from coremlbench.coreml_types import ModelSource
+from coremlbench.executed import Executed
 from coremlbench.mil_onnx import load_program
 from coremlbench.originals import LOGITS, OUTPUT, open_original, traced
 from coremlbench.random_weights import random_pictures, random_samples
@@ -84,6 +85,68 @@ def test_augmentation_and_dropout_do_nothing_and_rescaling_makes_it_take_images(
     kernel, bias = (weight.numpy() for weight in model.layers[-1].weights)
     expected = (pictures.astype(np.float32) / 127.5 - 1).reshape(5, -1) @ kernel + bias
     np.testing.assert_allclose(original.predict(pictures)[LOGITS], expected, rtol=1e-4, atol=1e-5)
+
+
+AUGMENTATIONS: dict[str, tuple[Any, ...]] = {
+    "AugMix": (),
+    "CutMix": (),
+    "MixUp": (),
+    "RandAugment": (),
+    "RandomBrightness": (0.2,),
+    "RandomColorDegeneration": (0.5,),
+    "RandomColorJitter": (),
+    "RandomContrast": (0.2,),
+    "RandomElasticTransform": (),
+    "RandomErasing": (),
+    "RandomFlip": (),
+    "RandomGaussianBlur": (),
+    "RandomGrayscale": (),
+    "RandomHue": (0.2,),
+    "RandomInvert": (),
+    "RandomPerspective": (),
+    "RandomPosterization": (4,),
+    "RandomRotation": (0.2,),
+    "RandomSaturation": (0.2,),
+    "RandomSharpness": (0.2,),
+    "RandomShear": (),
+    "RandomTranslation": (0.1, 0.1),
+    "RandomZoom": (0.2,),
+}
+"""Keras's layers that change training images alone, with what they need to be made."""
+
+
+def test_every_augmentation_of_keras_becomes_what_it_does_at_inference_nothing(tmp_path: Path) -> None:
+    keras.utils.set_random_seed(0)
+    augmentation = [getattr(layers, name)(*settings) for name, settings in AUGMENTATIONS.items()]
+    noise = [layers.GaussianNoise(1.0), layers.GaussianDropout(0.5), layers.SpatialDropout2D(0.5)]
+    head = [layers.Flatten(), layers.AlphaDropout(0.5), layers.Dense(3, activation="softmax")]
+    model = keras.Sequential([keras.Input((8, 8, 3)), *augmentation, *noise, *head])
+    model.save(tmp_path / "model.keras")
+    original = opened(of_file(tmp_path / "model.keras"), scale=1 / 255)
+    pictures = random_samples((8, 8, 3), pixels=True, seed=0, count=3)
+    kernel, bias = (weight.numpy() for weight in model.layers[-1].weights)
+    expected = (pictures.astype(np.float32) / 255).reshape(3, -1) @ kernel + bias
+    np.testing.assert_allclose(original.predict(pictures)[LOGITS], expected, rtol=1e-4, atol=1e-5)
+    original.convert("float32", batch=1, target="macOS13").save(str(tmp_path / "model.mlpackage"))
+    found = Executed.load(tmp_path / "model.mlpackage").predict(pictures)
+    np.testing.assert_allclose(found[LOGITS], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_recurrent_layers_are_unrolled(tmp_path: Path) -> None:
+    keras.utils.set_random_seed(0)
+    sequence = [layers.Bidirectional(layers.LSTM(4, return_sequences=True)), layers.GRU(3, go_backwards=True)]
+    pictures = [layers.Reshape((3, 2, 2, 1)), layers.ConvLSTM2D(2, 2), layers.Flatten(), layers.RepeatVector(3)]
+    cells = layers.RNN([layers.SimpleRNNCell(3), layers.GRUCell(4, reset_after=False)], return_sequences=True)
+    model = keras.Sequential([keras.Input((4, 3)), *pictures, cells, *sequence])
+    model.save(tmp_path / "model.keras")
+    original = opened(of_file(tmp_path / "model.keras"))
+    assert original.notes[-1] == "Recurrent layers are unrolled: each step is a part of the program."
+    samples = random_samples((4, 3), pixels=False, seed=0, count=3)
+    expected = model.predict(samples, verbose=0)
+    np.testing.assert_allclose(original.predict(samples)[OUTPUT], expected, rtol=1e-4, atol=1e-5)
+    original.convert("float32", batch=1, target="macOS13").save(str(tmp_path / "model.mlpackage"))
+    found = Executed.load(tmp_path / "model.mlpackage").predict(samples)
+    np.testing.assert_allclose(found[OUTPUT], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_a_size_for_a_model_that_takes_any(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,8 @@ def open_keras(source: ModelSource, settings: Mapping[str, Any]) -> Traced:
     start_tensorflow()
     model = _random(source) if source.path.startswith(RANDOM) else _loaded(source, settings)
     shape = _shape(model, source, settings)
-    trace = trace_of(lambda image: model(image, training=False), shape)
+    unrolled = unroll(model)
+    trace = trace_of(_inference_of(model), shape)
     pixels, scale, how = _pixels(model, source, settings, shape)
     classes, whose = classes_of(source, settings, [each.shape for each in model.outputs])
     opened = Traced(
@@ -35,11 +36,44 @@ def open_keras(source: ModelSource, settings: Mapping[str, Any]) -> Traced:
         classes=classes,
         versions=versions(),
         layers=layers_of(trace(1), model),
-        notes=tuple(note for note in (how, whose) if note),
+        notes=tuple(note for note in (how, whose, unrolled) if note),
     )
     if settings.get("keep"):  # what has random weights has no file yet
         model.save(settings["keep"])
     return opened
+
+
+def unroll(model: Any) -> str:
+    """Make the recurrent layers of a model compute step after step, without a loop; return a note on it if it has any.
+
+    coremltools 9.0 fails at the loops that TensorFlow has since its version 2.13.
+    """
+    import keras
+
+    loops = [each for each in model._flatten_layers() if isinstance(each, keras.layers.RNN)]  # noqa: SLF001 - as below
+    for layer in loops:
+        layer.unroll = True
+    return "Recurrent layers are unrolled: each step is a part of the program." if loops else ""
+
+
+def _inference_of(model: Any) -> Callable[[Any], Any]:
+    """Return what the model does at inference, as a function that changes nothing.
+
+    Some augmentation layers of Keras draw their random numbers at inference too, and only then leave them unused: a
+    draw would change the state of a generator, and what changes a variable cannot be converted.
+    """
+    import keras
+
+    def infer(image: Any) -> Any:
+        generator = keras.random.SeedGenerator
+        drawn = generator.next
+        generator.next = lambda self, ordered=True: keras.ops.zeros((2,), self.state.dtype)  # noqa: ARG005 - as Keras's
+        try:
+            return model(image, training=False)
+        finally:
+            generator.next = drawn
+
+    return infer
 
 
 def _random(source: ModelSource) -> Any:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from coremlbench.originals import LOGITS, OUTPUT
+from coremlbench.originals import LOGITS, OUTPUT, tensorflow_ops
 from coremlbench.types import InputError
 
 INPUT = "image"
@@ -78,18 +79,19 @@ class Traced:
 
         if self.fixed_batch is not None and batch != self.fixed_batch:
             raise InputError(f"The model takes batches of {self.fixed_batch} only, and one of {batch} was asked for.")
-        explain_erfc()
+        tensorflow_ops.register()
         concrete = self.trace(batch)
-        return ct.convert(
-            _convertible(concrete),
-            source="tensorflow",
-            convert_to="mlprogram",
-            inputs=self._inputs(ct, batch),
-            classifier_config=self._classifier(ct, concrete, batch),
-            compute_precision=ct.precision.FLOAT16 if precision == "float16" else ct.precision.FLOAT32,
-            minimum_deployment_target=getattr(ct.target, target),
-            skip_model_load=True,
-        )
+        with _explained(concrete):
+            return ct.convert(
+                _convertible(concrete),
+                source="tensorflow",
+                convert_to="mlprogram",
+                inputs=self._inputs(ct, batch),
+                classifier_config=self._classifier(ct, concrete, batch),
+                compute_precision=ct.precision.FLOAT16 if precision == "float16" else ct.precision.FLOAT32,
+                minimum_deployment_target=getattr(ct.target, target),
+                skip_model_load=True,
+            )
 
     def inner(self) -> InnerValues:
         """Return the model's inner values, for a package's to be held against."""
@@ -169,15 +171,35 @@ def trace_of(call: Callable[[Any], Any], shape: tuple[int, ...]) -> Callable[[in
     return trace
 
 
-def explain_erfc() -> None:
-    """Tell coremltools that Erfc, of which GELU is made, is ``1 - erf(x)``; it knows erf only."""
-    from coremltools.converters.mil import Builder, register_tf_op
+@contextmanager
+def _explained(concrete: Any) -> Iterator[None]:
+    """Say in a sentence what coremltools cannot convert, where that is known."""
+    try:
+        yield
+    except NotImplementedError as problem:
+        found = re.search(r"TF op '(\w+)'.*?name: \"([^\"]+)\"", str(problem), re.DOTALL)
+        if found is None:
+            raise
+        op, where = found.groups()
+        raise InputError(
+            f"coremltools has no conversion for TensorFlow's {op}, which '{where}' computes; build the model without "
+            "it."
+        ) from problem
+    except (IndexError, ValueError) as problem:
+        loop = _loop_of(concrete)
+        if not loop:
+            raise
+        raise InputError(
+            f"coremltools fails at the loop '{loop}', as recurrent layers have one in a SavedModel; give the .keras "
+            "file it was made from, whose recurrent layers are unrolled."
+        ) from problem
 
-    def Erfc(context: Any, node: Any) -> None:  # noqa: N802 - named as TensorFlow's op
-        argument = context[node.inputs[0]]
-        context.add(node.name, Builder.sub(x=1.0, y=Builder.erf(x=argument), name=node.name))
 
-    register_tf_op(Erfc, override=True)
+def _loop_of(concrete: Any) -> str:
+    """Return the name of a loop in a function or in one that it calls; empty when there is none."""
+    graph = concrete.graph.as_graph_def()
+    nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
+    return next((node.name for node in nodes if node.op in {"While", "StatelessWhile"}), "")
 
 
 def versions() -> dict[str, str]:
