@@ -144,13 +144,11 @@ def in_child(name: str) -> dict[str, Any]:
 
 
 def code() -> str:
-    """Return a hash of what a row rests on: this script, the converter, the runtime and the libraries' versions."""
-    toolkit = ROOT / "toolkit" / "coremlbench"
-    files = [Path(__file__), toolkit / "random_weights.py", toolkit / "runtimes" / "reference.py"]
-    files += [toolkit / "originals" / "traced.py", toolkit / "originals" / "keras.py"]
-    files += sorted((toolkit / "mil_onnx").glob("*.py"))
-    content = b"".join(file.read_bytes() for file in files)
-    return hashlib.sha256(content + repr([versions(), os.cpu_count()]).encode()).hexdigest()
+    """Return a hash of what a row rests on: this script, what converts and executes, and the libraries' versions."""
+    from coremlbench import conversion_cache
+
+    rests_on = [Path(__file__).read_text(encoding="utf-8"), conversion_cache.code(), versions(), os.cpu_count()]
+    return hashlib.sha256(repr(rests_on).encode()).hexdigest()
 
 
 def versions() -> str:
