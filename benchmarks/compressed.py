@@ -105,7 +105,7 @@ def table(rows: list[dict[str, Any]]) -> str:
         "",
         "Made by `python benchmarks/compressed.py`; no number here was written by hand. One application of each",
         "family, with seeded random weights, went through `coremlbench convert --variants all` with",
-        f"{IMAGES} random pictures: the size on disk, and the largest error of a logit as a share of the logits' range.",
+        f"{IMAGES} random pictures: size on disk, and the largest error of a logit as a share of the logits' range.",
         "It shows that every compressed form is made and executed, not what few bits do to a network that was trained:",
         "random weights are all needed, and the logits of random networks differ little from picture to picture.",
         f"{executed} of {len(rows) * len(VARIANTS)} packages were executed. Versions: {versions()}.",
