@@ -49,6 +49,22 @@ def test_a_softmax_over_space_is_no_classifiers() -> None:
     assert Executed.of(program).logits == ""
 
 
+@pytest.mark.parametrize(
+    ("shape", "vector"),
+    [((1, 6), True), ((1, 6, 1, 1), True), ((1, 1, 1, 6), True), ((1, 2, 3), False), ((6, 1), False), ((1,), False)],
+)
+def test_what_can_be_the_classes_of_a_sample(shape: tuple[int, ...], vector: bool) -> None:
+    inputs = {"image": numbers((shape[0], 6 // shape[0] if len(shape) > 1 else 1), 0)}
+    executed = Executed.of(saved(lambda image: Builder.reshape(x=image, shape=shape), inputs))
+    assert executed.vector == vector
+
+
+def test_two_outputs_are_no_classes() -> None:
+    inputs = {"image": numbers((1, 6), 0)}
+    program = saved(lambda image: (Builder.add(x=image, y=1.0), Builder.mul(x=image, y=2.0)), inputs)
+    assert not Executed.of(program).vector
+
+
 def test_a_program_with_two_inputs_is_refused() -> None:
     inputs = {"one": numbers((1, 3), 0), "two": numbers((1, 3), 1)}
     with pytest.raises(InputError, match="takes 2 inputs"):

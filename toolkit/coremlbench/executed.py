@@ -23,7 +23,8 @@ class Executed:
 
     ``shape`` is that of one sample as the originals have it: (height, width, channels) of a picture. ``inner`` names
     the values given out beside the outputs; ``logits`` is the value that goes into a last softmax or sigmoid, empty
-    when there is none.
+    when there is none. ``vector`` tells that there is one output with one list of values for a sample, whose largest
+    can be its class: a map of classes for each pixel is none.
     """
 
     runtime: Any
@@ -33,6 +34,7 @@ class Executed:
     pixels: bool
     logits: str
     outputs: tuple[str, ...]
+    vector: bool = False
     inner: tuple[str, ...] = ()
 
     @classmethod
@@ -74,6 +76,7 @@ class Executed:
             pixels=pixels,
             logits=logits,
             outputs=outputs,
+            vector=[_is_vector(var) for var in program.function.outputs if var.name in outputs] == [True],
             inner=tuple(inner),
         )
 
@@ -136,6 +139,13 @@ class Executed:
             return part[0]
         filled = np.concatenate([part, np.repeat(part[-1:], self.batch - len(part), axis=0)])
         return filled.reshape(self.batch, *self.shape)
+
+
+def _is_vector(output: Any) -> bool:
+    """Return whether an output has more than one value for a sample, along one dimension alone."""
+    if output.op is not None and output.op.op_type == "classify":
+        return True
+    return len([size for size in output.shape[1:] if size != 1]) == 1
 
 
 def _vector(value: Any) -> Any:

@@ -65,8 +65,10 @@ def _compared(
     labels = np.load(folder / "labels.npy") if (folder / "labels.npy").is_file() else None
     given = executed.as_taken(samples, request["scale"])
     actual = executed.predict(given, lambda done: report("prove", done, len(samples), f"executing {item['key']}"))
-    vector = len(executed.outputs) == 1 and actual[OUTPUT].shape[1] > 1
-    judged = vector and request["classes"] in {None, actual[OUTPUT].shape[1]}  # else the labels are of other classes
+    judged = executed.vector and request["classes"] in {
+        None,
+        actual[OUTPUT].shape[1],
+    }  # else the labels are of other classes
     if item["alone"]:  # a ready package: there is nothing to compare it with
         return {"alone": True, "accuracy": accuracy(actual[OUTPUT], labels) if judged else None}
     with np.load(folder / "expected.npz", allow_pickle=False) as file:
@@ -87,7 +89,7 @@ def _compared(
         original=f"{request['original']}; {what} compared",
         images=len(samples),
         data=request["data"],
-        agreement=agreement(expected[OUTPUT], actual[OUTPUT]) if vector else None,
+        agreement=agreement(expected[OUTPUT], actual[OUTPUT]) if executed.vector else None,
         accuracy_before=accuracy(expected[OUTPUT], labels) if judged else None,
         accuracy_after=accuracy(actual[OUTPUT], labels) if judged else None,
         **compare(expected[compared], actual[compared]),  # type: ignore[arg-type]  # its keys are Proof's
