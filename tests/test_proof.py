@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as arrays
 
 from coremlbench import store
 from coremlbench.coreml_types import ConversionRecord, Proof, Variant, VariantName
-from coremlbench.proof import NOTHING_LEFT, THRESHOLDS, accuracy, agreement, compare, judge
+from coremlbench.proof import NOTHING_LEFT, THRESHOLDS, accuracy, agreement, compare, judge, worst_of
 from failing_records import CONVERSION
 
 LOGITS = np.random.default_rng(0).normal(size=(500, 10)).astype(np.float32)
@@ -47,6 +47,57 @@ def test_the_errors_are_numpys(expected: np.ndarray, actual: np.ndarray) -> None
         assert found["signal_to_noise"] == pytest.approx(max(NOTHING_LEFT, 10 * math.log10(signal / noise)))
     else:
         assert found["signal_to_noise"] == NOTHING_LEFT
+
+
+@given(arrays.arrays(np.float32, (7, 40), elements=floats), arrays.arrays(np.float32, (7, 40), elements=floats))
+def test_in_blocks_it_is_the_same(expected: np.ndarray, actual: np.ndarray) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        whole = compare(expected, actual)
+        patch.setattr("coremlbench.proof.AT_ONCE", 21)
+        blocks = compare(expected, actual)
+    assert blocks["worst_value"] == whole["worst_value"] or blocks["worst_signal_to_noise"] == pytest.approx(
+        whole["worst_signal_to_noise"]
+    )
+    for name in ("max_error", "mean_error", "range", "signal_to_noise", "between_images"):
+        assert blocks[name] == pytest.approx(whole[name])
+
+
+def test_one_value_that_is_lost_among_many() -> None:
+    expected = np.random.default_rng(1).normal(size=(500, 1000)).astype(np.float32)
+    actual = expected + np.float32(0.01) * np.random.default_rng(2).normal(size=expected.shape).astype(np.float32)
+    actual[:, 7] = expected[:, 7].mean()
+    found = compare(expected, actual)
+    assert found["worst_value"] == 7
+    assert found["worst_signal_to_noise"] == pytest.approx(0, abs=0.5)
+    for precision in ("int8", "int8-activations"):
+        proof = judge(proof_of(expected, actual), precision)
+        assert proof.verdict == "wrong"
+        assert "that of the value 7 alone stands" in proof.reason
+    assert judge(proof_of(expected, expected * np.float32(0.999)), "int8").verdict == "proven"
+
+
+def test_a_value_that_hardly_changes_is_judged_by_the_others() -> None:
+    expected = LOGITS.copy()
+    expected[:, 2] = 0.001 * LOGITS[:, 2]
+    noise = np.random.default_rng(3).normal(0, 0.03, LOGITS.shape).astype(np.float32)
+    proof = judge(proof_of(expected, expected + noise), "int8")
+    assert proof.verdict == "proven"
+    assert proof.worst_signal_to_noise is not None
+    assert proof.worst_signal_to_noise > 20
+
+
+@pytest.mark.parametrize(("classes", "before", "after"), [(2, 0.45, 0.435), (10, 0.05, 0.035)])
+def test_an_original_that_only_guesses_has_nothing_to_lose(classes: int, before: float, after: float) -> None:
+    proof = replace(proof_of(LOGITS, LOGITS * np.float32(1.001)), accuracy_before=before, accuracy_after=after)
+    assert judge(proof, "fp16", classes).verdict == "degraded"
+
+
+def test_the_worst_of_several_outputs() -> None:
+    right = judge(proof_of(LOGITS, LOGITS), "fp32")
+    noisy = judge(proof_of(LOGITS, LOGITS * np.float32(1.00001)), "fp32")
+    wrong = judge(proof_of(LOGITS, -LOGITS), "fp32")
+    assert worst_of([right, noisy, wrong]) is wrong
+    assert worst_of([right, noisy]) is noisy
 
 
 def test_no_error_is_proven() -> None:

@@ -58,9 +58,10 @@ class Proof:
     Errors are absolute, over all images and outputs; ``range`` is the largest minus the smallest output of the
     original, ``relative_error`` the largest error over it. ``signal_to_noise`` is in decibels, ``None`` when there
     is no noise at all; ``between_images`` is the share of the original's variance that lies between images rather
-    than between outputs, ``None`` in older records. ``agreement`` is the share of images with the same top class,
-    ``None`` without classes; accuracies are ``None`` where no labels are known. ``reason`` tells the thresholds that
-    gave the verdict.
+    than between outputs, ``None`` in older records. ``worst_value`` is the place of the value whose own signal stands
+    least above its own error, ``worst_signal_to_noise`` by how many decibels. Of several outputs the figures are those
+    of the worst. ``agreement`` is the share of images with the same top class, ``None`` without classes; accuracies
+    are ``None`` where no labels are known. ``reason`` tells the thresholds that gave the verdict.
     """
 
     verdict: Verdict
@@ -74,6 +75,8 @@ class Proof:
     range: float
     signal_to_noise: float | None
     between_images: float | None = None
+    worst_value: int | None = None
+    worst_signal_to_noise: float | None = None
     agreement: float | None = None
     accuracy_before: float | None = None
     accuracy_after: float | None = None

@@ -86,10 +86,11 @@ def values_by_name(program: Any) -> dict[str, Any]:
     """Return the values of a program that depend on its input and are floats, by their plain names, in order."""
     from coremlbench.compression import float_values
 
-    return {_plain(var.name): var for var in float_values(program)}
+    return {plain_name(var.name): var for var in float_values(program)}
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
+    """Return the name of a value without what coremltools adds for a cast."""
     for suffix in SUFFIXES:
         name = name.removesuffix(suffix)
     return name
@@ -135,7 +136,7 @@ def _steepest(ours: Mapping[str, Any], errors: Mapping[str, float], layers: Mapp
     floor = 1e-7
 
     def growth(name: str) -> float:
-        read = [_plain(var.name) for value in ours[name].op.inputs.values() for var in _as_list(value)]
+        read = [plain_name(var.name) for value in ours[name].op.inputs.values() for var in _as_list(value)]
         return errors[name] / max([floor, *(errors[each] for each in read if each in errors)])
 
     name = max(errors, key=growth)

@@ -24,7 +24,8 @@ class Executed:
     ``shape`` is that of one sample as the originals have it: (height, width, channels) of a picture. ``inner`` names
     the values given out beside the outputs; ``logits`` is the value that goes into a last softmax or sigmoid, empty
     when there is none. ``vector`` tells that there is one output with one list of values for a sample, whose largest
-    can be its class: a map of classes for each pixel is none.
+    can be its class: a map of classes for each pixel is none. ``widths`` are the numbers of values of each output for
+    a sample.
     """
 
     runtime: Any
@@ -35,6 +36,7 @@ class Executed:
     logits: str
     outputs: tuple[str, ...]
     vector: bool = False
+    widths: tuple[int, ...] = ()
     inner: tuple[str, ...] = ()
 
     @classmethod
@@ -68,6 +70,7 @@ class Executed:
         pixels = feature.type.WhichOneof("Type") == "imageType"
         declared = [each.name for each in program.description.output]
         outputs = tuple(each for each in declared if each != program.description.predictedFeatureName)
+        values = {var.name: var for var in program.function.outputs}
         return cls(
             runtime=runtime,
             input=name,
@@ -76,7 +79,8 @@ class Executed:
             pixels=pixels,
             logits=logits,
             outputs=outputs,
-            vector=[_is_vector(var) for var in program.function.outputs if var.name in outputs] == [True],
+            vector=[_is_vector(values[name]) for name in outputs] == [True],
+            widths=tuple(_width(values[name]) for name in outputs),
             inner=tuple(inner),
         )
 
@@ -146,6 +150,15 @@ def _is_vector(output: Any) -> bool:
     if output.op is not None and output.op.op_type == "classify":
         return True
     return len([size for size in output.shape[1:] if size != 1]) == 1
+
+
+def _width(output: Any) -> int:
+    """Return how many values an output has for a sample; 0 for one of open size."""
+    from coremlbench.mil_onnx.graph import static_shape
+
+    if output.op is not None and output.op.op_type == "classify":
+        output = output.op.probabilities
+    return math.prod((static_shape(output) or (1, 0))[1:])
 
 
 def _vector(value: Any) -> Any:

@@ -115,11 +115,14 @@ def random_pictures(shape: tuple[int, ...], seed: int, count: int) -> Any:
 
 
 def random_samples(shape: tuple[int, ...], *, pixels: bool, seed: int, count: int) -> Any:
-    """Return random inputs of a model: uint8 pictures (from 0 to 255), pictures from 0 to 1, or normal numbers."""
+    """Return random inputs of a model: uint8 pictures (from 0 to 255), pictures from 0 to 1, or normal numbers.
+
+    Pictures from 0 to 1 are bytes over 255, for a package of the same model may take them as bytes.
+    """
     import numpy as np
 
     if pixels:
         return random_pictures(shape, seed, count).round().astype(np.uint8)
     if len(shape) == 3 and shape[2] in (1, 3):
-        return random_pictures(shape, seed, count) / np.float32(255)
+        return random_pictures(shape, seed, count).round() / np.float32(255)
     return np.random.default_rng(seed).standard_normal((count, *shape)).astype(np.float32)

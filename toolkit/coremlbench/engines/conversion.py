@@ -304,6 +304,7 @@ def _prove(
         "scale": model["scale"],
         "original": model["description"],
         "data": model["data"],
+        "labels": model["classes"],
         "classes": len(model["classes"] or request["data"].get("classes") or ()) or None,
         "packages": [
             {
@@ -354,6 +355,6 @@ def _bisect(wrong: Sequence[Item], request: Mapping[str, Any], stages: Stages) -
     for item in wrong:
         told, parts = proofs[item.key], found[item.key]
         told["proof"]["divergence"] = parts.get("divergence")
-        told["notes"] = [parts["note"]] if "note" in parts else []
+        told["notes"] = [*told.get("notes", ()), *([parts["note"]] if "note" in parts else ())]
         tell(item.package, PROVEN, told)
     return seconds

@@ -43,12 +43,13 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
 
 def _parts(item: dict[str, Any], original: Any, samples: Any, request: dict[str, Any], report: Report) -> Any:
     from coremlbench import jsonable
-    from coremlbench.divergence import find_divergence, values_by_name
+    from coremlbench.divergence import find_divergence, plain_name, values_by_name
     from coremlbench.mil_onnx import load_program
 
     program = load_program(Path(item["package"]))
     truth = original.inner() or _converted_anew(item, original, samples, Path(request["folder"]), request["target"])
-    if not values_by_name(program).keys() & set(truth.names()):
+    inner = values_by_name(program).keys() - {plain_name(var.name) for var in program.function.outputs}
+    if not (inner or values_by_name(program).keys()) & set(truth.names()):
         raise NoOpError("the package's values have other names than those of its original.")
     found = find_divergence(program, truth, samples, original.layers, report, scale=original.scale)
     if found is None:
