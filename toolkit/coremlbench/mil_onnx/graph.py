@@ -60,10 +60,11 @@ class UnknownOp(UnsupportedProgram):
 
 
 def dtype_name(var: Var) -> str:
-    """Return the MIL name of a value's element type: ``fp16``, ``int32``, ``bool`` and so on."""
-    from coremltools.converters.mil.mil.types import builtin_to_string
+    """Return the MIL name of a value's element type: ``fp16``, ``int32``, ``bool`` and so on; of a list, its own's."""
+    from coremltools.converters.mil.mil import types
 
-    return str(builtin_to_string(var.dtype))
+    element = var.elem_type.get_primitive() if types.is_list(var.sym_type) else var.dtype
+    return str(types.builtin_to_string(element))
 
 
 def carrier(name: str) -> np.dtype[Any]:
@@ -85,10 +86,15 @@ def static_shape(var: Var) -> tuple[int, ...] | None:
 
 
 def dims(var: Var) -> tuple[int | None, ...]:
-    """Return the sizes of a value's dimensions, ``None`` for those that are only known at run time."""
+    """Return the sizes of a value's dimensions, ``None`` for those that are only known at run time.
+
+    The first of a list is its length, which is never known.
+    """
+    from coremltools.converters.mil.mil import types
     from coremltools.converters.mil.mil.types.symbolic import is_symbolic
 
-    return tuple(None if is_symbolic(size) else int(size) for size in var.shape)
+    shape = (None, *var.elem_shape) if types.is_list(var.sym_type) else var.shape
+    return tuple(None if size is None or is_symbolic(size) else int(size) for size in shape)
 
 
 def is_half(var: Var) -> bool:
