@@ -89,3 +89,51 @@ def test_single_numbers_are_joined_to_a_vector() -> None:
     turned, both = run(build, open_axes=(0,), x=x)
     np.testing.assert_array_equal(turned, x.reshape(2, 3, 2))
     np.testing.assert_array_equal(both, [11, 0])
+
+
+GRIDS = ["DEFAULT", "STRICT_ALIGN_CORNERS", "ALIGN_CORNERS", "OFFSET_CORNERS", "UNALIGN_CORNERS"]
+
+
+@pytest.mark.parametrize("mode", GRIDS)
+@pytest.mark.parametrize("interpolation", ["LINEAR", "NEAREST_NEIGHBOR"])
+@given(
+    size=st.tuples(st.integers(1, 7), st.integers(1, 7)),
+    target=st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    open_axes=st.sampled_from([(2,), (3,), (0, 2, 3)]),
+    kind=st.sampled_from([np.float32, np.float16]),
+)
+@few
+def test_images_of_open_size_are_resized_as_others(
+    mode: str, interpolation: str, size: tuple[int, int], target: tuple[int, int], open_axes: tuple[int, ...], kind: Any
+) -> None:
+    x, how = numbers((1, 2, *size), 0, kind), {"interpolation_mode": interpolation, "sampling_mode": mode}
+
+    def resized(shape: list[int]) -> Any:
+        return lambda x: Builder.resize(x=x, shape=shape, resized_dims=np.uint32(2), **how)
+
+    expected = run_one(resized(list(target)), x=x)
+    (actual,) = run(resized(list(target)), open_axes=open_axes, x=x)
+    close(actual, expected, 1e-6)
+    kept = [target[0], 0]  # the width stays, whatever it is
+    (actual,) = run(resized(kept), open_axes=open_axes, x=x)
+    close(actual, run_one(resized(kept), x=x), 1e-6)
+    computed = lambda x, s: Builder.resize(x=x, shape=s, resized_dims=np.uint32(2), **how)  # noqa: E731
+    close(run_one(computed, x=x, s=np.array([3, *target], np.int32)), expected, 1e-6)
+
+
+@pytest.mark.parametrize("factors", [(2, 3), (1, 1), (1.5, 2.25), (0.5, 1.3)])
+def test_images_of_open_size_are_enlarged_as_others(factors: tuple[float, float]) -> None:
+    x = numbers((1, 2, 5, 4), 0)
+    scale = {"scale_factor_height": factors[0], "scale_factor_width": factors[1]}
+
+    def build(x: Any) -> Any:
+        return [
+            Builder.upsample_nearest_neighbor(x=x, **scale),
+            Builder.upsample_bilinear(x=x, align_corners=True, **scale),
+            Builder.upsample_bilinear(x=x, align_corners=False, **scale),
+            Builder.resize_bilinear(x=x, target_size_height=3, target_size_width=9, sampling_mode="UNALIGN_CORNERS"),
+            Builder.resize_nearest_neighbor(x=x, target_size_height=3, target_size_width=9),
+        ]
+
+    for actual, expected in zip(run(build, open_axes=(2, 3), x=x), run(build, x=x), strict=True):
+        close(actual, expected, 1e-6)
