@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from coremlbench.compression import float_values
 from coremlbench.mil_onnx import UnsupportedProgram, to_onnx
 from mil_programs import Builder, few, numbers, run, saved
 
@@ -114,3 +115,12 @@ def test_a_list_of_elements_of_open_size_is_refused() -> None:
 
     with pytest.raises(UnsupportedProgram, match="make_list that makes 'made' makes a list of elements of open size"):
         to_onnx(saved(build, {"x": numbers((2,), 0)}))
+
+
+def test_a_list_is_no_value_whose_range_is_measured() -> None:
+    def build(x: Any) -> Any:
+        ls = Builder.list_write(ls=Builder.make_list(init_length=1, elem_shape=(2,)), index=1, value=Builder.exp(x=x))
+        return Builder.list_read(ls=ls, index=1, name="read")
+
+    values = float_values(saved(build, {"x": numbers((2,), 0)}))
+    assert [var.op.op_type for var in values] == ["exp", "list_read"]

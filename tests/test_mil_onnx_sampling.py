@@ -149,14 +149,29 @@ def kinds_of_nodes(padding: str, sampling: str, aligned: bool) -> set[str]:
 
 
 def test_a_resample_is_a_grid_sample_where_onnx_means_the_same() -> None:
-    for padding, aligned in [("constant", True), ("border", False), ("reflection", True), ("symmetric", False)]:
-        assert kinds_of_nodes(padding, "bilinear", aligned) <= {"GridSample", "Cast"}
+    for padding, aligned in [("constant", True), ("border", False)]:
+        assert kinds_of_nodes(padding, "bilinear", aligned) == {"Cast", "Clip", "GridSample"}
     for padding, sampling, aligned in [
-        ("reflection", "bilinear", False),
-        ("symmetric", "bilinear", True),
-        ("symmetric", "nearest", False),
+        ("border", "nearest", True),
+        ("reflection", "bilinear", True),
+        ("symmetric", "bilinear", False),
     ]:
         assert "GridSample" not in kinds_of_nodes(padding, sampling, aligned)
+
+
+@pytest.mark.parametrize("sampling", ["bilinear", "nearest"])
+@pytest.mark.parametrize("aligned", [True, False])
+@pytest.mark.parametrize("mode", MODES)
+def test_far_outside_an_image_there_is_its_padding(mode: str, aligned: bool, sampling: str) -> None:
+    x = np.arange(1, 7, dtype=np.float32).reshape(1, 1, 2, 3)
+    far = [(1e9, 1e9), (-1e30, 1e30), (3e4, -3e38), (np.inf, -1e20)]
+    points = np.array(far, np.float32).reshape(1, 1, 4, 2)
+    build = lambda x, c: [  # noqa: E731 - two ops
+        resampled(x, c, padding, mode, sampling=sampling, aligned=aligned) for padding in ("constant", "border")
+    ]
+    zeros, edges = run(build, x=x, c=points)
+    np.testing.assert_array_equal(zeros.ravel(), [0, 0, 0, 0])
+    np.testing.assert_array_equal(edges.ravel(), [6, 4, 3, 3])
 
 
 AFFINE = {

@@ -59,12 +59,18 @@ class UnknownOp(UnsupportedProgram):
     """An op that the reference runtime does not know; the sentence names the op, its output and its place."""
 
 
-def dtype_name(var: Var) -> str:
-    """Return the MIL name of a value's element type: ``fp16``, ``int32``, ``bool`` and so on; of a list, its own's."""
+def is_list(var: Var) -> bool:
+    """Return whether a value is a list of tensors; it is carried as one tensor with a dimension more."""
     from coremltools.converters.mil.mil import types
 
-    element = var.elem_type.get_primitive() if types.is_list(var.sym_type) else var.dtype
-    return str(types.builtin_to_string(element))
+    return bool(types.is_list(var.sym_type))
+
+
+def dtype_name(var: Var) -> str:
+    """Return the MIL name of the type of a value's elements, or of a list's: ``fp16``, ``int32``, ``bool``, so on."""
+    from coremltools.converters.mil.mil.types import builtin_to_string
+
+    return str(builtin_to_string(var.elem_type.get_primitive() if is_list(var) else var.dtype))
 
 
 def carrier(name: str) -> np.dtype[Any]:
@@ -90,10 +96,9 @@ def dims(var: Var) -> tuple[int | None, ...]:
 
     The first of a list is its length, which is never known.
     """
-    from coremltools.converters.mil.mil import types
     from coremltools.converters.mil.mil.types.symbolic import is_symbolic
 
-    shape = (None, *var.elem_shape) if types.is_list(var.sym_type) else var.shape
+    shape = (None, *var.elem_shape) if is_list(var) else var.shape
     return tuple(None if size is None or is_symbolic(size) else int(size) for size in shape)
 
 
@@ -101,7 +106,7 @@ def is_half(var: Var) -> bool:
     """Return whether a value is a float16 tensor."""
     from coremltools.converters.mil.mil import types
 
-    return not types.is_list(var.sym_type) and not types.is_dict(var.sym_type) and dtype_name(var) == "fp16"
+    return not is_list(var) and not types.is_dict(var.sym_type) and dtype_name(var) == "fp16"
 
 
 class Graph:

@@ -13,9 +13,6 @@ import numpy as np
 
 from coremlbench.mil_onnx.graph import Graph, Operation, UnsupportedProgram, Var, dims
 
-PADDINGS = {"constant": "zeros", "border": "border", "reflection": "reflection", "symmetric": "reflection"}
-"""ONNX's name of each padding: it reflects at the pixels that it aligns, and at the edges where it aligns edges."""
-
 
 @dataclass(frozen=True)
 class Table:
@@ -166,16 +163,12 @@ def _brought_inside(graph: Graph, op: Operation, points: str, last: str) -> str:
 def _is_grid_sample(op: Operation) -> bool:
     """Return whether ONNX's GridSample is this resample.
 
-    To the nearest it rounds before it reflects, and Core ML behind; a single pixel it cannot reflect at its centre.
+    Where it reflects, it rounds to the nearest pixel before and Core ML behind, it cannot reflect a single pixel at
+    its centre, and far outside it finds none: reflections are read with gathers.
     """
-    mode, aligned = op.padding_mode.val, bool(op.align_corners.val)
     if op.sampling_mode.val != "bilinear" or op.coordinates_mode.val != "normalized_minus_one_to_one":
         return False
-    if mode == "constant":
-        return float(op.padding_value.val) == 0
-    if mode == "reflection":
-        return aligned and all(size is not None and size > 1 for size in dims(op.x)[2:])
-    return mode == "border" or (mode == "symmetric" and not aligned)
+    return op.padding_mode.val == "border" or (op.padding_mode.val == "constant" and float(op.padding_value.val) == 0)
 
 
 def resample(graph: Graph, op: Operation) -> str:
@@ -185,7 +178,7 @@ def resample(graph: Graph, op: Operation) -> str:
         raise UnsupportedProgram(f"The sampling mode '{mode}' of a resample is not one that Core ML documents.")
     if _is_grid_sample(op):
         points = graph.cast(graph.tensor(op.coordinates), np.float32)
-        return _grid_sample(graph, op, points, PADDINGS[op.padding_mode.val])
+        return _grid_sample(graph, op, points, "border" if op.padding_mode.val == "border" else "zeros")
     batch = graph.node("Range", [graph.constant(0, np.int64), _size(graph, op.x, 0), graph.constant(1, np.int64)])
     table = _table(graph, op.x, batch)
     y = _brought_inside(graph, op, _position(graph, op, 2), table.bottom)
@@ -196,9 +189,15 @@ def resample(graph: Graph, op: Operation) -> str:
 
 
 def _grid_sample(graph: Graph, op: Operation, points: str, padding: str) -> str:
+    """Return the images at normalised points.
+
+    From 3 on either side all is padding. Further out the points are brought there: ONNX Runtime's interpolation
+    fails where its float32 steps are wider than a pixel.
+    """
+    near = graph.node("Clip", [points, graph.constant(-4, np.float32), graph.constant(4, np.float32)])
     return graph.node(
         "GridSample",
-        [graph.tensor(op.x), points],
+        [graph.tensor(op.x), near],
         mode="linear",
         padding_mode=padding,
         align_corners=int(op.align_corners.val),
