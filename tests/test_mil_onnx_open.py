@@ -137,3 +137,35 @@ def test_images_of_open_size_are_enlarged_as_others(factors: tuple[float, float]
 
     for actual, expected in zip(run(build, open_axes=(2, 3), x=x), run(build, x=x), strict=True):
         close(actual, expected, 1e-6)
+
+
+@pytest.mark.parametrize("pad_type", ["valid", "custom", "same"])
+@pytest.mark.parametrize("strides", [1, 2, 3])
+def test_a_transposed_convolution_of_open_size_makes_what_others_do(pad_type: str, strides: int) -> None:
+    x, weight = numbers((1, 2, 4, 5), 0), numbers((2, 3, 2, 3), 1)
+    how = {"pad_type": pad_type, "strides": [strides, 1], "dilations": [2, 1]}
+    if pad_type == "custom":
+        how["pad"] = [1, 0, 0, 1]
+    build = lambda x: Builder.conv_transpose(x=x, weight=weight, **how)  # noqa: E731 - the program is one op
+    (actual,) = run(build, open_axes=(2, 3), x=x)
+    close(actual, run_one(build, x=x), 1e-5)
+
+
+@pytest.mark.parametrize("open_axes", [(0,), (1,), (0, 1, 2)])
+def test_slices_are_updated_and_windows_slide_in_open_sizes(open_axes: tuple[int, ...]) -> None:
+    x = np.arange(2 * 7 * 3, dtype=np.float32).reshape(2, 7, 3)
+
+    def build(x: Any) -> Any:
+        update = -np.ones((2, 2, 3), np.float32)
+        ends = {"begin_mask": [True, False, True], "end_mask": [True, False, True]}
+        return [
+            Builder.slice_update(x=x, update=update, begin=[0, 1, 0], end=[2, 6, 3], stride=[1, 3, 1], **ends),
+            Builder.sliding_windows(x=x, axis=1, size=3, stride=2),
+        ]
+
+    updated = x.copy()
+    updated[:, 1:6:3] = -1
+    found = run(build, "iOS18", open_axes, x=x)
+    np.testing.assert_array_equal(found[0], updated)
+    windows = np.lib.stride_tricks.sliding_window_view(x, 3, axis=1)[:, ::2]
+    np.testing.assert_array_equal(found[1], windows.transpose(0, 1, 3, 2))

@@ -81,6 +81,22 @@ def conv(graph: Graph, op: Operation) -> str:
     )
 
 
+def _surplus(op: Operation, axis: int, extent: int, stride: int, pad: list[int]) -> int:
+    """Return how many outputs more than the program states a transposed convolution makes along a spatial dimension.
+
+    Of an open size they are as many as of any other, unless the program states a size of its own.
+    """
+    size, target = dims(op.x)[2 + axis], dims(op.outputs[0])[2 + axis]
+    if size is not None and target is not None:
+        return (size - 1) * stride + extent - target
+    if op.output_shape is not None:
+        raise UnsupportedProgram(
+            f"The conv_transpose that makes '{op.outputs[0].name}' states the size of its output for an input of open "
+            "size."
+        )
+    return extent - stride if op.pad_type.val == "same" else sum(pad[2 * axis : 2 * axis + 2])
+
+
 def conv_transpose(graph: Graph, op: Operation) -> str:
     """Return the transposed convolution of ``x``; its output's size is the one the program states.
 
@@ -90,14 +106,10 @@ def conv_transpose(graph: Graph, op: Operation) -> str:
     """
     kernel = [int(size) for size in op.weight.shape[2:]]
     strides, dilations = ints(op.strides.val), ints(op.dilations.val)
-    sizes, wanted = dims(op.x)[2:], dims(op.outputs[0])[2:]
     pad = ints(op.pad.val) if op.pad_type.val == "custom" else [0] * 2 * len(kernel)
     before, behind, extra = [], [], []
-    for axis, (size, target) in enumerate(zip(sizes, wanted, strict=True)):
-        if size is None or target is None:
-            raise UnsupportedProgram(f"The conv_transpose that makes '{op.outputs[0].name}' has an input of open size.")
-        full = (size - 1) * strides[axis] + (kernel[axis] - 1) * dilations[axis] + 1
-        cut = full - target
+    for axis in range(len(kernel)):
+        cut = _surplus(op, axis, (kernel[axis] - 1) * dilations[axis] + 1, strides[axis], pad)
         first = max(cut, 0) // 2 if op.pad_type.val == "same" else pad[2 * axis]
         before.append(first)
         behind.append(max(cut - first, 0))
