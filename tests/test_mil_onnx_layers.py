@@ -149,6 +149,22 @@ def test_einsum_is_numpys() -> None:
     close(actual, np.einsum("nchw,nwhu->nchu", x, y), 4e-6)
 
 
+@pytest.mark.parametrize("kind", [np.int32, np.float16])
+def test_a_constant_factor_may_be_of_another_type(kind: Any) -> None:
+    x, weight = numbers((3, 4), 0), numbers((4, 4), 1, low=-9, high=9).astype(kind)
+
+    def build(x: Any) -> Any:
+        products = [Builder.matmul(x=x, y=weight, transpose_y=turned) for turned in (False, True)]
+        products.append(Builder.matmul(x=weight, y=x, transpose_y=True))
+        return [*products, Builder.linear(x=x, weight=weight, bias=weight[0])]
+
+    wide = weight.astype(np.float32)
+    expected = [x @ wide, x @ wide.T, wide @ x.T, x @ wide.T + wide[0]]
+    for actual, wanted in zip(run(build, x=x), expected, strict=True):
+        assert actual.dtype == np.float32
+        close(actual, wanted)
+
+
 @pytest.mark.parametrize("mask", [None, "bool", "fp32"])
 def test_attention_is_softmax_of_scaled_products(mask: str | None) -> None:
     query, key, value = numbers((2, 3, 4, 8), 0), numbers((2, 3, 5, 8), 1), numbers((2, 3, 5, 6), 2)

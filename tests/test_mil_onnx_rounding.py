@@ -17,6 +17,13 @@ KEPT = np.arange(256).reshape(SHAPE) % 3 == 0
 POINTS = np.zeros(SHAPE, np.int32)
 
 
+SCORES = numbers((16, 2, 4), 9, half)
+
+
+def listed(x: Any) -> Any:
+    return Builder.list_write(ls=Builder.make_list(init_length=2, elem_shape=SHAPE, dtype="fp16"), index=1, value=x)
+
+
 def best(x: Any) -> Any:
     return Builder.reduce_argmax(x=x, axis=-1, keep_dims=False)
 
@@ -28,7 +35,12 @@ TABLE: dict[str, Callable[[Any], Any]] = {
     "fill": lambda x: Builder.fill(shape=Builder.shape(x=x), value=half(0.1)),
     "fill_like": lambda x: Builder.fill_like(ref_tensor=x, value=half(0.1)),
     "floor": lambda x: Builder.floor(x=x),
+    "list_gather": lambda x: Builder.list_gather(ls=listed(x), indices=[1, 0]),
+    "list_read": lambda x: Builder.list_read(ls=listed(x), index=1),
     "logical_not": lambda x: Builder.cast(x=Builder.logical_not(x=Builder.less(x=x, y=half(0))), dtype="int32"),
+    "non_maximum_suppression": lambda x: Builder.non_maximum_suppression(
+        boxes=Builder.reshape(x=x, shape=[16, 4, 4]), scores=SCORES, iou_threshold=half(0.5), max_boxes=3
+    )[0],
     "non_zero": lambda x: Builder.non_zero(x=Builder.relu(x=x)),
     "one_hot": lambda x: Builder.one_hot(indices=best(x), one_hot_vector_size=4, on_value=half(0.1), off_value=half(0)),
     "reduce_argmax": best,

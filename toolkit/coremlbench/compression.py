@@ -129,13 +129,14 @@ def activation_ranges(base: Path, samples: Any, scale: float, report: ReportProg
 
 
 def float_values(program: Any) -> list[Any]:
-    """Return the values of a program that are floats and depend on its input, in order."""
-    from coremlbench.mil_onnx.graph import dtype_name
+    """Return the values of a program that are floats and depend on its input, in order; lists are none."""
+    from coremlbench.mil_onnx.graph import dtype_name, is_list
 
     found = []
     for op in program.function.operations:
         if op.op_type not in {"const", "classify"} and not op.op_type.startswith("constexpr_"):
-            found += [var for var in op.outputs if var.val is None and dtype_name(var) in {"fp16", "fp32"}]
+            values = [var for var in op.outputs if var.val is None and not is_list(var)]
+            found += [var for var in values if dtype_name(var) in {"fp16", "fp32"}]
     return found
 
 

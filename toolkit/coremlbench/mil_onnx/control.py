@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from coremlbench.mil_onnx.generate import scalar
 from coremlbench.mil_onnx.graph import Graph, Operation, Var, carrier, dtype_name, onnx_type
 from coremlbench.mil_onnx.walk import walk
 
@@ -36,7 +37,7 @@ def cond(graph: Graph, op: Operation) -> list[str]:
         results = [(branch.tensor(var), var) for var in block.outputs]
         branches.append(_subgraph(branch, branch.place, [], results))
     return graph.node_with_outputs(
-        "If", [graph.tensor(op.pred)], len(op.outputs), then_branch=branches[0], else_branch=branches[1]
+        "If", [scalar(graph, op.pred)], len(op.outputs), then_branch=branches[0], else_branch=branches[1]
     )
 
 
@@ -51,7 +52,7 @@ def while_loop(graph: Graph, op: Operation) -> list[str]:
     graph.names.update(zip(condition.inputs, before, strict=True))
     asking, turning = f"the condition of the loop '{graph.place}'", f"the body of the loop '{graph.place}'"
     walk(graph, condition.operations, asking)
-    first = graph.tensor(condition.outputs[0])
+    first = scalar(graph, condition.outputs[0])
 
     inner = Graph(graph.builders, graph)
     inner.place = f"{graph.place}/body"
@@ -62,16 +63,16 @@ def while_loop(graph: Graph, op: Operation) -> list[str]:
     after = [inner.tensor(var) for var in body.outputs]
     inner.names.update(zip(condition.inputs, after, strict=True))
     walk(inner, condition.operations, asking)
-    again = inner.tensor(condition.outputs[0])
+    again = scalar(inner, condition.outputs[0])
 
-    inputs = [_scalar(counter, np.int64), _scalar(asked, np.bool_)]
+    inputs = [_scalar_info(counter, np.int64), _scalar_info(asked, np.bool_)]
     inputs += [_info(name, var) for name, var in zip(carried, op.loop_vars, strict=True)]
     outputs = [(again, condition.outputs[0]), *zip(after, body.outputs, strict=True)]
     made = _subgraph(inner, inner.place, inputs, outputs)
     return graph.node_with_outputs("Loop", ["", first, *before], len(op.outputs), body=made)
 
 
-def _scalar(name: str, dtype: type) -> Any:
+def _scalar_info(name: str, dtype: type) -> Any:
     from onnx import helper
 
     return helper.make_tensor_value_info(name, onnx_type(dtype), [])

@@ -38,21 +38,34 @@ def onnx_pads(pad: Sequence[int]) -> list[int]:
     return [*pad[::2], *pad[1::2]]
 
 
+def _padding(
+    op: Operation, kernel: list[int], strides: list[int], dilations: list[int]
+) -> tuple[list[int] | None, str | None]:
+    """Return ONNX's ``pads`` and ``auto_pad`` of a convolution: one of them, or neither where nothing is padded."""
+    pad_type, sizes = op.pad_type.val, dims(op.x)[2:]
+    if pad_type == "custom":
+        return onnx_pads(ints(op.pad.val)), None
+    if pad_type not in AUTO_PAD:
+        return None, None
+    # With a stride of 1 the padding is the same for every size.
+    known = [1 if stride == 1 else size for size, stride in zip(sizes, strides, strict=True)]
+    if None not in known:
+        window = [(size - 1) * dilation + 1 for size, dilation in zip(kernel, dilations, strict=True)]
+        exact = [size for size in known if size is not None]
+        return same_padding(exact, window, strides, lower=pad_type == "same_lower"), None
+    if any(dilation > 1 for dilation in dilations):
+        raise UnsupportedProgram(
+            f"The conv that makes '{op.outputs[0].name}' is padded by the size of its input, which is open, and has "
+            "strides and dilations, which ONNX Runtime cannot do together."
+        )
+    return None, AUTO_PAD[pad_type]
+
+
 def conv(graph: Graph, op: Operation) -> str:
     """Return the convolution of ``x`` (n, channels, 1 to 3 spatial dimensions), of any padding and grouping."""
     kernel = [int(size) for size in op.weight.shape[2:]]
     strides, dilations = ints(op.strides.val), ints(op.dilations.val)
-    pad_type, sizes = op.pad_type.val, dims(op.x)[2:]
-    pads, auto_pad = None, None
-    if pad_type == "custom":
-        pads = onnx_pads(ints(op.pad.val))
-    elif pad_type in AUTO_PAD:
-        known = [size for size in sizes if size is not None]
-        if len(known) == len(sizes):
-            window = [(size - 1) * dilation + 1 for size, dilation in zip(kernel, dilations, strict=True)]
-            pads = same_padding(known, window, strides, lower=pad_type == "same_lower")
-        else:
-            auto_pad = AUTO_PAD[pad_type]
+    pads, auto_pad = _padding(op, kernel, strides, dilations)
     inputs = [graph.tensor(op.x), graph.tensor(op.weight)]
     if op.bias is not None:
         inputs.append(graph.tensor(op.bias))
@@ -68,6 +81,22 @@ def conv(graph: Graph, op: Operation) -> str:
     )
 
 
+def _surplus(op: Operation, axis: int, extent: int, stride: int, pad: list[int]) -> int:
+    """Return how many outputs more than the program states a transposed convolution makes along a spatial dimension.
+
+    Of an open size they are as many as of any other, unless the program states a size of its own.
+    """
+    size, target = dims(op.x)[2 + axis], dims(op.outputs[0])[2 + axis]
+    if size is not None and target is not None:
+        return (size - 1) * stride + extent - target
+    if op.output_shape is not None:
+        raise UnsupportedProgram(
+            f"The conv_transpose that makes '{op.outputs[0].name}' states the size of its output for an input of open "
+            "size."
+        )
+    return extent - stride if op.pad_type.val == "same" else sum(pad[2 * axis : 2 * axis + 2])
+
+
 def conv_transpose(graph: Graph, op: Operation) -> str:
     """Return the transposed convolution of ``x``; its output's size is the one the program states.
 
@@ -77,14 +106,10 @@ def conv_transpose(graph: Graph, op: Operation) -> str:
     """
     kernel = [int(size) for size in op.weight.shape[2:]]
     strides, dilations = ints(op.strides.val), ints(op.dilations.val)
-    sizes, wanted = dims(op.x)[2:], dims(op.outputs[0])[2:]
     pad = ints(op.pad.val) if op.pad_type.val == "custom" else [0] * 2 * len(kernel)
     before, behind, extra = [], [], []
-    for axis, (size, target) in enumerate(zip(sizes, wanted, strict=True)):
-        if size is None or target is None:
-            raise UnsupportedProgram(f"The conv_transpose that makes '{op.outputs[0].name}' has an input of open size.")
-        full = (size - 1) * strides[axis] + (kernel[axis] - 1) * dilations[axis] + 1
-        cut = full - target
+    for axis in range(len(kernel)):
+        cut = _surplus(op, axis, (kernel[axis] - 1) * dilations[axis] + 1, strides[axis], pad)
         first = max(cut, 0) // 2 if op.pad_type.val == "same" else pad[2 * axis]
         before.append(first)
         behind.append(max(cut - first, 0))

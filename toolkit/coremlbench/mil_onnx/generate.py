@@ -13,7 +13,8 @@ SORTABLE = {np.dtype(np.float32), np.dtype(np.int32)}
 """The carrier types that ONNX Runtime's TopK takes; others are sorted as int32."""
 
 
-def _filled(graph: Graph, shape: str, var: Var, value: object) -> str:
+def filled(graph: Graph, shape: str, var: Var, value: object) -> str:
+    """Return a tensor of the shape that the vector ``shape`` holds, of the type of ``var``, filled with one value."""
     from onnx import numpy_helper
 
     scalar = np.asarray(value).astype(carrier(dtype_name(var))).reshape(1)
@@ -22,20 +23,21 @@ def _filled(graph: Graph, shape: str, var: Var, value: object) -> str:
 
 def fill(graph: Graph, op: Operation) -> str:
     """Return a tensor of a shape, filled with one value."""
-    return _filled(graph, shape_vector(graph, op.shape), op.outputs[0], op.value.val)
+    return filled(graph, shape_vector(graph, op.shape), op.outputs[0], op.value.val)
 
 
 def fill_like(graph: Graph, op: Operation) -> str:
     """Return a tensor of the shape of another, filled with one value."""
-    return _filled(graph, graph.node("Shape", [graph.tensor(op.ref_tensor)]), op.outputs[0], op.value.val)
+    return filled(graph, graph.node("Shape", [graph.tensor(op.ref_tensor)]), op.outputs[0], op.value.val)
 
 
 def range_1d(graph: Graph, op: Operation) -> str:
     """Return the numbers from ``start`` to before ``end`` in steps."""
-    return graph.node("Range", [_scalar(graph, var) for var in (op.start, op.end, op.step)])
+    return graph.node("Range", [scalar(graph, var) for var in (op.start, op.end, op.step)])
 
 
-def _scalar(graph: Graph, var: Var) -> str:
+def scalar(graph: Graph, var: Var) -> str:
+    """Return a value of one element without dimensions, as ONNX wants some that Core ML takes as vectors too."""
     name = graph.tensor(var)
     return graph.node("Reshape", [name, graph.constant(np.zeros(0), np.int64)]) if var.rank else name
 
@@ -62,7 +64,7 @@ def one_hot(graph: Graph, op: Operation) -> str:
     """
     rank = op.indices.rank + 1
     axis = int(op.axis.val) % rank
-    size = graph.cast(_scalar(graph, op.one_hot_vector_size), np.int64)
+    size = graph.cast(scalar(graph, op.one_hot_vector_size), np.int64)
     places = graph.node("Range", [graph.constant(0, np.int64), size, graph.constant(1, np.int64)])
     shape = [-1 if place == axis else 1 for place in range(rank)]
     indices = graph.node("Unsqueeze", [graph.cast(graph.tensor(op.indices), np.int64), graph.ints([axis])])

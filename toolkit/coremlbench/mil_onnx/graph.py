@@ -59,11 +59,18 @@ class UnknownOp(UnsupportedProgram):
     """An op that the reference runtime does not know; the sentence names the op, its output and its place."""
 
 
+def is_list(var: Var) -> bool:
+    """Return whether a value is a list of tensors; it is carried as one tensor with a dimension more."""
+    from coremltools.converters.mil.mil import types
+
+    return bool(types.is_list(var.sym_type))
+
+
 def dtype_name(var: Var) -> str:
-    """Return the MIL name of a value's element type: ``fp16``, ``int32``, ``bool`` and so on."""
+    """Return the MIL name of the type of a value's elements, or of a list's: ``fp16``, ``int32``, ``bool``, so on."""
     from coremltools.converters.mil.mil.types import builtin_to_string
 
-    return str(builtin_to_string(var.dtype))
+    return str(builtin_to_string(var.elem_type.get_primitive() if is_list(var) else var.dtype))
 
 
 def carrier(name: str) -> np.dtype[Any]:
@@ -85,17 +92,21 @@ def static_shape(var: Var) -> tuple[int, ...] | None:
 
 
 def dims(var: Var) -> tuple[int | None, ...]:
-    """Return the sizes of a value's dimensions, ``None`` for those that are only known at run time."""
+    """Return the sizes of a value's dimensions, ``None`` for those that are only known at run time.
+
+    The first of a list is its length, which is never known.
+    """
     from coremltools.converters.mil.mil.types.symbolic import is_symbolic
 
-    return tuple(None if is_symbolic(size) else int(size) for size in var.shape)
+    shape = (None, *var.elem_shape) if is_list(var) else var.shape
+    return tuple(None if size is None or is_symbolic(size) else int(size) for size in shape)
 
 
 def is_half(var: Var) -> bool:
     """Return whether a value is a float16 tensor."""
     from coremltools.converters.mil.mil import types
 
-    return not types.is_list(var.sym_type) and not types.is_dict(var.sym_type) and dtype_name(var) == "fp16"
+    return not is_list(var) and not types.is_dict(var.sym_type) and dtype_name(var) == "fp16"
 
 
 class Graph:

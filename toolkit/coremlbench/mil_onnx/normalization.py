@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from coremlbench.mil_onnx.graph import Graph, Operation, Var
+from coremlbench.mil_onnx.graph import Graph, Operation, Var, dims
 
 
 def _or_filled(graph: Graph, var: Var | None, channels: int, value: float) -> str:
@@ -40,25 +40,23 @@ def layer_norm(graph: Graph, op: Operation) -> str:
     """Return ``x`` with mean 0 and variance 1 over ``axes``, scaled and shifted."""
     rank, name = op.x.rank, graph.tensor(op.x)
     axes = sorted(int(axis) % rank for axis in op.axes.val)
-    shape = [int(size) if axis in axes else 1 for axis, size in enumerate(op.x.shape)]
-    trailing = axes == list(range(rank - len(axes), rank))
     scale, shift = (None if var is None else graph.value(var) for var in (op.gamma, op.beta))
-    epsilon = float(op.epsilon.val)
-    if trailing:
-        inner = shape[axes[0] :]
-        inputs = [name, graph.constant(np.ones(inner) if scale is None else scale.reshape(inner), np.float32)]
+    epsilon, inner = float(op.epsilon.val), [dims(op.x)[axis] for axis in axes]
+    if axes == list(range(rank - len(axes), rank)) and None not in inner:
+        inputs = [name, graph.constant(np.ones(inner) if scale is None else scale, np.float32)]
         if shift is not None:
-            inputs.append(graph.constant(shift.reshape(inner), np.float32))
+            inputs.append(graph.constant(shift, np.float32))
         return graph.node("LayerNormalization", inputs, axis=axes[0], epsilon=epsilon)
     over = graph.ints(axes)
     centred = graph.node("Sub", [name, graph.node("ReduceMean", [name, over], keepdims=1)])
     variance = graph.node("ReduceMean", [graph.node("Mul", [centred, centred]), over], keepdims=1)
     root = graph.node("Sqrt", [graph.node("Add", [variance, graph.constant(epsilon, np.float32)])])
     result = graph.node("Div", [centred, root])
+    others = [axis for axis in range(rank) if axis not in axes]
     if scale is not None:
-        result = graph.node("Mul", [result, graph.constant(scale.reshape(shape), np.float32)])
+        result = graph.node("Mul", [result, graph.constant(np.expand_dims(scale, others), np.float32)])
     if shift is not None:
-        result = graph.node("Add", [result, graph.constant(shift.reshape(shape), np.float32)])
+        result = graph.node("Add", [result, graph.constant(np.expand_dims(shift, others), np.float32)])
     return result
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from coremlbench.mil_onnx.graph import Graph, Operation, UnsupportedProgram, Var, static_shape
+from coremlbench.mil_onnx.graph import Graph, Operation, Var, dims, static_shape
 from coremlbench.mil_onnx.tensor import known_axes, shape_vector
 
 FAR = 2**31 - 1
@@ -71,16 +71,24 @@ def slice_by_size(graph: Graph, op: Operation) -> str:
 
 def slice_update(graph: Graph, op: Operation) -> str:
     """Return ``x`` with ``x[begin:end:stride]`` replaced: the places are found by slicing a table of positions."""
-    sizes = static_shape(op.x)
-    if sizes is None:
-        raise UnsupportedProgram(f"The slice_update that makes '{op.outputs[0].name}' has an input of open size.")
-    places = graph.constant(np.arange(int(np.prod(sizes))).reshape(sizes), np.int64)
+    name = graph.tensor(op.x)
+    places, shape = _positions(graph, op, name)
     starts, ends, steps, _ = _bounds(graph, op)
     flat = graph.ints([-1])
     chosen = graph.node("Slice", [places, starts, ends, graph.ints(range(op.x.rank)), steps])
-    inputs = [graph.tensor(op.x), chosen, graph.tensor(op.update)]
+    inputs = [name, chosen, graph.tensor(op.update)]
     result = graph.node("ScatterElements", [graph.node("Reshape", [name, flat]) for name in inputs], axis=0)
-    return graph.node("Reshape", [result, graph.ints(sizes)])
+    return graph.node("Reshape", [result, shape])
+
+
+def _positions(graph: Graph, op: Operation, name: str) -> tuple[str, str]:
+    """Return the number of each element of ``x``, in its shape, and that shape."""
+    sizes = static_shape(op.x)
+    if sizes is not None:
+        return graph.constant(np.arange(int(np.prod(sizes))).reshape(sizes), np.int64), graph.ints(sizes)
+    shape, zero, one = graph.node("Shape", [name]), graph.constant(0, np.int64), graph.constant(1, np.int64)
+    every = graph.node("Range", [zero, graph.node("Size", [name]), one])
+    return graph.node("Reshape", [every, shape]), shape
 
 
 def crop(graph: Graph, op: Operation) -> str:
@@ -112,13 +120,17 @@ def reverse_sequence(graph: Graph, op: Operation) -> str:
 def sliding_windows(graph: Graph, op: Operation) -> str:
     """Return every window of ``size`` elements along ``axis``, in a dimension of its own behind it."""
     axis = int(op.axis.val) % op.x.rank
-    sizes = static_shape(op.x)
-    if sizes is None:
-        raise UnsupportedProgram(f"The sliding_windows that makes '{op.outputs[0].name}' has an input of open size.")
+    name, length = graph.tensor(op.x), dims(op.x)[axis]
     size, stride = int(op.size.val), int(op.stride.val)
-    count = (sizes[axis] - size) // stride + 1
-    places = np.arange(count)[:, np.newaxis] * stride + np.arange(size)
-    return graph.node("Gather", [graph.tensor(op.x), graph.constant(places, np.int64)], axis=axis)
+    within = np.arange(size)
+    if length is not None:
+        places = graph.constant(np.arange((length - size) // stride + 1)[:, np.newaxis] * stride + within, np.int64)
+        return graph.node("Gather", [name, places], axis=axis)
+    whole = graph.node("Gather", [graph.node("Shape", [name]), graph.constant(axis, np.int64)], axis=0)
+    last = graph.node("Sub", [whole, graph.constant(size - 1, np.int64)])
+    starts = graph.node("Range", [graph.constant(0, np.int64), last, graph.constant(stride, np.int64)])
+    column = graph.node("Unsqueeze", [starts, graph.ints([1])])
+    return graph.node("Gather", [name, graph.node("Add", [column, graph.constant(within, np.int64)])], axis=axis)
 
 
 OPS: dict[str, Callable[[Graph, Operation], str]] = {

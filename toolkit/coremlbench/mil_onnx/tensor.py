@@ -28,10 +28,22 @@ def identity(graph: Graph, op: Operation) -> str:
 
 
 def reshape(graph: Graph, op: Operation) -> str:
-    """Return ``x`` in another shape; 0 stands for the input's size and -1 for what is left, as in ONNX."""
-    target = static_shape(op.outputs[0])
-    shape = graph.ints(target) if target is not None else shape_vector(graph, op.shape)
-    return graph.node("Reshape", [graph.tensor(op.x), shape])
+    """Return ``x`` in another shape; 0 stands for the input's size and -1 for what is left, as in ONNX.
+
+    Since iOS 17 the sizes are counted from the last one, and a 0 before the first is 1. ONNX counts from the first;
+    before, both had to be equally many.
+    """
+    target, name = static_shape(op.outputs[0]), graph.tensor(op.x)
+    if target is not None and 0 not in target:  # coremltools leaves zeros that stand for open sizes
+        return graph.node("Reshape", [name, graph.ints(target)])
+    shape, count = shape_vector(graph, op.shape), dims(op.shape)[0]
+    if count is not None and count != op.x.rank:
+        sizes = graph.node("Shape", [name], start=max(op.x.rank - count, 0))
+        if count > op.x.rank:
+            sizes = graph.node("Concat", [graph.ints([1] * (count - op.x.rank)), sizes], axis=0)
+        kept = graph.node("Equal", [shape, graph.constant(0, np.int64)])
+        shape = graph.node("Where", [kept, sizes, shape])
+    return graph.node("Reshape", [name, shape])
 
 
 def transpose(graph: Graph, op: Operation) -> str:
@@ -57,20 +69,23 @@ def expand_dims(graph: Graph, op: Operation) -> str:
 
 
 def concat(graph: Graph, op: Operation) -> str:
-    """Return the values joined along ``axis``; interleaved, the first of each, then the second of each."""
-    names, axis = [graph.tensor(var) for var in op.values], int(op.axis.val) % op.values[0].rank
+    """Return the values joined along ``axis``; interleaved, the first of each, then the second of each.
+
+    Values without dimensions become a vector.
+    """
+    names, rank = [graph.tensor(var) for var in op.values], op.values[0].rank
+    if rank == 0:
+        return graph.node("Concat", [graph.node("Unsqueeze", [name, graph.ints([0])]) for name in names], axis=0)
+    axis = int(op.axis.val) % rank
     if not op.interleave.val:
         return graph.node("Concat", names, axis=axis)
     behind = graph.ints([axis + 1])
     stacked = graph.node("Concat", [graph.node("Unsqueeze", [name, behind]) for name in names], axis=axis + 1)
-    sizes = list(dims(op.values[0]))
-    shape = [0] * axis + [-1 if sizes[axis] is None else int(sizes[axis] or 0) * len(names)]
-    tail = sizes[axis + 1 :]
-    if any(size is None for size in tail):
-        perm = [*range(axis), axis + 1, axis, *range(axis + 2, len(sizes) + 1)]
-        flipped = graph.node("Transpose", [graph.node("Transpose", [stacked], perm=perm)], perm=perm)
-        return graph.node("Reshape", [flipped, graph.ints([*shape, -1])])
-    return graph.node("Reshape", [stacked, graph.ints([*shape, *(int(size or 0) for size in tail)])])
+    target = static_shape(op.outputs[0])
+    if target is not None:
+        return graph.node("Reshape", [stacked, graph.ints(target)])
+    shape = [graph.ints([0] * axis + [-1]), graph.node("Shape", [names[0]], start=axis + 1)]
+    return graph.node("Reshape", [stacked, graph.node("Concat", shape, axis=0)])
 
 
 def stack(graph: Graph, op: Operation) -> str:
