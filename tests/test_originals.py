@@ -132,6 +132,42 @@ def test_every_augmentation_of_keras_becomes_what_it_does_at_inference_nothing(t
     np.testing.assert_allclose(found[LOGITS], expected, rtol=1e-4, atol=1e-5)
 
 
+def test_normalisations_are_taken_into_weights_exactly(tmp_path: Path) -> None:
+    keras.utils.set_random_seed(0)
+    image = keras.Input((8, 8, 3))
+    x = layers.BatchNormalization(name="ahead")(layers.Conv2D(8, 3, name="conv")(layers.Rescaling(1 / 255)(image)))
+    x = layers.BatchNormalization(name="alone")(layers.MaxPooling2D()(layers.Activation("relu")(x)))
+    model = keras.Model(image, layers.Dense(3)(layers.Flatten()(x)))
+    random = np.random.default_rng(0)
+    for name in ("ahead", "alone"):
+        weights = [random.uniform(0.5, 2, 8) for _ in range(4)]
+        model.get_layer(name).set_weights(weights)
+    model.save(tmp_path / "model.keras")
+    original = opened(of_file(tmp_path / "model.keras"))
+    original.convert("float32", batch=1, target="macOS13").save(str(tmp_path / "model.mlpackage"))
+    operations = load_program(tmp_path / "model.mlpackage").function.operations
+    kernel, _ = model.get_layer("conv").get_weights()
+    gamma, _, _, variance = model.get_layer("ahead").get_weights()
+    factor = gamma / np.sqrt(variance + model.get_layer("ahead").epsilon)
+    (found,) = (op.weight.val for op in operations if op.op_type == "conv")
+    np.testing.assert_allclose(found, (kernel * factor).transpose(3, 2, 0, 1), rtol=1e-6)
+    pictures = random_samples((8, 8, 3), pixels=True, seed=0, count=3)
+    whole, expected = Executed.load(tmp_path / "model.mlpackage").predict(pictures), original.predict(pictures)
+    assert np.abs(whole[OUTPUT] - expected[OUTPUT]).max() < 1e-6 * np.ptp(expected[OUTPUT])
+
+
+def test_a_normalisation_that_has_learnt_nothing_keeps_its_epsilon(tmp_path: Path) -> None:
+    model = keras.Sequential(
+        [keras.Input((4, 4, 3)), layers.Activation("relu"), layers.BatchNormalization(epsilon=1e-5), layers.Flatten()]
+    )
+    model.save(tmp_path / "model.keras")
+    original = opened(of_file(tmp_path / "model.keras"))
+    samples = random_samples((4, 4, 3), pixels=False, seed=0, count=2)
+    original.convert("float32", batch=1, target="macOS13").save(str(tmp_path / "model.mlpackage"))
+    found = Executed.load(tmp_path / "model.mlpackage").predict(samples)[OUTPUT]
+    np.testing.assert_allclose(found, samples.reshape(2, -1) / np.sqrt(1 + 1e-5), rtol=2e-7)
+
+
 def test_recurrent_layers_are_unrolled(tmp_path: Path) -> None:
     keras.utils.set_random_seed(0)
     sequence = [layers.Bidirectional(layers.LSTM(4, return_sequences=True)), layers.GRU(3, go_backwards=True)]

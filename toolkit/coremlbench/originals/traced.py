@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from coremlbench.originals import LOGITS, OUTPUT, tensorflow_ops
+from coremlbench.originals import LOGITS, OUTPUT, exact_batch_norm, tensorflow_ops
 from coremlbench.types import InputError
 
 INPUT = "image"
@@ -90,6 +90,7 @@ class Traced:
                 classifier_config=self._classifier(ct, concrete, batch),
                 compute_precision=ct.precision.FLOAT16 if precision == "float16" else ct.precision.FLOAT32,
                 minimum_deployment_target=getattr(ct.target, target),
+                pass_pipeline=exact_batch_norm.pipeline(),
                 skip_model_load=True,
             )
 
