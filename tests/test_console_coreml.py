@@ -67,3 +67,21 @@ def test_notes_are_told_once_and_say_of_which_packages(capsys: pytest.CaptureFix
     )
     assert "fp32 (batch 8): failed (segmentation-fault): It crashed. Do this." in lines
     assert ["fp32", "–", "–", "–", "–", "–", "failed"] in [line.split() for line in lines]
+
+
+def test_a_file_is_told_by_its_path_also_one_that_could_not_be_opened(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert RECORD.source is not None
+    file = replace(RECORD.source, kind="file", training_run="", experiment="", name="seq")
+    for path in ("seq.keras", "old/seq.h5"):
+        source = replace(file, path=str(tmp_path / path))
+        print_conversions([(replace(RECORD, experiment="seq", source=source), tmp_path)])
+        assert f"\nseq from {path}\n" in capsys.readouterr().out
+    crash = Failure("input", "It is empty.", "Copy it again.")
+    options = {"path": str(tmp_path / "bad.keras")}
+    print_conversions(
+        [(replace(RECORD, experiment="bad", source=None, options=options, variants=(), outcome=crash), tmp_path)]
+    )
+    assert "\nbad from bad.keras: failed – input\nIt is empty.\n" in capsys.readouterr().out

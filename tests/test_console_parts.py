@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from coremlbench.console import print_training
 from coremlbench.console_coreml import print_conversions
+from coremlbench.console_parts import say
 from coremlbench.console_tensorflow import print_run
 from coremlbench.types import Evidence, Failure, TrainingRecord
 from failing_records import CONVERSION, training
@@ -43,3 +46,19 @@ def test_an_attempt_that_was_resumed_says_both(capsys: pytest.CaptureFixture[str
     record = replace(training(1, FAILURE), attempt=2, resumed_from="another")
     for command in ("train", "createml"):
         assert ", attempt 2, resumed from another: failed" in shown(record, capsys, command)
+
+
+def test_a_terminal_gets_texts_broken_between_words_and_paths_whole() -> None:
+    path = "results/" + "a-long-name/" * 8 + "run.json"
+    text = f"  saved: {path} and 青い then words that go on and on until the line would be full, which it is not to be"
+    for terminal in (True, False):
+        out = io.StringIO()
+        say(Console(file=out, width=40, force_terminal=terminal, color_system=None), text)
+        lines = out.getvalue().splitlines()
+        assert " ".join(" ".join(lines).split()) == " ".join(text.split())
+        assert path in out.getvalue()
+        if terminal:
+            assert [line for line in lines if len(line) > 40] == [f"  {path}"]
+            assert all(line.startswith("  ") for line in lines)
+        else:
+            assert lines == [text]

@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,30 +16,16 @@ import numpy as np
 import pytest
 
 from coremlbench import store
-from coremlbench.convert import ConvertOptions, applied, convert_models, exit_code
-from coremlbench.coreml_types import ConversionRecord, Converted, ModelSource, Variant
+from coremlbench.convert import ConvertOptions, applied, exit_code
+from coremlbench.coreml_types import Converted, Variant
 from coremlbench.files import hash_folder, slug
 from coremlbench.sources import of_file, of_run, random_network, resolve
 from coremlbench.types import Failure, InputError, Progress, TrainingRecord
+from small_conversions import Made, convert, ready_package
 from small_runs import CLASSES, createml_run, tinyvgg_run
 from spoilt import spoil
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Keras and coremltools warn about each other
-
-Made = tuple[ConversionRecord, Path]
-
-
-def quiet(progress: Progress) -> None:
-    pass
-
-
-def convert(
-    sources: Any, results: Path, on_progress: Callable[[Progress], None] = quiet, **settings: Any
-) -> list[Made]:
-    options = ConvertOptions(**{"jobs": 1, "images": 20, **settings})
-    return convert_models(
-        sources, options, results=results, command=["coremlbench", "convert"], on_progress=on_progress
-    )
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -247,27 +232,6 @@ def test_a_damaged_package_in_the_cache_is_replaced(tmp_path: Path, monkeypatch:
     ((record, _),) = convert([source], tmp_path / "results", variants=("int8",))
     assert not record.variants[1].reused
     assert weights.read_bytes() == whole
-
-
-def ready_package(folder: Path, seed: int = 0) -> ModelSource:
-    """Return a package of two products with weights that can be compressed, in float32 and for macOS 15."""
-    import coremltools as ct
-
-    from mil_programs import Builder, numbers
-
-    @Builder.program(input_specs=[Builder.TensorSpec(shape=(1, 48, 6, 6))], opset_version=ct.target.macOS15)
-    def program(image: Any) -> Any:
-        x = Builder.conv(x=image, weight=numbers((64, 48, 1, 1), seed), name="first")
-        return Builder.linear(x=Builder.reduce_mean(x=x, axes=[2, 3]), weight=numbers((40, 64), 2), name="head")
-
-    ct.convert(
-        program,
-        convert_to="mlprogram",
-        minimum_deployment_target=ct.target.macOS15,
-        compute_precision=ct.precision.FLOAT32,
-        skip_model_load=True,
-    ).save(str(folder / "wide.mlpackage"))
-    return of_file(folder / "wide.mlpackage")
 
 
 # --- wrong packages -----------------------------------------------------------------------------------------

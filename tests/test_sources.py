@@ -6,7 +6,8 @@ import pytest
 
 from coremlbench import store
 from coremlbench.catalogue import EXPERIMENTS
-from coremlbench.sources import default_sources, named_sources, random_network, resolve, seed_of
+from coremlbench.coreml_types import ModelSource, UnopenedModel
+from coremlbench.sources import default_sources, named_sources, random_network, resolve, resolve_all, seed_of
 from coremlbench.types import Failure, InputError
 from small_runs import CLASSES, run_of, with_model
 
@@ -87,3 +88,35 @@ def test_the_hash_is_that_of_the_content(results: Path, tmp_path: Path) -> None:
     assert one.sha256 == two.sha256
     shutil.copy(tmp_path / "one.mlpackage" / "Manifest.json", tmp_path / "one.mlpackage" / "more")
     assert resolve(str(tmp_path / "one.mlpackage"), results=results).sha256 != one.sha256
+
+
+def test_a_file_is_one_model_however_it_is_named(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    package(tmp_path / "one.mlpackage")
+    package(tmp_path / "two.mlpackage")
+    names = ("one.mlpackage", "./one.mlpackage", str(tmp_path / "one.mlpackage"), "results/../one.mlpackage")
+    assert [source.name for source in resolve_all((*names, "two.mlpackage"), results=results)] == ["one", "two"]
+
+
+def test_of_several_files_one_that_cannot_be_opened_stops_no_other(results: Path, tmp_path: Path) -> None:
+    package(tmp_path / "one.mlpackage")
+    (tmp_path / "empty.keras").touch()
+    names = [str(tmp_path / name) for name in ("empty.keras", "one.mlpackage")]
+    bad, good = resolve_all(names, results=results)
+    assert isinstance(bad, UnopenedModel)
+    assert (bad.name, bad.path, bad.failure.kind) == ("empty", names[0], "input")
+    assert bad.failure.reason.startswith("empty.keras is empty")
+    assert isinstance(good, ModelSource)
+    for alone in (names[:1], [names[0], names[0]]):
+        with pytest.raises(InputError, match=r"empty\.keras is empty"):
+            resolve_all(alone, results=results)
+    for typo in ("one.mlpackagee", "lenett", "gone/model.keras"):
+        with pytest.raises(InputError):
+            resolve_all([*names, typo], results=results)
+
+
+def package(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "Manifest.json").write_text("{}", encoding="utf-8")

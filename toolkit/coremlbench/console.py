@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from coremlbench import jsonable
-from coremlbench.console_parts import attempt_of, plain_console, print_failure, share_of, shown, table_of
+from coremlbench.console_parts import attempt_of, plain_console, print_failure, say, share_of, shown, table_of
 from coremlbench.coreml_types import Converted, Record
 from coremlbench.types import Failure, Phase, Progress, Trained, TrainingRecord
 from coremlbench.units import format_bytes, format_percent, format_seconds
@@ -151,8 +151,8 @@ def print_training(record: TrainingRecord, folder: Path) -> None:
     if record.phases:
         console.print(_phase_table(record.phases, record.seconds, record.peak_bytes))
     for line in _particulars(record):
-        console.print(line, soft_wrap=True)
-    console.print(f"saved: {shown(folder / 'run.json')}", soft_wrap=True)
+        say(console, line)
+    say(console, f"saved: {shown(folder / 'run.json')}")
 
 
 def _print_trained(console: Console, record: TrainingRecord, outcome: Trained, folder: Path) -> None:
@@ -180,7 +180,7 @@ def _print_trained(console: Console, record: TrainingRecord, outcome: Trained, f
                 f"; predicts what was trained for {agreement.equal:,} of {agreement.images:,} test images, run on: "
                 f"{agreement.runtime}"
             )
-        console.print(f"model: {shown(folder / record.model.path)}{told}", soft_wrap=True)
+        say(console, f"model: {shown(folder / record.model.path)}{told}")
 
 
 def _phase_table(phases: Sequence[Phase], seconds: float, peak_bytes: int) -> Table:
@@ -236,9 +236,7 @@ def print_results(records: Sequence[Record], folder: Path) -> None:
     """Print the runs as a table, newest last."""
     console = plain_console()
     if not records:
-        console.print(
-            f"No runs under {shown(folder)} yet; `coremlbench createml --scale 0.1` makes one.", soft_wrap=True
-        )
+        say(console, f"No runs under {shown(folder)} yet; `coremlbench createml --scale 0.1` makes one.")
         return
     table = table_of("run", "outcome", "time", "peak memory", "not the protocol")
     table.columns[0].no_wrap = True
@@ -280,8 +278,8 @@ def print_datasets(found: Sequence[DatasetSummary]) -> None:
         table.add_row(each.name, f"{each.images:,}", str(each.classes), f"{each.cached_images:,}", needs, each.title)
     console.print(table)
     for each in found:
-        console.print(f"{each.name}: {each.description}", soft_wrap=True)
-    console.print("Any folder of pictures will do in their place: --dataset DIR.", soft_wrap=True)
+        say(console, f"{each.name}: {each.description}")
+    say(console, "Any folder of pictures will do in their place: --dataset DIR.")
 
 
 def print_checks(checks: Sequence[Check]) -> None:
@@ -300,4 +298,4 @@ def print_checks(checks: Sequence[Check]) -> None:
     Console(highlight=False).print(table)
     for check in checks:
         if check.advice and check.state != "ok":
-            console.print(f"{check.name}: {check.advice}", soft_wrap=True)
+            say(console, f"{check.name}: {check.advice}")

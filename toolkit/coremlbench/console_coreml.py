@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from coremlbench.console_parts import plain_console, print_failure, shown, table_of
+from coremlbench.console_parts import plain_console, print_failure, say, shown, table_of
 from coremlbench.coreml_types import ConversionRecord, Variant
 from coremlbench.types import Failure
 from coremlbench.units import format_bytes, format_percent, format_seconds
@@ -26,21 +26,31 @@ def print_conversions(runs: Sequence[tuple[ConversionRecord, Path]]) -> None:
 
 def _print_one(record: ConversionRecord, folder: Path) -> None:
     console = plain_console()
-    source = record.source
-    whence = f" from {source.training_run}" if source and source.training_run else ""
-    title = f"{record.experiment}{whence}"
+    title = f"{record.experiment}{_whence(record)}"
     if isinstance(record.outcome, Failure):
         print_failure(console, title, record.outcome)
     else:
-        console.print(f"\n{title}", style="bold")
+        console.print()
+        say(console, title, style="bold")
     batches = sorted({variant.batch for variant in record.variants})
     for batch in batches:
         console.print()
         console.print(_figures([variant for variant in record.variants if variant.batch == batch], batch))
     console.print()
     for line in _particulars(record):
-        console.print(line, soft_wrap=True)
-    console.print(f"saved: {shown(folder / 'run.json')} ({format_seconds(record.seconds)})", soft_wrap=True)
+        say(console, line)
+    say(console, f"saved: {shown(folder / 'run.json')} ({format_seconds(record.seconds)})")
+
+
+def _whence(record: ConversionRecord) -> str:
+    """Return what a model comes from: a training run, or a file, as two files may differ in folder or suffix alone."""
+    source = record.source
+    if source is None:  # its file could not be opened
+        path = str(record.options.get("path", ""))
+        return f" from {shown(Path(path))}" if path else ""
+    if source.kind == "file":
+        return f" from {shown(Path(source.path))}"
+    return f" from {source.training_run}" if source.training_run else ""
 
 
 def _figures(variants: Sequence[Variant], batch: int) -> Table:

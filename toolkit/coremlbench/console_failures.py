@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 
-from coremlbench.console_parts import plain_console
+from coremlbench.console_parts import plain_console, say
 from coremlbench.failure_list import Found
 
 LOG_LINES = 3
@@ -19,15 +19,15 @@ def print_failures(found: Sequence[Found], runs: int, folder: Path) -> None:
         console.print(f"None of the {runs:,} runs under {folder} failed." if runs else f"No runs under {folder} yet.")
         return
     for (machine, identity), of_machine in groupby(found, key=lambda each: (each.machine, each.machine_id)):
-        console.print(f"{machine}, id {identity}", style="bold", soft_wrap=True)
+        say(console, f"{machine}, id {identity}", style="bold")
         for experiment, failures in groupby(of_machine, key=lambda each: each.experiment):
-            console.print(f"  {experiment}", soft_wrap=True)
+            say(console, f"  {experiment}")
             for each in failures:
-                console.print(f"    {_heading(each)}", style="red", soft_wrap=True)
+                say(console, f"    {_heading(each)}", style="red")
                 for line in _lines(each):
-                    console.print(f"      {line}", soft_wrap=True)
+                    say(console, f"      {line}")
     failed = len({each.run for each in found})
-    console.print(f"{len(found):,} failure{_s(len(found))} in {failed:,} of {runs:,} run{_s(runs)}.", soft_wrap=True)
+    say(console, f"{len(found):,} failure{_s(len(found))} in {failed:,} of {runs:,} run{_s(runs)}.")
 
 
 def _heading(found: Found) -> str:

@@ -23,6 +23,25 @@ def plain_console() -> Console:
     return Console(highlight=False, markup=False)
 
 
+def say(console: Console, text: str, style: str | None = None) -> None:
+    """Print a text that may be longer than a line: a terminal gets it broken between words, others as one line.
+
+    A word stays whole, as a path or a command is to be copied. Without a terminal it goes to files and other programs,
+    which break it as they like.
+    """
+    import textwrap
+
+    lines = [text]
+    if console.is_terminal:
+        indent = text[: len(text) - len(text.lstrip())]
+        wrapper = textwrap.TextWrapper(
+            console.width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+        )
+        lines = wrapper.wrap(text) or [""]
+    for line in lines:
+        console.print(line, style=style, soft_wrap=True)
+
+
 def table_of(*headings: str, title: str = "") -> Table:
     """Return an empty table: its first column is text, the others are numbers."""
     from rich import box
@@ -37,13 +56,14 @@ def table_of(*headings: str, title: str = "") -> Table:
 def print_failure(console: Console, title: str, failure: Failure) -> None:
     """Print how a run failed, the last of what it logged, and what to do."""
     where = f" ({failure.evidence.progress})" if failure.evidence.progress else ""
-    console.print(f"\n{title}: failed – {failure.kind}{where}", style="bold red")
-    console.print(failure.reason, soft_wrap=True)
+    console.print()
+    say(console, f"{title}: failed – {failure.kind}{where}", style="bold red")
+    say(console, failure.reason)
     if failure.evidence.log_tail:
         console.print("last lines of its log:", style="dim")
         for line in failure.evidence.log_tail[-LOG_LINES:]:
-            console.print(f"  {line[:200]}", style="dim", soft_wrap=True)
-    console.print(f"what to do: {failure.hint}", soft_wrap=True)
+            say(console, f"  {line[:200]}", style="dim")
+    say(console, f"what to do: {failure.hint}")
 
 
 def attempt_of(record: TrainingRecord) -> str:

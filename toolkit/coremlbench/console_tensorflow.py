@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from coremlbench.catalogue import select
 from coremlbench.compare import compared_seconds
-from coremlbench.console_parts import attempt_of, plain_console, print_failure, share_of, table_of
+from coremlbench.console_parts import attempt_of, plain_console, print_failure, say, share_of, table_of
 from coremlbench.types import ComparisonRow, Failure, TrainingRecord
 from coremlbench.units import format_bytes, format_percent, format_seconds
 
@@ -42,8 +42,8 @@ def print_run(record: TrainingRecord, folder: Path) -> None:
         console.print(table)
         console.print("* holds the loading of the data; recorded, not compared")
     for line in _particulars(record):
-        console.print(line, soft_wrap=True)
-    console.print(f"saved: {folder / 'run.json'}", soft_wrap=True)
+        say(console, line)
+    say(console, f"saved: {folder / 'run.json'}")
 
 
 def _particulars(record: TrainingRecord) -> list[str]:
@@ -96,10 +96,10 @@ def print_comparison(rows: Sequence[ComparisonRow]) -> None:
         console.print("Nothing was published or measured for these experiments; `coremlbench train` measures.")
     for name, group in groupby(rows, key=lambda row: row.experiment):
         _print_experiment(console, name, list(group))
-    console.print(
+    say(
+        console,
         "A ratio is a time over this machine's: above 1 is slower than here. It is given between like amounts of work "
         "only. Published figures were measured by others, with the software of their time.",
-        soft_wrap=True,
     )
 
 
@@ -123,10 +123,10 @@ def _print_experiment(console: Console, name: str, rows: Sequence[ComparisonRow]
         )
     console.print(table)
     for number, source in enumerate(sources, start=1):
-        console.print(f"[{number}] {source}", soft_wrap=True)
+        say(console, f"[{number}] {source}")
     for row in rows:
         for note in row.notes:
-            console.print(f"note on {row.source if row.kind == 'measured' else row.machine}: {note}", soft_wrap=True)
+            say(console, f"note on {row.source if row.kind == 'measured' else row.machine}: {note}")
     console.print()
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from coremlbench.console_parts import plain_console, table_of
+from coremlbench.console_parts import plain_console, say, table_of
 from coremlbench.coreml_types import Measurement, Round, Timed, TimedModel, TimingRecord
 from coremlbench.kit import MANIFEST
 from coremlbench.report_timing import cell_row
@@ -45,12 +45,10 @@ def print_timing(record: TimingRecord, folder: Path, kit: Path | None = None) ->
         console.print(_sustained_table(record.measurements))
     _print_failures(console, record.measurements)
     for line in _particulars(record):
-        console.print(line, soft_wrap=True)
+        say(console, line)
     if kit is not None and (kit / MANIFEST).is_file():
-        console.print(
-            f"kit: {_shown(kit)}; on a Mac, `coremlbench convert-and-time --from-kit {kit.name}`", soft_wrap=True
-        )
-    console.print(f"saved: {_shown(folder / 'run.json')}", soft_wrap=True)
+        say(console, f"kit: {_shown(kit)}; on a Mac, `coremlbench convert-and-time --from-kit {kit.name}`")
+    say(console, f"saved: {_shown(folder / 'run.json')}")
 
 
 def print_no_package(notes: Sequence[str], *, interrupted: bool) -> None:
@@ -58,11 +56,11 @@ def print_no_package(notes: Sequence[str], *, interrupted: bool) -> None:
     console = plain_console()
     if interrupted:
         console.print("\nconvert-and-time: interrupted while it converted", style="bold red")
-        console.print("what to do: Run it again; packages that are ready are taken as they are.", soft_wrap=True)
+        say(console, "what to do: Run it again; packages that are ready are taken as they are.")
         return
     console.print("\nconvert-and-time: no package to time", style="bold red")
     for note in notes:
-        console.print(note, soft_wrap=True)
+        say(console, note)
 
 
 def _print_outcome(console: Console, record: TimingRecord) -> None:
@@ -78,8 +76,8 @@ def _print_outcome(console: Console, record: TimingRecord) -> None:
     console.print(
         f"\nconvert-and-time: {outcome.kind} after {done} of {total} rounds of cells{quick}", style="bold red"
     )
-    console.print(outcome.reason, soft_wrap=True)
-    console.print(f"what to do: {outcome.hint}", soft_wrap=True)
+    say(console, outcome.reason)
+    say(console, f"what to do: {outcome.hint}")
 
 
 def _package_table(models: Sequence[TimedModel]) -> Table:
@@ -168,9 +166,9 @@ def _print_failures(console: Console, rows: Sequence[Measurement]) -> None:
     for row in rows:
         if row.failure is not None:
             title = f"{_model(row)}, {RUNTIME_WORDS[row.runtime]} on {UNIT_WORDS[row.unit]}"
-            console.print(f"{title}: {row.failure.kind}", style="red", soft_wrap=True)
-            console.print(f"  {row.failure.reason.splitlines()[0]}", soft_wrap=True)
-            console.print(f"  what to do: {row.failure.hint}", soft_wrap=True)
+            say(console, f"{title}: {row.failure.kind}", style="red")
+            say(console, f"  {row.failure.reason.splitlines()[0]}")
+            say(console, f"  what to do: {row.failure.hint}")
 
 
 def _particulars(record: TimingRecord) -> list[str]:

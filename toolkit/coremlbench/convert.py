@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from coremlbench import jsonable
-from coremlbench.coreml_types import ConversionRecord, Converted, ModelSource
+from coremlbench.coreml_types import ConversionRecord, Converted, ModelSource, UnopenedModel
 from coremlbench.engines.conversion import convert_one
 from coremlbench.files import slug
 from coremlbench.paths import cache_folder
@@ -62,7 +62,7 @@ class ConvertOptions:
 
 
 def convert_models(
-    sources: Sequence[ModelSource],
+    sources: Sequence[ModelSource | UnopenedModel],
     options: ConvertOptions,
     *,
     results: Path,
@@ -78,6 +78,7 @@ def convert_models(
         InputError: an option is wrong, the results folder cannot be used, or the only model cannot be opened.
     """
     check_options(options)
+    options = replace(options, batches=tuple(dict.fromkeys(options.batches)))
     one = partial(_recorded, options=options, results=results, command=command, several=len(sources) > 1)
     jobs = min(len(sources), options.jobs or default_jobs())
     if jobs <= 1:
@@ -128,10 +129,15 @@ def applied(source: ModelSource, options: ConvertOptions) -> tuple[ModelSource, 
     }
     unused = [name for name, applies in use.items() if getattr(options, name) and not applies]
     why = "a ready package is taken as it is" if source.format in READY else "that follows from how it was trained"
-    notes = tuple(f"--{name.replace('_', '-')} was left out for {source.name}: {why}." for name in unused)
+    notes = tuple(f"--{name.replace('_', '-')} was left out for {called(source)}: {why}." for name in unused)
     left_out: dict[str, Any] = {name: getattr(ConvertOptions(), name) for name in unused}
     meant = replace(options, **left_out)
     return replace(source, classes=meant.classes or source.classes), meant, notes
+
+
+def called(source: ModelSource | UnopenedModel) -> str:
+    """Return what a person calls a model: a file by its whole name, as two may differ in their suffix alone."""
+    return Path(source.path).name if isinstance(source, UnopenedModel) or source.kind == "file" else source.name
 
 
 def exit_code(records: Sequence[ConversionRecord]) -> int:
@@ -146,7 +152,7 @@ def exit_code(records: Sequence[ConversionRecord]) -> int:
 
 
 def _recorded(
-    source: ModelSource,
+    source: ModelSource | UnopenedModel,
     *,
     options: ConvertOptions,
     results: Path,
@@ -154,16 +160,24 @@ def _recorded(
     several: bool,
     on_progress: OnProgress,
 ) -> tuple[ConversionRecord, Path]:
-    used, meant, notes = applied(source, options)
     run = Run(
         record=ConversionRecord,
-        experiment=slug(source.experiment or source.name),
+        experiment=slug(getattr(source, "experiment", "") or source.name),
         engine="coremltools",
-        options={**jsonable.to_json(options), "model": source.name},
+        options={**jsonable.to_json(options), "model": source.name, "path": source.path},
         deviations=(),
         command=command,
         limits=options,
     )
+    if isinstance(source, UnopenedModel):
+        failure = source.failure
+        return recorded(
+            run,
+            lambda record, _folder, _stages, _save: replace(record, outcome=failure),
+            results=results,
+            on_progress=on_progress,
+        )
+    used, meant, notes = applied(source, options)
     return recorded(
         run,
         lambda record, folder, stages, save: convert_one(
@@ -182,12 +196,15 @@ def _recorded(
 
 
 def _unless(
-    signals: Signals, one: Callable[..., tuple[ConversionRecord, Path]], source: ModelSource, tell: _Together
+    signals: Signals,
+    one: Callable[..., tuple[ConversionRecord, Path]],
+    source: ModelSource | UnopenedModel,
+    tell: _Together,
 ) -> tuple[ConversionRecord, Path] | None:
     """Convert a model unless somebody asked to stop before it began."""
     if signals.seen:
         return None
-    found = one(source, on_progress=partial(tell, source.name))
+    found = one(source, on_progress=partial(tell, called(source)))
     tell.finished()
     return found
 

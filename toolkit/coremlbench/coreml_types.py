@@ -42,6 +42,15 @@ class ModelSource:
 
 
 @dataclass(frozen=True)
+class UnopenedModel:
+    """A file that was named as a model and cannot be opened, or must not be; ``failure`` says why."""
+
+    name: str
+    path: str
+    failure: Failure
+
+
+@dataclass(frozen=True)
 class Divergence:
     """The first op of a program whose value leaves the original's, and by how much of the value's range."""
 

@@ -166,7 +166,7 @@ def convert_and_time(
 
     here = this_machine()
     check_here(timing, kit, here)
-    found = [sources.resolve(model, results=results, allow_code=conversion.allow_code) for model in models]
+    found = sources.resolve_all(models, results=results, allow_code=conversion.allow_code)
     conversions = convert.convert_models(
         found or sources.default_sources(results, timing.seed),
         conversion,

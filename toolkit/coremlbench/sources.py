@@ -6,15 +6,16 @@ Nothing heavy is imported here, and no file of the user's is opened before it wa
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from coremlbench import store
 from coremlbench.catalogue import EXPERIMENTS, select
-from coremlbench.coreml_types import ModelSource
+from coremlbench.coreml_types import ModelSource, UnopenedModel
 from coremlbench.files import hash_path
 from coremlbench.model_files import Format, check, identify
-from coremlbench.types import InputError, Trained, TrainingRecord
+from coremlbench.types import Evidence, Failure, InputError, Trained, TrainingRecord
 
 READY: tuple[Format, ...] = ("mlpackage", "mlmodel")
 """Formats of models that are packages already."""
@@ -29,6 +30,47 @@ def resolve(model: str, *, results: Path, allow_code: bool = False) -> ModelSour
     Raises:
         InputError: it is none of these, the run left no model, or the file must not be opened.
     """
+    return _trained_source(model, results) or of_file(_path(model, results), allow_code=allow_code)
+
+
+def resolve_all(
+    models: Sequence[str], *, results: Path, allow_code: bool = False
+) -> tuple[ModelSource | UnopenedModel, ...]:
+    """Return what each model named is, in their order, and one model once however often it is named.
+
+    Of several models one whose file cannot be opened is an ``UnopenedModel``: the others can be converted.
+
+    Raises:
+        InputError: a name stands for nothing, or the only model must not be opened.
+    """
+    found: dict[str, ModelSource | UnopenedModel] = {}
+    for model in models:
+        each = _opened_or_not(model, results, allow_code=allow_code)
+        found.setdefault(os.path.realpath(each.path), each)
+    only = next(iter(found.values()), None)
+    if len(found) == 1 and isinstance(only, UnopenedModel):
+        raise InputError(only.failure.reason)
+    return tuple(found.values())
+
+
+def _opened_or_not(model: str, results: Path, *, allow_code: bool) -> ModelSource | UnopenedModel:
+    """Return a model's source, or why its file cannot be opened; a name that stands for nothing raises."""
+    trained = _trained_source(model, results)
+    if trained is not None:
+        return trained
+    path = _path(model, results)
+    try:
+        return of_file(path, allow_code=allow_code)
+    except InputError as problem:
+        if not path.exists():
+            raise
+        evidence = Evidence(phase="open", exception=f"InputError: {problem}")
+        failure = Failure("input", str(problem), "Correct the input and run it again.", evidence)
+        return UnopenedModel(name=path.stem or path.name, path=str(path), failure=failure)
+
+
+def _trained_source(model: str, results: Path) -> ModelSource | None:
+    """Return the source that an experiment's name or a run's id stands for, ``None`` for what is neither."""
     if model in {experiment.name for experiment in EXPERIMENTS}:
         record = _trained(results).get(model)
         if record is None:
@@ -40,6 +82,11 @@ def resolve(model: str, *, results: Path, allow_code: bool = False) -> ModelSour
         if not isinstance(found, TrainingRecord):
             raise InputError(f"{model} is a run of the kind {found.kind}, and only what was trained can be converted.")
         return of_run(found, results / model)
+    return None
+
+
+def _path(model: str, results: Path) -> Path:
+    """Return the path that a model's name is, which may lead to nothing; what is a mere word raises."""
     path = Path(model).expanduser().absolute()
     if not path.exists() and "/" not in model and "." not in model:
         names = ", ".join(experiment.name for experiment in EXPERIMENTS)
@@ -47,7 +94,7 @@ def resolve(model: str, *, results: Path, allow_code: bool = False) -> ModelSour
             f"{model!r} is no experiment, no run under {results} and no file; give one of {names}, the id of a run, "
             "or the path of a model."
         )
-    return of_file(path, allow_code=allow_code)
+    return path
 
 
 def of_run(record: TrainingRecord, folder: Path) -> ModelSource:
@@ -132,8 +179,10 @@ def named_sources(
     allow_code: bool = False,
     random_seed: int | None = None,
     check: Path | None = None,
-) -> tuple[ModelSource, ...]:
+) -> tuple[ModelSource | UnopenedModel, ...]:
     """Return the sources that a command line names; without names, all that was trained.
+
+    Of several models, those whose files cannot be opened are among them.
 
     With ``random_seed`` they are the networks of the named experiments with random weights. ``check`` is a ready
     package that is to be compared with the one model named.
@@ -144,13 +193,15 @@ def named_sources(
     if check is not None:
         if len(models) != 1:
             raise InputError("--check compares one package with one model: coremlbench convert --check PACKAGE MODEL.")
+        if not check.exists():
+            raise InputError(f"There is no package at {check}; give the path of an .mlpackage or .mlmodel to --check.")
         if identify(check) not in READY:
             raise InputError(f"--check takes a ready .mlpackage or .mlmodel, and {check.name} is another kind of file.")
     if random_seed is not None:
         named = models or [experiment.name for experiment in EXPERIMENTS if experiment.network]
         return tuple(random_network(each, random_seed) for each in dict.fromkeys(named))
     if models:
-        return tuple(resolve(each, results=results, allow_code=allow_code) for each in dict.fromkeys(models))
+        return resolve_all(models, results=results, allow_code=allow_code)
     found = trained_sources(results)
     if not found:
         raise InputError(

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from coremlbench.coreml_types import ConversionRecord, TimedModel, Variant
+from coremlbench.engines.conversion_record import NOT_COMPARED
 from coremlbench.timing_plan import Package, Subject
+from coremlbench.types import Failure
 
 ORIGINALS = ("keras", "h5", "saved-model")
 """The formats that TensorFlow loads."""
@@ -24,6 +26,8 @@ def subject_of(conversions: Sequence[tuple[ConversionRecord, Path]]) -> Subject:
     models, packages, notes = [], [], []
     taken: Counter[str] = Counter()
     for record, folder in conversions:
+        if isinstance(record.outcome, Failure) and not record.variants:
+            notes.append(f"{record.options.get('model', record.experiment)} was not timed: {record.outcome.reason}")
         if record.source is None:
             continue
         taken[record.source.name] += 1
@@ -57,6 +61,8 @@ def _why_not(variant: Variant) -> str:
         return variant.failure.reason
     if not variant.path:
         return "there is no package."
+    if NOT_COMPARED in variant.notes:
+        return "the conversion ended before it was compared with its original."
     if variant.proof is not None and variant.proof.verdict == "wrong":
         return f"its outputs are wrong ({variant.proof.reason})."
     return ""

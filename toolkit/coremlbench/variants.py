@@ -93,11 +93,13 @@ def find_variants(names: Sequence[str]) -> tuple[VariantPlan, ...]:
     """Return the plans of these names in the table's order; ``all`` stands for all of them.
 
     Raises:
-        InputError: a name is in no row; the sentence lists those that are.
+        InputError: a name is in no row, or there is none; the sentence lists those that are.
     """
     known = [plan.name for plan in VARIANTS]
+    if not names:
+        raise InputError(f"No variant is named, so nothing would be made; choose from all, {', '.join(known)}.")
     for name in names:
-        if name not in {*known, "all", "as-is"}:
+        if name not in {*known, "all"}:
             close = difflib.get_close_matches(name, known, n=1)
             meant = f" (did you mean {close[0]}?)" if close else ""
             raise InputError(f"There is no variant {name!r}{meant}; choose from all, {', '.join(known)}.")

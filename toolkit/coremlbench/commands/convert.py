@@ -14,6 +14,11 @@ from coremlbench.types import InputError
 from coremlbench.variants import DEFAULT_TARGET, TARGETS, VARIANTS
 
 
+def names_in(value: str) -> tuple[str, ...]:
+    """Return the names that stand in a text with a comma between."""
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
 class Names(click.ParamType[tuple[str, ...]]):
     """Variants with a comma between, or all."""
 
@@ -22,7 +27,7 @@ class Names(click.ParamType[tuple[str, ...]]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
         """Return the names; whether there are such variants is told by the library."""
         del param, ctx
-        return value if isinstance(value, tuple) else tuple(part.strip() for part in str(value).split(",") if part)
+        return value if isinstance(value, tuple) else names_in(str(value))
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
@@ -65,9 +70,12 @@ class Classes(click.ParamType[tuple[str, ...]]):
         path = Path(str(value)).expanduser()
         if path.is_file():
             try:
-                names = path.read_text(encoding="utf-8").splitlines()
+                names = path.read_text(encoding="utf-8-sig").rstrip().splitlines()  # Windows writes a mark first
             except (OSError, UnicodeDecodeError) as problem:
                 self.fail(f"{path} cannot be read as a list of classes: {problem}.", param, ctx)
+            blank = next((number for number, name in enumerate(names, 1) if not name.strip()), None)
+            if blank:
+                self.fail(f"Line {blank} of {path} is blank; name one class a line, in their order.", param, ctx)
         elif "," in str(value):
             names = str(value).split(",")
         else:

@@ -149,12 +149,13 @@ def _timing(given: dict[str, Any], packed: TimingOptions | None) -> TimingOption
 
 def _conversion(given: dict[str, Any], timing: TimingOptions) -> Any:
     """Return how to convert and prove before the timing."""
+    from coremlbench.commands.convert import names_in
     from coremlbench.convert import ConvertOptions
 
     changes: dict[str, Any] = {"allow_code": given["allow_code"], "seed": timing.seed, "silence": timing.silence}
-    if given["variants"]:
-        changes["variants"] = tuple(given["variants"].split(","))
-    if given["batches"]:
+    if given["variants"] is not None:
+        changes["variants"] = names_in(given["variants"])
+    if given["batches"] is not None:
         changes["batches"] = _numbers(given["batches"])
     if given["images"] or timing.quick:
         changes["images"] = given["images"] or 50

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,14 +12,15 @@ from typing import TYPE_CHECKING, Any
 from coremlbench import conversion_cache, jsonable, store
 from coremlbench.catalogue import EXPERIMENTS
 from coremlbench.coreml_types import ConversionRecord, ModelSource
-from coremlbench.engines.conversion_record import Item, finished
+from coremlbench.engines.conversion_items import CALIBRATION, asked_of, items_of, left_out, metadata_of
+from coremlbench.engines.conversion_record import Item, finished, with_variants
 from coremlbench.engines.steps import result_of, worker
-from coremlbench.files import slug
-from coremlbench.sources import RANDOM, READY
+from coremlbench.signals import held_back
+from coremlbench.sources import RANDOM
 from coremlbench.stages import StageFailedError, Stages
 from coremlbench.told import MADE, PROVEN, read_told, tell
 from coremlbench.types import Exit, Phase, Provenance, TrainingRecord
-from coremlbench.variants import DEFAULT_TARGET, find_variants, target_of
+from coremlbench.variants import DEFAULT_TARGET
 
 if TYPE_CHECKING:
     from coremlbench.convert import ConvertOptions
@@ -26,8 +28,6 @@ if TYPE_CHECKING:
 SILENCE = {"data": 300.0, "convert": 900.0, "prove": 900.0}
 """Seconds that a stage may say nothing: coremltools is silent while it optimises a large network."""
 
-CALIBRATION = 64
-"""Training images that the ranges of activations are taken from."""
 STOPPED = ("interrupted", "deadline")
 """Failures that end the whole model, not a variant."""
 
@@ -50,25 +50,52 @@ def convert_one(
     With ``keep_going`` a model that cannot be opened is a failed record too: other models follow.
 
     Raises:
-        StageFailedError: a stage failed as a whole.
+        StageFailedError: a stage failed as a whole; what is known of each package was saved before.
     """
     record = replace(record, source=source)
     save(record)
     try:
         record, data = _with_data(source, options, record, cache, stages)
+        items = items_of(source, options, data, cache, stages.work)
+        record = replace(record, notes=(*record.notes, *left_out(source, options)))
         save(record)
-        items = _items(source, options, data, cache, stages.work)
-        record = replace(record, notes=(*record.notes, *_left_out(source, options)))
         request = _request(source, options, data, items, cache, folder, stages.work)
         reused = {item.key: told for item in items if (told := _take(item)) is not None}
-        record, model = _convert(record, items, request, reused, stages)
-        save(record)
-        record = _prove(record, items, request, model, options, folder, stages)
-        return finished(record, items, model, reused, folder)
+        return _made_and_proven(record, items, request, reused, options, folder, stages, save)
     except StageFailedError as failed:
         if keep_going and (failed.ended.error or {}).get("type") == "InputError":
             return replace(record, outcome=failed.failure)
         raise
+
+
+def _made_and_proven(
+    record: ConversionRecord,
+    items: Sequence[Item],
+    request: Mapping[str, Any],
+    reused: Mapping[str, Any],
+    options: ConvertOptions,
+    folder: Path,
+    stages: Stages,
+    save: Save,
+) -> ConversionRecord:
+    """Return the record with all its variants; those that are known when a stage fails as a whole are saved then.
+
+    Meanwhile a Ctrl-C, the second one perhaps, has to wait: it would cost what was measured.
+    """
+    model: dict[str, Any] = {}
+    try:
+        record, model = _convert(record, items, request, reused, stages)
+        save(record)
+        record = _prove(record, items, request, model, options, folder, stages)
+    except (StageFailedError, OSError, KeyboardInterrupt):
+        begun = [item for item in items if read_told(item.package, MADE) is not None]
+        with held_back(), suppress(OSError):  # what ended it is told, not that the disk is full now
+            save(with_variants(record, begun, model, reused, folder))
+        raise
+    with held_back():
+        record = finished(with_variants(record, items, model, reused, folder))
+        save(record)
+    return record
 
 
 # --- data ---------------------------------------------------------------------------------------------------
@@ -97,7 +124,7 @@ def _with_data(
     if "test_images" in found:
         return record, {"kind": "arrays", **found}
     images = {split: [[each["path"], each["label"]] for each in found[split]] for split in ("train", "test")}
-    return record, {"kind": "images", "name": found["name"], "classes": found["classes"], **images}
+    return record, {"kind": "images", **{name: found[name] for name in ("name", "classes", "provenance")}, **images}
 
 
 def _data_request(source: ModelSource, options: ConvertOptions, cache: Path) -> dict[str, Any] | None:
@@ -125,52 +152,6 @@ def _data_request(source: ModelSource, options: ConvertOptions, cache: Path) -> 
 # --- what is made -------------------------------------------------------------------------------------------
 
 
-def _items(
-    source: ModelSource, options: ConvertOptions, data: Mapping[str, Any], cache: Path, work: Path
-) -> tuple[Item, ...]:
-    """Return the packages to make: for a ready package itself and what can be compressed from it."""
-    stem, packages = slug(source.experiment or source.name), work / "packages"
-    packages.mkdir(parents=True, exist_ok=True)
-    ready = source.format in READY
-    if options.check or ready:
-        path = options.check or source.path
-        suffix = Path(path).suffix or ".mlpackage"
-        as_is = Item("as-is", "as-is", 0, "", "", packages / f"{stem}-as-is{suffix}", None, path, not options.check)
-        if options.check:
-            return (as_is,)
-    items = [as_is] if ready else []
-    for plan in find_variants(options.variants):
-        for batch in options.batches:
-            if ready and not plan.compression:
-                continue
-            target, key = target_of(plan, options.target), f"{plan.name}-b{batch}"
-            particulars = {
-                "variant": plan.name,
-                "batch": batch,
-                "target": target,
-                "base": options.target,
-                "scale": options.scale,
-                "shape": options.input_shape,
-                "classes": source.classes or data.get("classes", ()),
-                "calibration": [data.get("name", data["kind"]), options.data, options.seed, CALIBRATION]
-                if plan.compression == "int8-activations"
-                else None,
-            }
-            kept = conversion_cache.folder_of(cache, source.sha256, particulars)
-            package = packages / f"{stem}-{key}.mlpackage"
-            items.append(Item(key, plan.name, batch, target, options.target, package, kept))
-    return tuple(items)
-
-
-def _left_out(source: ModelSource, options: ConvertOptions) -> list[str]:
-    """Return a note on the variants that were asked for and cannot be made of a ready package."""
-    names = [plan.name for plan in find_variants(options.variants) if not plan.compression]
-    if source.format not in READY or options.check or not names:
-        return []
-    said = "A ready package keeps the precision that it has, and only compressed variants are made from it."
-    return [f"Not made: {' and '.join(names)}. {said}"]
-
-
 def _take(item: Item) -> dict[str, Any] | None:
     """Return what was told of a package that was made before, and put it where it is to go."""
     told = conversion_cache.take(item.kept, item.package) if item.kept else None
@@ -190,13 +171,6 @@ def _request(
 ) -> dict[str, Any]:
     model = work / "model"
     model.mkdir(parents=True, exist_ok=True)
-    described = f"{source.name}, converted by coremlbench." + (f" {source.note}" if source.note else "")
-    metadata = {
-        "description": described,
-        "source sha256": source.sha256,
-        **({"training run": source.training_run} if source.training_run else {}),
-        **({"experiment": source.experiment} if source.experiment else {}),
-    }
     return {
         "source": jsonable.to_json(source),
         "settings": {
@@ -212,20 +186,8 @@ def _request(
         "calibration": CALIBRATION,
         "seed": options.seed,
         "folder": str(model),
-        "metadata": {} if source.format in READY else metadata,
-        "variants": [_asked(item) for item in items],
-    }
-
-
-def _asked(item: Item) -> dict[str, Any]:
-    return {
-        "key": item.key,
-        "variant": item.variant,
-        "batch": item.batch,
-        "target": item.target,
-        "base_target": item.base_target,
-        "package": str(item.package),
-        "copy": item.copy,
+        "metadata": metadata_of(source),
+        "variants": asked_of(items),
     }
 
 
@@ -268,14 +230,19 @@ def _one_by_one(
 ) -> Exit:
     """Run a child that works through the items; a crash in one is that item's failure, and the rest is tried again.
 
+    Returns the end of the last child, with the seconds of all of them together and the highest peak.
+
     Raises:
         StageFailedError: it failed outside the ``phases`` of an item, was stopped, or fails for every item.
     """
+    seconds, peak_bytes = 0.0, 0
     for attempt in range(len(items) + 1):
         name = stage if attempt == 0 else f"{stage}-{attempt + 1}"
         try:
-            return stages.run(name, worker("proof" if stage == "prove" else stage), request, silence=SILENCE[stage])
+            ended = stages.run(name, worker("proof" if stage == "prove" else stage), request, silence=SILENCE[stage])
+            return replace(ended, seconds=ended.seconds + seconds, peak_bytes=max(ended.peak_bytes, peak_bytes))
         except StageFailedError as failed:
+            seconds, peak_bytes = seconds + failed.ended.seconds, max(peak_bytes, failed.ended.peak_bytes)
             left = [item for item in items if item.package.exists() or told == MADE]
             left = [item for item in left if not Path(f"{item.package}{told}").is_file()]
             if failed.ended.phase not in phases or failed.failure.kind in STOPPED or not left:
@@ -351,6 +318,7 @@ def _bisect(wrong: Sequence[Item], request: Mapping[str, Any], stages: Stages) -
     except StageFailedError as failed:
         if failed.failure.kind in STOPPED:
             raise
+        seconds = failed.ended.seconds
         found = {item.key: {"note": f"No op can be named: {failed.failure.reason}"} for item in wrong}
     for item in wrong:
         told, parts = proofs[item.key], found[item.key]

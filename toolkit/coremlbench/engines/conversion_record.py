@@ -10,6 +10,7 @@ from typing import Any
 
 from coremlbench import jsonable
 from coremlbench.coreml_types import ConversionRecord, Converted, Proof, Variant
+from coremlbench.engines.conversion_failures import failure_of
 from coremlbench.files import hash_file, hash_folder
 from coremlbench.sources import RANDOM
 from coremlbench.told import MADE, PROVEN, read_told
@@ -18,6 +19,14 @@ from coremlbench.variants import SYSTEMS, note_of
 
 NOTHING_TO_COMPRESS = (
     "No weight was compressed: coremltools leaves those of up to 2,048 values as they are, and there are no others."
+)
+
+NOT_COMPARED = "Not compared: the conversion ended before its turn."
+NOT_MADE = Failure(
+    kind="conversion",
+    reason="It was not made, and nothing says why.",
+    hint="Run it again; the logs are in the run's folder.",
+    evidence=Evidence(phase="convert"),
 )
 
 
@@ -36,30 +45,35 @@ class Item:
     alone: bool = False
 
 
-def finished(
+def with_variants(
     record: ConversionRecord,
     items: Sequence[Item],
     model: Mapping[str, Any],
     reused: Mapping[str, Any],
     folder: Path,
 ) -> ConversionRecord:
-    """Return the record with its variants, whose packages move into the run's folder."""
-    variants = tuple(_variant(item, item.key in reused, folder) for item in items)
-    verdicts = [variant.proof.verdict for variant in variants if variant.proof and not variant.failure]
+    """Return the record with what is known of each item; the packages move into the run's folder.
+
+    ``model`` is what the converting child said of the model, nothing when it did not come to its end.
+    """
     source = record.source
     if source is not None and source.path.startswith(RANDOM) and (folder / "original.keras").is_file():
         source = replace(source, path=str(folder / "original.keras"))
     if source is not None and not source.classes:
-        source = replace(source, classes=tuple(model["classes"]))
+        source = replace(source, classes=tuple(model.get("classes", ())))
+    return replace(record, source=source, variants=tuple(_variant(item, item.key in reused, folder) for item in items))
+
+
+def finished(record: ConversionRecord) -> ConversionRecord:
+    """Return the record of a conversion that came to its end: its variants, counted by what became of them."""
+    verdicts = [variant.proof.verdict for variant in record.variants if variant.proof and not variant.failure]
     return replace(
         record,
-        source=source,
-        variants=variants,
         outcome=Converted(
             proven=verdicts.count("proven"),
             degraded=verdicts.count("degraded"),
             wrong=verdicts.count("wrong"),
-            failed=sum(1 for variant in variants if variant.failure),
+            failed=sum(1 for variant in record.variants if variant.failure),
         ),
     )
 
@@ -75,11 +89,13 @@ def _variant(item: Item, reused: bool, folder: Path) -> Variant:
         seconds=told.get("seconds", 0.0),
         reused=reused,
         precision_note=_precision_note(item, proven),
-        failure=_failure(told, proven),
+        failure=failure_of(item, told, proven),
         notes=(*told.get("notes", ()), *proven.get("notes", ())),
     )
     if not item.package.exists():
-        return variant
+        return replace(variant, failure=variant.failure or NOT_MADE)
+    if not proven:
+        variant = replace(variant, notes=(*variant.notes, NOT_COMPARED))
     saved = folder / item.package.name
     shutil.rmtree(saved, ignore_errors=True)
     shutil.move(item.package, saved)
@@ -115,25 +131,3 @@ def _precision_note(item: Item, proven: Mapping[str, Any]) -> str:
 
 def _is_compressed(kind: str) -> bool:
     return kind.startswith("constexpr_")
-
-
-def _failure(told: Mapping[str, Any], proven: Mapping[str, Any]) -> Failure | None:
-    """Return why a variant could not be made or not be executed."""
-    for content in (told, proven):
-        if "failure" in content:
-            return jsonable.from_json(Failure, content["failure"])
-    if "error" in told:
-        return Failure(
-            kind="conversion",
-            reason=f"It could not be made: {told['error']['message']}",
-            hint="Leave this variant out, or convert to another target.",
-            evidence=Evidence(phase="convert", exception=f"{told['error']['type']}: {told['error']['message']}"),
-        )
-    if "error" in proven:
-        return Failure(
-            kind="proof",
-            reason=f"It was saved, but could not be executed here: {proven['error']['message']}",
-            hint="Run it on a Mac; `--save-onnx` is of no use for it.",
-            evidence=Evidence(phase="prove", exception=f"{proven['error']['type']}: {proven['error']['message']}"),
-        )
-    return None

@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
     report("open", 0, 1, "opening the model", pid=os.getpid())
     source = jsonable.from_json(ModelSource, request["source"])
     original = open_original(source, request["settings"])
+    _check_the_given(request["variants"])
     folder = Path(request["folder"])
     known = _take_samples(original, request, folder, report)
     _take_predictions(original, folder, report)
@@ -51,6 +53,20 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
         "data": known["data"],
         "images": known["images"],
     }
+
+
+def _check_the_given(items: list[dict[str, Any]]) -> None:
+    """Raise ``InputError`` for a package to be checked that cannot be compared with anything, before it is tried.
+
+    An op that the reference runtime does not know is left to the proof: it is a result, and the package counted.
+    """
+    from coremlbench.executed import Executed
+    from coremlbench.mil_onnx import UnsupportedProgram
+
+    for item in items:
+        if item["copy"] and not item["alone"]:
+            with suppress(UnsupportedProgram):
+                Executed.load(Path(item["copy"]))
 
 
 # --- samples ------------------------------------------------------------------------------------------------
