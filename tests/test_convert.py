@@ -348,7 +348,7 @@ def test_options_that_no_model_fits(tmp_path: Path) -> None:
 def test_options_that_mean_nothing_for_a_model_are_left_out_and_noted(tmp_path: Path) -> None:
     options = ConvertOptions(scale=0.5, classes=("cat", "dog"), input_shape=(8, 8, 3), allow_code=True, images=7)
     random = random_network("lenet", 0)
-    file = replace(random, kind="file", classes=(), name="mine")
+    file = replace(random, kind="file", classes=(), name="mine", path="/of/mine")
     package, createml = replace(file, format="mlpackage"), replace(file, format="createml", kind="training-run")
 
     source, meant, notes = applied(file, options)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from coremlbench.console_parts import plain_console, print_failure, say, shown, table_of
 from coremlbench.coreml_types import ConversionRecord, Variant
+from coremlbench.proof import reserves
 from coremlbench.types import Failure
 from coremlbench.units import format_bytes, format_percent, format_seconds
 
@@ -105,6 +106,8 @@ def _told_of(variant: Variant) -> list[str]:
         texts.append(f"failed ({variant.failure.kind}): {variant.failure.reason} {variant.failure.hint}")
     elif proof and proof.verdict != "proven":
         texts.append(f"{proof.verdict}, as {proof.reason}")
+    elif proof:
+        texts += [f"{each}." for each in reserves(proof)]
     if proof and proof.divergence:
         found = proof.divergence
         layer = f" of the layer {found.layer}" if found.layer else ""

@@ -271,7 +271,7 @@ def _prove(
         "scale": model["scale"],
         "original": model["description"],
         "data": model["data"],
-        "labels": model["classes"],
+        "labels": request["source"]["classes"],  # not those that are only taken to be the data's
         "classes": len(model["classes"] or request["data"].get("classes") or ()) or None,
         "packages": [
             {
