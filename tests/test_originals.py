@@ -208,3 +208,135 @@ def test_a_graph_frozen_beforehand_converts_to_the_same(tmp_path: Path, monkeypa
         label, probabilities = found[0][0]
         assert found[0][2][label] == found[2**30][2][label]
         assert found[0][2][probabilities] == pytest.approx(found[2**30][2][probabilities], rel=1e-5)
+
+
+def refused(model: Any, folder: Path, **settings: Any) -> str:
+    """Return the sentence with which a Keras model is refused."""
+    model.save(folder / "model.keras")
+    with pytest.raises(InputError) as refusal:
+        opened(of_file(folder / "model.keras"), **settings)
+    sentence = str(refusal.value)
+    assert sentence.endswith(".")
+    assert len(sentence.splitlines()) == 1
+    assert "\x1b" not in sentence
+    return sentence
+
+
+@pytest.mark.parametrize("kind", ["int32", "int64", "uint16", "bool", "string"])
+def test_inputs_that_are_no_pixels_and_no_floats_are_refused(tmp_path: Path, kind: str) -> None:
+    """A package would take indices of words as float16, where 20001 is 20000, and be proven on numbers around 0."""
+    model = keras.Sequential([keras.Input((6,), dtype=kind), layers.Embedding(30000, 4), layers.Flatten()])
+    if kind not in ("bool", "string"):  # there Keras itself has a word to say
+        assert f"inputs of the type {kind} and of the shape (6,), and only" in refused(model, tmp_path)
+
+    class Module(tf.Module):  # type: ignore[misc]  # as above
+        @tf.function(input_signature=[tf.TensorSpec((None, 6), kind)])  # type: ignore[untyped-decorator]
+        def __call__(self, x: Any) -> Any:
+            return tf.zeros_like(x, tf.float32)
+
+    module = Module()
+    tf.saved_model.save(module, str(tmp_path / "model"), signatures=module.__call__)
+    with pytest.raises(InputError, match=f"model takes inputs of the type {kind} and"):
+        opened(of_file(tmp_path / "model"))
+
+
+@pytest.mark.parametrize("kind", ["float16", "float64"])
+def test_inputs_of_other_floats_are_taken_as_float32(tmp_path: Path, kind: str) -> None:
+    model = keras.Sequential([keras.Input((4,), dtype=kind), layers.Dense(3)])
+    model.save(tmp_path / "model.keras")
+    model.export(tmp_path / "exported", format="tf_saved_model", verbose=False)
+    samples = random_samples((4,), pixels=False, seed=0, count=3)
+    expected = samples @ model.layers[-1].kernel.numpy()
+    for file in ("model.keras", "exported"):
+        original = opened(of_file(tmp_path / file))
+        np.testing.assert_allclose(original.predict(samples)[OUTPUT], expected, rtol=1e-2, atol=1e-2)
+        np.testing.assert_allclose(package_of(original, tmp_path).predict(samples)[OUTPUT], expected, atol=1e-2)
+
+
+def package_of(original: Any, folder: Path, precision: str = "float32") -> Executed:
+    """Return a package of an original, read back."""
+    original.convert(precision, batch=1, target="macOS13").save(str(folder / "made.mlpackage"))
+    return Executed.load(folder / "made.mlpackage")
+
+
+def test_a_model_of_bytes_takes_images_and_no_other_scale(tmp_path: Path) -> None:
+    keras.utils.set_random_seed(0)
+    image = keras.Input((6, 6, 3), dtype="uint8")
+    x = layers.Conv2D(4, 3)(layers.Rescaling(1 / 255)(image))
+    model = keras.Model(image, layers.Dense(3, activation="softmax")(layers.Flatten()(x)))
+    model.save(tmp_path / "model.keras")
+    model.export(tmp_path / "exported", format="tf_saved_model", verbose=False)
+    pictures = random_samples((6, 6, 3), pixels=True, seed=0, count=4)
+    expected = model.predict(pictures, verbose=0)
+    for file, settings in (("model.keras", {}), ("exported", {"scale": 1 / 255})):
+        original = opened(of_file(tmp_path / file), **settings)
+        assert (original.pixels, original.scale) == (True, 1.0)
+        assert original.notes[0].startswith("The model takes bytes, pixels from 0 to 255, so it takes images.")
+        assert ("--scale was left out" in original.notes[0]) == bool(settings)
+        np.testing.assert_allclose(original.predict(pictures)[OUTPUT], expected, rtol=1e-5, atol=1e-6)
+        for precision, most in (("float32", 1e-5), ("float16", 1e-2)):
+            executed = package_of(original, tmp_path, precision)
+            assert executed.pixels
+            np.testing.assert_allclose(executed.predict(pictures)[OUTPUT], expected, atol=most)
+
+
+def test_a_model_that_computes_with_bytes_is_refused(tmp_path: Path) -> None:
+    class Module(tf.Module):  # type: ignore[misc]  # as above
+        @tf.function(input_signature=[tf.TensorSpec((1, 4, 4, 1), tf.uint8)])  # type: ignore[untyped-decorator]
+        def __call__(self, x: Any) -> Any:
+            return tf.cast(x + x, tf.float32)  # 200 + 200 is 144
+
+    module = Module()
+    tf.saved_model.save(module, str(tmp_path / "model"), signatures=module.__call__)
+    with pytest.raises(InputError, match=r"model computes with bytes \(AddV2 in .*cast its input to float32 first"):
+        opened(of_file(tmp_path / "model"))
+
+
+def test_a_cast_to_bytes_inside_of_a_model_is_told_in_a_sentence(tmp_path: Path) -> None:
+    class Module(tf.Module):  # type: ignore[misc]  # as above
+        @tf.function(input_signature=[tf.TensorSpec((1, 4), tf.float32)])  # type: ignore[untyped-decorator]
+        def __call__(self, x: Any) -> Any:
+            return tf.cast(tf.cast(x, tf.uint8), tf.float32)
+
+    module = Module()
+    tf.saved_model.save(module, str(tmp_path / "model"), signatures=module.__call__)
+    with pytest.raises(InputError, match="casts numbers to uint8, which Core ML does not compute with"):
+        opened(of_file(tmp_path / "model")).convert("float32", batch=1, target="macOS13")
+
+
+def test_a_model_that_was_never_built_is_told_in_a_sentence(tmp_path: Path) -> None:
+    sentence = refused(keras.Sequential([layers.Dense(3)]), tmp_path)
+    assert sentence.startswith("model was saved before it knew the shape of its input; begin it with keras.Input(...)")
+
+
+@pytest.mark.parametrize("bad", ["my conv", "schön"])
+def test_names_that_tensorflow_cannot_compute_with_are_told_in_a_sentence(tmp_path: Path, bad: str) -> None:
+    stack = [keras.Input((4,)), layers.Dense(3)]
+    assert f"model has a name that TensorFlow cannot compute with ('{bad}')" in refused(
+        keras.Sequential(stack, name=bad), tmp_path
+    )
+    assert f"cannot compute with ('{bad}')" in refused(
+        keras.Sequential([keras.Input((4,)), layers.Dense(3, name=bad)]), tmp_path
+    )
+
+
+def test_a_size_that_the_network_cannot_take_is_told_in_a_sentence(tmp_path: Path) -> None:
+    model = keras.Sequential([keras.Input((None, None, 3)), layers.Conv2D(2, 3), layers.GlobalAveragePooling2D()])
+    sentence = refused(model, tmp_path, input_shape=[2, 2, 3])
+    assert sentence.startswith("model cannot be computed for an input of the shape (2, 2, 3) (Negative dimension size")
+    assert "give another --input-shape" in sentence
+
+
+def test_a_saved_model_takes_no_size_that_is_not_its_own(tmp_path: Path) -> None:
+    stack = [layers.Conv2D(2, 3), layers.GlobalAveragePooling2D()]
+    model = keras.Sequential([keras.Input((None, 8, 3)), *stack])
+    model.export(tmp_path / "model", format="tf_saved_model", verbose=False)
+    for asked, sentence in (
+        ([8, 9, 3], r"inputs of the shape \(None, 8, 3\), which \(8, 9, 3\) does not fit"),
+        ([8, 8], "does not fit"),
+        ([2, 8, 3], r"cannot be computed for an input of the shape \(2, 8, 3\)"),
+        (None, r"inputs of any size \(\(None, 8, 3\)\)"),
+    ):
+        with pytest.raises(InputError, match=sentence):
+            opened(of_file(tmp_path / "model"), input_shape=asked).predict(np.zeros((1, 2, 8, 3), np.float32))
+    assert opened(of_file(tmp_path / "model"), input_shape=[9, 8, 3]).shape == (9, 8, 3)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from coremlbench.originals import LOGITS, OUTPUT, tensorflow_ops
+from coremlbench.originals.reasons import reason_of
 from coremlbench.types import InputError
 
 INPUT = "image"
@@ -151,24 +152,52 @@ class InnerValues:
         return {name: value.numpy() for name, value in zip(names, run(tf.constant(filled)), strict=True)}
 
 
-def trace_of(call: Callable[[Any], Any], shape: tuple[int, ...]) -> Callable[[int], Any]:
-    """Return a function that traces ``call`` for a batch of inputs of ``shape``.
+def trace_of(
+    call: Callable[[Any], Any], shape: tuple[int, ...], *, name: str = "The model", bytes_only: bool = False
+) -> Callable[[int], Any]:
+    """Return a function that traces ``call`` for a batch of inputs of ``shape``; ``name`` is the model's in messages.
+
+    The inputs are float32. ``bytes_only`` tells that ``call`` takes them as bytes (uint8), which Core ML has no
+    arithmetic for: they are cast to them under a name by which the conversion leaves that out.
 
     Keras runs grouped convolutions in a compiled function of their own, which coremltools cannot see into: while
     functions are told to run eagerly, the tracing goes through them.
+
+    The function raises ``InputError`` when the model itself cannot be computed.
     """
     import tensorflow as tf
+
+    def called(image: Any) -> Any:
+        return call(tf.cast(image, tf.uint8, name=tensorflow_ops.BYTES) if bytes_only else image)
 
     @cache
     def trace(batch: int) -> Any:
         signature = [tf.TensorSpec((batch, *shape), tf.float32, name=INPUT)]
         tf.config.run_functions_eagerly(True)
         try:
-            return tf.function(call, input_signature=signature).get_concrete_function()
+            return tf.function(called, input_signature=signature).get_concrete_function()
+        except (InputError, MemoryError):
+            raise
+        except Exception as problem:  # whatever a model's own code or a size that it cannot take leads to
+            raise InputError(_not_computed(name, shape, reason_of(problem))) from problem
         finally:
             tf.config.run_functions_eagerly(False)
 
     return trace
+
+
+def _not_computed(name: str, shape: tuple[int, ...], reason: str) -> str:
+    """Return a sentence on a model that TensorFlow cannot trace."""
+    if "valid scope name" in reason or "valid root scope name" in reason:
+        wrong = reason.partition(" is not a valid")[0]
+        return (
+            f"{name} has a name that TensorFlow cannot compute with ({wrong}); name the model and its layers with "
+            "letters, digits and _ . / > - alone, and save it again."
+        )
+    return (
+        f"{name} cannot be computed for an input of the shape {shape} ({reason}); make sure that it predicts such an "
+        "input in TensorFlow, or give another --input-shape."
+    )
 
 
 @contextmanager
@@ -177,6 +206,11 @@ def _explained(concrete: Any) -> Iterator[None]:
     try:
         yield
     except NotImplementedError as problem:
+        kind = re.search(r"destination type (\w+) not supported", str(problem))
+        if kind is not None:
+            raise InputError(
+                f"The model casts numbers to {kind.group(1)}, which Core ML does not compute with; build it without."
+            ) from problem
         found = re.search(r"TF op '(\w+)'.*?name: \"([^\"]+)\"", str(problem), re.DOTALL)
         if found is None:
             raise
@@ -193,6 +227,30 @@ def _explained(concrete: Any) -> Iterator[None]:
             f"coremltools fails at the loop '{loop}', as recurrent layers have one in a SavedModel; give the .keras "
             "file it was made from, whose recurrent layers are unrolled."
         ) from problem
+
+
+MOVED = {
+    *("Identity", "StopGradient", "Shape", "Reshape", "ExpandDims", "Squeeze", "Transpose", "Slice", "StridedSlice"),
+    *("ReverseV2", "Pad", "PadV2", "MirrorPad", "ResizeNearestNeighbor", "ResizeBilinear"),
+}
+"""Ops that do with bytes what they do with the same numbers as floats."""
+
+
+def check_bytes(concrete: Any, name: str) -> None:
+    """Raise ``InputError`` when a function computes with the bytes of its input before it makes floats of them.
+
+    Bytes overflow at 256 and have no fractions, and Core ML has none: in a package they are floats from the start.
+    """
+    import tensorflow as tf
+
+    numbers = (tf.float16, tf.bfloat16, tf.float32, tf.float64, tf.int32, tf.int64)
+    for op in _frozen(concrete)[0].graph.get_operations():
+        cast = op.type == "Cast" and op.outputs[0].dtype in numbers
+        if any(each.dtype == tf.uint8 for each in op.inputs) and not cast and op.type not in MOVED:
+            raise InputError(
+                f"{name} computes with bytes ({op.type} in '{op.name}'), which Core ML has no arithmetic for; cast "
+                "its input to float32 first."
+            )
 
 
 def _loop_of(concrete: Any) -> str:
