@@ -12,9 +12,12 @@ import pytest
 import tensorflow as tf
 
 from coremlbench.coreml_types import ModelSource
+from coremlbench.divergence import layer_of, values_by_name
 from coremlbench.executed import Executed
 from coremlbench.mil_onnx import load_program
 from coremlbench.originals import LOGITS, OUTPUT, open_original, traced
+from coremlbench.originals.output_names import names_of
+from coremlbench.originals.scopes import layers_by_name
 from coremlbench.random_weights import random_pictures, random_samples
 from coremlbench.runtimes.reference import ReferenceRuntime
 from coremlbench.runtimes.tensorflow import TensorFlow
@@ -340,3 +343,108 @@ def test_a_saved_model_takes_no_size_that_is_not_its_own(tmp_path: Path) -> None
         with pytest.raises(InputError, match=sentence):
             opened(of_file(tmp_path / "model"), input_shape=asked).predict(np.zeros((1, 2, 8, 3), np.float32))
     assert opened(of_file(tmp_path / "model"), input_shape=[9, 8, 3]).shape == (9, 8, 3)
+
+
+def told_layers(original: Any, folder: Path) -> dict[str, str]:
+    """Return the layer that is told for each op of an original's package."""
+    original.convert("float32", batch=1, target="macOS13").save(str(folder / "told.mlpackage"))
+    program = load_program(folder / "told.mlpackage")
+    return {name: layer_of(name, original.layers) for name in values_by_name(program)}
+
+
+def conv_pool_model() -> Any:
+    """Return a model whose layers have names that begin alike, with signs that Core ML's names do not have."""
+    image = keras.Input((8, 8, 3))
+    x = layers.Conv2D(4, 3, name="conv")(image)
+    x = layers.MaxPooling2D(2, name="conv_pool")(layers.Conv2D(4, 3, name="conv.1", activation="relu")(x))
+    head = keras.Sequential([keras.Input((16,)), layers.Dense(5, name="a>b", activation="relu")], name="nested")
+    return keras.Model(image, layers.Dense(3, name="head.x")(head(layers.Flatten()(x))), name="net")
+
+
+def test_each_op_is_told_with_the_layer_that_computes_it(tmp_path: Path) -> None:
+    conv_pool_model().save(tmp_path / "model.keras")
+    original = opened(of_file(tmp_path / "model.keras"))
+    assert original.outputs == ("head_x",)
+    told = told_layers(original, tmp_path)
+    assert {"conv", "conv.1", "conv_pool", "a>b", "head.x"} <= set(told.values())
+    for op, layer in (("conv_1_convolutionx", "conv"), ("conv_1_1_Relu", "conv.1"), ("MaxPool2d", "conv_pool")):
+        assert {told[each] for each in told if each.endswith(op)} == {layer}
+    assert told["head_x"] == "head.x"
+    assert set(told) <= {*original.inner().names(), "transpose_1", "max_pool_0"}
+
+
+def test_layers_whose_scopes_have_one_name_in_core_ml_are_both_told() -> None:
+    scopes = {"net/conv.1": "conv.1", "net/conv_1": "conv_1", "net/relu": "relu"}
+    outputs = {"Identity": "net/relu/Relu/clip", "second": "image", "third": ""}
+    assert layers_by_name(scopes, outputs) == {"net_conv_1": "conv.1 or conv_1", "net_relu": "relu", "Identity": "relu"}
+
+
+def test_an_exported_model_has_the_layers_of_its_variables_and_scopes(tmp_path: Path) -> None:
+    conv_pool_model().export(tmp_path / "model", format="tf_saved_model", verbose=False)
+    original = opened(of_file(tmp_path / "model"))
+    assert original.outputs == ("output_0",)
+    told = told_layers(original, tmp_path)
+    for op, layer in (("conv_1_convolutionx", "conv"), ("conv_1_1_Relu", "conv.1"), ("MaxPool2d", "conv_pool_1")):
+        assert {told[each] for each in told if each.endswith(op)} == {layer}
+    assert told["output_0"] == "head.x"
+    assert "a>b" in told.values()
+
+
+def test_a_module_has_its_scopes_for_layers_and_its_signatures_names_for_outputs(tmp_path: Path) -> None:
+    class Part(tf.Module):  # type: ignore[misc]  # as above
+        def __init__(self, name: str, width: int) -> None:
+            super().__init__(name)
+            self.weights = tf.Variable(np.ones((4, width), np.float32))
+
+        @tf.Module.with_name_scope  # type: ignore[untyped-decorator]
+        def __call__(self, x: Any) -> Any:
+            return tf.nn.relu(x @ self.weights)
+
+    class Whole(tf.Module):  # type: ignore[misc]  # as above
+        def __init__(self) -> None:
+            super().__init__("whole")
+            self.first, self.second = Part("first", 4), Part("second", 3)
+
+        @tf.function(input_signature=[tf.TensorSpec((1, 4), tf.float32)])  # type: ignore[untyped-decorator]
+        def __call__(self, x: Any) -> Any:
+            inner = self.first(x)
+            return {"values": self.second(inner), "a.inner": inner}
+
+    module = Whole()
+    tf.saved_model.save(module, str(tmp_path / "model"), signatures=module.__call__)
+    original = opened(of_file(tmp_path / "model"))
+    assert original.outputs == ("a_inner", "values")
+    told = told_layers(original, tmp_path)
+    assert told["values"] == "second"
+    assert {layer for op, layer in told.items() if op.endswith("first_matmul")} == {"first"}
+    samples = random_samples((4,), pixels=False, seed=0, count=2)
+    np.testing.assert_allclose(
+        package_of(original, tmp_path).predict(samples)[OUTPUT], original.predict(samples)[OUTPUT], rtol=1e-5, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize(
+    ("structured", "own", "count", "names"),
+    [
+        (None, ["dense_2"], 1, ("dense_2",)),
+        (None, [], 1, ("output",)),
+        (None, ["one"], 2, ("output_0", "output_1")),
+        (None, ["a.b", "a-b", "2d", "ö"], 4, ("a_b", "a_b_", "_2d", "_")),
+        ({"y": 0, "x": 1}, ["one", "two"], 2, ("x", "y")),
+    ],
+)
+def test_outputs_have_names_that_can_be_written_in_code(
+    structured: Any, own: list[str], count: int, names: tuple[str, ...]
+) -> None:
+    assert names_of(structured, own, count) == names
+
+
+def test_outputs_keep_clear_of_the_names_in_their_program(tmp_path: Path) -> None:
+    image = keras.Input((4,), name="x")
+    outputs = [layers.Dense(3, name="image")(image), layers.Dense(2, name="bool")(image)]
+    keras.Model(image, outputs, name="net").save(tmp_path / "model.keras")
+    original = opened(of_file(tmp_path / "model.keras"))
+    samples = random_samples((4,), pixels=False, seed=0, count=2)
+    executed = package_of(original, tmp_path)
+    assert executed.outputs == ("image_", "bool_")
+    np.testing.assert_allclose(executed.predict(samples)[OUTPUT], original.predict(samples)[OUTPUT], rtol=1e-5)

@@ -11,7 +11,8 @@ from coremlbench.coreml_types import ModelSource
 from coremlbench.model_files import with_its_suffix
 from coremlbench.originals.meaning import classes_of, pixels_of, size_of, takes_bytes
 from coremlbench.originals.reasons import reason_of
-from coremlbench.originals.traced import Traced, check_bytes, layers_of, start_tensorflow, trace_of, versions
+from coremlbench.originals.scopes import recorded
+from coremlbench.originals.traced import Traced, check_bytes, outputs_and_layers, start_tensorflow, trace_of, versions
 from coremlbench.sources import RANDOM, seed_of
 from coremlbench.types import InputError
 
@@ -29,6 +30,8 @@ def open_keras(source: ModelSource, settings: Mapping[str, Any]) -> Traced:
     of_bytes = takes_bytes(source.name, str(taken.dtype), shape, settings)
     unrolled = unroll(model)
     trace = trace_of(_inference_of(model), shape, name=source.name, bytes_only=of_bytes)
+    with recorded(model) as scopes:
+        outputs, found = outputs_and_layers(trace(1), _output_names(model), scopes)
     pixels, scale, how = _pixels(model, source, settings, shape, of_bytes=of_bytes)
     if of_bytes:
         check_bytes(trace(1), source.name)
@@ -40,12 +43,18 @@ def open_keras(source: ModelSource, settings: Mapping[str, Any]) -> Traced:
         scale=scale,
         classes=classes,
         versions=versions(),
-        layers=layers_of(trace(1), model),
+        layers=found,
+        outputs=outputs,
         notes=tuple(note for note in (how, whose, unrolled) if note),
     )
     if settings.get("keep"):  # what has random weights has no file yet
         model.save(settings["keep"])
     return opened
+
+
+def _output_names(model: Any) -> list[str]:
+    """Return Keras's names for the outputs of a model: those of the layers that give them, or its own for them."""
+    return [str(each) for each in getattr(model, "output_names", ())]
 
 
 def unroll(model: Any) -> str:

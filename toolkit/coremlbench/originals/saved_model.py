@@ -11,7 +11,8 @@ from typing import Any
 from coremlbench.coreml_types import ModelSource
 from coremlbench.originals.meaning import classes_of, pixels_of, size_of, takes_bytes
 from coremlbench.originals.reasons import reason_of
-from coremlbench.originals.traced import Traced, check_bytes, start_tensorflow, trace_of, versions
+from coremlbench.originals.scopes import scopes_in
+from coremlbench.originals.traced import Traced, check_bytes, outputs_and_layers, start_tensorflow, trace_of, versions
 from coremlbench.saved_graph import check_graph
 from coremlbench.types import InputError
 
@@ -54,12 +55,14 @@ def open_saved_model(source: ModelSource, settings: Mapping[str, Any]) -> Traced
     of_bytes = takes_bytes(path.name, spec.dtype.name, shape, settings)
 
     def call(image: Any) -> Any:
-        found = list(function(**{name: tf.cast(image, spec.dtype)}).values())
-        return found[0] if len(found) == 1 else found
+        found = function(**{name: tf.cast(image, spec.dtype)})
+        return next(iter(found.values())) if len(found) == 1 else found
 
     trace = _kept(trace_of(call, shape, name=path.name, bytes_only=of_bytes), loaded)
+    concrete = trace(batch or 1)
     if of_bytes:
-        check_bytes(trace(batch or 1), path.name)
+        check_bytes(concrete, path.name)
+    outputs, found = outputs_and_layers(concrete, list(function.structured_outputs), scopes_in(concrete))
     pixels, scale, how = pixels_of(shape, settings, rescales=False, of_bytes=of_bytes)
     classes, whose = classes_of(source, settings, [_sizes(each) for each in function.outputs])
     return Traced(
@@ -69,6 +72,8 @@ def open_saved_model(source: ModelSource, settings: Mapping[str, Any]) -> Traced
         scale=scale,
         classes=classes,
         versions=versions(),
+        layers=found,
+        outputs=outputs,
         notes=tuple(note for note in (how, whose) if note),
         fixed_batch=batch,
     )

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from coremlbench.originals import LOGITS, OUTPUT, tensorflow_ops
+from coremlbench.originals.output_names import names_of, renamed
 from coremlbench.originals.reasons import reason_of
+from coremlbench.originals.scopes import in_coreml, layers_by_name, origins
 from coremlbench.types import InputError
 
 INPUT = "image"
@@ -30,7 +32,7 @@ ENDS = {"Softmax": "softmax", "Sigmoid": "sigmoid"}
 class Traced:
     """A TensorFlow model as an ``Original``: ``trace`` makes its concrete function for a batch.
 
-    ``fixed_batch`` is that of a SavedModel which takes no other.
+    ``fixed_batch`` is that of a SavedModel which takes no other; ``outputs`` are the names of a package's outputs.
     """
 
     trace: Callable[[int], Any]
@@ -41,6 +43,7 @@ class Traced:
     versions: dict[str, str]
     layers: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
     fixed_batch: int | None = None
     _runner: Any = None
 
@@ -83,7 +86,7 @@ class Traced:
         tensorflow_ops.register()
         concrete = self.trace(batch)
         with _explained(concrete):
-            return ct.convert(
+            made = ct.convert(
                 _convertible(concrete),
                 source="tensorflow",
                 convert_to="mlprogram",
@@ -93,10 +96,11 @@ class Traced:
                 minimum_deployment_target=getattr(ct.target, target),
                 skip_model_load=True,
             )
+        return renamed(made, self.outputs)
 
     def inner(self) -> InnerValues:
         """Return the model's inner values, for a package's to be held against."""
-        return InnerValues(self.trace(self.fixed_batch or 1), self.scale if self.pixels else 1.0)
+        return InnerValues(self.trace(self.fixed_batch or 1), self.scale if self.pixels else 1.0, self.outputs)
 
     def _inputs(self, ct: Any, batch: int) -> list[Any]:
         shape = (batch, *self.shape)
@@ -122,15 +126,16 @@ class InnerValues:
     """The inner values of a traced function as TensorFlow computes them, by the names that Core ML has for their ops.
 
     coremltools keeps TensorFlow's names, with other signs as "_"; the convolutions it turns round end in an "x".
+    ``outputs`` are the names that the outputs have in a package.
     """
 
-    def __init__(self, concrete: Any, scale: float) -> None:
+    def __init__(self, concrete: Any, scale: float, outputs: Sequence[str] = ()) -> None:
         self._scale, self._batch = scale, int(concrete.inputs[0].shape[0])
-        self._wrapped, self._feed, _ = _frozen(concrete)
-        self._tensors: dict[str, str] = {}
+        self._wrapped, self._feed, fetched = _frozen(concrete)
+        self._tensors: dict[str, str] = dict(zip(outputs, fetched, strict=False))
         for op in self._wrapped.graph.get_operations():
             if len(op.outputs) == 1 and op.outputs[0].dtype.is_floating and op.type not in {"Const", "Placeholder"}:
-                name = re.sub(r"[^A-Za-z0-9_@]", "_", op.name)
+                name = in_coreml(op.name)
                 self._tensors.setdefault(name, op.outputs[0].name)
                 self._tensors.setdefault(f"{name}x", op.outputs[0].name)
 
@@ -282,25 +287,17 @@ def start_tensorflow() -> None:
     tf.config.set_visible_devices([], "GPU")
 
 
-def layers_of(concrete: Any, model: Any) -> dict[str, str]:
-    """Return the names of a Keras model's layers by the beginnings of their ops' names in Core ML.
+def outputs_and_layers(
+    concrete: Any, own: Sequence[str], scopes: Mapping[str, str]
+) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Return the names of the outputs, and the layers by the beginnings of their ops' names in Core ML.
 
-    TensorFlow numbers the scopes of layers in an order of its own ("conv2d_1" for the layer conv2d), so a layer is
-    found by the variables that its scope reads. coremltools turns slashes into underscores.
+    ``own`` are the model's names for its outputs, where its function has none; ``scopes`` are layers by scope.
     """
-    names = {id(variable.value.handle): variable.path for variable in model.variables}
-    found: dict[str, str] = {}
-    for outside, inside in concrete.graph.captures:
-        path = names.get(id(outside))
-        if path is None:
-            continue
-        layer = path.split("/")[-2] if "/" in path else path
-        scope = inside.op.name.split("/")
-        for depth in range(len(scope), 0, -1):
-            if scope[depth - 1].startswith(layer):
-                found["_".join(scope[:depth]).replace("-", "_")] = layer
-                break
-    return found
+    names = names_of(concrete.structured_outputs, own, len(concrete.outputs), [INPUT])
+    ends = origins(concrete)
+    plain = {each.op.name: end for each, end in zip(concrete.outputs, ends, strict=True)}
+    return names, layers_by_name(scopes, {**plain, **dict(zip(names, ends, strict=True))})
 
 
 def _source(op: Any) -> Any:
