@@ -11,6 +11,7 @@ from coremlbench.coreml_types import ModelSource
 from coremlbench.model_files import with_its_suffix
 from coremlbench.originals.meaning import classes_of, pixels_of, size_of, takes_bytes
 from coremlbench.originals.reasons import reason_of
+from coremlbench.originals.rescaling import rescales
 from coremlbench.originals.scopes import recorded
 from coremlbench.originals.traced import Traced, check_bytes, outputs_and_layers, start_tensorflow, trace_of, versions
 from coremlbench.sources import RANDOM, seed_of
@@ -147,11 +148,3 @@ def _pixels(
         (experiment,) = select([source.experiment])
         return len(shape) == 3 and shape[2] in (1, 3), NETWORKS[experiment.network].scale, ""
     return pixels_of(shape, settings, rescales=rescales(model), of_bytes=of_bytes)
-
-
-def rescales(model: Any) -> bool:
-    """Return whether a model takes pixels from 0 to 255, as it rescales or normalises them in a layer of its own."""
-    import keras
-
-    kinds = (keras.layers.Rescaling, keras.layers.Normalization)
-    return any(isinstance(layer, kinds) for layer in model._flatten_layers())  # noqa: SLF001 - nested models too

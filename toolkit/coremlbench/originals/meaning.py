@@ -57,13 +57,18 @@ def _is_picture(shape: tuple[int, ...]) -> bool:
 
 
 def pixels_of(
-    shape: tuple[int, ...], settings: Mapping[str, Any], *, rescales: bool, of_bytes: bool = False
+    shape: tuple[int, ...],
+    settings: Mapping[str, Any],
+    *,
+    rescales: bool,
+    of_bytes: bool = False,
+    seen_into: bool = True,
 ) -> tuple[bool, float, str]:
     """Return whether an input is a picture of bytes, what pixels are multiplied with, and how that is known.
 
-    ``rescales`` tells that the model has a layer for it, ``of_bytes`` that it takes nothing but bytes. Inputs of rows
-    and columns without a channel are arrays of numbers; the pixels of grey pictures fit into them, where there are
-    ``--data``.
+    ``rescales`` tells that the model has a layer for it, ``of_bytes`` that it takes nothing but bytes, and
+    ``seen_into`` that it has layers which tell. Inputs of rows and columns without a channel are arrays of numbers; the
+    pixels of grey pictures fit into them, where there are ``--data``.
     """
     picture, scale = _is_picture(shape), settings.get("scale")
     if of_bytes:
@@ -83,7 +88,8 @@ def pixels_of(
         array = "so it takes an array of numbers; --scale makes it take images."
     else:
         array = "so those of the data are multiplied with 1/255; --scale tells another factor."
-    return False, 1 / 255, f"How the model wants its pixels is not known, {array}"
+    own = "" if seen_into else " If it rescales pixels itself, give it those from 0 to 255 with --scale 1."
+    return False, 1 / 255, f"How the model wants its pixels is not known, {array}{own}"
 
 
 def classes_of(

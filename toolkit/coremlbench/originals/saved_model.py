@@ -63,7 +63,7 @@ def open_saved_model(source: ModelSource, settings: Mapping[str, Any]) -> Traced
     if of_bytes:
         check_bytes(concrete, path.name)
     outputs, found = outputs_and_layers(concrete, list(function.structured_outputs), scopes_in(concrete))
-    pixels, scale, how = pixels_of(shape, settings, rescales=False, of_bytes=of_bytes)
+    pixels, scale, how = pixels_of(shape, settings, rescales=False, of_bytes=of_bytes, seen_into=False)
     classes, whose = classes_of(source, settings, [_sizes(each) for each in function.outputs])
     return Traced(
         trace=trace,
