@@ -59,7 +59,7 @@ def build(name: str) -> Any:
 
 def taken(model: Any) -> dict[str, float]:
     """Return how the network takes pixels: from 0 to 255 where it rescales them, else from -1 to 1."""
-    from coremlbench.originals.keras import rescales
+    from coremlbench.originals.rescaling import rescales
 
     return {"scale": 1.0, "offset": 0.0} if rescales(model) else {"scale": 1 / 127.5, "offset": -1.0}
 

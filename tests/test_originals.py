@@ -2,6 +2,7 @@
 
 import shutil
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,13 @@ import pytest
 import tensorflow as tf
 
 from coremlbench.coreml_types import ModelSource
+from coremlbench.divergence import layer_of, values_by_name
 from coremlbench.executed import Executed
 from coremlbench.mil_onnx import load_program
 from coremlbench.originals import LOGITS, OUTPUT, open_original, traced
+from coremlbench.originals.output_names import names_of
+from coremlbench.originals.rescaling import rescales
+from coremlbench.originals.scopes import layers_by_name
 from coremlbench.random_weights import random_pictures, random_samples
 from coremlbench.runtimes.reference import ReferenceRuntime
 from coremlbench.runtimes.tensorflow import TensorFlow
@@ -244,3 +249,300 @@ def test_a_graph_frozen_beforehand_converts_to_the_same(tmp_path: Path, monkeypa
         label, probabilities = found[0][0]
         assert found[0][2][label] == found[2**30][2][label]
         assert found[0][2][probabilities] == pytest.approx(found[2**30][2][probabilities], rel=1e-5)
+
+
+def refused(model: Any, folder: Path, **settings: Any) -> str:
+    """Return the sentence with which a Keras model is refused."""
+    model.save(folder / "model.keras")
+    with pytest.raises(InputError) as refusal:
+        opened(of_file(folder / "model.keras"), **settings)
+    sentence = str(refusal.value)
+    assert sentence.endswith(".")
+    assert len(sentence.splitlines()) == 1
+    assert "\x1b" not in sentence
+    return sentence
+
+
+@pytest.mark.parametrize("kind", ["int32", "int64", "uint16", "bool", "string"])
+def test_inputs_that_are_no_pixels_and_no_floats_are_refused(tmp_path: Path, kind: str) -> None:
+    """A package would take indices of words as float16, where 20001 is 20000, and be proven on numbers around 0."""
+    model = keras.Sequential([keras.Input((6,), dtype=kind), layers.Embedding(30000, 4), layers.Flatten()])
+    if kind not in ("bool", "string"):  # there Keras itself has a word to say
+        assert f"inputs of the type {kind} and of the shape (6,), and only" in refused(model, tmp_path)
+
+    class Module(tf.Module):  # type: ignore[misc]  # as above
+        @tf.function(input_signature=[tf.TensorSpec((None, 6), kind)])  # type: ignore[untyped-decorator]
+        def __call__(self, x: Any) -> Any:
+            return tf.zeros_like(x, tf.float32)
+
+    module = Module()
+    tf.saved_model.save(module, str(tmp_path / "model"), signatures=module.__call__)
+    with pytest.raises(InputError, match=f"model takes inputs of the type {kind} and"):
+        opened(of_file(tmp_path / "model"))
+
+
+@pytest.mark.parametrize("kind", ["float16", "float64"])
+def test_inputs_of_other_floats_are_taken_as_float32(tmp_path: Path, kind: str) -> None:
+    model = keras.Sequential([keras.Input((4,), dtype=kind), layers.Dense(3)])
+    model.save(tmp_path / "model.keras")
+    model.export(tmp_path / "exported", format="tf_saved_model", verbose=False)
+    samples = random_samples((4,), pixels=False, seed=0, count=3)
+    expected = samples @ model.layers[-1].kernel.numpy()
+    for file in ("model.keras", "exported"):
+        original = opened(of_file(tmp_path / file))
+        np.testing.assert_allclose(original.predict(samples)[OUTPUT], expected, rtol=1e-2, atol=1e-2)
+        np.testing.assert_allclose(package_of(original, tmp_path).predict(samples)[OUTPUT], expected, atol=1e-2)
+
+
+def package_of(original: Any, folder: Path, precision: str = "float32") -> Executed:
+    """Return a package of an original, read back."""
+    original.convert(precision, batch=1, target="macOS13").save(str(folder / "made.mlpackage"))
+    return Executed.load(folder / "made.mlpackage")
+
+
+def test_a_model_of_bytes_takes_images_and_no_other_scale(tmp_path: Path) -> None:
+    keras.utils.set_random_seed(0)
+    image = keras.Input((6, 6, 3), dtype="uint8")
+    x = layers.Conv2D(4, 3)(layers.Rescaling(1 / 255)(image))
+    model = keras.Model(image, layers.Dense(3, activation="softmax")(layers.Flatten()(x)))
+    model.save(tmp_path / "model.keras")
+    model.export(tmp_path / "exported", format="tf_saved_model", verbose=False)
+    pictures = random_samples((6, 6, 3), pixels=True, seed=0, count=4)
+    expected = model.predict(pictures, verbose=0)
+    for file, settings in (("model.keras", {}), ("exported", {"scale": 1 / 255})):
+        original = opened(of_file(tmp_path / file), **settings)
+        assert (original.pixels, original.scale) == (True, 1.0)
+        assert original.notes[0].startswith("The model takes bytes, pixels from 0 to 255, so it takes images.")
+        assert ("--scale was left out" in original.notes[0]) == bool(settings)
+        np.testing.assert_allclose(original.predict(pictures)[OUTPUT], expected, rtol=1e-5, atol=1e-6)
+        for precision, most in (("float32", 1e-5), ("float16", 1e-2)):
+            executed = package_of(original, tmp_path, precision)
+            assert executed.pixels
+            np.testing.assert_allclose(executed.predict(pictures)[OUTPUT], expected, atol=most)
+
+
+def test_a_model_that_computes_with_bytes_is_refused(tmp_path: Path) -> None:
+    class Module(tf.Module):  # type: ignore[misc]  # as above
+        @tf.function(input_signature=[tf.TensorSpec((1, 4, 4, 1), tf.uint8)])  # type: ignore[untyped-decorator]
+        def __call__(self, x: Any) -> Any:
+            return tf.cast(x + x, tf.float32)  # 200 + 200 is 144
+
+    module = Module()
+    tf.saved_model.save(module, str(tmp_path / "model"), signatures=module.__call__)
+    with pytest.raises(InputError, match=r"model computes with bytes \(AddV2 in .*cast its input to float32 first"):
+        opened(of_file(tmp_path / "model"))
+
+
+def test_a_cast_to_bytes_inside_of_a_model_is_told_in_a_sentence(tmp_path: Path) -> None:
+    class Module(tf.Module):  # type: ignore[misc]  # as above
+        @tf.function(input_signature=[tf.TensorSpec((1, 4), tf.float32)])  # type: ignore[untyped-decorator]
+        def __call__(self, x: Any) -> Any:
+            return tf.cast(tf.cast(x, tf.uint8), tf.float32)
+
+    module = Module()
+    tf.saved_model.save(module, str(tmp_path / "model"), signatures=module.__call__)
+    with pytest.raises(InputError, match="casts numbers to uint8, which Core ML does not compute with"):
+        opened(of_file(tmp_path / "model")).convert("float32", batch=1, target="macOS13")
+
+
+def test_a_model_that_was_never_built_is_told_in_a_sentence(tmp_path: Path) -> None:
+    sentence = refused(keras.Sequential([layers.Dense(3)]), tmp_path)
+    assert sentence.startswith("model was saved before it knew the shape of its input; begin it with keras.Input(...)")
+
+
+@pytest.mark.parametrize("bad", ["my conv", "schön"])
+def test_names_that_tensorflow_cannot_compute_with_are_told_in_a_sentence(tmp_path: Path, bad: str) -> None:
+    stack = [keras.Input((4,)), layers.Dense(3)]
+    assert f"model has a name that TensorFlow cannot compute with ('{bad}')" in refused(
+        keras.Sequential(stack, name=bad), tmp_path
+    )
+    assert f"cannot compute with ('{bad}')" in refused(
+        keras.Sequential([keras.Input((4,)), layers.Dense(3, name=bad)]), tmp_path
+    )
+
+
+def test_a_size_that_the_network_cannot_take_is_told_in_a_sentence(tmp_path: Path) -> None:
+    model = keras.Sequential([keras.Input((None, None, 3)), layers.Conv2D(2, 3), layers.GlobalAveragePooling2D()])
+    sentence = refused(model, tmp_path, input_shape=[2, 2, 3])
+    assert sentence.startswith("model cannot be computed for an input of the shape (2, 2, 3) (Negative dimension size")
+    assert "give another --input-shape" in sentence
+
+
+def test_a_saved_model_takes_no_size_that_is_not_its_own(tmp_path: Path) -> None:
+    stack = [layers.Conv2D(2, 3), layers.GlobalAveragePooling2D()]
+    model = keras.Sequential([keras.Input((None, 8, 3)), *stack])
+    model.export(tmp_path / "model", format="tf_saved_model", verbose=False)
+    for asked, sentence in (
+        ([8, 9, 3], r"inputs of the shape \(None, 8, 3\), which \(8, 9, 3\) does not fit"),
+        ([8, 8], "does not fit"),
+        ([2, 8, 3], r"cannot be computed for an input of the shape \(2, 8, 3\)"),
+        (None, r"inputs of any size \(\(None, 8, 3\)\)"),
+    ):
+        with pytest.raises(InputError, match=sentence):
+            opened(of_file(tmp_path / "model"), input_shape=asked).predict(np.zeros((1, 2, 8, 3), np.float32))
+    assert opened(of_file(tmp_path / "model"), input_shape=[9, 8, 3]).shape == (9, 8, 3)
+
+
+def told_layers(original: Any, folder: Path) -> dict[str, str]:
+    """Return the layer that is told for each op of an original's package."""
+    original.convert("float32", batch=1, target="macOS13").save(str(folder / "told.mlpackage"))
+    program = load_program(folder / "told.mlpackage")
+    return {name: layer_of(name, original.layers) for name in values_by_name(program)}
+
+
+def conv_pool_model() -> Any:
+    """Return a model whose layers have names that begin alike, with signs that Core ML's names do not have."""
+    image = keras.Input((8, 8, 3))
+    x = layers.Conv2D(4, 3, name="conv")(image)
+    x = layers.MaxPooling2D(2, name="conv_pool")(layers.Conv2D(4, 3, name="conv.1", activation="relu")(x))
+    head = keras.Sequential([keras.Input((16,)), layers.Dense(5, name="a>b", activation="relu")], name="nested")
+    return keras.Model(image, layers.Dense(3, name="head.x")(head(layers.Flatten()(x))), name="net")
+
+
+def test_each_op_is_told_with_the_layer_that_computes_it(tmp_path: Path) -> None:
+    conv_pool_model().save(tmp_path / "model.keras")
+    original = opened(of_file(tmp_path / "model.keras"))
+    assert original.outputs == ("head_x",)
+    told = told_layers(original, tmp_path)
+    assert {"conv", "conv.1", "conv_pool", "a>b", "head.x"} <= set(told.values())
+    for op, layer in (("conv_1_convolutionx", "conv"), ("conv_1_1_Relu", "conv.1"), ("MaxPool2d", "conv_pool")):
+        assert {told[each] for each in told if each.endswith(op)} == {layer}
+    assert told["head_x"] == "head.x"
+    assert set(told) <= {*original.inner().names(), "transpose_1", "max_pool_0"}
+
+
+def test_layers_whose_scopes_have_one_name_in_core_ml_are_both_told() -> None:
+    scopes = {"net/conv.1": "conv.1", "net/conv_1": "conv_1", "net/relu": "relu"}
+    outputs = {"Identity": "net/relu/Relu/clip", "second": "image", "third": ""}
+    assert layers_by_name(scopes, outputs) == {"net_conv_1": "conv.1 or conv_1", "net_relu": "relu", "Identity": "relu"}
+
+
+def test_an_exported_model_has_the_layers_of_its_variables_and_scopes(tmp_path: Path) -> None:
+    conv_pool_model().export(tmp_path / "model", format="tf_saved_model", verbose=False)
+    original = opened(of_file(tmp_path / "model"))
+    assert original.outputs == ("output_0",)
+    told = told_layers(original, tmp_path)
+    for op, layer in (("conv_1_convolutionx", "conv"), ("conv_1_1_Relu", "conv.1"), ("MaxPool2d", "conv_pool_1")):
+        assert {told[each] for each in told if each.endswith(op)} == {layer}
+    assert told["output_0"] == "head.x"
+    assert "a>b" in told.values()
+
+
+def test_a_module_has_its_scopes_for_layers_and_its_signatures_names_for_outputs(tmp_path: Path) -> None:
+    class Part(tf.Module):  # type: ignore[misc]  # as above
+        def __init__(self, name: str, width: int) -> None:
+            super().__init__(name)
+            self.weights = tf.Variable(np.ones((4, width), np.float32))
+
+        @tf.Module.with_name_scope  # type: ignore[untyped-decorator]
+        def __call__(self, x: Any) -> Any:
+            return tf.nn.relu(x @ self.weights)
+
+    class Whole(tf.Module):  # type: ignore[misc]  # as above
+        def __init__(self) -> None:
+            super().__init__("whole")
+            self.first, self.second = Part("first", 4), Part("second", 3)
+
+        @tf.function(input_signature=[tf.TensorSpec((1, 4), tf.float32)])  # type: ignore[untyped-decorator]
+        def __call__(self, x: Any) -> Any:
+            inner = self.first(x)
+            return {"values": self.second(inner), "a.inner": inner}
+
+    module = Whole()
+    tf.saved_model.save(module, str(tmp_path / "model"), signatures=module.__call__)
+    original = opened(of_file(tmp_path / "model"))
+    assert original.outputs == ("a_inner", "values")
+    told = told_layers(original, tmp_path)
+    assert told["values"] == "second"
+    assert {layer for op, layer in told.items() if op.endswith("first_matmul")} == {"first"}
+    samples = random_samples((4,), pixels=False, seed=0, count=2)
+    np.testing.assert_allclose(
+        package_of(original, tmp_path).predict(samples)[OUTPUT], original.predict(samples)[OUTPUT], rtol=1e-5, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize(
+    ("structured", "own", "count", "names"),
+    [
+        (None, ["dense_2"], 1, ("dense_2",)),
+        (None, [], 1, ("output",)),
+        (None, ["one"], 2, ("output_0", "output_1")),
+        (None, ["a.b", "a-b", "2d", "ö"], 4, ("a_b", "a_b_", "_2d", "_")),
+        ({"y": 0, "x": 1}, ["one", "two"], 2, ("x", "y")),
+    ],
+)
+def test_outputs_have_names_that_can_be_written_in_code(
+    structured: Any, own: list[str], count: int, names: tuple[str, ...]
+) -> None:
+    assert names_of(structured, own, count) == names
+
+
+def test_outputs_keep_clear_of_the_names_in_their_program(tmp_path: Path) -> None:
+    image = keras.Input((4,), name="x")
+    outputs = [layers.Dense(3, name="image")(image), layers.Dense(2, name="bool")(image)]
+    keras.Model(image, outputs, name="net").save(tmp_path / "model.keras")
+    original = opened(of_file(tmp_path / "model.keras"))
+    samples = random_samples((4,), pixels=False, seed=0, count=2)
+    executed = package_of(original, tmp_path)
+    assert executed.outputs == ("image_", "bool_")
+    np.testing.assert_allclose(executed.predict(samples)[OUTPUT], original.predict(samples)[OUTPUT], rtol=1e-5)
+
+
+def _residual(image: Any) -> Any:
+    """Return a picture's features with a branch that is weakened."""
+    x = layers.Conv2D(3, 3, padding="same")(image)
+    return layers.add([x, layers.Rescaling(0.2)(layers.Conv2D(3, 3, padding="same")(x))])
+
+
+def _wrapped(inner: Any, *before: Any) -> Any:
+    image = x = keras.Input((32, 32, 3))
+    for layer in before:
+        x = layer(x)
+    return keras.Model(image, layers.Dense(2)(layers.Flatten()(inner(x))))
+
+
+def _efficientnet() -> Any:
+    return keras.applications.EfficientNetB0(weights=None, include_top=False, input_shape=(32, 32, 3))
+
+
+TAKES_IMAGES: dict[str, tuple[Callable[[], Any], bool]] = {
+    "in a residual branch": (lambda: _wrapped(_residual), False),
+    "in a branch of the input": (lambda: _wrapped(lambda x: layers.add([x, layers.Rescaling(0.2)(x)])), False),
+    "behind augmentation": (
+        lambda: _wrapped(
+            layers.Rescaling(1 / 255),
+            keras.Sequential([layers.RandomFlip(), layers.Pipeline([layers.RandomZoom(0.1)])]),
+            layers.Resizing(16, 16),
+            layers.ZeroPadding2D(1),
+            layers.Dropout(0.1),
+        ),
+        True,
+    ),
+    "behind a convolution": (lambda: _wrapped(layers.Rescaling(1 / 255), layers.Conv2D(3, 3)), False),
+    "nowhere": (lambda: _wrapped(layers.RandomFlip()), False),
+    "in EfficientNet": (_efficientnet, True),
+    "in EfficientNet inside of another model": (lambda: _wrapped(_efficientnet()), True),
+    "in two branches": (
+        lambda: _wrapped(lambda x: layers.add([layers.Rescaling(1 / 255)(x), layers.Rescaling(1 / 127.5, -1)(x)])),
+        True,
+    ),
+}
+
+
+@pytest.mark.parametrize("where", list(TAKES_IMAGES))
+def test_only_a_rescaling_that_pixels_meet_first_makes_a_model_take_images(where: str) -> None:
+    build, expected = TAKES_IMAGES[where]
+    assert rescales(build()) == expected
+
+
+def test_a_rescaling_is_found_in_a_saved_model_file_too(tmp_path: Path) -> None:
+    augment = keras.Sequential([keras.Input((32, 32, 3)), layers.RandomFlip()])
+    _wrapped(layers.Rescaling(1 / 255), augment).save(tmp_path / "model.keras")
+    assert opened(of_file(tmp_path / "model.keras")).notes[0].startswith("The model rescales pixels itself")
+
+
+def test_the_note_on_a_saved_model_tells_how_to_give_it_pixels(tmp_path: Path) -> None:
+    _wrapped(layers.Rescaling(1 / 255)).export(tmp_path / "model", format="tf_saved_model", verbose=False)
+    (note,) = opened(of_file(tmp_path / "model")).notes
+    assert note.endswith("If it rescales pixels itself, give it those from 0 to 255 with --scale 1.")
+    assert opened(of_file(tmp_path / "model"), scale=1.0).pixels

@@ -9,8 +9,11 @@ from typing import Any
 from coremlbench.catalogue import select
 from coremlbench.coreml_types import ModelSource
 from coremlbench.model_files import with_its_suffix
-from coremlbench.originals.meaning import classes_of, pixels_of
-from coremlbench.originals.traced import Traced, layers_of, start_tensorflow, trace_of, versions
+from coremlbench.originals.meaning import classes_of, pixels_of, size_of, takes_bytes
+from coremlbench.originals.reasons import reason_of
+from coremlbench.originals.rescaling import rescales
+from coremlbench.originals.scopes import recorded
+from coremlbench.originals.traced import Traced, check_bytes, outputs_and_layers, start_tensorflow, trace_of, versions
 from coremlbench.sources import RANDOM, seed_of
 from coremlbench.types import InputError
 
@@ -23,10 +26,16 @@ def open_keras(source: ModelSource, settings: Mapping[str, Any]) -> Traced:
     """
     start_tensorflow()
     model = _random(source) if source.path.startswith(RANDOM) else _loaded(source, settings)
-    shape = _shape(model, source, settings)
+    (taken,) = _inputs(model, source)
+    shape = size_of(source.name, tuple(taken.shape[1:]), settings)
+    of_bytes = takes_bytes(source.name, str(taken.dtype), shape, settings)
     unrolled = unroll(model)
-    trace = trace_of(_inference_of(model), shape)
-    pixels, scale, how = _pixels(model, source, settings, shape)
+    trace = trace_of(_inference_of(model), shape, name=source.name, bytes_only=of_bytes)
+    with recorded(model) as scopes:
+        outputs, found = outputs_and_layers(trace(1), _output_names(model), scopes)
+    pixels, scale, how = _pixels(model, source, settings, shape, of_bytes=of_bytes)
+    if of_bytes:
+        check_bytes(trace(1), source.name)
     classes, whose = classes_of(source, settings, [each.shape for each in model.outputs])
     opened = Traced(
         trace=trace,
@@ -35,12 +44,18 @@ def open_keras(source: ModelSource, settings: Mapping[str, Any]) -> Traced:
         scale=scale,
         classes=classes,
         versions=versions(),
-        layers=layers_of(trace(1), model),
+        layers=found,
+        outputs=outputs,
         notes=tuple(note for note in (how, whose, unrolled) if note),
     )
     if settings.get("keep"):  # what has random weights has no file yet
         model.save(settings["keep"])
     return opened
+
+
+def _output_names(model: Any) -> list[str]:
+    """Return Keras's names for the outputs of a model: those of the layers that give them, or its own for them."""
+    return [str(each) for each in getattr(model, "output_names", ())]
 
 
 def unroll(model: Any) -> str:
@@ -100,32 +115,31 @@ def _loaded(source: ModelSource, settings: Mapping[str, Any]) -> Any:
     except InputError:
         raise
     except Exception as problem:  # whatever foreign bytes lead to, it becomes one sentence
-        reason = (str(problem).strip().splitlines() or [type(problem).__name__])[0]
         raise InputError(
-            f"Keras cannot load {path.name} ({reason[:300]}); save it again with the Keras that runs here, or as a "
-            "SavedModel."
+            f"Keras cannot load {path.name} ({reason_of(problem)}); save it again with the Keras that runs here, or as "
+            "a SavedModel."
         ) from problem
 
 
-def _shape(model: Any, source: ModelSource, settings: Mapping[str, Any]) -> tuple[int, ...]:
-    if len(model.inputs) != 1:
-        raise InputError(f"{source.name} takes {len(model.inputs)} inputs, and only models with one can be converted.")
-    own = tuple(model.inputs[0].shape[1:])
-    asked = settings.get("input_shape")
-    if asked:
-        if len(asked) != len(own) or any(size not in (None, wanted) for size, wanted in zip(own, asked, strict=True)):
-            raise InputError(f"{source.name} takes inputs of the shape {own}, which {tuple(asked)} does not fit.")
-        return tuple(asked)
-    if any(size is None for size in own):
+def _inputs(model: Any, source: ModelSource) -> list[Any]:
+    """Return the only input of a model, in a list.
+
+    Raises:
+        InputError: it has several, or none yet, as it was never called.
+    """
+    inputs = getattr(model, "inputs", None)  # a Sequential model that is not built raises AttributeError
+    if not inputs:
         raise InputError(
-            f"{source.name} takes inputs of any size ({own}), and a converted model needs one: give --input-shape, "
-            "224x224x3 for instance."
+            f"{source.name} was saved before it knew the shape of its input; begin it with keras.Input(...) or call it "
+            "once, and save it again."
         )
-    return own
+    if len(inputs) != 1:
+        raise InputError(f"{source.name} takes {len(inputs)} inputs, and only models with one can be converted.")
+    return list(inputs)
 
 
 def _pixels(
-    model: Any, source: ModelSource, settings: Mapping[str, Any], shape: tuple[int, ...]
+    model: Any, source: ModelSource, settings: Mapping[str, Any], shape: tuple[int, ...], *, of_bytes: bool
 ) -> tuple[bool, float, str]:
     """Return whether an input is a picture of bytes, what its pixels are multiplied with, and how that is known."""
     if source.experiment:
@@ -133,12 +147,4 @@ def _pixels(
 
         (experiment,) = select([source.experiment])
         return len(shape) == 3 and shape[2] in (1, 3), NETWORKS[experiment.network].scale, ""
-    return pixels_of(shape, settings, rescales=rescales(model))
-
-
-def rescales(model: Any) -> bool:
-    """Return whether a model takes pixels from 0 to 255, as it rescales or normalises them in a layer of its own."""
-    import keras
-
-    kinds = (keras.layers.Rescaling, keras.layers.Normalization)
-    return any(isinstance(layer, kinds) for layer in model._flatten_layers())  # noqa: SLF001 - nested models too
+    return pixels_of(shape, settings, rescales=rescales(model), of_bytes=of_bytes)

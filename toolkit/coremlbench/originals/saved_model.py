@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from coremlbench.coreml_types import ModelSource
-from coremlbench.originals.meaning import classes_of, pixels_of
-from coremlbench.originals.traced import Traced, start_tensorflow, trace_of, versions
+from coremlbench.originals.meaning import classes_of, pixels_of, size_of, takes_bytes
+from coremlbench.originals.reasons import reason_of
+from coremlbench.originals.scopes import scopes_in
+from coremlbench.originals.traced import Traced, check_bytes, outputs_and_layers, start_tensorflow, trace_of, versions
 from coremlbench.saved_graph import check_graph
 from coremlbench.types import InputError
 
@@ -34,7 +36,7 @@ def open_saved_model(source: ModelSource, settings: Mapping[str, Any]) -> Traced
             loaded = tf.saved_model.load(str(folder))
     except Exception as problem:  # whatever a damaged folder leads to, it becomes one sentence
         raise InputError(
-            f"TensorFlow cannot load the SavedModel {path.name} ({_first_line(problem)}); save it again."
+            f"TensorFlow cannot load the SavedModel {path.name} ({reason_of(problem)}); save it again."
         ) from problem
     function = loaded.signatures.get(SIGNATURE)
     if function is None:
@@ -43,27 +45,35 @@ def open_saved_model(source: ModelSource, settings: Mapping[str, Any]) -> Traced
     if len(inputs) != 1:
         raise InputError(f"{path.name} takes {len(inputs)} inputs, and only models with one can be converted.")
     ((name, spec),) = inputs.items()
-    batch, *own = spec.shape.as_list()
-    shape = tuple(settings.get("input_shape") or own)
-    if any(size is None for size in shape) or len(shape) != len(own):
+    if not spec.shape.rank:
         raise InputError(
-            f"{path.name} takes inputs of any size ({tuple(own)}), and a converted model needs one: give "
-            "--input-shape, 224x224x3 for instance."
+            f"{path.name} takes an input of an unknown number of dimensions; export it again with the shape of its "
+            "input, the batch first."
         )
+    batch, *own = spec.shape.as_list()
+    shape = size_of(path.name, tuple(own), settings)
+    of_bytes = takes_bytes(path.name, spec.dtype.name, shape, settings)
 
     def call(image: Any) -> Any:
-        found = list(function(**{name: tf.cast(image, spec.dtype)}).values())
-        return found[0] if len(found) == 1 else found
+        found = function(**{name: tf.cast(image, spec.dtype)})
+        return next(iter(found.values())) if len(found) == 1 else found
 
-    pixels, scale, how = pixels_of(shape, settings, rescales=False)
+    trace = _kept(trace_of(call, shape, name=path.name, bytes_only=of_bytes), loaded)
+    concrete = trace(batch or 1)
+    if of_bytes:
+        check_bytes(concrete, path.name)
+    outputs, found = outputs_and_layers(concrete, list(function.structured_outputs), scopes_in(concrete))
+    pixels, scale, how = pixels_of(shape, settings, rescales=False, of_bytes=of_bytes, seen_into=False)
     classes, whose = classes_of(source, settings, [_sizes(each) for each in function.outputs])
     return Traced(
-        trace=_kept(trace_of(call, shape), loaded),
+        trace=trace,
         shape=shape,
         pixels=pixels,
         scale=scale,
         classes=classes,
         versions=versions(),
+        layers=found,
+        outputs=outputs,
         notes=tuple(note for note in (how, whose) if note),
         fixed_batch=batch,
     )
@@ -128,7 +138,3 @@ def _nodes(graph: Any) -> Iterator[Any]:
     for function in graph.library.function:
         yield function
         yield from function.node_def
-
-
-def _first_line(problem: Exception) -> str:
-    return (str(problem).strip().splitlines() or [type(problem).__name__])[0][:300]

@@ -15,6 +15,10 @@ Node = Any  # coremltools.converters.mil.frontend.tensorflow.parsed_tf_node.Pars
 Var = Any  # coremltools.converters.mil.mil.Var
 
 
+BYTES = "input_as_bytes"
+"""The name of the cast to uint8 of inputs that are whole numbers from 0 to 255: it changes none of them."""
+
+
 def register() -> None:
     """Tell coremltools how to convert the ops of ``OPS``."""
     from coremltools.converters.mil import register_tf_op
@@ -78,6 +82,11 @@ def bucketize(mb: MilBuilder, node: Node, x: Var) -> Var:
     boundaries = np.asarray(node.attr["boundaries"], np.float32)
     reached = mb.greater_equal(x=mb.expand_dims(x=x, axes=[-1]), y=boundaries)
     return mb.reduce_sum(x=mb.cast(x=reached, dtype="int32"), axes=[-1], name=node.name)
+
+
+def cast(mb: MilBuilder, node: Node, x: Var) -> Var | None:
+    """Return ``x`` where it is an input of bytes, which stay the numbers that they are."""
+    return mb.identity(x=x, name=node.name) if node.name == BYTES else None
 
 
 def ensure_shape(mb: MilBuilder, node: Node, x: Var) -> Var:
@@ -184,6 +193,7 @@ def _resized(mb: MilBuilder, node: Node, x: Var, size: Var, resize: Callable[[An
 OPS: dict[str, Callable[..., Var | None]] = {
     "Atan2": atan2,
     "Bucketize": bucketize,
+    "Cast": cast,
     "EnsureShape": ensure_shape,
     "Erfc": erfc,
     "Expm1": expm1,

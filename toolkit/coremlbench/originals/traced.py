@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from coremlbench.originals import LOGITS, OUTPUT, exact_batch_norm, tensorflow_ops
+from coremlbench.originals.output_names import names_of, renamed
+from coremlbench.originals.reasons import reason_of
+from coremlbench.originals.scopes import in_coreml, layers_by_name, origins
 from coremlbench.types import InputError
 
 INPUT = "image"
@@ -29,7 +32,7 @@ ENDS = {"Softmax": "softmax", "Sigmoid": "sigmoid"}
 class Traced:
     """A TensorFlow model as an ``Original``: ``trace`` makes its concrete function for a batch.
 
-    ``fixed_batch`` is that of a SavedModel which takes no other.
+    ``fixed_batch`` is that of a SavedModel which takes no other; ``outputs`` are the names of a package's outputs.
     """
 
     trace: Callable[[int], Any]
@@ -40,6 +43,7 @@ class Traced:
     versions: dict[str, str]
     layers: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
     fixed_batch: int | None = None
     _runner: Any = None
 
@@ -82,7 +86,7 @@ class Traced:
         tensorflow_ops.register()
         concrete = self.trace(batch)
         with _explained(concrete):
-            return ct.convert(
+            made = ct.convert(
                 _convertible(concrete),
                 source="tensorflow",
                 convert_to="mlprogram",
@@ -93,10 +97,11 @@ class Traced:
                 pass_pipeline=exact_batch_norm.pipeline(),
                 skip_model_load=True,
             )
+        return renamed(made, self.outputs)
 
     def inner(self) -> InnerValues:
         """Return the model's inner values, for a package's to be held against."""
-        return InnerValues(self.trace(self.fixed_batch or 1), self.scale if self.pixels else 1.0)
+        return InnerValues(self.trace(self.fixed_batch or 1), self.scale if self.pixels else 1.0, self.outputs)
 
     def _inputs(self, ct: Any, batch: int) -> list[Any]:
         shape = (batch, *self.shape)
@@ -122,15 +127,16 @@ class InnerValues:
     """The inner values of a traced function as TensorFlow computes them, by the names that Core ML has for their ops.
 
     coremltools keeps TensorFlow's names, with other signs as "_"; the convolutions it turns round end in an "x".
+    ``outputs`` are the names that the outputs have in a package.
     """
 
-    def __init__(self, concrete: Any, scale: float) -> None:
+    def __init__(self, concrete: Any, scale: float, outputs: Sequence[str] = ()) -> None:
         self._scale, self._batch = scale, int(concrete.inputs[0].shape[0])
-        self._wrapped, self._feed, _ = _frozen(concrete)
-        self._tensors: dict[str, str] = {}
+        self._wrapped, self._feed, fetched = _frozen(concrete)
+        self._tensors: dict[str, str] = dict(zip(outputs, fetched, strict=False))
         for op in self._wrapped.graph.get_operations():
             if len(op.outputs) == 1 and op.outputs[0].dtype.is_floating and op.type not in {"Const", "Placeholder"}:
-                name = re.sub(r"[^A-Za-z0-9_@]", "_", op.name)
+                name = in_coreml(op.name)
                 self._tensors.setdefault(name, op.outputs[0].name)
                 self._tensors.setdefault(f"{name}x", op.outputs[0].name)
 
@@ -152,24 +158,52 @@ class InnerValues:
         return {name: value.numpy() for name, value in zip(names, run(tf.constant(filled)), strict=True)}
 
 
-def trace_of(call: Callable[[Any], Any], shape: tuple[int, ...]) -> Callable[[int], Any]:
-    """Return a function that traces ``call`` for a batch of inputs of ``shape``.
+def trace_of(
+    call: Callable[[Any], Any], shape: tuple[int, ...], *, name: str = "The model", bytes_only: bool = False
+) -> Callable[[int], Any]:
+    """Return a function that traces ``call`` for a batch of inputs of ``shape``; ``name`` is the model's in messages.
+
+    The inputs are float32. ``bytes_only`` tells that ``call`` takes them as bytes (uint8), which Core ML has no
+    arithmetic for: they are cast to them under a name by which the conversion leaves that out.
 
     Keras runs grouped convolutions in a compiled function of their own, which coremltools cannot see into: while
     functions are told to run eagerly, the tracing goes through them.
+
+    The function raises ``InputError`` when the model itself cannot be computed.
     """
     import tensorflow as tf
+
+    def called(image: Any) -> Any:
+        return call(tf.cast(image, tf.uint8, name=tensorflow_ops.BYTES) if bytes_only else image)
 
     @cache
     def trace(batch: int) -> Any:
         signature = [tf.TensorSpec((batch, *shape), tf.float32, name=INPUT)]
         tf.config.run_functions_eagerly(True)
         try:
-            return tf.function(call, input_signature=signature).get_concrete_function()
+            return tf.function(called, input_signature=signature).get_concrete_function()
+        except (InputError, MemoryError):
+            raise
+        except Exception as problem:  # whatever a model's own code or a size that it cannot take leads to
+            raise InputError(_not_computed(name, shape, reason_of(problem))) from problem
         finally:
             tf.config.run_functions_eagerly(False)
 
     return trace
+
+
+def _not_computed(name: str, shape: tuple[int, ...], reason: str) -> str:
+    """Return a sentence on a model that TensorFlow cannot trace."""
+    if "valid scope name" in reason or "valid root scope name" in reason:
+        wrong = reason.partition(" is not a valid")[0]
+        return (
+            f"{name} has a name that TensorFlow cannot compute with ({wrong}); name the model and its layers with "
+            "letters, digits and _ . / > - alone, and save it again."
+        )
+    return (
+        f"{name} cannot be computed for an input of the shape {shape} ({reason}); make sure that it predicts such an "
+        "input in TensorFlow, or give another --input-shape."
+    )
 
 
 @contextmanager
@@ -178,6 +212,11 @@ def _explained(concrete: Any) -> Iterator[None]:
     try:
         yield
     except NotImplementedError as problem:
+        kind = re.search(r"destination type (\w+) not supported", str(problem))
+        if kind is not None:
+            raise InputError(
+                f"The model casts numbers to {kind.group(1)}, which Core ML does not compute with; build it without."
+            ) from problem
         found = re.search(r"TF op '(\w+)'.*?name: \"([^\"]+)\"", str(problem), re.DOTALL)
         if found is None:
             raise
@@ -194,6 +233,30 @@ def _explained(concrete: Any) -> Iterator[None]:
             f"coremltools fails at the loop '{loop}', as recurrent layers have one in a SavedModel; give the .keras "
             "file it was made from, whose recurrent layers are unrolled."
         ) from problem
+
+
+MOVED = {
+    *("Identity", "StopGradient", "Shape", "Reshape", "ExpandDims", "Squeeze", "Transpose", "Slice", "StridedSlice"),
+    *("ReverseV2", "Pad", "PadV2", "MirrorPad", "ResizeNearestNeighbor", "ResizeBilinear"),
+}
+"""Ops that do with bytes what they do with the same numbers as floats."""
+
+
+def check_bytes(concrete: Any, name: str) -> None:
+    """Raise ``InputError`` when a function computes with the bytes of its input before it makes floats of them.
+
+    Bytes overflow at 256 and have no fractions, and Core ML has none: in a package they are floats from the start.
+    """
+    import tensorflow as tf
+
+    numbers = (tf.float16, tf.bfloat16, tf.float32, tf.float64, tf.int32, tf.int64)
+    for op in _frozen(concrete)[0].graph.get_operations():
+        cast = op.type == "Cast" and op.outputs[0].dtype in numbers
+        if any(each.dtype == tf.uint8 for each in op.inputs) and not cast and op.type not in MOVED:
+            raise InputError(
+                f"{name} computes with bytes ({op.type} in '{op.name}'), which Core ML has no arithmetic for; cast "
+                "its input to float32 first."
+            )
 
 
 def _loop_of(concrete: Any) -> str:
@@ -225,25 +288,17 @@ def start_tensorflow() -> None:
     tf.config.set_visible_devices([], "GPU")
 
 
-def layers_of(concrete: Any, model: Any) -> dict[str, str]:
-    """Return the names of a Keras model's layers by the beginnings of their ops' names in Core ML.
+def outputs_and_layers(
+    concrete: Any, own: Sequence[str], scopes: Mapping[str, str]
+) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Return the names of the outputs, and the layers by the beginnings of their ops' names in Core ML.
 
-    TensorFlow numbers the scopes of layers in an order of its own ("conv2d_1" for the layer conv2d), so a layer is
-    found by the variables that its scope reads. coremltools turns slashes into underscores.
+    ``own`` are the model's names for its outputs, where its function has none; ``scopes`` are layers by scope.
     """
-    names = {id(variable.value.handle): variable.path for variable in model.variables}
-    found: dict[str, str] = {}
-    for outside, inside in concrete.graph.captures:
-        path = names.get(id(outside))
-        if path is None:
-            continue
-        layer = path.split("/")[-2] if "/" in path else path
-        scope = inside.op.name.split("/")
-        for depth in range(len(scope), 0, -1):
-            if scope[depth - 1].startswith(layer):
-                found["_".join(scope[:depth]).replace("-", "_")] = layer
-                break
-    return found
+    names = names_of(concrete.structured_outputs, own, len(concrete.outputs), [INPUT])
+    ends = origins(concrete)
+    plain = {each.op.name: end for each, end in zip(concrete.outputs, ends, strict=True)}
+    return names, layers_by_name(scopes, {**plain, **dict(zip(names, ends, strict=True))})
 
 
 def _source(op: Any) -> Any:
