@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 
 from coremlbench.coreml_types import ModelSource
-from coremlbench.divergence import layer_of, values_by_name
+from coremlbench.divergence import find_divergence, layer_of, values_by_name
 from coremlbench.executed import Executed
 from coremlbench.mil_onnx import load_program
 from coremlbench.originals import LOGITS, OUTPUT, open_original, traced
@@ -25,6 +25,7 @@ from coremlbench.runtimes.reference import ReferenceRuntime
 from coremlbench.runtimes.tensorflow import TensorFlow
 from coremlbench.sources import of_file, random_network
 from coremlbench.types import InputError
+from spoilt import spoil
 
 layers = keras.layers
 pytestmark = pytest.mark.filterwarnings("ignore")  # TensorFlow and Keras warn about each other
@@ -546,3 +547,21 @@ def test_the_note_on_a_saved_model_tells_how_to_give_it_pixels(tmp_path: Path) -
     (note,) = opened(of_file(tmp_path / "model")).notes
     assert note.endswith("If it rescales pixels itself, give it those from 0 to 255 with --scale 1.")
     assert opened(of_file(tmp_path / "model"), scale=1.0).pixels
+
+
+@pytest.mark.parametrize(
+    ("file", "op", "layer"), [("model.keras", "conv 1", "conv.1"), ("exported", "matmul 1", "head.x")]
+)
+def test_where_a_spoilt_package_parts_is_told_with_the_layer(tmp_path: Path, file: str, op: str, layer: str) -> None:
+    keras.utils.set_random_seed(0)
+    model = conv_pool_model()
+    model.save(tmp_path / "model.keras")
+    model.export(tmp_path / "exported", format="tf_saved_model", verbose=False)
+    original = opened(of_file(tmp_path / file))
+    original.convert("float16", batch=1, target="macOS13").save(str(tmp_path / "spoilt.mlpackage"))
+    spoil(tmp_path / "spoilt.mlpackage", op)
+    samples = random_samples((8, 8, 3), pixels=False, seed=0, count=2)
+    program = load_program(tmp_path / "spoilt.mlpackage")
+    found = find_divergence(program, original.inner(), samples, original.layers, lambda *_, **__: None)
+    assert found is not None
+    assert found.layer == layer

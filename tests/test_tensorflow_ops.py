@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coremlbench.mil_onnx import load_program
-from coremlbench.originals.tensorflow_ops import OPS
+from coremlbench.originals.tensorflow_ops import BYTES, OPS
 from coremlbench.originals.traced import INPUT, Traced, trace_of
 from coremlbench.runtimes.reference import ReferenceRuntime
 from coremlbench.types import InputError
@@ -49,6 +49,7 @@ CASES: dict[str, tuple[Callable[[Any], Any], Any]] = {
     "IsNan": (lambda x: tf.where(tf.math.is_nan(x), 5 * tf.ones_like(x), x), SPECIAL),
     "Atan2": (lambda x: tf.math.atan2(x[:, :, None], x[:, None, :]), PLAIN),
     "Bucketize": (lambda x: tf.raw_ops.Bucketize(input=x, boundaries=[-1.0, 0.0, 1.0]), SPECIAL[:10]),
+    "Cast": (lambda x: tf.cast(tf.cast(x, tf.uint8, name=BYTES), tf.float32) / 3, np.arange(256, dtype=np.float32)),
     "EnsureShape": (lambda x: tf.ensure_shape(x, (1, 7)) * 2, PLAIN),
 }
 
