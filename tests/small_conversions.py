@@ -27,14 +27,20 @@ def convert(
     )
 
 
-def ready_package(folder: Path, seed: int = 0) -> ModelSource:
-    """Return a package of two products with weights that can be compressed, in float32 and for macOS 15."""
+MANY = 8192
+
+
+def ready_package(folder: Path, seed: int = 0, filters: int = 64) -> ModelSource:
+    """Return a package of two products with weights that can be compressed, in float32 and for macOS 15.
+
+    With MANY filters compressing takes long enough for a signal to arrive while it lasts.
+    """
     from mil_programs import Builder, ct, numbers
 
     @Builder.program(input_specs=[Builder.TensorSpec(shape=(1, 48, 6, 6))], opset_version=ct.target.macOS15)
     def program(image: Any) -> Any:
-        x = Builder.conv(x=image, weight=numbers((64, 48, 1, 1), seed), name="first")
-        return Builder.linear(x=Builder.reduce_mean(x=x, axes=[2, 3]), weight=numbers((40, 64), 2), name="head")
+        x = Builder.conv(x=image, weight=numbers((filters, 48, 1, 1), seed), name="first")
+        return Builder.linear(x=Builder.reduce_mean(x=x, axes=[2, 3]), weight=numbers((40, filters), 2), name="head")
 
     return _saved(program, folder / "wide.mlpackage", ct.precision.FLOAT32)
 
