@@ -60,7 +60,7 @@ def test_elementwise(op: str, tmp_path: Path) -> None:
     check(call, sample, tmp_path, op)
 
 
-@settings(max_examples=4)
+@settings(max_examples=2)
 @given(data=st.data())
 def test_roll(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
     shape = data.draw(st.lists(st.integers(1, 5), min_size=1, max_size=3))
@@ -70,7 +70,7 @@ def test_roll(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> 
     check(lambda x: tf.roll(x, shifts, axes), sample, tmp_path_factory.mktemp("roll"), "Roll")
 
 
-@settings(max_examples=4)
+@settings(max_examples=2)
 @given(data=st.data(), mode=st.sampled_from(["SYMMETRIC", "REFLECT"]))
 def test_mirrored_margins(data: st.DataObject, mode: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     shape = data.draw(st.lists(st.integers(3, 6), min_size=3, max_size=3))
@@ -100,7 +100,7 @@ RESIZINGS: dict[str, tuple[str, Callable[..., Any]]] = {
 
 
 @pytest.mark.parametrize("how", list(RESIZINGS))
-@settings(max_examples=3)
+@settings(max_examples=2)
 @given(sizes=st.tuples(*[st.integers(1, 12)] * 4))
 def test_resizing(how: str, sizes: tuple[int, int, int, int], tmp_path_factory: pytest.TempPathFactory) -> None:
     op, resize = RESIZINGS[how]
