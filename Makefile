@@ -59,7 +59,7 @@ lock: install
 		pyproject.toml --group dev -o requirements.lock
 	$(UV) pip compile --quiet --upgrade --universal --generate-hashes --no-header --python-version 3.10 \
 		requirements-bootstrap.in -o requirements-bootstrap.lock
-	cd toolkit/coremlbench/engines/turicreate_environment && $(CURDIR)/$(UV) pip compile --quiet --upgrade \
+	cd toolkit/coremlbench/createml/turicreate_requirements && $(CURDIR)/$(UV) pip compile --quiet --upgrade \
 		--universal --generate-hashes --no-header --python-version 3.8 pyproject.toml -o requirements.lock
 
 clean:

@@ -3,9 +3,9 @@
     python benchmarks/applications.py                     all of them, and docs/applications.md
     python benchmarks/applications.py ResNet50 NASNetMobile
 
-The weights are random and seeded, and keep signals alive (``coremlbench.random_weights``); the networks are traced and
-converted as ``coremlbench convert`` does it. Every network has a process of its own: the memory of one is gone
-before the next begins. What was measured with the same code is not measured again: an interrupted run goes on.
+The weights are random and seeded, and keep signals alive (``coremlbench.training.random_weights``); the networks are
+traced and converted as ``coremlbench convert`` does it. Every network has a process of its own: the memory of one is
+gone before the next begins. What was measured with the same code is not measured again: an interrupted run goes on.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def build(name: str) -> Any:
     """Return the application at its own input size, with seeded weights that keep signals alive."""
     import keras
 
-    from coremlbench.random_weights import enliven, set_seed
+    from coremlbench.training.random_weights import enliven, set_seed
 
     set_seed(0)
     shape = (224, 224, 3) if name.startswith("MobileNetV3") else None  # the others have a size of their own
@@ -59,14 +59,14 @@ def build(name: str) -> Any:
 
 def taken(model: Any) -> dict[str, float]:
     """Return how the network takes pixels: from 0 to 255 where it rescales them, else from -1 to 1."""
-    from coremlbench.originals.rescaling import rescales
+    from coremlbench.conversion.originals.rescaling import rescales
 
     return {"scale": 1.0, "offset": 0.0} if rescales(model) else {"scale": 1 / 127.5, "offset": -1.0}
 
 
 def images(model: Any, seed: int, count: int) -> Any:
     """Return random pictures as the network takes them."""
-    from coremlbench.random_weights import random_pictures
+    from coremlbench.training.random_weights import random_pictures
 
     how = taken(model)
     return (random_pictures(model.input_shape[1:], seed, count) * how["scale"] + how["offset"]).astype("float32")
@@ -74,7 +74,7 @@ def images(model: Any, seed: int, count: int) -> Any:
 
 def convert(model: Any, package: Path) -> None:
     """Save the model as an ML Program in float32."""
-    from coremlbench.originals.traced import Traced, trace_of
+    from coremlbench.conversion.originals.traced_model import Traced, trace_of
 
     shape = tuple(model.input_shape[1:])
     trace = trace_of(lambda image: model(image, training=False), shape)
@@ -145,7 +145,7 @@ def in_child(name: str) -> dict[str, Any]:
 
 def code() -> str:
     """Return a hash of what a row rests on: this script, what converts and executes, and the libraries' versions."""
-    from coremlbench import conversion_cache
+    from coremlbench.conversion import cache as conversion_cache
 
     rests_on = [Path(__file__).read_text(encoding="utf-8"), conversion_cache.code(), versions(), os.cpu_count()]
     return hashlib.sha256(repr(rests_on).encode()).hexdigest()

@@ -22,7 +22,7 @@ from typing import Any
 
 from applications import LIMIT, ROOT, build, code, taken, versions
 
-from coremlbench.variants import VARIANTS
+from coremlbench.conversion.variants import VARIANTS
 
 TABLE = ROOT / "docs" / "compressed-applications.md"
 ROWS = ROOT / "results" / "compressed-applications.jsonl"

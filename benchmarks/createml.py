@@ -25,12 +25,12 @@ from typing import Any
 
 from PIL import Image
 
-from coremlbench.environments import TURICREATE, ensure
-from coremlbench.extractors import obtain
-from coremlbench.features import prepare
-from coremlbench.paths import cache_folder
-from coremlbench.types import LabelledImage
-from coremlbench.validation import split_validation
+from coremlbench.createml.extractors import obtain
+from coremlbench.createml.feature_extraction import prepare
+from coremlbench.createml.turicreate_environment import TURICREATE, ensure
+from coremlbench.createml.validation_split import split_validation
+from coremlbench.system.paths import cache_folder
+from coremlbench.types.data import LabelledImage
 from coremlbench_datasets import DatasetRequest, find
 
 EXTRACTOR = "squeezenet_v1.1"

@@ -15,6 +15,7 @@ import argparse
 import json
 import os
 import random
+import re
 import secrets
 import signal
 import subprocess
@@ -28,11 +29,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import psutil
+
 from benchmarks.kills_checks import AFTER, Known, known_of, left_behind, missing, sweep
 from benchmarks.kills_report import COUNTED, TARGETS, Found, markdown, read, with_section
-
-from coremlbench import kept
-from coremlbench.types import InputError
+from coremlbench.runs import resume_data
+from coremlbench.types.errors import InputError
 
 MARKER = "COREMLBENCH_KILLS"
 ORPHAN_SECONDS = 10.0
@@ -86,8 +87,8 @@ def prepare(material: Path) -> None:
     """Make 180 pictures in three classes (for fewer no second process extracts) and a small Fashion-MNIST, once."""
     if (material / "fashion").exists():
         return
-    sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-    from small_datasets import fashion_folder, picture_folder
+    sys.path.insert(0, str(Path(__file__).parent.parent))
+    from tests.small_datasets import fashion_folder, picture_folder
 
     picture_folder(material / "pictures", 45, 15, classes=3)
     fashion_folder(material / "fashion", 1200, 200)
@@ -188,8 +189,8 @@ def _kill(process: subprocess.Popen[bytes], target: str, token: str, draw: rando
 def _name(process: psutil.Process) -> str:
     """Return which worker a process is, or "a worker's process" for one that a worker started."""
     words = process.cmdline()
-    names = [word.rpartition("/")[2].rpartition("workers.")[2].removesuffix(".py") for word in words]
-    return next((name for name in names if name.endswith("_worker")), "a worker's process")
+    names = [match[1] for word in words if (match := re.search(r"\bworkers[./](\w+)", word))]
+    return f"{names[0]}_worker" if names else "a worker's process"
 
 
 def _is_in(process: psutil.Process, words: Sequence[str]) -> bool:
@@ -301,7 +302,7 @@ def _break(command: Command, results: Path) -> None:
     run = start(command, results)
     while run.process.poll() is None:
         begun = {path.parent for path in results.glob("*/run.json")} - run.earlier
-        if any(kept.describe(folder) for folder in begun):
+        if any(resume_data.describe(folder) for folder in begun):
             _kill(run.process, "group", run.token, random.Random(0))
         time.sleep(0.01)
     _end(run)
@@ -324,7 +325,7 @@ def ready(command: Command, results: Path) -> Command:
     """
     for _ in range(MOST_RUNS if command.resumes else 0):
         try:
-            kept.broken_run(results, [NETWORK if command.resumes == "train" else command.resumes], "")
+            resume_data.broken_run(results, [NETWORK if command.resumes == "train" else command.resumes], "")
         except InputError:  # noqa: PERF203 - a turn is a run
             _break(next(each for each in commands(results.parent) if each.name == command.resumes), results)
         else:

@@ -13,8 +13,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from coremlbench import kept, store
-from coremlbench.coreml_types import ConversionRecord, Record, TimingRecord
+from coremlbench.runs import resume_data, store
+from coremlbench.types.conversion import ConversionRecord
+from coremlbench.types.records import Record
+from coremlbench.types.timing import TimingRecord
 
 AFTER = "after the run"
 """The phase from a run's last record to the end of its process: the page is written, and the results are shown."""
@@ -85,7 +87,7 @@ def rounds_of(record: Record) -> int:
 def images_kept(folder: Path) -> int:
     """Return of how many images the features are kept."""
     with suppress(OSError):
-        return max(0, (folder / kept.KEPT / kept.JOURNAL).read_bytes().count(b"\n") - 1)
+        return max(0, (folder / resume_data.KEPT / resume_data.JOURNAL).read_bytes().count(b"\n") - 1)
     return 0
 
 
@@ -135,7 +137,7 @@ def _lost(known: Known, folder: Path) -> list[str]:
     images, epochs = known.images.get(folder, 0), known.epochs.get(folder, 0)
     if images_kept(folder) < images:
         lost.append(f"the features of {images} images were finished, {images_kept(folder)} are kept")
-    checkpoint = kept.newest_checkpoint(folder)
+    checkpoint = resume_data.newest_checkpoint(folder)
     if epochs and (checkpoint is None or int(checkpoint.stem.rpartition("-")[2]) < epochs):
         lost.append(f"{epochs} epochs were finished, and {checkpoint} is kept")
     return lost
@@ -147,7 +149,7 @@ def sweep(results: Path) -> None:
         with suppress(OSError):
             os.utime(path, (time.time() - 120,) * 2)
     store.sweep(results)
-    kept.limit(results)
+    resume_data.limit(results)
 
 
 def left_behind(results: Path, temporary: Path) -> list[str]:

@@ -5,7 +5,7 @@
 A matrix is simulated as it is timed: rounds, in each of them a process for each cell, in each process 200 calls whose
 median counts. The noise has four layers: calls that resemble the one before (AR(1)), with spikes (a Pareto tail); a
 process's own level (memory layout, clock, placement); a round's level, common to its cells; and a drift over the
-whole matrix. Orders come from ``stats.orders``, medians from the calls, the interval from ``stats.ratio``: what is
+whole matrix. Orders come from ``statistics.orders``, medians from the calls, the interval from ``stats.ratio``: what is
 tried is what is used. The other intervals are there to show what the choice was between.
 
 It ends with 1 when the chosen interval covers less than 93 or more than 97 of 100, calls equal units different in
@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from scipy.signal import lfilter
 from scipy.special import ndtr, ndtri, stdtrit
 
-from coremlbench import stats
+from coremlbench.timing import statistics
 
 Array = NDArray[np.float64]
 CALLS = 200
@@ -78,12 +78,12 @@ Schedule = Callable[[int, int, int], Array]
 
 
 def shuffled(cells: int, rounds: int, seed: int) -> Array:
-    return starts(stats.orders(cells, rounds, seed))
+    return starts(statistics.orders(cells, rounds, seed))
 
 
 def shuffled_in_blocks(cells: int, rounds: int, seed: int) -> Array:
     blocks = [range(first, first + UNITS) for first in range(0, cells, UNITS)]
-    return starts(stats.orders(cells, rounds, seed, blocks=blocks))
+    return starts(statistics.orders(cells, rounds, seed, blocks=blocks))
 
 
 def fixed(cells: int, rounds: int, seed: int) -> Array:  # noqa: ARG001 - a Schedule without chance
@@ -95,7 +95,7 @@ def fixed(cells: int, rounds: int, seed: int) -> Array:  # noqa: ARG001 - a Sche
 def mirrored(cells: int, rounds: int, seed: int) -> Array:
     """Return a shuffled order, backwards in every second round, so that places balance."""
     orders: list[tuple[int, ...]] = []
-    for order in stats.orders(cells, rounds, seed):
+    for order in statistics.orders(cells, rounds, seed):
         orders.append(orders[-1][::-1] if len(orders) % 2 else order)
     return starts(tuple(orders))
 
@@ -170,9 +170,9 @@ Interval = Callable[[Simulated], tuple[Array, Array]]
 
 
 def chosen(simulated: Simulated) -> tuple[Array, Array]:
-    """Return what ``stats.ratio`` says of each matrix."""
+    """Return what ``statistics.ratio`` says of each matrix."""
     seconds = np.exp(simulated.median)
-    found = [stats.ratio(each[:, 0].tolist(), each[:, 1].tolist()) for each in seconds]
+    found = [statistics.ratio(each[:, 0].tolist(), each[:, 1].tolist()) for each in seconds]
     return np.log([each.low or 0.0 for each in found]), np.log([each.high or 0.0 for each in found])
 
 

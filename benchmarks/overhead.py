@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from coremlbench.timed_loop import time_calls
+from coremlbench.timing.measurement_loop import time_calls
 
 ALLOWED = 2e-6
 

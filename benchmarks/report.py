@@ -33,9 +33,8 @@ def main() -> None:
     parser.add_argument("--records", type=int, default=10_000)
     parser.add_argument("--machines", type=int, default=50)
     options = parser.parse_args()
+    from coremlbench.runs import store
     from tests.record_samples import fleet
-
-    from coremlbench import store
 
     with tempfile.TemporaryDirectory() as scratch:
         results = Path(scratch)
@@ -44,14 +43,14 @@ def main() -> None:
             folder.mkdir()
             (folder / store.RECORD).write_bytes(store.to_bytes(record))
         print(f"{options.records:,} records of {options.machines} machines")
-        from coremlbench.report_files import read_report, save_report
+        from coremlbench.report.files import read_report, save_report
 
         with stopwatch("records to page, in all"):
             (page,) = save_report([results], results / "reports", formats=("html",))
         print(f"{'the page':<28}{page.stat().st_size / 1e6:>8.2f} MB")
         with stopwatch("reading and building of it"):
             report = read_report([results], results / "reports")
-        from coremlbench.render import json, markdown
+        from coremlbench.report.render import json, markdown
 
         with stopwatch("Markdown"):
             markdown.render(report)

@@ -19,13 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import ttest_ind
 
-from coremlbench import stats
+from coremlbench.timing import statistics
 
 WORK = """
 import os, sys
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 import numpy as np
-from coremlbench.timed_loop import time_calls
+from coremlbench.timing.measurement_loop import time_calls
 left = np.random.default_rng(0).random((160, 160), dtype=np.float32)
 found = time_calls(lambda: left @ left, warmup_calls=20, warmup_seconds=0.05, calls=int(sys.argv[1]), seconds=0.05)
 np.save(sys.argv[2], found.wall)
@@ -38,15 +38,15 @@ def timed(calls: int, path: Path) -> NDArray[np.float64]:
     return np.asarray(np.load(path), dtype=np.float64)
 
 
-def matrix(rounds: int, calls: int, seed: int, path: Path) -> tuple[stats.Ratio, bool]:
+def matrix(rounds: int, calls: int, seed: int, path: Path) -> tuple[statistics.Ratio, bool]:
     """Return the ratio of the two equal units, and whether a t-test on all calls calls them different."""
     samples: dict[int, list[NDArray[np.float64]]] = {0: [], 1: []}
-    for order in stats.orders(2, rounds, seed):
+    for order in statistics.orders(2, rounds, seed):
         for unit in order:
             samples[unit].append(timed(calls, path))
     medians = [[float(np.median(each)) for each in samples[unit]] for unit in (0, 1)]
     naive = ttest_ind(*(np.log(np.concatenate(samples[unit])) for unit in (0, 1)), equal_var=False)
-    return stats.ratio(*medians), bool(naive.pvalue < 0.05)
+    return statistics.ratio(*medians), bool(naive.pvalue < 0.05)
 
 
 def main() -> None:

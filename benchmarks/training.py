@@ -18,9 +18,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from coremlbench.paths import cache_folder
-from coremlbench.types import ImageSet
-from coremlbench.workers.tensorflow_input import Pictures, Rows, training_batches
+from coremlbench.system.paths import cache_folder
+from coremlbench.training.input_pipeline import Pictures, Rows, training_batches
+from coremlbench.types.data import ImageSet
 from coremlbench_datasets import DatasetRequest, find
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

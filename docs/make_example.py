@@ -13,7 +13,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from coremlbench.report_files import save_report
+from coremlbench.report.files import save_report
 
 EXAMPLE = Path(__file__).parent / "example-report"
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from coremlbench.failure_docs import document
-from coremlbench.files import write_whole
+from coremlbench.failures.documentation import document
+from coremlbench.system.files import write_whole
 
 PAGE = Path(__file__).with_name("failures.md")
 

@@ -16,9 +16,9 @@ DOC = Path(__file__).parent.parent / "docs" / "bad-inputs.md"
 TITLE = """# Bad inputs
 
 What `coremlbench` answers to wrong options, hostile data, broken models and machines that lack something. Each row is
-tried by `tests/test_bad_inputs.py`: the exit code, one message that holds these words, and no traceback. Exit code 2 is
-a wrong option or input, and nothing was measured; 3 is a run that failed, with a record that says why. Made from the
-table of that test by `python -m tests.bad_inputs`.
+tried by `tests/cli/test_bad_inputs.py`: the exit code, one message that holds these words, and no traceback. Exit code
+2 is a wrong option or input, and nothing was measured; 3 is a run that failed, with a record that says why. Made from
+the table of that test by `python -m tests.bad_inputs`.
 """
 
 
@@ -137,7 +137,7 @@ def hollow_package(folder: Path) -> None:
 
 def own_weights(folder: Path) -> None:
     """A cache of its own that holds the extractor's weights and nothing else."""
-    from coremlbench.paths import cache_folder
+    from coremlbench.system.paths import cache_folder
 
     for name in ("turicreate", "weights"):
         (folder / "cache").mkdir(exist_ok=True)
@@ -146,7 +146,7 @@ def own_weights(folder: Path) -> None:
 
 def killed_build(folder: Path) -> None:
     """What a killed build of Turi Create's environment leaves."""
-    from coremlbench.environments import TURICREATE, folder_of
+    from coremlbench.createml.turicreate_environment import TURICREATE, folder_of
 
     building = folder_of(TURICREATE, folder / "cache").with_suffix(".building")
     (building / "bin").mkdir(parents=True)

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import settings
 from PIL import Image
 
-from coremlbench.paths import cache_folder
+from coremlbench.system.paths import cache_folder
 
 # No example is too slow: machines are shared, and no test asserts an absolute time.
 settings.register_profile("shared machines", deadline=None)
@@ -96,7 +96,7 @@ def chromium() -> str:
 @pytest.fixture(scope="session")
 def squeezenet(cache: Path) -> Path:
     """The file of SqueezeNet's ImageNet weights under Turi Create's name."""
-    from coremlbench.extractors import obtain
+    from coremlbench.createml.extractors import obtain
 
     weights = obtain("squeezenet_v1.1", cache, lambda message: None).weights
     assert weights is not None
@@ -106,6 +106,6 @@ def squeezenet(cache: Path) -> Path:
 @pytest.fixture(scope="session")
 def turicreate(cache: Path) -> Path:
     """Turi Create's Python."""
-    from coremlbench.environments import TURICREATE, ensure
+    from coremlbench.createml.turicreate_environment import TURICREATE, ensure
 
     return ensure(TURICREATE, cache, lambda message: None)

@@ -2,18 +2,11 @@
 
 from dataclasses import replace
 
-from coremlbench.coreml_types import (
-    ConversionRecord,
-    Converted,
-    Measurement,
-    ModelSource,
-    Round,
-    Timed,
-    TimedModel,
-    TimingRecord,
-    Variant,
-)
-from coremlbench.types import Evidence, Failure, Machine, Trained, TrainingRecord
+from coremlbench.types.conversion import ConversionRecord, Converted, ModelSource, Variant
+from coremlbench.types.failure import Evidence, Failure
+from coremlbench.types.machine import Machine
+from coremlbench.types.timing import Measurement, Round, Timed, TimedModel, TimingRecord
+from coremlbench.types.training_records import Trained, TrainingRecord
 
 AIR = Machine("a1r", "Apple M1", "arm64", 8, 8, 16 << 30, "macOS", "15.1", model="MacBookAir10,1")
 XEON = Machine("x3on", "Xeon", "x86_64", 2, 2, 8 << 30, "Linux", "12")

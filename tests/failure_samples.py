@@ -10,7 +10,7 @@ import signal
 from dataclasses import replace
 from typing import Any
 
-from coremlbench.types import CrashReport, Exit, Progress
+from coremlbench.types.process import CrashReport, Exit, Progress
 
 FINE = Exit(returncode=0, seconds=1.0, pid=1, result={"accuracy": 0.9})
 BROKEN = Exit(returncode=1, seconds=1.0, pid=1)

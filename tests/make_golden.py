@@ -4,10 +4,9 @@ from dataclasses import replace
 from json import dumps
 from pathlib import Path
 
+from coremlbench.report.render import json, markdown
 from tests import record_samples as samples
-from tests.test_report import report_of
-
-from coremlbench.render import json, markdown
+from tests.report.test_build import report_of
 
 if __name__ == "__main__":
     golden = Path(__file__).parent / "golden"

@@ -7,11 +7,11 @@ the packages. Without a behaviour (``-``) the workers are the real ones, with th
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from coremlbench.timing import exit_code, time_models
-from coremlbench.timing_resume import resume
-from timed_packages import TINY, quick_machine, quiet, stand_in, subject_of
+from coremlbench.timing.matrix import exit_code, time_models
+from coremlbench.timing.resume import resume
+from tests.timed_packages import TINY, quick_machine, quiet, stand_in, subject_of
 
 if __name__ == "__main__":
     results, command = Path(sys.argv[1]), ["coremlbench", "convert-and-time"]

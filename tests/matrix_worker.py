@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from coremlbench.types import CoremlbenchError
-from coremlbench.workers.harness import Report, run
+from coremlbench.supervision.worker_main import Report, run
+from coremlbench.types.errors import CoremlbenchError
 
 
 def inputs(request: dict[str, Any], behaviour: dict[str, Any], report: Report) -> dict[str, Any]:

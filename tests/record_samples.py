@@ -11,19 +11,27 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
-from coremlbench.catalogue import EXPERIMENTS
-from coremlbench.coreml_types import (
-    ComputePlan,
-    Conditions,
+from coremlbench.experiments.catalogue import EXPERIMENTS
+from coremlbench.experiments.metrics import per_class
+from coremlbench.types.conversion import (
     ConversionRecord,
     Converted,
     Divergence,
+    ModelSource,
+    Proof,
+    Variant,
+    VariantName,
+)
+from coremlbench.types.data import Provenance
+from coremlbench.types.failure import Evidence, Failure
+from coremlbench.types.machine import Machine
+from coremlbench.types.records import Record
+from coremlbench.types.timing import (
+    ComputePlan,
+    Conditions,
     Floor,
     Measurement,
-    ModelSource,
     PlannedOp,
-    Proof,
-    Record,
     Round,
     RuntimeName,
     SustainedPoint,
@@ -31,20 +39,13 @@ from coremlbench.coreml_types import (
     TimedModel,
     TimingRecord,
     UnitName,
-    Variant,
-    VariantName,
 )
-from coremlbench.scoring import per_class
-from coremlbench.types import (
+from coremlbench.types.training_records import (
     DatasetRecord,
     EpochRow,
-    Evidence,
-    Failure,
     IterationRow,
-    Machine,
     Phase,
     Placement,
-    Provenance,
     SampleImage,
     Solver,
     Trained,

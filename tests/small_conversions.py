@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from coremlbench.convert import ConvertOptions, convert_models
-from coremlbench.coreml_types import ConversionRecord, ModelSource
-from coremlbench.sources import of_file
-from coremlbench.types import Progress
+from coremlbench.conversion.job import ConvertOptions, convert_models
+from coremlbench.conversion.sources import of_file
+from coremlbench.types.conversion import ConversionRecord, ModelSource
+from coremlbench.types.process import Progress
 
 Made = tuple[ConversionRecord, Path]
 
@@ -35,7 +35,7 @@ def ready_package(folder: Path, seed: int = 0, filters: int = 64) -> ModelSource
 
     With MANY filters compressing takes long enough for a signal to arrive while it lasts.
     """
-    from mil_programs import Builder, ct, numbers
+    from tests.mil_programs import Builder, ct, numbers
 
     @Builder.program(input_specs=[Builder.TensorSpec(shape=(1, 48, 6, 6))], opset_version=ct.target.macOS15)
     def program(image: Any) -> Any:
@@ -47,7 +47,7 @@ def ready_package(folder: Path, seed: int = 0, filters: int = 64) -> ModelSource
 
 def package_of_pictures(folder: Path) -> ModelSource:
     """Return a package in float16 that takes pictures of 8 x 8 as an array."""
-    from mil_programs import Builder, ct, numbers
+    from tests.mil_programs import Builder, ct, numbers
 
     @Builder.program(input_specs=[Builder.TensorSpec(shape=(1, 8, 8, 3))], opset_version=ct.target.macOS15)
     def program(image: Any) -> Any:
@@ -59,7 +59,7 @@ def package_of_pictures(folder: Path) -> ModelSource:
 
 
 def _saved(program: Any, package: Path, precision: Any) -> ModelSource:
-    from mil_programs import ct
+    from tests.mil_programs import ct
 
     ct.convert(
         program,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from coremlbench.runtimes.reference import ReferenceRuntime
-from mil_programs import Builder, ct, types
+from tests.mil_programs import Builder, ct, types
 
 RANDOM = np.random.default_rng(0)
 FILTERS = RANDOM.normal(0, 0.3, (8, 3, 3, 3)).astype(np.float16)

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from coremlbench import store
-from coremlbench.files import hash_file, hash_folder
-from coremlbench.machine import describe_machine
-from coremlbench.types import DatasetRecord, Provenance, SavedModel, Trained, TrainingRecord
+from coremlbench.runs import store
+from coremlbench.system.files import hash_file, hash_folder
+from coremlbench.system.machine import describe_machine
+from coremlbench.types.data import Provenance
+from coremlbench.types.training_records import DatasetRecord, SavedModel, Trained, TrainingRecord
 
 CLASSES = ("grüne Punkte", "red stripes", "青い")
 """Those of the fixture ``pictures``, in the order of its folders."""
@@ -50,7 +51,7 @@ def tinyvgg_run(results: Path, pictures: Path) -> TrainingRecord:
     """Return a run of a TinyVGG for small pictures, whose weights are random and alive."""
     import keras
 
-    from coremlbench.random_weights import enliven
+    from coremlbench.training.random_weights import enliven
     from coremlbench_models import NETWORKS
 
     keras.utils.set_random_seed(3)
@@ -64,8 +65,8 @@ def tinyvgg_run(results: Path, pictures: Path) -> TrainingRecord:
 
 def createml_run(results: Path, pictures: Path, squeezenet: Path) -> TrainingRecord:
     """Return a createml run whose classifier is random, with SqueezeNet's features."""
-    from coremlbench.coreml_classifier import Head, save_classifier
-    from coremlbench.network import read_network
+    from coremlbench.createml.classifier import Head, save_classifier
+    from coremlbench.createml.network import read_network
 
     random = np.random.default_rng(0)
     head = Head(CLASSES, random.normal(size=(3, 1000)) / 10, random.normal(size=3))

@@ -11,10 +11,10 @@ from pathlib import Path
 import coremltools
 import pytest
 
-from coreml_stand_in import NATIVE, Behaviour, Failing, read, write
-from coreml_stand_in.native import make_module
+from tests.coreml_stand_in import NATIVE, Behaviour, Failing, read, write
+from tests.coreml_stand_in.native import make_module
 
-TESTS = Path(__file__).parent
+ROOT = Path(__file__).parents[1]
 
 
 def test_all_that_coremltools_takes_from_its_native_module_is_there() -> None:
@@ -46,8 +46,8 @@ def test_a_behaviour_survives_its_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("model", "returncode"), [("a.mlpackage", -signal.SIGABRT), ("a.mlmodelc", 1)])
 def test_a_compute_plan_of_a_package_aborts_as_core_mls_does(model: str, returncode: int) -> None:
     code = (
-        f"import sys; sys.path.insert(0, {str(TESTS)!r}); sys.modules['tensorflow'] = None\n"
-        "import coreml_stand_in as stand_in; stand_in.install(stand_in.Behaviour())\n"
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); sys.modules['tensorflow'] = None\n"
+        "from tests import coreml_stand_in as stand_in; stand_in.install(stand_in.Behaviour())\n"
         "from coremltools.models.compute_plan import MLComputePlan\n"
         f"MLComputePlan.load_from_path({model!r})"
     )
@@ -62,4 +62,4 @@ def test_nothing_of_the_stand_in_is_in_the_package() -> None:
 
     sources = [each.read_text() for each in Path(coremlbench.__file__).parent.rglob("*.py")]
     assert len(sources) > 50
-    assert not any("import coreml_stand_in" in source or "from coreml_stand_in" in source for source in sources)
+    assert not any("coreml_stand_in" in source for source in sources)

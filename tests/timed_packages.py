@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from coreml_stand_in import Behaviour, command, write
-from coremlbench.coreml_types import ModelSource, RuntimeName, TimedModel, UnitName, Variant
-from coremlbench.engines.steps import worker
-from coremlbench.files import hash_folder
-from coremlbench.timing import Here
-from coremlbench.timing_plan import Package, Subject, TimingOptions
-from coremlbench.types import Progress
+from coremlbench.runs.steps import worker
+from coremlbench.system.files import hash_folder
+from coremlbench.timing.matrix import Here
+from coremlbench.timing.plan import Package, Subject, TimingOptions
+from coremlbench.types.conversion import ModelSource, Variant
+from coremlbench.types.process import Progress
+from coremlbench.types.timing import RuntimeName, TimedModel, UnitName
+from tests.coreml_stand_in import Behaviour, command, write
 
 UNITS: dict[RuntimeName, tuple[UnitName, ...]] = {
     "coreml": ("CPU_ONLY", "CPU_AND_GPU", "CPU_AND_NE", "ALL"),
@@ -30,7 +31,7 @@ def quiet(progress: Progress) -> None:
 
 def make_package(folder: Path, name: str, seed: int = 0) -> Path:
     """Return the package of a network of one convolution and a softmax over three classes, in float16."""
-    from mil_programs import Builder, ct
+    from tests.mil_programs import Builder, ct
 
     random = np.random.default_rng(seed)
     weights = {
@@ -77,7 +78,7 @@ def stand_in(folder: Path, behaviour: Behaviour = Behaviour(), units: Any = UNIT
     file = write(folder / "behaviour.json", behaviour)
 
     def command_of(name: str) -> Sequence[str]:
-        return worker(name) if name == "inputs" else [*command(file), f"coremlbench.workers.{name}_worker"]
+        return worker(name) if name == "inputs" else [*command(file), f"coremlbench.workers.{name}"]
 
     return Here(units=units, why_not_here=lambda runtime, unit: "", worker=command_of)
 

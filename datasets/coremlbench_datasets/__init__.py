@@ -9,7 +9,7 @@ import difflib
 import importlib
 from pathlib import Path
 
-from coremlbench.types import InputError
+from coremlbench.types.errors import InputError
 from coremlbench_datasets.interface import Dataset, DatasetRequest, DatasetSummary
 
 __all__ = ["DATASETS", "Dataset", "DatasetRequest", "DatasetSummary", "find", "summaries"]

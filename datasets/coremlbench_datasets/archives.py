@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from coremlbench.types import InputError, ReportProgress
+from coremlbench.types.errors import InputError
+from coremlbench.types.process import ReportProgress
 
 MEMBER_LIMIT = 64 << 20
 """Bytes of one member past which it is no picture or list of pictures."""

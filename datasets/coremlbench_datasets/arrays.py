@@ -22,8 +22,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from coremlbench.downloads import download, quiet
-from coremlbench.types import ArraySet, CoremlbenchError, InputError, Provenance, ReportProgress
+from coremlbench.system.downloads import download, quiet
+from coremlbench.types.data import ArraySet, Provenance
+from coremlbench.types.errors import CoremlbenchError, InputError
+from coremlbench.types.process import ReportProgress
 from coremlbench_datasets.archives import BROKEN
 
 if TYPE_CHECKING:

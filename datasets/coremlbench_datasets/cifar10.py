@@ -7,7 +7,8 @@ import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
-from coremlbench.types import Provenance, ReportProgress
+from coremlbench.types.data import Provenance
+from coremlbench.types.process import ReportProgress
 from coremlbench_datasets.archives import BROKEN, read_to_end
 from coremlbench_datasets.arrays import ArrayDataset, Splits, UnavailableError, keras_copy, keras_folder, unpickle
 

@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from coremlbench.locks import locked
-from coremlbench.types import ImageSet, InputError, LabelledImage, Provenance, ReportProgress
+from coremlbench.system.locks import locked
+from coremlbench.types.data import ImageSet, LabelledImage, Provenance
+from coremlbench.types.errors import InputError
+from coremlbench.types.process import ReportProgress
 from coremlbench_datasets.drawing.picture import DISHES, draw_picture
 from coremlbench_datasets.interface import DatasetRequest, DatasetSummary
 from coremlbench_datasets.parallel import in_processes

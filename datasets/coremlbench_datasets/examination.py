@@ -14,7 +14,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from coremlbench.types import InputError, ReportProgress
+from coremlbench.types.errors import InputError
+from coremlbench.types.process import ReportProgress
 from coremlbench_datasets.images import UnreadableImage, decode
 from coremlbench_datasets.parallel import in_processes
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from coremlbench.types import Provenance, ReportProgress
+from coremlbench.types.data import Provenance
+from coremlbench.types.process import ReportProgress
 from coremlbench_datasets.arrays import (
     ArrayDataset,
     Splits,

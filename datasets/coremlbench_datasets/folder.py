@@ -7,15 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from coremlbench.types import (
-    ImageSet,
-    InputError,
-    LabelledImage,
-    Provenance,
-    ReportProgress,
-    SkippedImage,
-    UnusableData,
-)
+from coremlbench.types.data import ImageSet, LabelledImage, Provenance, SkippedImage
+from coremlbench.types.errors import InputError, UnusableData
+from coremlbench.types.process import ReportProgress
 from coremlbench_datasets.examination import Examined, class_name, examine, files_below, folders_in, natural, shown
 from coremlbench_datasets.interface import DatasetRequest, DatasetSummary
 from coremlbench_datasets.selection import check_counts, even_shares, fingerprint, shuffled, split

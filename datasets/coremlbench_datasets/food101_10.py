@@ -17,9 +17,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from coremlbench.downloads import download, hash_of
-from coremlbench.locks import locked
-from coremlbench.types import DownloadError, ImageSet, InputError, ReportProgress
+from coremlbench.system.downloads import download, hash_of
+from coremlbench.system.locks import locked
+from coremlbench.types.data import ImageSet
+from coremlbench.types.errors import DownloadError, InputError
+from coremlbench.types.process import ReportProgress
 from coremlbench_datasets.archives import unpack
 from coremlbench_datasets.folder import FolderDataset
 from coremlbench_datasets.interface import DatasetRequest, DatasetSummary

@@ -8,7 +8,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from coremlbench.types import CoremlbenchError
+from coremlbench.types.errors import CoremlbenchError
 
 if TYPE_CHECKING:
     import numpy as np

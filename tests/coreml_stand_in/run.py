@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parent.parent))
-    import coreml_stand_in
+    sys.path.insert(0, str(Path(__file__).parents[2]))
+    from tests import coreml_stand_in
 
     behaviour, module = Path(sys.argv[1]), sys.argv[2]
     coreml_stand_in.install(coreml_stand_in.read(behaviour))

@@ -15,7 +15,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from coremlbench.workers.harness import Report, run
+from coremlbench.supervision.worker_main import Report, run
 from coremlbench_datasets.parallel import in_processes
 
 

@@ -8,7 +8,7 @@ import signal
 import sys
 from pathlib import Path
 
-from coremlbench.supervise import supervise
+from coremlbench.supervision.supervisor import supervise
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)  # also when a shell in the background had it ignored

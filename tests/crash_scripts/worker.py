@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from coremlbench.types import UnusableData
-from coremlbench.workers.harness import Report, run
+from coremlbench.supervision.worker_main import Report, run
+from coremlbench.types.errors import UnusableData
 
 
 def finish(request: dict[str, Any], report: Report) -> dict[str, Any]:

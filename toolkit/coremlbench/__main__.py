@@ -1,6 +1,6 @@
 """``python -m coremlbench``."""
 
-from coremlbench.cli import main
+from coremlbench.cli.main import main
 
 if __name__ == "__main__":
     main()

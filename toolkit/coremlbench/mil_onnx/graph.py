@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from coremlbench.mil_onnx.constexpr import is_compressed, materialise
-from coremlbench.types import CoremlbenchError
+from coremlbench.types.errors import CoremlbenchError
 
 Array: TypeAlias = npt.NDArray[Any]
 Var: TypeAlias = Any  # coremltools.converters.mil.mil.Var, imported nowhere at module level

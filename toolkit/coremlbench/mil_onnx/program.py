@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from coremlbench.types import InputError
+from coremlbench.types.errors import InputError
 
 OTHER_KINDS = {
     "neuralNetwork": "an old neural network",

@@ -8,7 +8,7 @@ from coremlbench.mil_onnx.constexpr import is_compressed
 from coremlbench.mil_onnx.graph import Graph, Operation, UnknownOp, UnsupportedProgram, is_half
 from coremlbench.mil_onnx.program import first_line
 from coremlbench.mil_onnx.rounding import COMMUTES, EXACT
-from coremlbench.types import CoremlbenchError
+from coremlbench.types.errors import CoremlbenchError
 
 
 def walk(graph: Graph, operations: Iterable[Operation], block: str = "the program") -> None:

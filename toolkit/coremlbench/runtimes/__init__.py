@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from coremlbench.coreml_types import Artefact, RuntimeName, UnitName
 from coremlbench.runtimes.coreml import CoreML, is_stand_in
 from coremlbench.runtimes.onnxruntime import Reference
 from coremlbench.runtimes.tensorflow import TensorFlow
+from coremlbench.types.timing import Artefact, RuntimeName, UnitName
 
 if TYPE_CHECKING:
     import numpy as np

@@ -16,8 +16,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from coremlbench.coreml_types import Artefact, RuntimeName, UnitName
-from coremlbench.types import CoremlbenchError
+from coremlbench.types.errors import CoremlbenchError
+from coremlbench.types.timing import Artefact, RuntimeName, UnitName
 
 if TYPE_CHECKING:
     import numpy as np

@@ -12,7 +12,7 @@ import numpy as np
 from coremlbench.mil_onnx import Program, UnsupportedProgram, load_program, to_onnx
 from coremlbench.mil_onnx.program import first_line
 from coremlbench.mil_onnx.translate import CLASSES_KEY
-from coremlbench.types import InputError
+from coremlbench.types.errors import InputError
 
 
 class ReferenceRuntime:

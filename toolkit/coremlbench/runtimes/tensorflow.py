@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from coremlbench.coreml_types import Artefact, RuntimeName, UnitName
-from coremlbench.model_files import with_its_suffix
+from coremlbench.model_files.formats import with_its_suffix
 from coremlbench.runtimes.coreml import ModelLoadError, NoSuchUnitError
-from coremlbench.types import InputError
+from coremlbench.types.errors import InputError
+from coremlbench.types.timing import Artefact, RuntimeName, UnitName
 
 if TYPE_CHECKING:
     import numpy as np

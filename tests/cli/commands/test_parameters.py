@@ -1,0 +1,36 @@
+"""What options are turned into before a command sees them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from coremlbench.cli.commands.createml import createml
+from coremlbench.cli.commands.parameters import LIMITS, DatasetName
+from coremlbench.cli.commands.train import train
+
+
+def test_a_folder_of_pictures_is_known_from_every_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "pets").mkdir()
+    (tmp_path / "drawn-food").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    words = ("pets", "~/pets", str(tmp_path / "pets"), "drawn-food", "nowhere", "")
+    full = str(tmp_path / "pets")
+    assert [DatasetName().convert(word, None, None) for word in words] == [
+        full,
+        full,
+        full,
+        "drawn-food",
+        "nowhere",
+        "",
+    ]
+
+
+def test_both_trainings_take_the_same_options_for_their_runs() -> None:
+    shared = {"memory_limit", "timeout", "silence", "resume", "retries", "results", "as_json"}
+    told = [{each.name: each.opts for each in command.params if each.name in shared} for command in (createml, train)]
+    assert set(told[0]) == shared
+    assert told[0] == told[1]
+    assert shared > LIMITS

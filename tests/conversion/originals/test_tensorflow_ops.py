@@ -1,0 +1,125 @@
+"""TensorFlow's ops that coremltools has none or a wrong one of: converted, executed, and held against TensorFlow."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from coremlbench.conversion.originals.tensorflow_ops import BYTES, OPS
+from coremlbench.conversion.originals.traced_model import INPUT, Traced, trace_of
+from coremlbench.mil_onnx import load_program
+from coremlbench.runtimes.reference import ReferenceRuntime
+from coremlbench.types.errors import InputError
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # TensorFlow and coremltools warn about each other
+RANDOM = np.random.default_rng(0)
+
+
+def executed(call: Callable[[Any], Any], sample: Any, folder: Path) -> Any:
+    """Return what a function gives for one sample once it is a package that was read back."""
+    traced = Traced(trace_of(call, sample.shape), sample.shape, pixels=False, scale=1.0, classes=(), versions={})
+    package = folder / "op.mlpackage"
+    traced.convert("float32", batch=1, target="macOS13").save(str(package))
+    (found,) = ReferenceRuntime(load_program(package), threads=1).predict({INPUT: sample[np.newaxis]}).values()
+    return found
+
+
+def check(call: Callable[[Any], Any], sample: Any, folder: Path, op: str) -> None:
+    """Hold a function that uses ``op`` against TensorFlow."""
+    concrete = tf.function(call).get_concrete_function(tf.TensorSpec((1, *sample.shape)))
+    assert op in {each.type for each in concrete.graph.get_operations()}, "the case is of another op"
+    expected = call(tf.constant(sample[np.newaxis])).numpy()
+    np.testing.assert_allclose(executed(call, sample, folder), expected, rtol=1e-5, atol=2e-6)
+
+
+SPECIAL = np.array([0, -0.0, 1, -1, math.pi, -math.e, 1e-8, -1e-8, math.inf, -math.inf, math.nan, 30], np.float32)
+PLAIN = SPECIAL[[0, 2, 3, 4, 5, 6, 7]]
+
+CASES: dict[str, tuple[Callable[[Any], Any], Any]] = {
+    "Erfc": (tf.math.erfc, SPECIAL),
+    "Expm1": (tf.math.expm1, SPECIAL),
+    "IsInf": (lambda x: tf.where(tf.math.is_inf(x), x + 1, 2 * tf.ones_like(x)), SPECIAL),
+    "IsNan": (lambda x: tf.where(tf.math.is_nan(x), 5 * tf.ones_like(x), x), SPECIAL),
+    "Atan2": (lambda x: tf.math.atan2(x[:, :, None], x[:, None, :]), PLAIN),
+    "Bucketize": (lambda x: tf.raw_ops.Bucketize(input=x, boundaries=[-1.0, 0.0, 1.0]), SPECIAL[:10]),
+    "Cast": (lambda x: tf.cast(tf.cast(x, tf.uint8, name=BYTES), tf.float32) / 3, np.arange(256, dtype=np.float32)),
+    "EnsureShape": (lambda x: tf.ensure_shape(x, (1, 7)) * 2, PLAIN),
+}
+
+
+@pytest.mark.parametrize("op", list(CASES))
+def test_elementwise(op: str, tmp_path: Path) -> None:
+    call, sample = CASES[op]
+    check(call, sample, tmp_path, op)
+
+
+@settings(max_examples=2)
+@given(data=st.data())
+def test_roll(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
+    shape = data.draw(st.lists(st.integers(1, 5), min_size=1, max_size=3))
+    axes = data.draw(st.lists(st.integers(-len(shape), len(shape)), min_size=1, max_size=2))
+    shifts = data.draw(st.lists(st.integers(-7, 7), min_size=len(axes), max_size=len(axes)))
+    sample = RANDOM.normal(size=shape).astype(np.float32)
+    check(lambda x: tf.roll(x, shifts, axes), sample, tmp_path_factory.mktemp("roll"), "Roll")
+
+
+@settings(max_examples=2)
+@given(data=st.data(), mode=st.sampled_from(["SYMMETRIC", "REFLECT"]))
+def test_mirrored_margins(data: st.DataObject, mode: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    shape = data.draw(st.lists(st.integers(3, 6), min_size=3, max_size=3))
+    margin = st.integers(0, 2)
+    margins = [(0, 0), *(data.draw(st.tuples(margin, margin)) for _ in range(2)), (0, 0)]
+    sample = RANDOM.normal(size=shape).astype(np.float32)
+    check(lambda x: tf.pad(x, margins, mode), sample, tmp_path_factory.mktemp("pad"), "MirrorPad")
+
+
+RESIZINGS: dict[str, tuple[str, Callable[..., Any]]] = {
+    "bicubic": ("ResizeBicubic", lambda x, size: tf.image.resize(x, size, "bicubic")),
+    "bicubic, corners aligned": (
+        "ResizeBicubic",
+        lambda x, size: tf.raw_ops.ResizeBicubic(images=x, size=size, align_corners=True),
+    ),
+    "area": ("ResizeArea", lambda x, size: tf.image.resize(x, size, "area")),
+    "lanczos3": ("ScaleAndTranslate", lambda x, size: tf.image.resize(x, size, "lanczos3")),
+    "bilinear, antialiased": (
+        "ScaleAndTranslate",
+        lambda x, size: tf.image.resize(x, size, "bilinear", antialias=True),
+    ),
+    "gaussian, antialiased": (
+        "ScaleAndTranslate",
+        lambda x, size: tf.image.resize(x, size, "gaussian", antialias=True),
+    ),
+}
+
+
+@pytest.mark.parametrize("how", list(RESIZINGS))
+@settings(max_examples=2)
+@given(sizes=st.tuples(*[st.integers(1, 12)] * 4))
+def test_resizing(how: str, sizes: tuple[int, int, int, int], tmp_path_factory: pytest.TempPathFactory) -> None:
+    op, resize = RESIZINGS[how]
+    height, width, *target = sizes
+    sample = RANDOM.normal(size=(height, width, 3)).astype(np.float32)
+    check(lambda x: resize(x, target), sample, tmp_path_factory.mktemp("resize"), op)
+
+
+def test_every_op_has_a_case() -> None:
+    assert set(OPS) == {*CASES, "Roll", "MirrorPad", *(op for op, _ in RESIZINGS.values())}
+
+
+def test_an_op_that_nobody_knows_is_named(tmp_path: Path) -> None:
+    sample = np.ones(4, np.float32)
+    with pytest.raises(InputError, match=r"no conversion for TensorFlow's Cumprod, which 'Cumprod'"):
+        executed(lambda x: tf.math.cumprod(x, axis=1), sample, tmp_path)
+
+
+def test_a_loop_is_named(tmp_path: Path) -> None:
+    layer = keras.layers.GRU(3)
+    with pytest.raises(InputError, match=r"fails at the loop 'gru.*while'.*give the \.keras file"):
+        executed(lambda x: layer(x, training=False), np.ones((5, 2), np.float32), tmp_path)

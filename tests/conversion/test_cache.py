@@ -1,0 +1,136 @@
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from coremlbench.conversion.cache import CODE, LIBRARIES, LOCK, folder_of, keep, take
+
+PARTICULARS = {"variant": "fp16", "batch": 1, "target": "macOS13"}
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    package = tmp_path / "made.mlpackage"
+    (package / "Data").mkdir(parents=True)
+    (package / "Data" / "weight.bin").write_bytes(b"weights")
+    return package
+
+
+def test_what_is_kept_is_taken_whole(tmp_path: Path, package: Path) -> None:
+    kept = folder_of(tmp_path / "cache", "0123", PARTICULARS)
+    assert take(kept, tmp_path / "again.mlpackage") is None
+    keep(kept, package, {"seconds": 3.5})
+    told = take(kept, tmp_path / "again.mlpackage")
+    assert told is not None
+    assert told["seconds"] == 3.5
+    assert (tmp_path / "again.mlpackage" / "Data" / "weight.bin").read_bytes() == b"weights"
+    assert [each.name for each in kept.parent.iterdir()] == [kept.name]
+
+
+def test_a_damaged_package_is_not_taken(tmp_path: Path, package: Path) -> None:
+    kept = folder_of(tmp_path / "cache", "0123", PARTICULARS)
+    keep(kept, package, {})
+    next(kept.rglob("weight.bin")).write_bytes(b"Weights")
+    assert take(kept, tmp_path / "again.mlpackage") is None
+    assert not (tmp_path / "again.mlpackage").exists()
+
+
+def test_every_particular_and_the_source_count(tmp_path: Path) -> None:
+    ways = [("0123", PARTICULARS), ("4567", PARTICULARS), *(("0123", {**PARTICULARS, key: 8}) for key in PARTICULARS)]
+    assert len({folder_of(tmp_path, *way) for way in ways}) == len(ways)
+
+
+def test_a_cache_that_cannot_be_written_is_no_failure(tmp_path: Path, package: Path) -> None:
+    (tmp_path / "cache").write_text("a file", encoding="utf-8")
+    kept = folder_of(tmp_path / "cache", "0123", PARTICULARS)
+    keep(kept, package, {})
+    assert take(kept, tmp_path / "again.mlpackage") is None
+
+
+def test_what_was_used_the_longest_ago_makes_room(tmp_path: Path, package: Path) -> None:
+    kept = [folder_of(tmp_path / "cache", source, PARTICULARS) for source in ("a", "b", "c", "d")]
+    for each in kept[:3]:
+        keep(each, package, {})
+    size = sum(file.stat().st_size for file in kept[0].rglob("*") if file.is_file())
+    assert take(kept[0], tmp_path / "again.mlpackage") is not None
+    kept[1].with_name("killed.partial").mkdir()
+    keep(kept[3], package, {}, most_bytes=3 * size)
+    assert [each.is_dir() for each in kept] == [True, False, True, True]
+    assert not kept[1].parent.exists()
+    keep(kept[3], package, {}, most_bytes=0)
+    assert [each.is_dir() for each in kept] == [False] * 4
+
+
+def test_nothing_is_removed_while_another_process_copies_it(tmp_path: Path, package: Path) -> None:
+    kept = [folder_of(tmp_path / "cache", source, PARTICULARS) for source in ("a", "b")]
+    keep(kept[0], package, {})
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(kept[0].parents[1] / LOCK)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdin is not None
+        other.stdout.readline()
+        keeping = threading.Thread(target=keep, args=(kept[1], package, {}, 0))
+        keeping.start()
+        keeping.join(0.5)
+        assert keeping.is_alive()
+        assert kept[0].is_dir()
+        other.stdin.close()
+        keeping.join()
+    assert not kept[0].exists()
+
+
+HOLD = """
+import sys
+from filelock import FileLock
+with FileLock(sys.argv[1]):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+ROOT = Path(__file__).parents[2]
+ASK = "import sys; sys.path[:0] = sys.argv[1:]\nfrom coremlbench.conversion.cache import folder_of\n"
+ASK += "from pathlib import Path\nprint(folder_of(Path('c'), '0123', {'variant': 'fp16', 'batch': 1}))"
+
+
+def asked(root: Path) -> str:
+    """Return where the code and the libraries under a folder keep a variant."""
+    command = [sys.executable, "-c", ASK, str(root)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": ""})
+    return ended.stdout.strip()
+
+
+def test_other_code_or_other_libraries_never_hand_out_the_same_package(tmp_path: Path) -> None:
+    without = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "toolkit" / "coremlbench", tmp_path / "coremlbench", ignore=without)
+    shutil.copytree(ROOT / "models" / "coremlbench_models", tmp_path / "coremlbench_models", ignore=without)
+    seen = [asked(tmp_path)]
+    assert asked(tmp_path) == seen[0]
+    for changed in (
+        "coremlbench/conversion/originals/traced_model.py",
+        "coremlbench_models/lenet.py",
+        "coremlbench/conversion/compression.py",
+    ):
+        with (tmp_path / changed).open("a", encoding="utf-8") as file:
+            file.write("# changed\n")
+        seen.append(asked(tmp_path))
+    for name in ("tensorflow", "keras"):
+        (tmp_path / f"{name}-99.0.dist-info").mkdir()
+        (tmp_path / f"{name}-99.0.dist-info" / "METADATA").write_text(f"Name: {name}\nVersion: 99.0\n")
+        seen.append(asked(tmp_path))
+    assert len(set(seen)) == 6
+
+
+@pytest.mark.parametrize("pattern", CODE)
+def test_every_source_of_the_key_is_there(pattern: str) -> None:
+    folder = ROOT / ("models" if pattern.startswith("coremlbench_models") else "toolkit")
+    assert list(folder.glob(pattern))
+
+
+def test_the_libraries_are_installed_here() -> None:
+    from importlib.metadata import version
+
+    assert all(version(name) for name in LIBRARIES)

@@ -1,0 +1,106 @@
+from pathlib import Path
+from typing import Any
+
+import coremltools as ct
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from coremlbench.conversion.compression import _connected, activation_ranges, compress
+from coremlbench.conversion.op_statistics import census, precision_of
+from coremlbench.conversion.originals import OUTPUT
+from coremlbench.conversion.package_runner import Executed
+from coremlbench.conversion.variants import VARIANTS
+from coremlbench.mil_onnx import load_program
+from tests.mil_programs import Builder, numbers
+
+pytestmark = [  # coremltools leaves its folders of weights to the collector
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+WEIGHTS = [numbers((64, 48, 1, 1), 1, low=-0.3, high=0.3), numbers((64, 64, 3, 3), 2, low=-0.1, high=0.1)]
+SAMPLES = numbers((12, 48, 6, 6), 3)
+
+
+def quiet(phase: str, done: int, total: int, message: str = "", **figures: Any) -> None:
+    pass
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small float16 package with two convolutions whose values are joined."""
+
+    @Builder.program(input_specs=[Builder.TensorSpec(shape=(1, 48, 6, 6))])
+    def program(image: Any) -> Any:
+        x = Builder.relu(x=Builder.conv(x=image, weight=WEIGHTS[0], name="first"), name="bent")
+        y = Builder.conv(x=x, weight=WEIGHTS[1], pad_type="same", name="second")
+        return Builder.concat(values=[x, y], axis=1, name="joined")
+
+    path = tmp_path_factory.mktemp("base") / "base.mlpackage"
+    ct.convert(program, convert_to="mlprogram", minimum_deployment_target=ct.target.macOS13, skip_model_load=True).save(
+        str(path)
+    )
+    return path
+
+
+def test_ranges_are_those_of_all_samples(base: Path) -> None:
+    found = activation_ranges(base, SAMPLES, 1.0, quiet)
+    program = load_program(base)
+    first = next(op for op in program.function.operations if op.op_type == "conv").outputs[0].name
+    values = np.einsum("oihw,nixy->noxy", WEIGHTS[0].astype(np.float16).astype(np.float32), SAMPLES)
+    assert found[first]["rmin"] == pytest.approx(values.min(), rel=2e-3)
+    assert found[first]["rmax"] == pytest.approx(values.max(), rel=2e-3)
+    assert found["image"] == {"rmin": SAMPLES.min(), "rmax": SAMPLES.max()}
+    joined = next(op for op in program.function.operations if op.op_type == "concat")
+    shared = [found[var.name] for var in joined.values] + [found[joined.outputs[0].name]]
+    assert shared[0] == shared[1] == shared[2]
+
+
+@pytest.mark.parametrize("plan", [plan for plan in VARIANTS if plan.compression], ids=lambda plan: plan.name)
+def test_each_compression_is_what_it_says_and_near_the_original(tmp_path: Path, base: Path, plan: Any) -> None:
+    package = tmp_path / "compressed.mlpackage"
+    compress(plan, base, SAMPLES, 1.0, quiet).save(str(package))
+    program = load_program(package)
+    assert precision_of(program) == plan.name
+    kinds = census(program)
+    assert kinds["conv"] == 2
+    assert sum(count for kind, count in kinds.items() if kind.startswith("constexpr_")) == 2
+    expected, actual = Executed.load(base).predict(SAMPLES)[OUTPUT], Executed.of(program).predict(SAMPLES)[OUTPUT]
+    noise = float(np.mean((actual - expected) ** 2) / expected.var())
+    assert 0 < noise < {"int8": 1e-3, "palettized-6": 1e-2, "palettized-4": 0.1, "int8-activations": 1e-2}[plan.name]
+
+
+def test_an_op_that_stays_in_float32_keeps_its_numbers(tmp_path: Path) -> None:
+    """The classifier of createml does; coremltools fails to quantise between the two types."""
+
+    @Builder.program(input_specs=[Builder.TensorSpec(shape=(1, 48, 6, 6))])
+    def program(image: Any) -> Any:
+        x = Builder.relu(x=Builder.conv(x=image, weight=WEIGHTS[0], name="first"), name="bent")
+        x = Builder.reshape(x=Builder.reduce_mean(x=x, axes=[2, 3]), shape=[1, 64])
+        return Builder.linear(x=x, weight=numbers((40, 64), 5), name="head")
+
+    wide = ct.transform.FP16ComputePrecision(op_selector=lambda op: op.name != "head")
+    ct.convert(
+        program,
+        convert_to="mlprogram",
+        minimum_deployment_target=ct.target.macOS13,
+        compute_precision=wide,
+        skip_model_load=True,
+    ).save(str(tmp_path / "base.mlpackage"))
+    (plan,) = [each for each in VARIANTS if each.name == "int8-activations"]
+    compress(plan, tmp_path / "base.mlpackage", SAMPLES, 1.0, quiet).save(str(tmp_path / "small.mlpackage"))
+    expected, actual = (
+        Executed.load(tmp_path / f"{name}.mlpackage").predict(SAMPLES)[OUTPUT] for name in ("base", "small")
+    )
+    assert 0 < float(np.mean((actual - expected) ** 2) / expected.var()) < 1e-2
+
+
+@given(st.lists(st.sets(st.integers(0, 9), min_size=1), max_size=8))
+def test_groups_that_share_a_member_become_one(groups: list[set[int]]) -> None:
+    joined = _connected([[str(each) for each in group] for group in groups])
+    members = [each for group in joined for each in group]
+    assert len(members) == len(set(members)) == len(set().union(*groups))
+    for group in groups:
+        assert sum(bool(each & set(map(str, group))) for each in joined) == 1

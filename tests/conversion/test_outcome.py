@@ -1,0 +1,211 @@
+"""What conversions keep: packages for later ones, and all that was made and measured when one ends in the midst."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+from PIL import Image
+
+from coremlbench.conversion.job import exit_code
+from coremlbench.conversion.outcome import NOT_COMPARED, Item, finished, with_variants
+from coremlbench.conversion.sources import of_file
+from coremlbench.runs import store
+from coremlbench.system.files import hash_folder
+from coremlbench.timing.packages import subject_of
+from coremlbench.types.conversion import ConversionRecord, Converted, Variant
+from coremlbench.types.failure import Failure
+from coremlbench.types.process import Progress
+from tests.record_samples import conversion
+from tests.small_conversions import MANY, convert, package_of_pictures, ready_package
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # Keras and coremltools warn about each other
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COREMLBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+def when(phase: str, key: str, do: Callable[[], None]) -> Callable[[Progress], None]:
+    """Return what does something once, when a phase has come to a package."""
+    done: list[str] = []
+
+    def on_progress(progress: Progress) -> None:
+        if progress.phase == phase and progress.message.endswith(key) and not done:
+            done.append(key)
+            do()
+
+    return on_progress
+
+
+def interrupt() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def kill_the_child(worker: str, folder: str = "") -> Callable[[], None]:
+    """Return what kills our child of this kind, in a folder of this name, as a system does that lacks memory."""
+
+    def kill() -> None:
+        for child in psutil.Process().children(recursive=True):
+            command = child.cmdline()  # not that of the process that watches over it, which holds the whole of it too
+            if command[1:4] == ["-I", "-m", f"coremlbench.workers.{worker}"] and folder in command[4]:
+                child.kill()
+
+    return kill
+
+
+def by_name(record: ConversionRecord) -> dict[str, Variant]:
+    return {variant.name: variant for variant in record.variants}
+
+
+# --- what is taken from the cache ---------------------------------------------------------------------------
+
+
+def test_other_pictures_of_the_same_names_and_sizes_give_other_ranges(tmp_path: Path) -> None:
+    source, settings = (
+        package_of_pictures(tmp_path),
+        {"variants": ("int8-activations",), "data": str(tmp_path / "data")},
+    )
+    seen = []
+    for shade in (40, 220, 220):
+        random = np.random.default_rng(0)
+        for number in range(8):
+            path = tmp_path / "data" / ("train" if number < 4 else "test") / f"class {number % 2}" / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            pixels = random.integers(shade - 30, shade + 30, (8, 8, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(path, compress_level=0)
+        ((record, _),) = convert([source], tmp_path / "results", **settings)
+        seen.append(by_name(record)["int8-activations"])
+    assert [each.failure for each in seen] == [None] * 3
+    assert [each.reused for each in seen] == [False, False, True]
+    assert seen[0].sha256 != seen[1].sha256 == seen[2].sha256
+
+
+def test_a_package_says_of_which_model_it_is_also_when_another_had_the_same_content(tmp_path: Path) -> None:
+    import coremltools
+    import keras
+
+    keras.Sequential([keras.Input((6,)), keras.layers.Dense(3)]).save(tmp_path / "seq.keras")
+    shutil.copy(tmp_path / "seq.keras", tmp_path / "other.keras")
+    for name in ("seq", "other"):
+        ((record, folder),) = convert([of_file(tmp_path / f"{name}.keras")], tmp_path / "results")
+        spec = coremltools.utils.load_spec(str(folder / record.variants[0].path))
+        assert spec.description.metadata.shortDescription == f"{name}, converted by coremlbench."
+
+
+def test_a_batch_that_is_named_twice_is_made_once(tmp_path: Path) -> None:
+    source = ready_package(tmp_path)
+    for reused in (False, True):
+        ((record, folder),) = convert([source], tmp_path, variants=("int8",), batches=(1, 1))
+        _, int8 = record.variants
+        assert (int8.reused, int8.failure) == (reused, None)
+        assert hash_folder(folder / int8.path)[0] == int8.sha256
+        assert record.options["batches"] == [1]
+
+
+def test_a_variant_with_neither_a_package_nor_a_failure_is_a_failure(tmp_path: Path) -> None:
+    item = Item("fp16-b1", "fp16", 1, "macOS13", "macOS13", tmp_path / "it.mlpackage", None)
+    record = finished(with_variants(conversion(1), [item], {}, {}, tmp_path))
+    assert record.variants[0].failure is not None
+    assert record.outcome == Converted(proven=0, degraded=0, wrong=0, failed=1)
+    assert exit_code([record]) == 3
+
+
+# --- what is left of a conversion that ended in the midst ---------------------------------------------------
+
+VARIANTS = ("int8", "palettized-6", "palettized-4")
+
+
+def test_what_was_made_and_proven_before_an_interruption_is_in_the_record(tmp_path: Path) -> None:
+    on_progress = when("prove", "palettized-6-b1", interrupt)
+    source = ready_package(tmp_path, seed=5)
+    ((record, folder),) = convert([source], tmp_path / "results", on_progress, variants=VARIANTS, images=4000)
+    assert isinstance(record.outcome, Failure)
+    assert record.outcome.kind == "interrupted"
+    assert store.load(folder) == record
+    assert not (folder / "work").exists()
+    assert [each.name for each in record.variants] == ["as-is", *VARIANTS]
+    for each in record.variants:
+        assert each.failure is None
+        assert hash_folder(folder / each.path)[0] == each.sha256
+    found = by_name(record)
+    assert found["int8"].proof is not None
+    assert [NOT_COMPARED in found[name].notes for name in ("as-is", "int8", "palettized-4")] == [False, False, True]
+    subject = subject_of([(record, folder)])
+    assert [package.variant.name for package in subject.packages] == ["as-is", "int8"]  # the others are not timed
+    assert [note.split(" was not timed")[0] for note in subject.notes] == ["wide palettized-6", "wide palettized-4"]
+
+
+def test_what_was_made_before_a_conversion_is_interrupted_is_in_the_record(tmp_path: Path) -> None:
+    ((record, folder),) = convert(
+        [ready_package(tmp_path, seed=6)], tmp_path, when("convert", "palettized-4-b1", interrupt), variants=VARIANTS
+    )
+    assert [(each.name, each.proof, each.failure) for each in record.variants][:3] == [
+        (name, None, None) for name in ("as-is", "int8", "palettized-6")
+    ]
+    assert all((folder / each.path).is_dir() for each in record.variants)
+    assert {NOT_COMPARED} <= set(record.variants[1].notes)
+    assert exit_code([record]) == 130
+
+
+def test_a_killed_proof_is_one_variants_failure_and_the_others_are_proven(tmp_path: Path) -> None:
+    killed = when("prove", "palettized-6-b1", kill_the_child("proof"))
+    ((record, folder),) = convert([ready_package(tmp_path, seed=7)], tmp_path, killed, variants=VARIANTS, images=4000)
+    found = by_name(record)
+    failure = found["palettized-6"].failure
+    assert failure is not None
+    assert failure.evidence.signal == "SIGKILL"
+    assert (folder / found["palettized-6"].path).is_dir()
+    assert [found[name].proof is None for name in ("int8", "palettized-4")] == [False, False]
+    assert isinstance(record.outcome, Converted)
+    assert (record.outcome.wrong, record.outcome.failed) == (0, 1)
+    assert exit_code([record]) == 3
+
+
+def test_the_seconds_of_a_killed_child_count_too(tmp_path: Path) -> None:
+    heard: dict[str, list[float]] = {"open": [], "convert": []}
+    # The line of a variant that begins a moment after the one before it is not sent; palettized-6 takes a second.
+    kill = when("convert", "palettized-4-b1", kill_the_child("convert"))
+
+    def on_progress(progress: Progress) -> None:
+        if progress.phase in heard:
+            heard[progress.phase].append(time.monotonic())
+        kill(progress)
+
+    ((record, _),) = convert([ready_package(tmp_path, seed=8, filters=MANY)], tmp_path, on_progress, variants=VARIANTS)
+    assert [each.failure and each.failure.kind for each in record.variants].count(None) == 3
+    first, second = heard["open"]
+    before = max(each for each in heard["convert"] if each < second) - first
+    after = heard["convert"][-1] - second
+    (phase,) = [each for each in record.phases if each.name == "convert"]
+    assert phase.seconds > before + after
+    assert record.peak_bytes >= phase.peak_bytes > 0
+
+
+def test_a_killed_child_of_one_model_leaves_the_model_beside_it_alone(tmp_path: Path) -> None:
+    sources = [ready_package(tmp_path, seed=9, filters=MANY), package_of_pictures(tmp_path)]
+    done: list[str] = []
+
+    def kill(progress: Progress) -> None:
+        if progress.message.startswith("wide.mlpackage: convert") and not done:
+            done.append(progress.message)
+            kill_the_child("convert", "-wide-")()
+
+    (hit, _), (whole, _) = convert(sources, tmp_path / "results", kill, variants=VARIANTS, jobs=2)
+    failed = [each.failure for each in hit.variants if each.failure]
+    assert [each.evidence.signal for each in failed] == ["SIGKILL"]
+    assert isinstance(hit.outcome, Converted)
+    assert (hit.outcome.wrong, hit.outcome.failed) == (0, 1)
+    assert isinstance(whole.outcome, Converted)
+    assert (whole.outcome.failed, len(whole.variants)) == (0, 4)

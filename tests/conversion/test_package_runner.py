@@ -1,0 +1,79 @@
+from typing import Any
+
+import numpy as np
+import pytest
+
+from coremlbench.conversion.originals import LOGITS, OUTPUT
+from coremlbench.conversion.package_runner import Executed
+from coremlbench.types.errors import InputError
+from tests.mil_programs import Builder, numbers, saved
+
+
+def test_logits_are_what_goes_into_the_last_softmax() -> None:
+    weight = numbers((5, 4), 1)
+
+    def network(image: Any) -> Any:
+        x = Builder.linear(x=image, weight=weight, name="scores")
+        return Builder.identity(x=Builder.softmax(x=x, axis=-1))
+
+    executed = Executed.of(saved(network, {"image": numbers((1, 4), 0)}))
+    samples = numbers((7, 4), 2)
+    found = executed.predict(samples)
+    assert executed.logits == "scores"
+    np.testing.assert_allclose(found[LOGITS], samples @ weight.T, rtol=1e-5, atol=1e-5)
+    powers = np.exp(samples @ weight.T)
+    np.testing.assert_allclose(found[OUTPUT], powers / powers.sum(axis=1, keepdims=True), rtol=1e-4, atol=1e-6)
+
+
+def test_a_last_batch_that_is_not_full_is_filled_and_cut() -> None:
+    executed = Executed.of(saved(lambda image: Builder.mul(x=image, y=2.0), {"image": numbers((4, 3), 0)}))
+    samples, told = numbers((10, 3), 1), []
+    found = executed.predict(samples, told.append)
+    assert executed.batch == 4
+    assert told == [4, 8, 10]
+    assert list(found) == [OUTPUT]
+    np.testing.assert_array_equal(found[OUTPUT], samples * 2)
+
+
+def test_several_outputs_stand_side_by_side() -> None:
+    def network(image: Any) -> Any:
+        return Builder.add(x=image, y=1.0), Builder.reshape(x=image, shape=[1, 3, 1])
+
+    samples = numbers((2, 3), 1)
+    found = Executed.of(saved(network, {"image": numbers((1, 3), 0)})).predict(samples)
+    np.testing.assert_array_equal(found[OUTPUT], np.concatenate([samples + 1, samples], axis=1))
+
+
+def test_a_softmax_over_space_is_no_classifiers() -> None:
+    program = saved(lambda image: Builder.softmax(x=image, axis=1), {"image": numbers((1, 4, 5), 0)})
+    assert Executed.of(program).logits == ""
+
+
+@pytest.mark.parametrize(
+    ("shape", "vector"),
+    [((1, 6), True), ((1, 6, 1, 1), True), ((1, 1, 1, 6), True), ((1, 2, 3), False), ((6, 1), False), ((1,), False)],
+)
+def test_what_can_be_the_classes_of_a_sample(shape: tuple[int, ...], vector: bool) -> None:
+    inputs = {"image": numbers((shape[0], 6 // shape[0] if len(shape) > 1 else 1), 0)}
+    executed = Executed.of(saved(lambda image: Builder.reshape(x=image, shape=shape), inputs))
+    assert executed.vector == vector
+
+
+def test_two_outputs_are_no_classes() -> None:
+    inputs = {"image": numbers((1, 6), 0)}
+    program = saved(lambda image: (Builder.add(x=image, y=1.0), Builder.mul(x=image, y=2.0)), inputs)
+    assert not Executed.of(program).vector
+
+
+def test_a_program_with_two_inputs_is_refused() -> None:
+    inputs = {"one": numbers((1, 3), 0), "two": numbers((1, 3), 1)}
+    with pytest.raises(InputError, match="takes 2 inputs"):
+        Executed.of(saved(lambda one, two: Builder.add(x=one, y=two), inputs))
+
+
+def test_pictures_and_arrays_are_each_other_times_the_scale() -> None:
+    executed = Executed.of(saved(lambda image: Builder.mul(x=image, y=2.0), {"image": numbers((4, 3), 0)}))
+    pixels = np.array([[0, 51, 255]], np.uint8)
+    taken = executed.as_taken(pixels, 1 / 255)
+    np.testing.assert_allclose(taken, [[0, 0.2, 1]], rtol=1e-6)
+    assert executed.as_taken(taken, 1 / 255) is taken

@@ -1,0 +1,123 @@
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from coremlbench.conversion.sources import default_sources, named_sources, random_network, resolve, resolve_all, seed_of
+from coremlbench.experiments.catalogue import EXPERIMENTS
+from coremlbench.runs import store
+from coremlbench.types.conversion import ModelSource, UnopenedModel
+from coremlbench.types.errors import InputError
+from coremlbench.types.failure import Failure
+from tests.small_runs import CLASSES, run_of, with_model
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    """Two runs of lenet, the newer without its model, and one of tinyvgg that failed."""
+    results = tmp_path / "results"
+    record, folder = run_of(results, "lenet", tmp_path)
+    (folder / "model.keras").write_bytes(b"the weights")
+    with_model(record, folder, "model.keras")
+    record, folder = run_of(results, "lenet", tmp_path)
+    (folder / "model.keras").write_bytes(b"others")
+    with_model(replace(record, started="2999"), folder, "model.keras")
+    (folder / "model.keras").unlink()
+    record, folder = run_of(results, "tinyvgg", tmp_path)
+    store.save(replace(record, outcome=Failure("killed", "It was killed.", "Run it again.")), folder)
+    return results
+
+
+def test_an_experiment_is_its_newest_run_with_a_model(results: Path) -> None:
+    source = resolve("lenet", results=results)
+    assert Path(source.path).read_bytes() == b"the weights"
+    assert (source.name, source.kind, source.format, source.experiment) == ("lenet", "training-run", "keras", "lenet")
+    assert source.classes == CLASSES
+    assert resolve(source.training_run, results=results) == source
+    newer = next(each for each in results.glob("*-lenet-*") if each.name != source.training_run)
+    with pytest.raises(InputError, match="is gone"):
+        resolve(newer.name, results=results)
+
+
+def test_what_was_not_trained_has_random_weights(results: Path) -> None:
+    found = {source.name: source for source in default_sources(results, seed=4)}
+    assert list(found) == [each.name for each in EXPERIMENTS if each.name != "createml"]
+    assert [name for name, source in found.items() if source.kind == "training-run"] == ["lenet"]
+    assert seed_of(found["tinyvgg"]) == ("tinyvgg", 4)
+    assert found["tinyvgg"] == random_network("tinyvgg", 4)
+    assert found["tinyvgg"].sha256 != random_network("tinyvgg", 5).sha256
+    assert [source.name for source in named_sources((), results=results)] == ["lenet"]
+
+
+@pytest.mark.parametrize(
+    ("model", "sentence"),
+    [
+        ("createml", "There is no trained run of createml under .*; `coremlbench createml` makes one"),
+        ("tinyvgg", "`coremlbench train --experiment tinyvgg` makes one"),
+        ("lenett", "'lenett' is no experiment, no run under .* and no file; give one of createml, tinyvgg"),
+        ("gone/model.keras", "There is no model at .*gone/model.keras"),
+    ],
+)
+def test_a_name_that_stands_for_nothing(results: Path, model: str, sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        resolve(model, results=results)
+
+
+def test_a_failed_run_has_no_model(results: Path) -> None:
+    (failed,) = results.glob("*-tinyvgg-*")
+    with pytest.raises(InputError, match="failed and left no model"):
+        resolve(failed.name, results=results)
+    with pytest.raises(InputError, match="createml has no network"):
+        random_network("createml", 0)
+
+
+def test_nothing_trained_and_nothing_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="Nothing was trained yet"):
+        named_sources((), results=tmp_path / "results")
+    with pytest.raises(InputError, match="compares one package with one model"):
+        named_sources((), results=tmp_path, check=tmp_path)
+
+
+def test_the_hash_is_that_of_the_content(results: Path, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        folder = tmp_path / f"{name}.mlpackage"
+        folder.mkdir()
+        (folder / "Manifest.json").write_text("{}", encoding="utf-8")
+    one, two = (resolve(str(tmp_path / f"{name}.mlpackage"), results=results) for name in ("one", "two"))
+    assert (one.kind, one.format, one.name) == ("file", "mlpackage", "one")
+    assert one.sha256 == two.sha256
+    shutil.copy(tmp_path / "one.mlpackage" / "Manifest.json", tmp_path / "one.mlpackage" / "more")
+    assert resolve(str(tmp_path / "one.mlpackage"), results=results).sha256 != one.sha256
+
+
+def test_a_file_is_one_model_however_it_is_named(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    package(tmp_path / "one.mlpackage")
+    package(tmp_path / "two.mlpackage")
+    names = ("one.mlpackage", "./one.mlpackage", str(tmp_path / "one.mlpackage"), "results/../one.mlpackage")
+    assert [source.name for source in resolve_all((*names, "two.mlpackage"), results=results)] == ["one", "two"]
+
+
+def test_of_several_files_one_that_cannot_be_opened_stops_no_other(results: Path, tmp_path: Path) -> None:
+    package(tmp_path / "one.mlpackage")
+    (tmp_path / "empty.keras").touch()
+    names = [str(tmp_path / name) for name in ("empty.keras", "one.mlpackage")]
+    bad, good = resolve_all(names, results=results)
+    assert isinstance(bad, UnopenedModel)
+    assert (bad.name, bad.path, bad.failure.kind) == ("empty", names[0], "input")
+    assert bad.failure.reason.startswith("empty.keras is empty")
+    assert isinstance(good, ModelSource)
+    for alone in (names[:1], [names[0], names[0]]):
+        with pytest.raises(InputError, match=r"empty\.keras is empty"):
+            resolve_all(alone, results=results)
+    for typo in ("one.mlpackagee", "lenett", "gone/model.keras"):
+        with pytest.raises(InputError):
+            resolve_all([*names, typo], results=results)
+
+
+def package(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "Manifest.json").write_text("{}", encoding="utf-8")

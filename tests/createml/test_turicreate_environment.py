@@ -1,0 +1,162 @@
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from coremlbench.createml.turicreate_environment import (
+    LOCK,
+    EnvironmentBuildError,
+    Recipe,
+    ensure,
+    find_python38,
+    folder_of,
+    package_index,
+    ready,
+)
+
+SIX = "six==1.16.0 --hash=sha256:8abb2f1d86890a2dfb989f9a77cfcfd3e47c2a354b01111771326f8aa26e0254\n"
+PROOF = 'import json, six; print("proof:" + json.dumps({"six": six.__version__}))'
+
+BUILD = """
+import sys
+from pathlib import Path
+from coremlbench.createml.turicreate_environment import Recipe, ensure
+recipe = Recipe("small", Path(sys.argv[1]), sys.argv[3])
+print(ensure(recipe, Path(sys.argv[2]), lambda message: print(message, flush=True)))
+"""
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Recipe:
+    """An environment that is made in a second or two: one small package."""
+    (tmp_path / "small.lock").write_text(SIX)
+    return Recipe("small", tmp_path / "small.lock", PROOF)
+
+
+def build(recipe: Recipe, cache: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", BUILD, str(recipe.lock), str(cache), recipe.proof], stdout=subprocess.PIPE, text=True
+    )
+
+
+def test_it_is_made_once_and_proven(small: Recipe, tmp_path: Path) -> None:
+    said: list[str] = []
+    assert ready(small, tmp_path) is None
+    python = ensure(small, tmp_path, said.append)
+    assert ready(small, tmp_path) == python
+    assert json.loads((folder_of(small, tmp_path) / "proven.json").read_text())["six"] == "1.16.0"
+    assert said[0].startswith("making the environment of small with Python 3.8.")
+    again: list[str] = []
+    assert ensure(small, tmp_path, again.append) == python
+    assert again == []
+    version = subprocess.run(
+        [str(python), "-I", "-c", "import sys; print(sys.version)"], capture_output=True, text=True, check=True
+    )
+    assert version.stdout.startswith("3.8.")
+
+
+def test_two_processes_make_it_once(small: Recipe, tmp_path: Path) -> None:
+    one, two = build(small, tmp_path), build(small, tmp_path)
+    outputs = [process.communicate(timeout=120)[0].splitlines() for process in (one, two)]
+    assert one.returncode == two.returncode == 0
+    assert outputs[0][-1] == outputs[1][-1] == str(ready(small, tmp_path))
+    only_waited = [all(line.startswith("waiting for another run") for line in lines[:-1]) for lines in outputs]
+    assert sorted(only_waited) == [False, True]
+
+
+@pytest.mark.parametrize("step", ["making", "installing", "proving"])
+def test_a_killed_build_is_made_anew(step: str, small: Recipe, tmp_path: Path) -> None:
+    process = build(small, tmp_path)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith(step):
+            process.send_signal(signal.SIGKILL)
+            break
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert ready(small, tmp_path) is None
+    assert ensure(small, tmp_path, lambda message: None).exists()
+    orphans = [
+        each for each in psutil.process_iter(["cmdline"]) if str(tmp_path) in " ".join(each.info["cmdline"] or ())
+    ]
+    psutil.wait_procs(orphans, timeout=30)  # uv outlives its parent for a moment, and writes to a folder nobody uses
+    assert ensure(small, tmp_path, lambda message: None).exists()
+    assert [path.name for path in (tmp_path / "environments").glob("*.building")] == []
+
+
+def test_an_environment_that_does_not_work_is_never_used(small: Recipe, tmp_path: Path) -> None:
+    broken = Recipe("small", small.lock, "import six, a_package_that_is_not_there")
+    with pytest.raises(EnvironmentBuildError, match="does not work: ModuleNotFoundError"):
+        ensure(broken, tmp_path, lambda message: None)
+    assert ready(broken, tmp_path) is None
+    assert ensure(small, tmp_path, lambda message: None).exists()
+
+
+def test_a_package_with_another_hash_is_refused(small: Recipe, tmp_path: Path) -> None:
+    small.lock.write_text(SIX.replace("8abb2f1d", "00000000"))
+    with pytest.raises(EnvironmentBuildError, match="check the connection to your package index"):
+        ensure(small, tmp_path, lambda message: None)
+
+
+def test_another_lock_gets_another_folder(small: Recipe, tmp_path: Path) -> None:
+    before = folder_of(small, tmp_path)
+    small.lock.write_text(SIX + "# another\n")
+    assert folder_of(small, tmp_path) != before
+
+
+def test_the_lock_has_hashes_and_no_addresses() -> None:
+    text = LOCK.read_text()
+    assert "://" not in text
+    pinned = [line for line in text.splitlines() if line and line[0].isalnum()]
+    assert len(pinned) > 40
+    assert all("==" in line and line.endswith("\\") for line in pinned)
+
+
+def executable(path: Path, script: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return path
+
+
+def test_a_shim_that_does_not_start_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = find_python38()
+    assert real is not None
+    executable(tmp_path / "shims" / "python3.8", "echo 'pyenv: python3.8: command not found' >&2; exit 127")
+    for name in ("3.8.2", "3.8.10"):
+        executable(tmp_path / "versions" / name / "bin" / "python3.8", f'exec {real.path} "$@"')
+    monkeypatch.setenv("PATH", f"{tmp_path / 'shims'}{os.pathsep}/usr/bin:/bin")
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path))
+    found = find_python38()
+    assert found is not None
+    assert found.path == tmp_path / "versions" / "3.8.10" / "bin" / "python3.8"  # the newest, by number
+    assert found.suits_turicreate
+
+
+def test_another_processor_s_python_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = find_python38()
+    assert real is not None
+    executable(tmp_path / "arm" / "python3.8", "echo '[[3, 8, 10], \"arm64\"]'")
+    executable(tmp_path / "x86" / "python3.8", f'exec {real.path} "$@"')
+    monkeypatch.setenv("PATH", os.pathsep.join([str(tmp_path / "arm"), str(tmp_path / "x86"), "/usr/bin", "/bin"]))
+    found = find_python38()
+    assert found is not None
+    assert found.path == tmp_path / "x86" / "python3.8"
+
+
+def test_uv_is_told_the_index_that_pip_was_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX", "UV_EXTRA_INDEX_URL", "PIP_INDEX_URL"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "pip.conf").write_text("[global]\nindex-url = https://mirror.example/simple\n")
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "pip.conf"))
+    assert package_index() == {"UV_DEFAULT_INDEX": "https://mirror.example/simple"}
+    monkeypatch.setenv("PIP_INDEX_URL", "https://other.example/simple")
+    assert package_index() == {"UV_DEFAULT_INDEX": "https://other.example/simple"}
+    monkeypatch.setenv("UV_DEFAULT_INDEX", "https://own.example/simple")
+    assert package_index() == {}

@@ -1,0 +1,44 @@
+"""What the doctor says of a machine must be so: it has tried nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from coremlbench.system.resources import has_avx, vector_instructions
+
+EXAMINE = """
+import sys
+from pathlib import Path
+from coremlbench.system import serialization
+from coremlbench.diagnostics.doctor import examine
+from coremlbench.system.machine import describe_machine
+import json
+folder = Path(sys.argv[1])
+print(json.dumps([jsonable.to_json(each) for each in examine(folder, folder, describe_machine(), quickly=True)]))
+"""
+
+
+def test_without_a_python_3_8_nothing_is_said_of_a_download_that_nobody_tried(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    empty = {name: str(tmp_path / "empty") for name in ("PATH", "PYENV_ROOT", "UV_PYTHON_INSTALL_DIR", "HOME")}
+    ended = subprocess.run(
+        [sys.executable, "-c", EXAMINE, str(tmp_path)],
+        env=os.environ | empty,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    checks = {check["name"]: check for check in json.loads(ended.stdout)}
+    assert checks["Turi Create"]["found"] == "no Python 3.8 here; uv will fetch one at first use"
+    assert "could be fetched" not in checks["Turi Create"]["advice"]
+    assert "pyenv install 3.8" in checks["Turi Create"]["advice"]
+
+
+def test_the_vector_instructions_begin_with_avx_where_there_is_any() -> None:
+    found = vector_instructions()
+    assert ("avx" in found) == bool(found)
+    assert not found or has_avx()

@@ -1,0 +1,203 @@
+import json
+import zipfile
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from coremlbench.model_files.formats import check, identify
+from coremlbench.types.errors import InputError
+
+DENSE = {"module": "keras.layers", "class_name": "Dense", "config": {"name": "dense"}, "registered_name": None}
+
+
+def config(*layers: dict[str, Any]) -> dict[str, Any]:
+    return {"module": "keras", "class_name": "Sequential", "config": {"layers": list(layers)}, "registered_name": None}
+
+
+def keras_file(path: Path, content: Any, **others: bytes) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("config.json", content if isinstance(content, bytes) else json.dumps(content))
+        for name, data in {"model.weights.h5": b"weights", **others}.items():
+            archive.writestr(name, data)
+    return path
+
+
+def h5_file(path: Path, content: Any) -> Path:
+    with h5py.File(path, "w") as file:
+        file.attrs["model_config"] = json.dumps(content)
+    return path
+
+
+CODE = [
+    ({"module": "keras.layers", "class_name": "Lambda", "config": {"name": "twice"}}, "a layer twice .*holds Python"),
+    ({"class_name": "__lambda__", "config": {"value": "4wEAAAA="}}, "holds Python code"),
+    ({"module": "keras.layers", "class_name": "TorchModuleWrapper", "config": {}}, "holds a pickle"),
+    ({"module": "keras.layers", "class_name": "TFSMLayer", "config": {"filepath": "x"}}, "loads another SavedModel"),
+    ({"module": "os", "class_name": "system", "config": "true"}, "takes system from the module os"),
+    ({"module": "kerasx.layers", "class_name": "Dense", "config": {}}, "takes Dense from the module kerasx"),
+    ({"class_name": "Mine>Block", "config": {"name": "block"}}, "needs the class Mine>Block"),
+    (
+        {"module": "keras.layers", "class_name": "StringLookup", "config": {"vocabulary": "/etc/passwd"}},
+        "reads the file /etc/passwd",
+    ),
+]
+
+
+@pytest.mark.parametrize(("layer", "sentence"), CODE)
+@pytest.mark.parametrize("kind", ["keras", "h5"])
+def test_a_model_with_code_is_refused_unless_it_is_allowed(
+    tmp_path: Path, kind: str, layer: dict[str, Any], sentence: str
+) -> None:
+    nested = config(DENSE, config(DENSE, layer))  # inside a model inside a model
+    make = keras_file if kind == "keras" else h5_file
+    path = make(tmp_path / f"model.{kind}", nested)
+    assert identify(path) == kind
+    with pytest.raises(InputError, match=f"{sentence}.*--allow-code"):
+        check(path, identify(path), allow_code=False)
+    check(path, identify(path), allow_code=True)
+
+
+@pytest.mark.parametrize("kind", ["keras", "h5"])
+def test_a_model_without_code_passes(tmp_path: Path, kind: str) -> None:
+    make = keras_file if kind == "keras" else h5_file
+    path = make(tmp_path / "model of mine", config(DENSE, DENSE))
+    assert identify(path) == kind  # by its content
+    check(path, identify(path), allow_code=False)
+
+
+def test_a_zip_bomb_is_not_opened(tmp_path: Path) -> None:
+    path = keras_file(tmp_path / "bomb.keras", config(DENSE))
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive, archive.open("zeros", "w") as file:
+        for _ in range(1200):
+            file.write(bytes(1 << 20))
+    with pytest.raises(InputError, match=r"would expand from .* MB to 1,258 MB, as no model does"):
+        check(path, "keras", allow_code=True)
+
+
+def test_a_pickle_is_never_opened(tmp_path: Path) -> None:
+    inside = keras_file(tmp_path / "model.keras", config(DENSE), **{"assets/weights.pkl": b"cos\nsystem\n"})
+    with pytest.raises(InputError, match="holds a pickle"):
+        check(inside, "keras", allow_code=True)
+    (tmp_path / "model.pkl").write_bytes(b"\x80\x04")
+    with pytest.raises(InputError, match=r"model.pkl may hold a pickle.*never opened"):
+        identify(tmp_path / "model.pkl")
+
+
+def test_a_file_that_reads_another_is_refused(tmp_path: Path) -> None:
+    path = h5_file(tmp_path / "model.h5", config(DENSE))
+    with h5py.File(path, "a") as file:
+        file["model_weights"] = h5py.ExternalLink("/etc/passwd", "/weights")
+    with pytest.raises(InputError, match=r"takes .*model_weights.* from another file \(/etc/passwd\)"):
+        check(path, "h5", allow_code=True)
+
+
+def with_other_storage(path: Path, kind: str, folder: Path) -> Path:
+    """Write HDF5 whose array is the content of another file, as external storage or as a virtual dataset."""
+    (folder / "secret.bin").write_bytes(bytes(16))
+    with h5py.File(folder / "secret.h5", "w") as file:
+        file["w"] = np.zeros(4, np.float32)
+    with h5py.File(path, "a") as file:
+        group = file.create_group("layers/dense")
+        if kind == "external":
+            group.create_dataset("w", (4,), "f4", external=[(str(folder / "secret.bin"), 0, 16)])
+        elif kind == "virtual":
+            layout = h5py.VirtualLayout((4,), "f4")
+            layout[:] = h5py.VirtualSource(str(folder / "secret.h5"), "w", (4,))
+            group.create_virtual_dataset("w", layout)
+        else:
+            group["w"] = h5py.ExternalLink(str(folder / "secret.h5"), "/w")
+    return path
+
+
+@pytest.mark.parametrize("kind", ["external", "virtual", "link"])
+def test_arrays_that_lie_in_other_files_are_refused_in_archives_too(tmp_path: Path, kind: str) -> None:
+    sentence = r"takes layers/dense/w from another file \(.*secret\.(bin|h5)\)"
+    alone = with_other_storage(h5_file(tmp_path / "model.h5", config(DENSE)), kind, tmp_path)
+    with pytest.raises(InputError, match=f"model.h5 {sentence}"):
+        check(alone, "h5", allow_code=True)
+    weights = with_other_storage(tmp_path / "weights.h5", kind, tmp_path).read_bytes()
+    inside = keras_file(tmp_path / "model.keras", config(DENSE), **{"model.weights.h5": weights})
+    with pytest.raises(InputError, match=f"model.keras {sentence}"):
+        check(inside, "keras", allow_code=True)
+
+
+def test_a_file_of_two_kinds_at_once_is_refused(tmp_path: Path) -> None:
+    path = h5_file(tmp_path / "poly.keras", config(DENSE))
+    with zipfile.ZipFile(path, "a") as archive:  # Keras would take it for this
+        archive.writestr("config.json", json.dumps(config({"class_name": "Mine>Block", "config": {}})))
+        archive.writestr("model.weights.h5", b"weights")
+    with pytest.raises(InputError, match=r"poly.keras is a zip archive and an HDF5 file at once"):
+        check(path, identify(path), allow_code=True)
+    plain = keras_file(tmp_path / "plain", config(DENSE)).read_bytes()
+    path.write_bytes(plain + bytes(512 - len(plain) % 512))  # and HDF5 may begin later in a file
+    size = 512 * 2 ** int(np.ceil(np.log2(path.stat().st_size / 512)))
+    h5_file(tmp_path / "h5", config(DENSE))
+    path.write_bytes((tmp_path / "h5").read_bytes().join([plain.ljust(size, b"\0"), plain]))
+    assert h5py.is_hdf5(path)
+    assert zipfile.is_zipfile(path)
+    with pytest.raises(InputError, match=r"poly.keras is a zip archive and an HDF5 file at once"):
+        check(path, identify(path), allow_code=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("empty.keras", b"", "is empty"),
+        ("text.keras", b"not a model at all", "not the Keras model its name promises"),
+        ("text.h5", b"not a model at all", "not the Keras model its name promises"),
+        ("picture.jpg", b"\xff\xd8\xff\xe0", "is no model that can be converted"),
+        ("other.zip", b"PK\x03\x04", "cannot be read as a Keras model"),
+    ],
+)
+def test_foreign_files(tmp_path: Path, name: str, content: bytes, sentence: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=sentence):
+        check(path, identify(path), allow_code=False)
+
+
+def test_folders(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="holds no model"):
+        identify(tmp_path)
+    compiled = tmp_path / "model.mlmodelc"
+    compiled.mkdir()
+    with pytest.raises(InputError, match="compiled model"):
+        identify(compiled)
+    (tmp_path / "saved_model.pb").touch()
+    assert identify(tmp_path) == "saved-model"
+
+
+def a_model(kind: str, folder: Path) -> bytes:
+    path = folder / f"whole.{kind}"
+    if kind == "h5":
+        h5_file(path, config(DENSE))
+        with h5py.File(path, "a") as file:
+            file["weights"] = np.arange(100)
+    else:
+        keras_file(path, config(DENSE))
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["keras", "h5"])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(place=st.floats(0, 1), noise=st.binary(max_size=8), cut=st.booleans())
+def test_a_damaged_file_gives_one_sentence_or_is_whole(
+    tmp_path: Path, kind: str, place: float, noise: bytes, cut: bool
+) -> None:
+    content = a_model(kind, tmp_path)
+    at = int(place * len(content))
+    damaged = content[:at] if cut else content[:at] + noise + content[at + len(noise) :]
+    path = tmp_path / f"model.{kind}"
+    path.write_bytes(damaged)
+    if cut and at < 0.5 * len(content):
+        with pytest.raises(InputError, match=r"\.$"):
+            check(path, identify(path), allow_code=False)
+    else:
+        with suppress(InputError):  # and nothing else
+            check(path, identify(path), allow_code=False)

@@ -1,0 +1,341 @@
+"""Broken runs that are gone on with: they come to what unbroken runs come to, and are marked."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from coremlbench.createml.feature_extraction import allocate
+from coremlbench.createml.feature_journal import Written, finished, noting
+from coremlbench.experiments.catalogue import select
+from coremlbench.experiments.comparison import compare, compared_seconds
+from coremlbench.runs import resume_data, store
+from coremlbench.training.job import Changes, plan, resume, train_once
+from coremlbench.types.errors import InputError
+from coremlbench.types.failure import Failure
+from coremlbench.types.process import Progress
+from coremlbench.types.training_records import Trained, TrainingRecord
+from tests.runs.test_store import RECORD, UNFINISHED
+from tests.small_datasets import fashion_folder
+
+EPOCHS = 4
+
+
+def quiet(progress: Progress) -> None:
+    pass
+
+
+# --- what is kept -------------------------------------------------------------------------------------------
+
+
+def broken_run(results: Path, name: str, *, outcome: Any = UNFINISHED, images: int = 2) -> Path:
+    folder = results / name
+    (folder / resume_data.KEPT).mkdir(parents=True)
+    lines = ['{"plan": "p"}', *('{"row": 0, "rows": 1, "sha256": ""}' for _ in range(images))]
+    (folder / resume_data.KEPT / resume_data.JOURNAL).write_text("".join(line + "\n" for line in lines))
+    (folder / resume_data.KEPT / resume_data.FEATURES).write_bytes(bytes(100))
+    store.save(replace(RECORD, id=name, started=name, outcome=outcome), folder)
+    return folder
+
+
+def test_the_newest_three_broken_runs_keep_what_they_did(tmp_path: Path) -> None:
+    for name in "abcde":
+        broken_run(tmp_path, name)
+    broken_run(tmp_path, "f", outcome=Trained(test_accuracy=1.0))
+    broken_run(tmp_path, "g", images=0)
+    (tmp_path / "e" / resume_data.KEPT / ".writing-half").touch()
+    with store.hold(tmp_path / "a"):
+        resume_data.limit(tmp_path)
+    assert [path.parent.name for path in sorted(tmp_path.glob(f"*/{resume_data.KEPT}"))] == ["a", "c", "d", "e"]
+    assert not (tmp_path / "e" / resume_data.KEPT / ".writing-half").exists()
+
+
+def test_the_record_tells_what_is_kept(tmp_path: Path) -> None:
+    failure = Failure("killed", "It was killed.", "Run it again.")
+    folder = broken_run(tmp_path, "a")
+    record = resume_data.told(replace(RECORD, id="a", outcome=failure), folder)
+    assert record.notes[0].startswith("Kept of this run: the features of 2 images, ")
+    assert "`coremlbench createml --resume a`" in record.notes[0]
+    loaded = store.load(folder).outcome
+    assert isinstance(loaded, Failure)
+    assert "--resume a" in loaded.hint
+    for outcome in (Trained(test_accuracy=1.0), replace(failure, kind="disk-full"), replace(failure, kind="gpu-fault")):
+        folder = broken_run(tmp_path, type(outcome).__name__ + getattr(outcome, "kind", ""))
+        assert resume_data.told(replace(RECORD, outcome=outcome), folder).notes == ()
+        assert not (folder / resume_data.KEPT).exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("nowhere", "There is no run nowhere in"),
+        ("trained", "it came to its end"),
+        ("empty", "nothing of it was kept"),
+        ("running", "still running, or resumed already"),
+        ("other", "it is a run of lenet"),
+    ],
+)
+def test_a_run_that_cannot_be_gone_on_with_is_told(name: str, says: str, tmp_path: Path) -> None:
+    broken_run(tmp_path, "trained", outcome=Trained(test_accuracy=1.0))
+    broken_run(tmp_path, "empty", images=0)
+    folder = broken_run(tmp_path, "other")
+    store.save(replace(RECORD, id="other", experiment="lenet", outcome=UNFINISHED), folder)
+    with store.hold(broken_run(tmp_path, "running")):
+        with pytest.raises(InputError, match=says):
+            resume_data.broken_run(tmp_path, ["createml"], name)
+        with pytest.raises(InputError, match="has kept anything to go on with"):
+            resume_data.broken_run(tmp_path, ["createml"], "")
+    broken_run(tmp_path, "y")
+    assert resume_data.broken_run(tmp_path, ["createml"], "")[0].id == "y"
+
+
+def test_settings_must_be_those_of_the_broken_run() -> None:
+    record = replace(RECORD, options={"iterations": 25, "augment": ["flip"]})
+    resume_data.check_same(record, {"iterations": 25, "augment": ("flip",)})
+    with pytest.raises(InputError, match=r"had iterations 25, not 5; leave the option out to go on with it"):
+        resume_data.check_same(record, {"iterations": 5})
+
+
+def test_only_rows_whose_hash_is_right_count(tmp_path: Path) -> None:
+    journal, features = tmp_path / "journal", tmp_path / "features"
+    data = bytes(range(60))
+    features.write_bytes(data)
+    with noting(journal, "plan") as note:
+        for row, rows in ((0, 2), (4, 1), (2, 2)):
+            note(Written(row, rows, hashlib.sha256(data[row * 10 : (row + rows) * 10]).hexdigest()))
+    with journal.open("ab") as lines:
+        lines.write(b'{"row": 5, "ro')  # cut short
+    features.write_bytes(data[:25] + b"x" + data[26:])
+    asked = {"plan": "plan", "row_bytes": 10, "size": 60}
+    assert finished(journal, features, **asked) == {0: 2, 4: 1}  # type: ignore[arg-type]  # each is what it says
+    with noting(journal, "plan") as note:
+        note(Written(5, 1, hashlib.sha256(data[50:]).hexdigest()))
+    with pytest.raises(InputError, match="is not what the broken run had"):
+        finished(journal, features, plan="another", row_bytes=10, size=60)
+    with pytest.raises(InputError, match="is not what the broken run had"):
+        finished(journal, features, plan="another", row_bytes=10, size=61)
+    assert finished(journal, features, plan="plan", row_bytes=10, size=60) == {0: 2, 4: 1, 5: 1}, "the cut line is one"
+    assert finished(journal, features, plan="plan", row_bytes=10, size=61) == {}
+    assert finished(tmp_path / "none", features, plan="plan", row_bytes=10, size=60) == {}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        bytes(40),
+        b'"text"',
+        b"[1]",
+        b"\xff\xfe",
+        b'{"row": "x", "rows": 1}',
+        b'{"row": -1, "rows": 1, "sha256": ""}',
+        b"[" * 9999,
+    ],
+)
+def test_what_a_crash_of_the_machine_left_in_the_journal_is_passed_over(damage: bytes, tmp_path: Path) -> None:
+    journal, features = tmp_path / "journal", tmp_path / "features"
+    features.write_bytes(bytes(30))
+    whole = Written(0, 1, hashlib.sha256(bytes(10)).hexdigest())
+    with noting(journal, "plan") as note:
+        note(whole)
+        with journal.open("ab") as lines:
+            lines.write(damage + b"\n")
+        note(replace(whole, row=2))
+    assert finished(journal, features, plan="plan", row_bytes=10, size=30) == {0: 1, 2: 1}
+    journal.write_bytes(damage + b"\n")
+    assert finished(journal, features, plan="plan", row_bytes=10, size=30) == {}
+
+
+def test_what_was_taken_from_a_broken_run_is_left_whole_for_another(tmp_path: Path) -> None:
+    broken, folder = broken_run(tmp_path, "a"), tmp_path / "b"
+    folder.mkdir()
+    (broken / resume_data.KEPT / ".writing-half").touch()
+    resume_data.take(broken, folder)
+    assert sorted(path.name for path in (folder / resume_data.KEPT).iterdir()) == [
+        resume_data.FEATURES,
+        resume_data.JOURNAL,
+    ]
+    allocate(folder / resume_data.KEPT / resume_data.FEATURES, 10)
+    assert (broken / resume_data.KEPT / resume_data.FEATURES).read_bytes() == bytes(100)
+
+
+# --- train --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COREMLBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def options(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    source = fashion_folder(tmp_path_factory.mktemp("source") / "fashion", 1200, 200)
+    (row,) = select(["fashion-mnist"])
+    return plan(row, Changes(sources={"fashion-mnist": str(source)}, train=600, test=100, epochs=EPOCHS, device="cpu"))
+
+
+def train(options: Any, results: Path, on_progress: Callable[[Progress], None] = quiet) -> tuple[TrainingRecord, Path]:
+    return train_once(options, results=results, command=["coremlbench", "train"], on_progress=on_progress)
+
+
+def kill_in(phase: str) -> Callable[[Progress], None]:
+    pids: list[int] = []
+
+    def on_progress(progress: Progress) -> None:
+        if "pid" in progress.figures:
+            pids.append(progress.figures["pid"])
+        if progress.phase.startswith(phase) and pids:
+            os.kill(pids.pop(), signal.SIGKILL)
+
+    return on_progress
+
+
+def go_on(results: Path, wanted: str = "", asked: Mapping[str, Any] | None = None) -> tuple[TrainingRecord, Path]:
+    return resume(
+        wanted,
+        ["fashion-mnist", "lenet"],
+        {},
+        lambda _: asked or {},
+        results=results,
+        command=["coremlbench", "train", "--resume"],
+        on_progress=quiet,
+    )
+
+
+def weights_of(folder: Path) -> list[Any]:
+    import keras
+
+    return list(keras.models.load_model(folder / "model.keras").get_weights())
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_a_training_goes_on_from_its_last_epoch_and_comes_to_the_same(options: Any, tmp_path: Path) -> None:
+    whole, whole_folder = train(options, tmp_path / "whole")
+    broken, _ = train(options, tmp_path / "results", kill_in("epoch 3 "))
+    assert isinstance(broken.outcome, Failure)
+    assert "the network after epoch 2" in broken.notes[-1]
+    assert [row.epoch for row in broken.epochs] == [1, 2]
+
+    resumed, folder = go_on(tmp_path / "results")
+    assert isinstance(resumed.outcome, Trained), resumed.outcome
+    assert resumed.resumed_from == broken.id
+    assert resumed.epochs[:2] == broken.epochs
+    assert [row.epoch for row in resumed.epochs] == [1, 2, 3, 4]
+    assert resumed.options["batch"] == broken.options["batch"]
+    assert resumed.options["epochs"] == EPOCHS
+    assert not list((tmp_path / "results").glob("*/kept"))
+    before = store.load(tmp_path / "results" / broken.id)
+    assert before.notes == (f"Nothing is kept of this run any more, as {resumed.id} trained in its place.",)
+
+    # Bit for bit the same whenever it was looked at (TensorFlow 2.21, 2 cores); TensorFlow promises less than that.
+    for one, two in zip(weights_of(whole_folder), weights_of(folder), strict=True):
+        assert np.allclose(one, two, rtol=1e-4, atol=1e-6)
+    assert [row.loss for row in resumed.epochs] == pytest.approx([row.loss for row in whole.epochs], rel=1e-4)
+
+    (experiment,) = select(["fashion-mnist"])
+    assert compared_seconds(whole, experiment) is not None
+    assert compared_seconds(resumed, experiment) is None
+    rows = {row.source: row for row in compare([experiment], [whole, resumed], whole.machine.id)}
+    assert rows[resumed.id].figure == f"trained, resumed from {broken.id}: not compared"
+    assert rows[resumed.id].ratio is None
+    assert rows[whole.id].reference
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_a_training_that_broke_twice_goes_on_and_other_settings_do_not(options: Any, tmp_path: Path) -> None:
+    broken, folder = train(options, tmp_path, kill_in("epoch 2 "))
+    with pytest.raises(InputError, match="had batch 32, not 64"):
+        go_on(tmp_path, broken.id, {"batch": 64})
+    again, _ = resume(
+        broken.id,
+        ["fashion-mnist"],
+        {},
+        lambda _: {},
+        results=tmp_path,
+        command=["coremlbench"],
+        on_progress=kill_in("evaluate"),
+    )
+    assert isinstance(again.outcome, Failure)
+    assert again.resumed_from == broken.id
+    assert [row.epoch for row in again.epochs] == [1, 2, 3, 4]
+    last, _ = go_on(tmp_path)
+    assert last.resumed_from == again.id
+    assert isinstance(last.outcome, Trained)
+    assert last.epochs == again.epochs
+    with pytest.raises(InputError, match="nothing of it was kept"):
+        go_on(tmp_path, again.id)
+    assert (folder / "run.json").is_file()
+
+
+# --- createml -----------------------------------------------------------------------------------------------
+
+
+def createml(pictures: Path, results: Path, *options: str) -> list[str]:
+    base = [sys.executable, "-m", "coremlbench", "createml", "--dataset", str(pictures), "--results", str(results)]
+    return [*base, "--train", "60", "--test", "30", "--extractor", "squeezenet_v1.1", *options]
+
+
+def records(results: Path) -> list[dict[str, Any]]:
+    return [json.loads(path.read_text()) for path in sorted(results.glob("*/run.json"))]
+
+
+@pytest.mark.usefixtures("turicreate", "squeezenet")
+@pytest.mark.parametrize("victim", [pytest.param("worker", marks=pytest.mark.slow), "parent"])
+def test_a_create_ml_run_goes_on_from_its_features_and_comes_to_the_same(
+    victim: str, pictures: Path, tmp_path: Path
+) -> None:
+    process = subprocess.Popen(createml(pictures, tmp_path), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    import psutil
+
+    from tests.createml.test_job import nobody_left, wait_for
+
+    def some_features() -> Any:
+        return [path for path in tmp_path.glob("*/kept/features.jsonl") if path.read_bytes().count(b"\n") > 10]
+
+    wait_for(some_features)
+    if victim == "parent":
+        process.kill()
+    else:
+        for each in psutil.Process(process.pid).children(recursive=True):
+            if "workers.extract" in " ".join(each.cmdline()) and "guardian.py" not in " ".join(each.cmdline()):
+                each.kill()
+    process.wait()
+    assert wait_for(lambda: nobody_left(set(), str(tmp_path)), 10)
+    (broken,) = records(tmp_path)
+    assert broken["outcome"]["kind"] == ("unfinished" if victim == "parent" else "killed")
+    base = [sys.executable, "-m", "coremlbench", "createml", "--results", str(tmp_path), "--resume"]
+    other = subprocess.run([*base, "--iterations", "5"], capture_output=True, text=True, check=False)
+    assert other.returncode == 2
+    assert f"Run {broken['id']} had iterations 25, not 5" in other.stderr
+    ended = subprocess.run(base, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert f"trained, resumed from {broken['id']}" in ended.stdout
+    (resumed,) = [record for record in records(tmp_path) if record["id"] != broken["id"]]
+    taken = int(next(note for note in resumed["notes"] if "feature vectors" in note).split(" of ")[0].replace(",", ""))
+    extractions = resumed["options"]["extractions"]
+    assert 10 * 12 <= taken <= extractions
+    assert resumed["phases"][2]["items"] == extractions - taken
+    assert resumed["resumed_from"] == broken["id"]
+    assert not list(tmp_path.glob("*/kept"))
+    if victim == "worker":
+        return  # one whole run to compare with is enough
+    whole = subprocess.run(createml(pictures, tmp_path / "whole"), capture_output=True, text=True, check=False)
+    assert whole.returncode == 0, whole.stderr
+    (unbroken,) = records(tmp_path / "whole")
+    assert unbroken["options"]["features sha256"] == resumed["options"]["features sha256"]
+    assert unbroken["outcome"]["confusion"] == resumed["outcome"]["confusion"]
+    heads = [
+        np.load(folder / "head.npz")["weights"]
+        for folder in (tmp_path / resumed["id"], tmp_path / "whole" / unbroken["id"])
+    ]
+    assert np.allclose(*heads, rtol=1e-6, atol=1e-9)

@@ -1,0 +1,59 @@
+"""What can be timed here, asked of a Mac that the stand-in plays."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from coremlbench.runtimes import RUNTIMES
+from coremlbench.timing.available_units import Survey, ask_machine, expected, survey_machine
+from tests import coreml_stand_in
+from tests.coreml_stand_in import Behaviour
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "reasons"),
+    [
+        (Behaviour(), {"CPU_ONLY": "", "CPU_AND_GPU": "", "CPU_AND_NE": "", "ALL": ""}),
+        (Behaviour(devices=("CPU", "GPU")), {"CPU_AND_NE": "lists no Neural Engine", "ALL": ""}),
+        (Behaviour(macos=(12, 6)), {"CPU_AND_NE": "CPU_AND_NE needs macOS 13 or later, and this is 12.6."}),
+    ],
+)
+def test_a_mac_is_asked_what_it_has(behaviour: Behaviour, reasons: dict[str, str], tmp_path: Path) -> None:
+    file = coreml_stand_in.write(tmp_path / "behaviour.json", behaviour)
+    found = ask_machine(coreml_stand_in.worker(file))
+    assert found.stand_in
+    for unit, reason in reasons.items():
+        assert reason in found.why_not["coreml"][unit]
+        assert bool(reason) == bool(found.why_not["coreml"][unit])
+
+
+def test_every_unit_of_every_runtime_has_an_answer() -> None:
+    found = survey_machine()
+    assert {name: tuple(units) for name, units in found.why_not.items()} == {
+        name: runtime.units for name, runtime in RUNTIMES.items()
+    }
+    assert not found.stand_in
+    if sys.platform != "darwin":
+        assert found.why_not == expected()
+        assert all(found.why_not["coreml"].values())
+
+
+INTERRUPTS = """
+import os, signal, time
+from pathlib import Path
+guardian = Path(f"/proc/{os.getppid()}/stat").read_text().rsplit(")", 1)[1].split()
+os.kill(int(guardian[1]), signal.SIGINT)
+time.sleep(600)
+"""
+
+
+def test_ctrl_c_in_a_survey_ends_the_command() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        ask_machine(lambda name: [sys.executable, "-c", INTERRUPTS])
+
+
+def test_a_survey_that_crashes_leaves_what_is_expected() -> None:
+    assert ask_machine(lambda name: [sys.executable, "-c", "import os; os.abort()"]) == Survey(expected())

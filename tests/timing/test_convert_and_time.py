@@ -1,0 +1,59 @@
+"""The stories as a whole: what they ask of the machine beside what they are made of."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from coremlbench.conversion.job import ConvertOptions
+from coremlbench.timing import available_units
+from coremlbench.timing.convert_and_time import convert_and_time, time_kit
+from coremlbench.timing.kit import read_kit
+from coremlbench.types.timing import Timed
+from tests.timed_packages import TINY, make_package, quiet
+
+
+@contextmanager
+def surveys() -> Iterator[list[str]]:
+    """Note each time that this process looks for what can run here: on a Mac that is a child which asks Core ML."""
+    found: list[str] = []
+
+    def called(frame: FrameType, event: str, argument: Any) -> None:
+        if event == "call" and frame.f_code is available_units.survey_machine.__code__:
+            found.append(frame.f_code.co_name)
+
+    sys.setprofile(called)
+    try:
+        yield found
+    finally:
+        sys.setprofile(None)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+def test_the_machine_is_surveyed_once_with_a_kit_or_from_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COREMLBENCH_CACHE", str(tmp_path / "cache"))
+    kit = tmp_path / "kit"
+    timing = replace(TINY, rounds=1, runtimes=("reference",))
+    arguments: dict[str, Any] = {
+        "results": tmp_path / "results",
+        "command": ["coremlbench", "convert-and-time"],
+        "on_progress": quiet,
+    }
+    model = str(make_package(tmp_path, "small"))
+    with surveys() as found:
+        done = convert_and_time([model], ConvertOptions(images=4), timing, kit=kit, **arguments)
+    assert done.timing is not None
+    assert done.timing[0].outcome == Timed(cells=1, failed=0)
+    assert len(found) == 1
+    with surveys() as found:
+        record, _ = time_kit(read_kit(kit), timing, **arguments)
+    assert record.outcome == Timed(cells=1, failed=0)
+    assert len(found) == 1

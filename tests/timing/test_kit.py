@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from coremlbench.system.files import hash_file
+from coremlbench.timing.kit import MANIFEST, README, Kit, read_kit, write_kit
+from coremlbench.timing.matrix import time_models
+from coremlbench.timing.plan import FULL, QUICK, Subject, TimingOptions
+from coremlbench.types.errors import InputError
+from coremlbench.types.timing import Timed
+from tests.coreml_stand_in import Behaviour
+from tests.timed_packages import TINY, behave, make_package, plain_package, quick_machine, quiet, stand_in, subject_of
+
+COMMAND = ["coremlbench", "convert-and-time"]
+OPTIONS = TimingOptions(rounds=7, seed=11, units=("ALL",), quick=True)
+
+
+def packed(folder: Path, options: TimingOptions = OPTIONS) -> Path:
+    """Return a kit of two packages that nothing was made of."""
+    subject = subject_of([plain_package(folder / "made", name) for name in ("one", "two")])
+    packages = []
+    for package in subject.packages:
+        inputs, expected = folder / f"{package.model}-in.npz", folder / f"{package.model}-out.npz"
+        np.savez(inputs, x=np.zeros((2, 3)))
+        np.savez(expected, y=np.ones((2, 3)))
+        packages.append(replace(package, inputs=inputs, expected=expected))
+    write_kit(Subject(subject.models, tuple(packages)), options, folder / "kit")
+    return folder / "kit"
+
+
+def changed(kit: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    manifest = json.loads((kit / MANIFEST).read_text())
+    change(manifest)
+    (kit / MANIFEST).write_text(json.dumps(manifest))
+
+
+def test_a_kit_comes_back_as_it_was_packed(tmp_path: Path) -> None:
+    kit = packed(tmp_path)
+    shutil.move(kit, tmp_path / "elsewhere")
+    shutil.rmtree(tmp_path / "made")
+    found = read_kit(tmp_path / "elsewhere")
+    assert isinstance(found, Kit)
+    assert found.sha256 == found.subject.kit == hash_file(tmp_path / "elsewhere" / MANIFEST)
+    assert (found.options.rounds, found.options.seed) == (7, 11)
+    assert (found.options.units, found.options.quick) == ((), False), "what to run there is not for the kit to say"
+    for package in found.subject.packages:
+        assert (package.path / "model").read_text() == package.model
+        assert package.inputs is not None
+        assert package.inputs.is_file()
+        assert package.original is None
+    assert [model.name for model in found.subject.models] == ["one", "two"]
+    text = (tmp_path / "elsewhere" / README).read_text()
+    assert "coremlbench convert-and-time --from-kit ." in text
+    assert str(tmp_path) not in text + (tmp_path / "elsewhere" / MANIFEST).read_text()
+
+
+LIMITED = {"timeout": 60.0, "silence": 5.0, "memory_limit": 1 << 30, "allow_code": True, "runtimes": ("reference",)}
+
+
+@pytest.mark.parametrize(
+    ("given", "there"),
+    [
+        (replace(QUICK, seed=3, **LIMITED), replace(FULL, seed=3)),
+        (replace(QUICK, rounds=7, sustain=600.0), replace(FULL, rounds=7, sustain=600.0)),
+        (replace(FULL, rounds=2, calls=50, **LIMITED), replace(FULL, rounds=2, calls=50)),
+    ],
+)
+def test_a_kit_is_timed_by_the_full_method_whatever_the_packing_run_took_less_of(
+    tmp_path: Path, given: TimingOptions, there: TimingOptions
+) -> None:
+    kit = packed(tmp_path, given)
+    assert json.loads((kit / MANIFEST).read_text())["options"]["allow_code"] is False
+    assert read_kit(kit).options == there
+
+
+def test_a_kit_cannot_allow_its_own_code_or_lift_a_limit(tmp_path: Path) -> None:
+    kit = packed(tmp_path)
+    changed(kit, lambda m: m["options"].update(allow_code=True, memory_limit=1 << 50, timeout=1e9, silence=1e9))
+    assert read_kit(kit).options == replace(OPTIONS, units=(), quick=False)
+
+
+def put(name: str, text: str) -> Callable[[Path], None]:
+    return lambda kit: (kit / name).write_text(text) and None
+
+
+def manifest(change: Callable[[dict[str, Any]], None]) -> Callable[[Path], None]:
+    return lambda kit: changed(kit, change)
+
+
+def link_out(kit: Path) -> None:
+    """Put a link to a file of the same content outside in the place of one inside."""
+    file = kit / "inputs" / "000-one_fp16_1.npz"
+    shutil.move(file, kit.parent / "outside.npz")
+    file.symlink_to(kit.parent / "outside.npz")
+
+
+INPUTS = "inputs/000-one_fp16_1.npz"
+MODEL = "packages/000-one_fp16_1.mlpackage/model"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (shutil.rmtree, "There is no kit in"),
+        (put(MANIFEST, "{"), "cannot be read; copy the kit again"),
+        (put(MANIFEST, "[]"), "is not the manifest of a kit"),
+        (put(MANIFEST, '{"format": "another"}'), "is not the manifest of a kit"),
+        (put(MANIFEST, "[" * 100_000), "cannot be read"),
+        (manifest(lambda m: m.update(version=2)), "install a newer coremlbench"),
+        (manifest(lambda m: m.update(version="1")), "has the version '1'"),
+        (manifest(lambda m: m.pop("models")), "is damaged ('models')"),
+        (manifest(lambda m: m.update(models=[{}])), "is damaged"),
+        (manifest(lambda m: m.update(files=[])), "is damaged"),
+        (manifest(lambda m: m["options"].update(rounds="many")), "is damaged"),
+        (manifest(lambda m: m["packages"][0].update(surprise=1)), "is damaged"),
+        (lambda kit: (kit / MODEL).unlink(), f"lacks {MODEL}"),
+        (put(MODEL, "eno"), f"{MODEL} in the kit"),
+        (put("packages/000-one_fp16_1.mlpackage/extra", "x"), "is not in its manifest"),
+        (link_out, f"lacks {INPUTS}"),
+        (manifest(lambda m: m["files"].update({"../outside": {"sha256": "", "bytes": 0}})), "outside of it"),
+        (manifest(lambda m: m["files"].update({"/etc/passwd": {"sha256": "", "bytes": 0}})), "outside of it"),
+        (manifest(lambda m: m["packages"][0].update(package="../../etc")), "outside of it"),
+        (manifest(lambda m: m["packages"][0].update(inputs="/dev/zero")), "outside of it"),
+        (manifest(lambda m: m["packages"][0].update(package="..")), "outside of it"),
+        (manifest(lambda m: m["packages"][0].update(package="nowhere")), "files for 'one' that it does not list"),
+        (manifest(lambda m: m["packages"][0].update(expected="README.txt")), "that it does not list"),
+        (manifest(lambda m: m["packages"][0].update(model="three")), "that its models do not list"),
+    ],
+)
+def test_a_kit_that_is_not_as_it_was_packed_is_refused(
+    tmp_path: Path, spoil: Callable[[Path], None], says: str
+) -> None:
+    kit = packed(tmp_path)
+    read_kit(kit)
+    spoil(kit)
+    with pytest.raises(InputError) as refused:
+        read_kit(kit)
+    assert says in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_what_the_finder_leaves_in_a_kit_does_no_harm(tmp_path: Path) -> None:
+    kit = packed(tmp_path)
+    for folder in (kit, kit / "packages", kit / "packages" / "000-one_fp16_1.mlpackage"):
+        (folder / ".DS_Store").write_bytes(b"x")
+    (kit / "results").mkdir()
+    (kit / "results" / "run.json").write_text("made here, later")
+    assert len(read_kit(kit).subject.packages) == 2
+
+
+def test_a_kit_is_not_written_over_something(tmp_path: Path) -> None:
+    kit = packed(tmp_path)
+    with pytest.raises(InputError, match="is not empty; name a new one with --kit"):
+        write_kit(read_kit(kit).subject, OPTIONS, kit)
+    with pytest.raises(InputError, match="cannot be written"):
+        write_kit(read_kit(kit).subject, OPTIONS, kit / README / "below")
+
+
+def test_a_kit_that_was_not_finished_is_none_and_is_written_over(tmp_path: Path) -> None:
+    kit = packed(tmp_path)
+    found = read_kit(kit)
+    shutil.copytree(kit, tmp_path / "broken")
+    (tmp_path / "broken" / MANIFEST).unlink()
+    (tmp_path / "broken" / "packages" / "left over").touch()
+    (tmp_path / "broken" / README).write_text("of an older release")
+    with pytest.raises(InputError, match="There is no kit in"):
+        read_kit(tmp_path / "broken")
+    write_kit(found.subject, OPTIONS, tmp_path / "broken")
+    assert len(read_kit(tmp_path / "broken").subject.packages) == 2
+
+
+def test_a_kit_without_a_cell_that_runs_here(tmp_path: Path) -> None:
+    """Here nothing can run; there the packages are timed, and the two records name the same kit."""
+    subject = subject_of([plain_package(tmp_path, "one")])
+    here = replace(quick_machine(behave(tmp_path)), why_not_here=lambda runtime, unit: "Core ML runs on macOS only.")
+    kit, results = tmp_path / "kit", tmp_path / "results"
+    arguments: dict[str, Any] = {"results": results, "command": COMMAND, "on_progress": quiet}
+    record, _ = time_models(subject, TINY, here=here, kit=kit, **arguments)
+    assert record.outcome == Timed(cells=0, failed=0, not_here=("Core ML runs on macOS only.",))
+    there = quick_machine(behave(tmp_path))
+    timed, _ = time_models(read_kit(kit).subject, TINY, here=there, **arguments)
+    assert timed.outcome == Timed(cells=5, failed=0)
+    assert timed.kit == record.kit == hash_file(kit / MANIFEST)
+    assert [row.package_sha256 for row in timed.measurements] == [subject.packages[0].variant.sha256] * 5
+
+
+def test_a_kit_goes_there_and_back_through_core_ml(tmp_path: Path) -> None:
+    """Real packages: inputs and expected outputs are the reference's; the stand-in's are compared with them there."""
+    subject = subject_of([make_package(tmp_path, "small")])
+    kit, results = tmp_path / "kit", tmp_path / "results"
+    arguments: dict[str, Any] = {"results": results, "command": COMMAND, "on_progress": quiet}
+    options = replace(TINY, rounds=1)
+    here = replace(stand_in(tmp_path), why_not_here=lambda runtime, unit: "Core ML runs on macOS only.")
+    time_models(subject, options, here=here, kit=kit, **arguments)
+    there = stand_in(tmp_path, Behaviour(wrong=0.5), {"coreml": ("CPU_AND_NE",), "reference": ("host-cpu",)})
+    record, _ = time_models(read_kit(kit).subject, options, here=there, **arguments)
+    spoilt, right = record.measurements
+    assert (spoilt.stand_in, right.stand_in) == (True, False)
+    assert spoilt.output_error is not None
+    assert spoilt.output_error > 0.1
+    assert right.output_error == 0

@@ -1,0 +1,69 @@
+"""The samples that a model is compared on, taken by the worker in this process."""
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from coremlbench.conversion.sources import of_file
+from coremlbench.system import serialization
+from coremlbench.types.errors import InputError
+from coremlbench.workers.convert import work
+from tests.small_datasets import pictures
+
+layers = keras.layers
+pytestmark = pytest.mark.filterwarnings("ignore")  # TensorFlow and Keras warn about each other
+NAMES = [str(number) for number in range(10)]
+
+
+def looked_at(folder: Path, shape: tuple[int, ...], *, classes: tuple[str, ...] = (), **settings: Any) -> Any:
+    """Have a model of ten classes opened with grey pictures of 28 x 28 as data."""
+    keras.Sequential([keras.Input(shape), layers.Flatten(), layers.Dense(10, activation="softmax")]).save(
+        folder / "mine.keras"
+    )
+    data: dict[str, Any] = {"kind": "arrays", "name": "digits", "classes": NAMES}
+    for split, count, seed in (("train", 20, 0), ("test", 30, 1)):
+        images, labels = pictures(count, (28, 28), seed)
+        for kind, values in (("images", images), ("labels", labels)):
+            path = folder / f"{split}_{kind}.npy"
+            np.save(path, values)
+            data[f"{split}_{kind}"] = str(path)
+        data[split] = count
+    source = {**serialization.to_json(of_file(folder / "mine.keras")), "classes": list(classes)}
+    request = {
+        "source": source,
+        "settings": {"data": {"name": "digits", "classes": NAMES}, **settings},
+        "data": data,
+        "folder": str(folder),
+        "images": 10,
+        "calibration": 5,
+        "seed": 0,
+        "metadata": {},
+        "variants": [],
+    }
+    return work(request, lambda *_, **__: None)
+
+
+def test_a_model_of_rows_and_columns_takes_grey_pictures(tmp_path: Path) -> None:
+    found = looked_at(tmp_path, (28, 28))  # TensorFlow's own first tutorial
+    assert (found["shape"], found["pixels"], found["classes"]) == ([28, 28], False, NAMES)
+    assert any("multiplied with 1/255; --scale tells another factor" in note for note in found["notes"])
+    assert any("classes are taken to be those of digits" in note for note in found["notes"])
+    samples, images = np.load(tmp_path / "samples.npy"), np.load(tmp_path / "test_images.npy")
+    np.testing.assert_allclose(samples, images[::3].astype(np.float32) / 255)
+    np.testing.assert_array_equal(np.load(tmp_path / "labels.npy"), np.load(tmp_path / "test_labels.npy")[::3])
+    (tmp_path / "other").mkdir()
+    with pytest.raises(InputError, match=r"has images of \(28, 28, 1\), and the model takes \(28, 27\)"):
+        looked_at(tmp_path / "other", (28, 27))
+
+
+def test_labels_of_arrays_are_those_of_the_classes_that_were_named(tmp_path: Path) -> None:
+    found = looked_at(tmp_path, (28, 28, 1), classes=tuple(reversed(NAMES)), scale=1 / 255)
+    assert (found["pixels"], found["classes"]) == (True, NAMES[::-1])
+    np.testing.assert_array_equal(np.load(tmp_path / "labels.npy"), 9 - np.load(tmp_path / "test_labels.npy")[::3])
+    (tmp_path / "other").mkdir()
+    found = looked_at(tmp_path / "other", (28, 28, 1), classes=tuple("abcdefghij"))
+    assert "The data have other classes than the model, so no accuracy is told." in found["notes"]
+    assert not (tmp_path / "other" / "labels.npy").exists()

@@ -1,0 +1,185 @@
+"""How the rules of ``failures.rules`` recognise an end: each matcher returns its evidence, or ``None``.
+
+A matcher says in words what it looks for, so that the table of ``docs/failures.md`` is made from the rules themselves.
+"""
+
+from __future__ import annotations
+
+import errno
+import math
+import os
+import re
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from coremlbench.failures.template_values import signal_number
+from coremlbench.types.process import Exit
+
+Match = tuple[str, ...] | None
+"""The lines that a rule matched, none where it judges by the exit itself; ``None`` when it does not match."""
+
+
+@dataclass(frozen=True)
+class Matcher:
+    """What is looked for, in words, and the look itself; ``patterns`` are those searched for in single lines."""
+
+    says: str
+    look: Callable[[Exit], Match]
+    patterns: tuple[re.Pattern[str], ...] = ()
+
+    def __call__(self, ended: Exit) -> Match:
+        """Return the evidence that ``ended`` is such an end, ``None`` when it is not."""
+        return self.look(ended)
+
+
+# --- what was logged or raised ------------------------------------------------------------------------------
+
+
+def logged(*patterns: str) -> Matcher:
+    """Match when each pattern is found in a line of the log or of the error; the lines found are evidence.
+
+    Of the log there are its last lines, and from before those the ones that ``failures.spoils`` had kept.
+    """
+    compiled = tuple(re.compile(pattern, re.IGNORECASE) for pattern in patterns)
+
+    def look(ended: Exit) -> Match:
+        lines = list(dict.fromkeys((*ended.log_kept, *ended.log_tail, *_error_lines(ended))))
+        found: list[str] = []
+        for pattern in compiled:
+            hits = [line for line in lines if pattern.search(line)]
+            if not hits:
+                return None
+            found += [line for line in hits if line not in found]
+        return tuple(found)
+
+    return Matcher("in the log: " + " and ".join(f"`{pattern}`" for pattern in patterns), look, compiled)
+
+
+def raised(*types: str) -> Matcher:
+    """Match an exception of one of these types, as the worker reported it."""
+    return Matcher(
+        "the worker raised " + " or ".join(types),
+        lambda ended: () if ended.pid is not None and (ended.error or {}).get("type") in types else None,
+    )
+
+
+def system_error(*numbers: int) -> Matcher:
+    """Match an operating system error, as the worker reported it, or as the start of the worker ended."""
+    return Matcher(
+        "an operating system error " + " or ".join(errno.errorcode[number] for number in numbers),
+        lambda ended: () if (ended.error or {}).get("errno") in numbers else None,
+    )
+
+
+def _error_lines(ended: Exit) -> list[str]:
+    error = ended.error or {}
+    return [*str(error.get("message", "")).splitlines(), *str(error.get("traceback", "")).splitlines()]
+
+
+# --- how it ended -------------------------------------------------------------------------------------------
+
+
+def stopped(reason: str) -> Matcher:
+    """Match a child that the supervisor stopped for ``reason``."""
+    return Matcher(
+        f"coremlbench stopped the worker itself ({reason})", lambda ended: () if ended.stopped == reason else None
+    )
+
+
+def killed_by(*numbers: signal.Signals) -> Matcher:
+    """Match a child that a signal ended, also through a shell (128 + number)."""
+    return Matcher(
+        "ended by " + " or ".join(number.name for number in numbers),
+        lambda ended: () if ended.stopped is None and signal_number(ended) in numbers else None,
+    )
+
+
+def crash_reported(what: str, pattern: str) -> Matcher:
+    """Match a macOS crash report one of whose lines has the pattern; ``what`` says in words what that is."""
+    compiled = re.compile(pattern)
+
+    def look(ended: Exit) -> Match:
+        report = ended.crash_report
+        if report is None:
+            return None
+        hits = [line for line in (report.termination, *report.messages, *report.frames) if compiled.search(line)]
+        return tuple(hits) or None
+
+    return Matcher(f"in the crash report: {what}", look)
+
+
+# --- of several ---------------------------------------------------------------------------------------------
+
+
+def either(*matchers: Matcher) -> Matcher:
+    """Match what any of the matchers does."""
+
+    def look(ended: Exit) -> Match:
+        found = [matched for matched in (matcher(ended) for matcher in matchers) if matched is not None]
+        return tuple(dict.fromkeys(line for matched in found for line in matched)) if found else None
+
+    return Matcher("; or ".join(each.says for each in matchers), look, _patterns(matchers))
+
+
+def both(*matchers: Matcher) -> Matcher:
+    """Match what all of the matchers do."""
+
+    def look(ended: Exit) -> Match:
+        lines: list[str] = []
+        for matcher in matchers:
+            matched = matcher(ended)
+            if matched is None:
+                return None
+            lines += matched
+        return tuple(dict.fromkeys(lines))
+
+    return Matcher(", and ".join(each.says for each in matchers), look, _patterns(matchers))
+
+
+def _patterns(matchers: tuple[Matcher, ...]) -> tuple[re.Pattern[str], ...]:
+    return tuple(pattern for matcher in matchers for pattern in matcher.patterns)
+
+
+# --- single ones --------------------------------------------------------------------------------------------
+
+
+def _loss_is_nan(ended: Exit) -> Match:
+    figures = ended.last_progress.figures if ended.last_progress else {}
+    bad = [
+        f"{name} {value}"
+        for name, value in figures.items()
+        if name in ("loss", "val_loss", "validation_loss") and isinstance(value, float) and not math.isfinite(value)
+    ]
+    return tuple(bad) if bad else None
+
+
+def _not_started(ended: Exit) -> Match:
+    missing = (errno.ENOENT, errno.ENOTDIR, errno.ENOEXEC, errno.EACCES)
+    return () if ended.pid is None and (ended.error or {}).get("errno") in missing else None
+
+
+def _vanished(ended: Exit) -> Match:
+    missing = (errno.ENOENT, errno.ENOTDIR)
+    return () if ended.pid == os.getpid() and (ended.error or {}).get("errno") in missing else None
+
+
+def _oom_killed(ended: Exit) -> Match:
+    return () if ended.oom_kills and killed_by(signal.SIGKILL)(ended) is not None else None
+
+
+loss_is_nan = Matcher("the last reported loss is not a number, or infinite", _loss_is_nan)
+not_started = Matcher("the system could not start the command", _not_started)
+vanished = Matcher("coremlbench itself no longer found a file or a folder of the run", _vanished)
+oom_killed = Matcher("ended by SIGKILL while the control group's count of kills for memory grew", _oom_killed)
+any_signal = Matcher(
+    "ended by any other signal",
+    lambda ended: () if ended.stopped is None and signal_number(ended) is not None else None,
+)
+any_error = Matcher("the worker raised anything else", lambda ended: () if ended.error else None)
+no_result = Matcher(
+    "exit code 0 without a valid `result.json`",
+    lambda ended: () if ended.returncode == 0 and ended.result is None else None,
+)
+nothing_known = Matcher("nobody saw the end", lambda ended: () if ended.returncode is None else None)
+always = Matcher("whatever is left", lambda _: ())

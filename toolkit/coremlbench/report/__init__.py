@@ -1,0 +1,1 @@
+"""The report of saved records, and the forms it is written in."""

@@ -1,0 +1,72 @@
+"""The report's rows on what did not finish: runs, variants and cells, those that ended alike in one row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from coremlbench.failures.listing import failures_in
+from coremlbench.report.types import FailureRow
+from coremlbench.types.failure import Failure
+from coremlbench.types.process import CrashReport
+from coremlbench.types.records import Record
+
+NO_FAILURE = ("running", "interrupted")
+"""A run that goes on, and one that somebody stopped, say nothing of the machine."""
+
+
+def failures_of(records: Sequence[Record]) -> tuple[FailureRow, ...]:
+    """Return the failures of all records, newest first; of those that ended alike on one machine, the newest.
+
+    ``records`` are oldest first.
+    """
+    rows: dict[tuple[str, str, str, str], FailureRow] = {}
+    for record in records:
+        for part, failure, times in failures_in(record):
+            if failure.kind in NO_FAILURE:
+                continue
+            subject = _subject(record, part)
+            key = (record.machine.id, subject, failure.kind, failure.evidence.phase)
+            older = rows.pop(key, None)
+            row = _row(record, subject, failure, times)
+            if older is not None:
+                ids = older.records if older.record == record.id else (record.id, *older.records)
+                row = replace(row, count=older.count + times, records=ids)
+            rows[key] = row
+    return tuple(reversed(rows.values()))
+
+
+def _subject(record: Record, part: str) -> str:
+    run = record.experiment if record.kind == "training" else f"{record.experiment}, {record.kind}"
+    return f"{run}: {part}" if part else run
+
+
+def _crash(report: CrashReport | None) -> tuple[str, ...]:
+    """Return what the system noted of a crash, a line each."""
+    if report is None:
+        return ()
+    noted = (report.exception, report.termination, *report.messages, *report.frames)
+    return tuple(line for line in noted if line)
+
+
+def _row(record: Record, subject: str, failure: Failure, times: int) -> FailureRow:
+    evidence = failure.evidence
+    return FailureRow(
+        record=record.id,
+        machine=record.machine.id,
+        subject=subject,
+        kind=failure.kind,
+        reason=failure.reason,
+        hint=failure.hint,
+        count=times,
+        records=(record.id,),
+        phase=evidence.phase,
+        signal=evidence.signal,
+        returncode=evidence.returncode,
+        exception=evidence.exception,
+        matched=evidence.matched,
+        crash=_crash(evidence.crash_report),
+        stack=evidence.stack,
+        log_tail=evidence.log_tail,
+        peak_bytes=evidence.peak_bytes,
+    )

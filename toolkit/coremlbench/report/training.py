@@ -1,0 +1,160 @@
+"""The report's rows on training: each experiment by machine and settings, and Create ML's runs in full."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import replace
+
+from coremlbench.experiments.catalogue import EXPERIMENTS, other_work
+from coremlbench.experiments.comparison import compared_seconds
+from coremlbench.report.types import ClassifierRun, SamplePicture, Source, TrainingRow
+from coremlbench.types.experiments import Experiment
+from coremlbench.types.failure import Failure
+from coremlbench.types.training_records import Trained, TrainingRecord
+
+PROTOCOL = "the protocol's work"
+_BY_NAME = {experiment.name: experiment for experiment in EXPERIMENTS}
+_PLACE = {experiment.name: place for place, experiment in enumerate(EXPERIMENTS)}
+
+
+def training_of(records: Sequence[TrainingRecord]) -> tuple[TrainingRow, ...]:
+    """Return a row for each experiment, machine and settings, in the catalogue's order, the fastest first.
+
+    ``records`` are oldest first. Runs of one machine with the same settings share a row: its figure is the newest
+    finished run's, and the range of all of them stands beside it.
+    """
+    groups: dict[tuple[str, ...], list[TrainingRecord]] = {}
+    for record in records:
+        if not (isinstance(record.outcome, Failure) and record.outcome.kind == "running"):
+            groups.setdefault((record.experiment, record.machine.id, _device(record), *_settings(record)), []).append(
+                record
+            )
+    rows = [_row(group) for group in groups.values()]
+    fastest: dict[tuple[str, str], float] = {}
+    for row in rows:
+        if row.seconds is not None:
+            key = (row.experiment, row.work)
+            fastest[key] = min(fastest.get(key, row.seconds), row.seconds)
+    with_ratios = [
+        replace(row, ratio=row.seconds / fastest[row.experiment, row.work])
+        if row.seconds is not None and fastest[row.experiment, row.work] > 0
+        else row
+        for row in rows
+    ]
+    return tuple(sorted(with_ratios, key=_order))
+
+
+def _order(row: TrainingRow) -> tuple[int, str, bool, str, bool, float, str]:
+    place = _PLACE.get(row.experiment, len(_PLACE))
+    seconds = float("inf") if row.seconds is None else row.seconds
+    return place, row.experiment, not row.work.startswith(PROTOCOL), row.work, row.seconds is None, seconds, row.machine
+
+
+def _row(group: Sequence[TrainingRecord]) -> TrainingRow:
+    """Return the row of one machine's runs with the same settings, which come oldest first."""
+    newest_first = list(reversed(group))
+    figures = [(record, seconds) for record in newest_first if (seconds := _seconds(record)) is not None]
+    shown, seconds = figures[0] if figures else (newest_first[0], None)
+    experiment = _BY_NAME.get(shown.experiment)
+    outcome = shown.outcome
+    every = [each for _, each in figures]
+    return TrainingRow(
+        record=shown.id,
+        machine=shown.machine.id,
+        experiment=shown.experiment,
+        metric=experiment.metric if experiment else "whole run",
+        device=_device(shown),
+        work=_work(shown),
+        deviations=shown.deviations,
+        runs=len(group),
+        failed=sum(isinstance(record.outcome, Failure) for record in group),
+        records=tuple(record.id for record in newest_first),
+        seconds=seconds,
+        low=min(every) if len(every) > 1 else None,
+        high=max(every) if len(every) > 1 else None,
+        first_epoch=shown.epochs[0].seconds if shown.epochs and not shown.resumed_from else None,
+        epochs=tuple(row.seconds for row in shown.epochs),
+        accuracy=outcome.test_accuracy if isinstance(outcome, Trained) else None,
+        peak_bytes=shown.peak_bytes,
+        failure=f"{outcome.kind}: {outcome.reason}" if isinstance(outcome, Failure) else "",
+    )
+
+
+def _seconds(record: TrainingRecord) -> float | None:
+    """Return the run's compared figure; an experiment that this release does not know compares whole runs."""
+    if isinstance(record.outcome, Failure):
+        return None
+    experiment: Experiment | None = _BY_NAME.get(record.experiment)
+    return record.seconds if experiment is None else compared_seconds(record, experiment)
+
+
+def _device(record: TrainingRecord) -> str:
+    return record.placement.device.partition(":")[0] if record.placement else ""
+
+
+def _settings(record: TrainingRecord) -> tuple[str, ...]:
+    return (record.engine, _work(record), *sorted(record.deviations))
+
+
+def _work(record: TrainingRecord) -> str:
+    """Return what was computed, in words: runs with the same words took on the same work."""
+    other = other_work(record.deviations)
+    parts = [each for each in record.deviations if each in other] or [PROTOCOL]
+    extractor = record.options.get("extractor")
+    if extractor and extractor != "auto" and f"extractor {extractor}" not in other:  # said once; auto is not known yet
+        parts.append(f"features of {extractor}")
+    if record.resumed_from:
+        parts.append("resumed, so not a whole run")
+    return ", ".join(parts)
+
+
+def classifiers_of(sources: Sequence[Source]) -> tuple[ClassifierRun, ...]:
+    """Return the newest finished Create ML run of each machine and its settings, the one with most pictures first."""
+    newest: dict[tuple[str, ...], ClassifierRun] = {}
+    for source in sources:
+        record = source.record
+        if isinstance(record, TrainingRecord) and record.experiment == "createml":
+            run = _classifier(record, source)
+            if run is not None:
+                newest[(record.machine.id, *_settings(record))] = run
+    return tuple(sorted(newest.values(), key=lambda run: (-(run.train + run.validation), run.machine, run.record)))
+
+
+def _classifier(record: TrainingRecord, source: Source) -> ClassifierRun | None:
+    outcome, data = record.outcome, record.dataset
+    if not isinstance(outcome, Trained) or data is None:
+        return None
+    solver = outcome.solver
+    agreement = record.model.agreement if record.model else None
+    samples = [
+        SamplePicture(each.actual, each.predicted, each.mistake, base64.b64encode(source.pictures[each.path]).decode())
+        for each in outcome.samples
+        if each.path in source.pictures
+    ]
+    return ClassifierRun(
+        record=record.id,
+        machine=record.machine.id,
+        data=data.name,
+        extractor=str(record.options.get("extractor", "")),
+        seconds=record.seconds,
+        test_accuracy=outcome.test_accuracy,
+        validation_accuracy=outcome.validation_accuracy,
+        training_accuracy=outcome.training_accuracy,
+        train=data.train,
+        validation=data.validation,
+        test=data.test,
+        solver=f"{solver.name}, {solver.iterations} of at most {solver.max_iterations} iterations: {solver.status}"
+        if solver
+        else "",
+        model=f"{record.model.format}, {record.model.precision}; predicts what was trained for {agreement.equal:,} of "
+        f"{agreement.images:,} test pictures, run on: {agreement.runtime}"
+        if record.model and agreement
+        else "",
+        deviations=record.deviations,
+        phases=record.phases,
+        iterations=record.iterations,
+        per_class=outcome.per_class,
+        confusion=outcome.confusion,
+        samples=tuple(samples),
+    )

@@ -1,0 +1,327 @@
+"""The nouns of the report: the third page of ``types``, with the same rules.
+
+Every row is flat, so that ``pandas.DataFrame`` takes a list of them as it is, and names the record that its figures
+are from. ``kind`` says what a figure is; rows of different kinds never share a column that a reader sees. Units are
+SI: seconds, bytes, joules, shares from 0 to 1. Text is as it was recorded: a renderer escapes it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from coremlbench.types.experiments import Metric
+from coremlbench.types.records import Record
+from coremlbench.types.timing import SustainedPoint
+from coremlbench.types.training_records import ClassResult, IterationRow, Phase
+
+REPORT_SCHEMA = 1
+
+FigureKind = Literal["core-ml", "host", "stand-in"]
+"""Who executed a timed call: Apple's Core ML, a runtime of the host, or the tests' stand-in for Core ML."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A record as it was found: its path, and the small pictures that lie beside it by their path in the record."""
+
+    record: Record
+    path: str
+    pictures: dict[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RecordRow:
+    """One record that the report is made of. ``machine`` is the machine's id, ``outcome`` a word or two."""
+
+    id: str
+    kind: Literal["training", "conversion", "timing"]
+    experiment: str
+    machine: str
+    started: str
+    seconds: float
+    outcome: str
+    path: str
+    command: tuple[str, ...]
+    coremlbench: str
+    schema: int
+
+
+@dataclass(frozen=True)
+class MachineRow:
+    """One machine, however often it was measured; ``name`` is unlike that of every other machine of the report."""
+
+    id: str
+    name: str
+    chip: str
+    model: str
+    memory_bytes: int
+    logical_cores: int
+    architecture: str
+    systems: tuple[str, ...]
+    pythons: tuple[str, ...]
+    accelerators: tuple[str, ...]
+    rosetta: bool
+    records: int
+    first: str
+    last: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Where one model should run on one machine, in a sentence.
+
+    ``kind`` is ``none`` where Core ML was not measured. ``ratio`` is the Neural Engine's time over the GPU's (below 1:
+    the Neural Engine is faster), with its 95% interval.
+    """
+
+    model: str
+    machine: str
+    kind: Literal["core-ml", "stand-in", "none"]
+    text: str
+    variant: str = ""
+    ratio: float | None = None
+    low: float | None = None
+    high: float | None = None
+    rounds: int = 0
+    different: bool = False
+    record: str = ""
+
+
+@dataclass(frozen=True)
+class CellRow:
+    """One (model, variant, batch, runtime, unit) on one machine, from the newest record that has it.
+
+    ``p50`` is the geometric mean of the rounds' medians, ``low`` to ``high`` its 95% interval over the rounds; the
+    other percentiles are medians over the rounds. ``distribution`` holds the 41 quantiles (0, 2.5 … 100%), each the
+    median over the rounds. ``floor_share`` is the floor's part of ``p50``. ``energy_joules`` is that of a call, the
+    median over the rounds. ``earlier`` counts older records with the same cell of the same package, ``earlier_low``
+    to ``earlier_high`` is the range of their ``p50``.
+    """
+
+    record: str
+    machine: str
+    kind: FigureKind
+    model: str
+    variant: str
+    batch: int
+    runtime: str
+    unit: str
+    package_sha256: str = ""
+    runtime_version: str = ""
+    quick: bool = False
+    p50: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p90: float | None = None
+    p95: float | None = None
+    p99: float | None = None
+    own_p50: float | None = None
+    rounds: int = 0
+    failed_rounds: int = 0
+    calls: int = 0
+    outliers: int = 0
+    drift: float | None = None
+    floor_seconds: float | None = None
+    floor_share: float | None = None
+    floor_bound: str = ""
+    energy_joules: float | None = None
+    compile_seconds: float | None = None
+    first_load_seconds: float | None = None
+    cached_load_seconds: float | None = None
+    first_predict_seconds: float | None = None
+    ran_on: str = ""
+    plan_ops: dict[str, int] = field(default_factory=dict)
+    plan_cost: dict[str, float] = field(default_factory=dict)
+    elsewhere: tuple[str, ...] = ()
+    plan_failure: str = ""
+    output_error: float | None = None
+    distribution: tuple[float, ...] = ()
+    sustained: tuple[SustainedPoint, ...] = ()
+    medians: tuple[float, ...] = ()
+    failure: str = ""
+    notes: tuple[str, ...] = ()
+    earlier: int = 0
+    earlier_low: float | None = None
+    earlier_high: float | None = None
+
+
+@dataclass(frozen=True)
+class VariantRow:
+    """One Core ML package of a model: its size, and how its outputs compare with the original's (no times)."""
+
+    record: str
+    machine: str
+    model: str
+    variant: str
+    batch: int
+    bytes: int
+    weight_bytes: int
+    verdict: str
+    reason: str
+    sha256: str = ""
+    target: str = ""
+    arithmetic: int | None = None
+    runtime: str = ""
+    images: int = 0
+    agreement: float | None = None
+    accuracy_before: float | None = None
+    accuracy_after: float | None = None
+    max_error: float | None = None
+    relative_error: float | None = None
+    signal_to_noise: float | None = None
+    divergence: str = ""
+    precision_note: str = ""
+
+
+@dataclass(frozen=True)
+class TrainingRow:
+    """One experiment with one set of settings on one machine: its newest finished run.
+
+    ``seconds`` is the figure that the experiment compares by ``metric``; ``low`` to ``high`` its range over the
+    ``runs``, of which ``failed`` failed. ``work`` names what was computed: rows with the same one compare, and
+    ``ratio`` is over the fastest of them. ``records`` are all the runs, newest first.
+    """
+
+    record: str
+    machine: str
+    experiment: str
+    metric: Metric
+    device: str
+    work: str
+    deviations: tuple[str, ...]
+    runs: int
+    failed: int
+    records: tuple[str, ...]
+    seconds: float | None = None
+    low: float | None = None
+    high: float | None = None
+    ratio: float | None = None
+    first_epoch: float | None = None
+    epochs: tuple[float, ...] = ()
+    accuracy: float | None = None
+    peak_bytes: int = 0
+    failure: str = ""
+
+
+@dataclass(frozen=True)
+class PublishedRow:
+    """A figure that somebody else published, in seconds; ``text`` stands where only the ending is known."""
+
+    experiment: str
+    metric: Metric
+    machine: str
+    source: str
+    low: float | None
+    high: float | None
+    text: str
+    failed: bool
+
+
+@dataclass(frozen=True)
+class SamplePicture:
+    """A test picture with its true and its predicted class; ``jpeg`` is a small copy of it, in base64.
+
+    ``mistake`` tells that it was chosen for being one; the others are spread evenly over the test set.
+    """
+
+    actual: str
+    predicted: str
+    mistake: bool
+    jpeg: str
+
+
+@dataclass(frozen=True)
+class ClassifierRun:
+    """A Create ML run in full: the newest finished one of a machine and its settings."""
+
+    record: str
+    machine: str
+    data: str
+    extractor: str
+    seconds: float
+    test_accuracy: float
+    validation_accuracy: float | None
+    training_accuracy: float | None
+    train: int
+    validation: int
+    test: int
+    solver: str
+    model: str
+    deviations: tuple[str, ...]
+    phases: tuple[Phase, ...]
+    iterations: tuple[IterationRow, ...]
+    per_class: tuple[ClassResult, ...]
+    confusion: tuple[tuple[int, ...], ...]
+    samples: tuple[SamplePicture, ...] = ()
+
+
+@dataclass(frozen=True)
+class FailureRow:
+    """Something that did not finish, the newest of ``count`` that ended alike. ``subject`` is the run or the cell.
+
+    ``crash`` is what the system noted of a crash and ``stack`` what Python's fault handler showed, line by line.
+    """
+
+    record: str
+    machine: str
+    subject: str
+    kind: str
+    reason: str
+    hint: str
+    count: int
+    records: tuple[str, ...]
+    phase: str = ""
+    signal: str = ""
+    returncode: int | None = None
+    exception: str = ""
+    matched: tuple[str, ...] = ()
+    crash: tuple[str, ...] = ()
+    stack: tuple[str, ...] = ()
+    log_tail: tuple[str, ...] = ()
+    peak_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class WarningRow:
+    """What a reader must know before trusting a figure, said once for all the records it holds for."""
+
+    machine: str
+    text: str
+    records: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class OriginRow:
+    """Data, weights or a model that figures rest on, and where they came from."""
+
+    role: Literal["data", "weights", "model"]
+    name: str
+    source: str
+    version: str
+    sha256: str
+    licence: str
+    note: str
+    records: int
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything a report shows, in the order it is told. ``problems`` are sentences on records left out."""
+
+    made: str
+    coremlbench: str
+    records: tuple[RecordRow, ...]
+    machines: tuple[MachineRow, ...]
+    answers: tuple[Answer, ...] = ()
+    timing: tuple[CellRow, ...] = ()
+    variants: tuple[VariantRow, ...] = ()
+    training: tuple[TrainingRow, ...] = ()
+    published: tuple[PublishedRow, ...] = ()
+    classifiers: tuple[ClassifierRun, ...] = ()
+    failures: tuple[FailureRow, ...] = ()
+    warnings: tuple[WarningRow, ...] = ()
+    origins: tuple[OriginRow, ...] = ()
+    problems: tuple[str, ...] = ()
+    schema: int = REPORT_SCHEMA
+    kind: Literal["report"] = "report"

@@ -1,0 +1,74 @@
+"""The supervised children of one run, one after the other: each is a stage with a folder of its own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from coremlbench.failures.classify import classify, spoils
+from coremlbench.supervision.supervisor import supervise
+from coremlbench.types.failure import Failure
+from coremlbench.types.process import Exit, Limits, Progress
+
+
+class StageFailedError(Exception):
+    """A stage ended in a failure; it is a value that the run's record keeps."""
+
+    def __init__(self, stage: str, failure: Failure, ended: Exit) -> None:
+        super().__init__(failure.reason)
+        self.stage, self.failure, self.ended = stage, failure, ended
+
+
+@dataclass
+class Stages:
+    """Runs stages under the limits of the whole run.
+
+    ``timeout`` is for all stages together, in seconds; ``memory_bytes`` for the process tree of each. ``silence``
+    overrides how long each stage may say nothing.
+    """
+
+    work: Path
+    on_progress: Callable[[Progress], None]
+    timeout: float | None = None
+    memory_bytes: int | None = None
+    silence: float | None = None
+    peak_bytes: int = 0
+    started: float = field(default_factory=time.monotonic)
+
+    def run(
+        self,
+        stage: str,
+        command: Sequence[str],
+        request: Mapping[str, Any],
+        *,
+        silence: float,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> Exit:
+        """Return how the stage's child ended, with its valid result; ``on_progress`` stands in for the run's own.
+
+        Raises:
+            StageFailedError: it did not end well; holds the failure and the child's end.
+        """
+        folder = self.work / stage
+        folder.mkdir(parents=True, exist_ok=True)
+        remaining = None
+        if self.timeout is not None:
+            remaining = max(0.1, self.timeout - (time.monotonic() - self.started))
+        ended = supervise(
+            command,
+            folder=folder,
+            request=request,
+            limits=Limits(deadline=remaining, silence=self.silence or silence, memory_bytes=self.memory_bytes),
+            on_progress=on_progress or self.on_progress,
+            keep=spoils,
+        )
+        if ended.stopped == "deadline":
+            ended = replace(ended, limit=self.timeout)  # what was asked for, not what of it was left for this stage
+        self.peak_bytes = max(self.peak_bytes, ended.peak_bytes)
+        failure = classify(ended)
+        if failure is not None:
+            raise StageFailedError(stage, failure, ended)
+        return ended

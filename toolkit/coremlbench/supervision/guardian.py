@@ -1,0 +1,243 @@
+"""Run one command so that nothing it starts outlives it, or outlives the process that asked for it.
+
+Started by ``supervisor.py`` as ``python -I -S guardian.py <control> <status> <progress> <command...>``; the first
+three are inherited descriptors. It imports the standard library only and runs on Python 3.8 and later.
+
+- control: one byte is one order, ``d`` (send SIGUSR1, for a dump of the stacks) or ``t`` (send SIGTERM). Its end
+  means "kill everything now", and comes by itself when the asking process vanishes, however it does.
+- status: one JSON object a line. ``{"pid": ...}`` or ``{"error": {...}}`` at the start, and at the end
+  ``{"returncode", "maxrss", "utime", "stime"}`` (bytes, seconds).
+
+The guardian sits in a session of its own and the command in another, so that a signal to the command's group,
+SIGSTOP included, does not reach the guardian. Only the guardian signals the command, before it has collected it:
+a process id that was given to someone else is never hit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
+ORDERS = {b"d": (signal.SIGUSR1,), b"t": (signal.SIGTERM, signal.SIGCONT)}
+
+
+def main(control: int, status: int, progress: int, command: list[str]) -> None:
+    """Run ``command`` to its end, or until ``control`` is closed; then leave nothing of it alive."""
+    wake = watch_signals()
+    prctl = linux_prctl()
+    if prctl:
+        # Processes that leave the command's group and lose their parent become the guardian's children.
+        prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    try:
+        worker = start(command, progress, prctl)
+    except (OSError, ValueError, subprocess.SubprocessError) as problem:
+        tell(status, {"error": describe(problem)})
+        return
+    os.close(progress)
+    let_go_of_the_log()
+    tell(status, {"pid": worker})
+    end = wait(worker, control, wake)
+    kill_everything(worker, end, wake)
+    tell(status, end or {"returncode": None})
+
+
+def watch_signals() -> int:
+    """Return a descriptor that becomes readable when a child ends.
+
+    The polite signals get a handler that does nothing, so that the guardian survives them; ignoring them instead
+    would be inherited by the command.
+    """
+    wake, write = os.pipe()
+    os.set_blocking(wake, False)
+    os.set_blocking(write, False)
+    signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+    for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1):
+        signal.signal(number, lambda *_: None)
+    return wake
+
+
+def linux_prctl() -> Callable[..., int] | None:
+    """Return Linux's prctl function, or None where there is none."""
+    if not sys.platform.startswith("linux"):
+        return None
+    try:
+        import ctypes
+
+        prctl: Callable[..., int] = ctypes.CDLL(None).prctl
+    except (ImportError, OSError, AttributeError):
+        return None
+    return prctl
+
+
+def start(command: list[str], progress: int, prctl: Callable[..., int] | None) -> int:
+    """Return the process id of ``command``, in a session of its own, with ``progress`` open."""
+    guardian = os.getpid()
+
+    def die_with_the_guardian() -> None:
+        if prctl:
+            prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+            if os.getppid() != guardian:
+                os._exit(1)  # it died before it was told of
+
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        pass_fds=(progress,),
+        start_new_session=True,
+        preexec_fn=die_with_the_guardian if prctl else None,  # noqa: PLW1509 - there are no threads here
+    )
+    process.returncode = 0  # the guardian collects it, not subprocess
+    return process.pid
+
+
+def describe(problem: Exception) -> dict[str, Any]:
+    """Return what is known of an exception, in the form in which workers report theirs."""
+    number = getattr(problem, "errno", None)
+    return {"type": type(problem).__name__, "message": str(problem), "errno": number, "traceback": ""}
+
+
+def let_go_of_the_log() -> None:
+    """Leave the log pipe to the command, so that its end is seen when the command's processes are gone."""
+    null = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(null, descriptor)
+    os.close(null)
+
+
+def tell(status: int, message: dict[str, Any]) -> None:
+    """Write one line to the asking process, if it is still there."""
+    with contextlib.suppress(OSError):
+        os.write(status, json.dumps(message).encode() + b"\n")
+
+
+def wait(worker: int, control: int, wake: int) -> dict[str, Any]:
+    """Return what is known of the worker's end once it came or ``control`` is closed; obey orders meanwhile."""
+    end: dict[str, Any] = {}
+    with selectors.DefaultSelector() as selector:
+        selector.register(control, selectors.EVENT_READ)
+        selector.register(wake, selectors.EVENT_READ)
+        while True:
+            ready = {key.fd for key, _ in selector.select()}
+            if wake in ready:
+                drain(wake)
+                if has_ended(worker, end):
+                    return end
+            if control in ready:
+                orders = os.read(control, 64)
+                if not orders:
+                    return end
+                for order in orders:
+                    obey(bytes([order]), worker)
+
+
+def has_ended(worker: int, end: dict[str, Any]) -> bool:
+    """Return whether the worker has ended, and collect the other children that have.
+
+    The worker itself is left uncollected, so that nobody else gets its id until its group has been killed.
+    """
+    if not hasattr(os, "waitid"):  # macOS before Python 3.13: nothing there tells without collecting
+        collect(worker, end)
+        return bool(end)
+    while True:
+        try:
+            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return True
+        if ended is None:
+            return False
+        if ended.si_pid == worker:
+            return True
+        os.waitpid(ended.si_pid, 0)
+
+
+def obey(order: bytes, worker: int) -> None:
+    """Send the signals of an order: SIGUSR1 to the worker alone, since it would kill most other programs."""
+    for number in ORDERS.get(order, ()):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if order == b"d":
+                os.kill(worker, number)
+            else:
+                os.killpg(worker, number)
+
+
+def drain(wake: int) -> None:
+    """Empty the pipe that signals write to."""
+    with contextlib.suppress(BlockingIOError):
+        while os.read(wake, 4096):
+            pass
+
+
+def kill_everything(worker: int, end: dict[str, Any], wake: int) -> None:
+    """Kill the worker's group and every descendant, and fill ``end`` with how the worker ended.
+
+    A few rounds may be needed: a process can start another between the listing and the signal. Two seconds bound
+    the wait for one that the system does not let die (a read from a dead disk).
+    """
+    deadline = time.monotonic() + 2.0
+    kill(os.killpg, worker)
+    with selectors.DefaultSelector() as selector:
+        selector.register(wake, selectors.EVENT_READ)
+        while True:
+            others = descendants()
+            for pid in others:
+                kill(os.kill, pid)
+            collect(worker, end)
+            if (end and not others) or time.monotonic() > deadline:
+                return
+            selector.select(0.01)
+            drain(wake)
+
+
+def kill(function: Callable[[int, int], None], target: int) -> None:
+    """Send SIGKILL to a process or a group that may be gone (macOS says EPERM of a group of ended processes)."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        function(target, signal.SIGKILL)
+
+
+def collect(worker: int, end: dict[str, Any]) -> None:
+    """Collect every child that ended; if the worker is among them, fill ``end`` with how it did."""
+    while True:
+        try:
+            pid, status, usage = os.wait4(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            return
+        if pid == worker:
+            unit = 1 if sys.platform == "darwin" else 1024
+            end["returncode"] = -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+            end["maxrss"] = usage.ru_maxrss * unit
+            end["utime"] = usage.ru_utime
+            end["stime"] = usage.ru_stime
+
+
+def descendants() -> list[int]:
+    """Return the ids of all processes below this one (Linux), whichever group or session they are in."""
+    children: dict[int, list[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            state, parent = stat.read_bytes().rpartition(b")")[2].split()[:2]
+            if state != b"Z":
+                children.setdefault(int(parent), []).append(int(stat.parent.name))
+    found = []
+    queue = [os.getpid()]
+    while queue:
+        below = children.get(queue.pop(), [])
+        found += below
+        queue += below
+    return found
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4:])

@@ -1,0 +1,143 @@
+"""What every worker in our own Python has in common: the request, progress, the error line and the result.
+
+A worker module ends in ``if __name__ == "__main__": run(work)`` and is started by ``supervise`` as
+``python -I -m coremlbench.workers.<name> <folder> <progress descriptor>``.
+"""
+
+from __future__ import annotations
+
+import atexit
+import faulthandler
+import json
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NoReturn
+
+from coremlbench.system.files import write_whole
+from coremlbench.types.errors import CoremlbenchError
+from coremlbench.types.process import ReportProgress
+
+LINES_PER_SECOND = 10
+TRACEBACK_CHARACTERS = 20_000
+
+
+Report = ReportProgress
+Work = Callable[[dict[str, Any], Report], dict[str, Any]]
+
+
+def run(work: Work) -> NoReturn:
+    """Do ``work`` on the request in the folder that the command line names, write its result, and end the process.
+
+    The exit code is 0 with a complete ``result.json``, and 1 with an error line on the progress descriptor. The
+    process ends without the interpreter's teardown, where TensorFlow and Core ML can hang or crash although all
+    is done; functions registered with ``atexit`` run before that.
+    """
+    folder, descriptor = Path(sys.argv[1]), int(sys.argv[2])
+    os.set_inheritable(descriptor, False)  # a process started by the work must not keep the pipe open
+    faulthandler.enable()
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
+    channel = _Channel(descriptor)
+    channel.send({"harness": {"pid": os.getpid(), "dump": "SIGUSR1"}})
+    reserve: bytearray | None = bytearray(1 << 20)  # memory to tell of a MemoryError with
+    code = 0
+    try:
+        request = json.loads((folder / "request.json").read_bytes())
+        result = work(request, channel.report)
+        write_whole(folder / "result.json", to_json(result))
+    except Exception as problem:  # noqa: BLE001 - whatever it is, it becomes the error line
+        reserve = None
+        if not isinstance(problem, CoremlbenchError):  # its sentence says it all
+            traceback.print_exc()
+        channel.send({"error": _describe(problem)})
+        code = 1
+    del reserve
+    with suppress(Exception):
+        atexit._run_exitfuncs()  # noqa: SLF001 - coremltools removes its temporary models there
+    _leave(code)
+
+
+def to_json(value: Any) -> bytes:
+    """Return ``value`` as JSON; paths become text, NumPy's numbers and arrays become Python's."""
+    return json.dumps(value, default=_plain, ensure_ascii=False).encode("utf-8", "replace")
+
+
+class _Channel:
+    """The progress descriptor. At most ten lines a second go out for a phase, so that no step waits for them.
+
+    The first line of a phase and its last (``done`` reaches ``total``) always pass; a line that was held back goes
+    out before the next phase and before an error, so that the supervisor knows the last step exactly.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._lock = threading.RLock()
+        self._phase: str | None = None
+        self._held: dict[str, Any] | None = None
+        self._sent_at = 0.0
+
+    def report(self, phase: str, done: int, total: int, message: str = "", **figures: Any) -> None:
+        """Report progress; see ``Report``."""
+        line = {"phase": phase, "done": done, "total": total, "message": message, "figures": figures}
+        with self._lock:
+            now = time.monotonic()
+            if phase != self._phase:
+                self._flush()
+            elif now - self._sent_at < 1 / LINES_PER_SECOND and not 0 < total <= done:
+                self._held = line
+                return
+            self._phase, self._held, self._sent_at = phase, None, now
+            self._write(line)
+
+    def send(self, line: dict[str, Any]) -> None:
+        """Send a line at once."""
+        with self._lock:
+            self._flush()
+            self._write(line)
+
+    def _flush(self) -> None:
+        if self._held is not None:
+            self._write(self._held)
+            self._held = None
+
+    def _write(self, line: dict[str, Any]) -> None:
+        data = to_json(line) + b"\n"
+        try:
+            while data:
+                data = data[os.write(self._descriptor, data) :]
+        except OSError:  # nobody listens any more: there is no one to work for
+            _leave(1)
+
+
+def _describe(problem: Exception) -> dict[str, Any]:
+    """Return the error line's content: enough to tell one kind of failure from another without the log."""
+    return {
+        "type": type(problem).__name__,
+        "message": str(problem),
+        "errno": problem.errno if isinstance(problem, OSError) else None,
+        "signal": getattr(problem, "signal", None),  # what ended a process that shared the work: PoolProcessDiedError
+        "traceback": "".join(traceback.format_exception(problem))[-TRACEBACK_CHARACTERS:],
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Return what JSON can hold for a path or a NumPy value."""
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"A worker's result holds a {type(value).__name__}, which JSON cannot hold.")
+
+
+def _leave(code: int) -> NoReturn:
+    """End the process without teardown, its output flushed."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)

@@ -1,0 +1,82 @@
+"""What a child had around it when it ended: room on the disk, memory, the limit of open files, Rosetta, AVX."""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+import resource
+import shutil
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+
+import psutil
+
+from coremlbench.types.process import Surroundings
+
+
+def look_around(folder: Path) -> Surroundings:
+    """Return what there is now for a process that works in ``folder``; quick, and it never raises."""
+    disk = memory = files = None
+    with suppress(OSError):
+        disk = shutil.disk_usage(folder).free
+    with suppress(OSError, psutil.Error):
+        memory = psutil.virtual_memory().available
+    with suppress(OSError, ValueError):
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        files = None if limit == resource.RLIM_INFINITY else limit
+    return Surroundings(
+        free_disk_bytes=disk, open_files=files, free_memory_bytes=memory, rosetta=under_rosetta(), avx=has_avx()
+    )
+
+
+@lru_cache(maxsize=1)
+def under_rosetta() -> bool | None:
+    """Return whether this Python, and so what it starts, is translated; ``None`` away from macOS."""
+    if platform.system() != "Darwin":
+        return None
+    return _sysctl("sysctl.proc_translated") == 1
+
+
+@lru_cache(maxsize=1)
+def has_avx() -> bool | None:
+    """Return whether the processor has AVX for this process, ``None`` where there is no such thing or no telling.
+
+    Rosetta shows an x86-64 process a processor with AVX from macOS 15 on, and without it before.
+    """
+    if platform.machine() not in ("x86_64", "AMD64"):
+        return None
+    if platform.system() == "Darwin":
+        found = _sysctl("hw.optional.avx1_0")
+        return None if found is None else found == 1
+    return cpuinfo_has("avx", _cpuinfo())
+
+
+def vector_instructions() -> tuple[str, ...]:
+    """Return which sets of them Linux lists for an x86-64 processor, the oldest first; elsewhere none."""
+    return tuple(flag for flag in ("avx", "avx2", "avx512f", "amx_tile") if cpuinfo_has(flag, _cpuinfo()))
+
+
+def _cpuinfo() -> str:
+    with suppress(OSError):
+        return Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    return ""
+
+
+def cpuinfo_has(flag: str, cpuinfo: str) -> bool | None:
+    """Return whether Linux lists ``flag`` among the processor's, ``None`` when it lists none at all."""
+    for line in cpuinfo.splitlines():
+        name, _, flags = line.partition(":")
+        if name.strip() == "flags":
+            return flag in flags.split()
+    return None
+
+
+def _sysctl(name: str) -> int | None:
+    """Return a number that macOS's kernel tells of itself, ``None`` when it does not know the name."""
+    with suppress(OSError, AttributeError):
+        value = ctypes.c_int(0)
+        size = ctypes.c_size_t(ctypes.sizeof(value))
+        if ctypes.CDLL(None).sysctlbyname(name.encode(), ctypes.byref(value), ctypes.byref(size), None, 0) == 0:
+            return value.value
+    return None

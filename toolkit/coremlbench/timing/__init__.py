@@ -1,0 +1,1 @@
+"""The timing matrix: packages on compute units, in rounds, and its statistics."""

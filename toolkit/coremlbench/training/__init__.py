@@ -1,0 +1,1 @@
+"""The TensorFlow experiments: input, weights, devices, checkpoints and runs."""

@@ -1,0 +1,239 @@
+"""What feeds a TensorFlow training: pixels decoded once, kept, and handed out in an order that the seed alone sets.
+
+Everything is addressed by row number. An epoch is a permutation of the rows, made from the seed and the epoch's
+number; a batch of row numbers becomes a batch of pixels in one step. So the order does not depend on how many
+threads decode, the first epoch trains while it decodes, and from the second epoch on a batch is one copy out of
+memory.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from coremlbench.createml.feature_extraction import allocate
+from coremlbench.types.errors import InputError, UnusableData
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+MEMORY_SHARE = 0.4
+"""The share of the available memory that decoded pictures may take before they go to a file."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """One split of a dataset: its labels (int64, n), and the pixels of each row (uint8, height x width x channels).
+
+    ``pixels`` is an array for data that is in memory from the start, or a ``Pictures``.
+    """
+
+    labels: NDArray[np.int64]
+    pixels: NDArray[np.uint8] | Pictures
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.labels)
+
+
+class Pictures:
+    """Pictures on disk as rows of uint8 pixels: each is decoded when it is first asked for, then kept.
+
+    ``file`` is where the pixels are kept when they would not fit in memory; ``keep=False`` decodes every time.
+    ``error`` is the first failure to read a picture, for the one who runs the pipeline: TensorFlow turns it into
+    an error of its own kind. A file that its disk has no room for is an ``OSError`` at once.
+    """
+
+    def __init__(
+        self, paths: Sequence[Path], shape: tuple[int, int, int], *, file: Path | None = None, keep: bool = True
+    ) -> None:
+        import numpy as np
+
+        self.paths = paths
+        self.shape = shape
+        self.keep = keep
+        self.error: UnusableData | None = None
+        self._decoded = np.zeros(len(paths), bool)
+        size = (len(paths) if keep else 0, *shape)
+        if file is not None:
+            allocate(file, math.prod(size))
+        self._pixels: NDArray[np.uint8] = (
+            np.empty(size, np.uint8) if file is None else np.memmap(file, np.uint8, "r+", shape=size)
+        )
+        self._threads = ThreadPoolExecutor(max_workers=os.cpu_count() or 1, thread_name_prefix="decode")
+
+    def batch(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Return the pixels of these rows, uint8 (n, height, width, channels); several threads may call it at once.
+
+        Raises:
+            UnusableData: A picture cannot be read, although it could when the dataset was examined.
+        """
+        import numpy as np
+
+        try:
+            if not self.keep:
+                return np.stack(list(self._threads.map(self._load, rows.tolist())))
+            missing = rows[~self._decoded[rows]]
+            if len(missing):
+                for row, pixels in zip(missing, self._threads.map(self._load, missing.tolist()), strict=True):
+                    self._pixels[row] = pixels
+                    self._decoded[row] = True
+            return self._pixels[rows]
+        except UnusableData as error:
+            self.error = self.error or error
+            raise
+
+    def _load(self, row: int) -> NDArray[np.uint8]:
+        from coremlbench_datasets.images import UnreadableImage
+
+        try:
+            return load_picture(self.paths[row], self.shape)
+        except UnreadableImage as error:
+            raise UnusableData(f"{self.paths[row]} cannot be read any more. {error}") from error
+
+
+def load_picture(path: Path, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
+    """Return a picture's pixels, resized to ``shape`` without keeping its proportions, as Keras does it.
+
+    The shape is (height, width, channels); with one channel the picture becomes grey. The filter is Pillow's bilinear
+    one, which averages when it shrinks.
+    """
+    import numpy as np
+    from PIL import Image
+
+    from coremlbench_datasets.images import decode
+
+    height, width, channels = shape
+    picture = Image.fromarray(decode(path)).resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0)
+    return np.asarray(picture if channels == 3 else picture.convert("L"), np.uint8).reshape(height, width, channels)
+
+
+def open_splits(
+    data: dict[str, Any], shape: tuple[int, int, int], cache: dict[str, Any]
+) -> tuple[Rows, Rows, tuple[str, ...]]:
+    """Return the training rows, the test rows, and notes on how their pixels are kept.
+
+    ``data`` is ``{"kind": "arrays", "train_images": path, ..., "train": n, "test": n}`` or
+    ``{"kind": "images", "train": [[path, label], ...], "test": [...]}``. ``cache`` is ``{"folder": path,
+    "memory_bytes": n or None}``: pictures that need more than that go to files in the folder.
+
+    Raises:
+        InputError: The arrays do not have the network's shape.
+    """
+    if data["kind"] == "arrays":
+        return _open_arrays(data, "train", shape), _open_arrays(data, "test", shape), ()
+    return _open_pictures(data, shape, cache)
+
+
+def _open_arrays(data: dict[str, Any], split: str, shape: tuple[int, int, int]) -> Rows:
+    import numpy as np
+
+    count = int(data[split])
+    pixels = np.load(data[f"{split}_images"], mmap_mode="r")[:count]
+    labels = np.load(data[f"{split}_labels"])[:count].astype(np.int64)
+    if pixels.ndim == 3:
+        pixels = pixels[..., np.newaxis]
+    if pixels.shape[1:] != shape or len(pixels) != count or len(labels) != count or pixels.dtype != np.uint8:
+        raise InputError(
+            f"The {split} images are {pixels.dtype} {pixels.shape} with {len(labels)} labels, and {count} of uint8 "
+            f"{shape} are needed; prepare the dataset again."
+        )
+    return Rows(labels, np.ascontiguousarray(pixels))
+
+
+def _open_pictures(
+    data: dict[str, Any], shape: tuple[int, int, int], cache: dict[str, Any]
+) -> tuple[Rows, Rows, tuple[str, ...]]:
+    import numpy as np
+    import psutil
+
+    needed = (len(data["train"]) + len(data["test"])) * shape[0] * shape[1] * shape[2]
+    available = int(psutil.virtual_memory().available * MEMORY_SHARE)
+    budget = min(available, cache["memory_bytes"]) if cache.get("memory_bytes") is not None else available
+    folder: Path | None = None
+    keep = True
+    notes: tuple[str, ...] = ()
+    if needed > budget:
+        folder = Path(cache["folder"])
+        folder.mkdir(parents=True, exist_ok=True)
+        keep = shutil.disk_usage(folder).free > needed * 1.2
+        where = "in a file" if keep else "nowhere, for want of disk space: every epoch decodes them again"
+        notes = (f"The decoded pictures take {needed / 1e6:,.0f} MB, more than the memory for them; kept {where}.",)
+    splits = []
+    for split in ("train", "test"):
+        paths = [Path(path) for path, _ in data[split]]
+        file = folder / f"{split}.pixels" if folder is not None and keep else None
+        labels = np.array([label for _, label in data[split]], np.int64)
+        splits.append(Rows(labels, Pictures(paths, shape, file=file, keep=keep)))
+    return splits[0], splits[1], notes
+
+
+def training_batches(rows: Rows, *, batch: int, seed: int, scale: float, first_epoch: int, last_epoch: int) -> Any:
+    """Return a ``tf.data.Dataset`` of (pixels, labels) for the epochs from ``first_epoch`` to ``last_epoch``.
+
+    Pixels are float32, multiplied with ``scale``. Every epoch holds each row once, in an order that follows from
+    the seed and the epoch's number (from 1) alone; its last batch may be smaller.
+    """
+    import tensorflow as tf
+
+    def order(epoch: Any) -> Any:
+        rows_in_order = tf.random.experimental.stateless_shuffle(
+            tf.range(len(rows), dtype=tf.int64), seed=tf.stack([tf.constant(seed, tf.int64), epoch])
+        )
+        return tf.data.Dataset.from_tensor_slices(rows_in_order).batch(batch)
+
+    epochs = tf.data.Dataset.range(first_epoch, last_epoch + 1)
+    steps = math.ceil(len(rows) / batch) * (last_epoch - first_epoch + 1)
+    counted = epochs.flat_map(order).apply(tf.data.experimental.assert_cardinality(steps))
+    return _with_pixels(counted, rows, scale)
+
+
+def evaluation_batches(rows: Rows, *, batch: int, scale: float) -> Any:
+    """Return a ``tf.data.Dataset`` of (pixels, labels) that holds each row once, in order."""
+    import tensorflow as tf
+
+    return _with_pixels(tf.data.Dataset.range(len(rows)).batch(batch), rows, scale)
+
+
+def _with_pixels(batches: Any, rows: Rows, scale: float) -> Any:
+    """Return the dataset of (float32 pixels, labels) for a dataset of batches of row numbers."""
+    import tensorflow as tf
+
+    labels = tf.constant(rows.labels)
+    if isinstance(rows.pixels, Pictures):
+        pictures = rows.pixels
+
+        def pixels_of(numbers: Any) -> Any:
+            found = tf.numpy_function(pictures.batch, [numbers], tf.uint8, stateful=False)
+            return tf.ensure_shape(found, (None, *pictures.shape))
+    else:
+        pixels = tf.constant(rows.pixels)
+
+        def pixels_of(numbers: Any) -> Any:
+            return tf.gather(pixels, numbers)
+
+    def fetch(numbers: Any) -> tuple[Any, Any]:
+        return tf.cast(pixels_of(numbers), tf.float32) * scale, tf.gather(labels, numbers)
+
+    fetched = batches.map(fetch, num_parallel_calls=os.cpu_count() or 1, deterministic=True).prefetch(2)
+    return fetched.with_options(_without_autotuning())
+
+
+def _without_autotuning() -> Any:
+    """Return options that turn tf.data's tuning off: its thread sleeps in doubling periods and holds up the end.
+
+    An iterator is not gone before that thread wakes, 2.6, 5.1 or 10.2 seconds after its start (10 ms doubled again
+    and again), which is as long as a short epoch and its validation take.
+    """
+    import tensorflow as tf
+
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return options
