@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from coremlbench.conversion.job import ConvertOptions, convert_models
+from coremlbench.conversion.job import convert_models
+from coremlbench.conversion.options import ConvertOptions
 from coremlbench.conversion.sources import of_file
 from coremlbench.types.conversion import ConversionRecord, ModelSource
 from coremlbench.types.process import Progress

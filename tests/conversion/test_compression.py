@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from coremlbench.conversion.compression import _connected, activation_ranges, compress
 from coremlbench.conversion.op_statistics import census, precision_of
-from coremlbench.conversion.originals import OUTPUT
 from coremlbench.conversion.package_runner import Executed
 from coremlbench.conversion.variants import VARIANTS
 from coremlbench.mil_onnx import load_program
+from coremlbench.types.conversion import OUTPUT
 from tests.mil_programs import Builder, numbers
 
 pytestmark = [  # coremltools leaves its folders of weights to the collector

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from coremlbench.conversion.job import ConvertOptions, applied, exit_code
+from coremlbench.conversion.job import applied, exit_code
+from coremlbench.conversion.options import ConvertOptions
 from coremlbench.conversion.sources import of_file, of_run, random_network, resolve
 from coremlbench.runs import store
 from coremlbench.system.files import hash_folder, slug

@@ -16,7 +16,8 @@ import pytest
 from PIL import Image
 
 from coremlbench.conversion.job import exit_code
-from coremlbench.conversion.outcome import NOT_COMPARED, Item, finished, with_variants
+from coremlbench.conversion.options import Item
+from coremlbench.conversion.outcome import NOT_COMPARED, finished, with_variants
 from coremlbench.conversion.sources import of_file
 from coremlbench.runs import store
 from coremlbench.system.files import hash_folder

@@ -3,8 +3,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from coremlbench.conversion.originals import LOGITS, OUTPUT
 from coremlbench.conversion.package_runner import Executed
+from coremlbench.types.conversion import LOGITS, OUTPUT
 from coremlbench.types.errors import InputError
 from tests.mil_programs import Builder, numbers, saved
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from coremlbench.conversion.outcome import Item
+from coremlbench.conversion.options import Item
 from coremlbench.conversion.variant_failures import failure_of
 
 MADE = Item("fp16-b1", "fp16", 1, "macOS13", "macOS13", Path("work/it-fp16-b1.mlpackage"), None)

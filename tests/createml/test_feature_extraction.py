@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from coremlbench.createml.augmentation import augment, copies, nearest_resize
-from coremlbench.createml.feature_extraction import Part, Target, allocate, feature_length, work, write_rows
+from coremlbench.createml.feature_extraction import Part, Target, feature_length, work, write_rows
 from coremlbench.createml.feature_extraction import _tasks as tasks
 from coremlbench.createml.network import read_network
 from coremlbench.createml.network_onnx import write_onnx
+from coremlbench.system.files import allocate
 from coremlbench.types.errors import UnusableData
 from coremlbench_datasets.images import decode
 
@@ -97,7 +98,7 @@ def test_room_is_taken_before_it_is_needed(tmp_path: Path) -> None:
 def test_no_room_is_an_error_that_can_be_told_and_not_a_bus_error(tmp_path: Path) -> None:
     code = (
         "import resource, signal, sys; from pathlib import Path\n"
-        "from coremlbench.createml.feature_extraction import allocate\n"
+        "from coremlbench.system.files import allocate\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))\n"
         "try:\n    allocate(Path(sys.argv[1]), 2 << 20)\n"

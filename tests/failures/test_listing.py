@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 
-from coremlbench.failures.listing import find_failures, machine_in_words
+from coremlbench.failures.listing import find_failures
 from coremlbench.report.failures import failures_of
+from coremlbench.system.machine import machine_in_words
 from coremlbench.types.training_records import Trained
 from tests.failing_records import AIR, CONVERSION, TIMING, XEON, failure, training
 

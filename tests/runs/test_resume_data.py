@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from coremlbench.createml.feature_extraction import allocate
 from coremlbench.createml.feature_journal import Written, finished, noting
 from coremlbench.experiments.catalogue import select
 from coremlbench.experiments.comparison import compare, compared_seconds
 from coremlbench.runs import resume_data, store
+from coremlbench.system.files import allocate
 from coremlbench.training.job import Changes, plan, resume, train_once
 from coremlbench.types.errors import InputError
 from coremlbench.types.failure import Failure

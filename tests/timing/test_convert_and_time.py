@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from coremlbench.conversion.job import ConvertOptions
+from coremlbench.conversion.options import ConvertOptions
 from coremlbench.timing import available_units
 from coremlbench.timing.convert_and_time import convert_and_time, time_kit
 from coremlbench.timing.kit import read_kit

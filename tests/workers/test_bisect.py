@@ -9,8 +9,8 @@ import pytest
 from coremltools.converters.mil import Builder
 
 from coremlbench.conversion.divergence import ProgramTruth
-from coremlbench.conversion.originals import OUTPUT
 from coremlbench.mil_onnx import load_program
+from coremlbench.types.conversion import OUTPUT
 from coremlbench.workers.bisect import NoOpError, _parts
 from tests.mil_programs import numbers
 

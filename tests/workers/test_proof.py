@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from coremlbench.conversion.originals import LOGITS, OUTPUT
 from coremlbench.conversion.package_runner import Executed
+from coremlbench.types.conversion import LOGITS, OUTPUT
 from coremlbench.types.errors import CoremlbenchError
 from coremlbench.workers.proof import _by_name, _compared
 from tests.mil_programs import Builder, numbers, saved

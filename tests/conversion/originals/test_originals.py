@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 
 from coremlbench.conversion.divergence import find_divergence, layer_of, values_by_name
-from coremlbench.conversion.originals import LOGITS, OUTPUT, open_original, traced_model
+from coremlbench.conversion.originals import open_original, traced_model
 from coremlbench.conversion.originals.layer_scopes import layers_by_name
 from coremlbench.conversion.originals.output_names import names_of
 from coremlbench.conversion.originals.rescaling import rescales
@@ -23,7 +23,7 @@ from coremlbench.mil_onnx import load_program
 from coremlbench.runtimes.reference import ReferenceRuntime
 from coremlbench.runtimes.tensorflow import TensorFlow
 from coremlbench.training.random_weights import random_pictures, random_samples
-from coremlbench.types.conversion import ModelSource
+from coremlbench.types.conversion import LOGITS, OUTPUT, ModelSource
 from coremlbench.types.errors import InputError
 from tests.spoilt import spoil
 

@@ -24,6 +24,7 @@ CODE = (
     *("coremlbench/createml/classifier.py", "coremlbench/createml/network.py", "coremlbench/createml/extractors.py"),
     *("coremlbench/conversion/variants.py", "coremlbench/conversion/compression.py"),
     *("coremlbench/conversion/op_statistics.py", "coremlbench/conversion/package_runner.py"),
+    *("coremlbench/conversion/package_files.py", "coremlbench/conversion/sample_rows.py"),
     *("coremlbench/runtimes/reference.py", "coremlbench/mil_onnx/*.py", "coremlbench/training/input_pipeline.py"),
     "coremlbench_models/*.py",
 )

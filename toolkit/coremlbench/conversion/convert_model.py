@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from coremlbench.conversion import cache as conversion_cache
-from coremlbench.conversion.outcome import Item, finished, with_variants
+from coremlbench.conversion.options import ConvertOptions, Item
+from coremlbench.conversion.outcome import finished, with_variants
 from coremlbench.conversion.package_results import MADE, PROVEN, read_told, tell
 from coremlbench.conversion.requested_packages import CALIBRATION, asked_of, items_of, left_out, metadata_of
 from coremlbench.conversion.sources import RANDOM
@@ -25,9 +26,6 @@ from coremlbench.types.conversion import ConversionRecord, ModelSource
 from coremlbench.types.data import Provenance
 from coremlbench.types.process import Exit
 from coremlbench.types.training_records import Phase, TrainingRecord
-
-if TYPE_CHECKING:
-    from coremlbench.conversion.job import ConvertOptions
 
 SILENCE = {"data": 300.0, "convert": 900.0, "prove": 900.0}
 """Seconds that a stage may say nothing: coremltools is silent while it optimises a large network."""

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from coremlbench.conversion.convert_model import convert_one
+from coremlbench.conversion.options import ConvertOptions
 from coremlbench.conversion.sources import READY
-from coremlbench.conversion.variants import DEFAULT_TARGET, TARGETS, find_variants
+from coremlbench.conversion.variants import TARGETS, find_variants
 from coremlbench.runs.lifecycle import FAILED, INTERRUPTED, Run, recorded
 from coremlbench.system import serialization
 from coremlbench.system.files import slug
@@ -28,39 +29,6 @@ OPENED = ("keras", "h5", "saved-model")
 """Formats of models whose inputs and outputs options may explain."""
 
 OnProgress = Callable[[Progress], None]
-
-
-@dataclass(frozen=True)
-class ConvertOptions:
-    """The settings of a conversion.
-
-    ``variants`` are names of ``VARIANTS`` or ``all``; ``batches`` are fixed sizes, each a package of its own.
-    ``images`` are compared with the original. ``data`` is a dataset or a folder in place of the model's own,
-    ``sources`` maps a dataset's name to a local copy of it. ``scale`` is what pixels are multiplied with for a file
-    of the user's, which then takes images; ``input_shape`` gives a size to a model that takes any, ``classes`` names
-    the values that it gives. ``check`` is a
-    ready package that is compared with the model instead of being made from it. ``jobs`` models are converted side by
-    side (``None``: as many as the machine bears). ``timeout`` (of each model) and ``silence`` are seconds,
-    ``memory_limit`` is bytes.
-    """
-
-    variants: tuple[str, ...] = ("fp16",)
-    batches: tuple[int, ...] = (1,)
-    target: str = DEFAULT_TARGET
-    images: int = 500
-    data: str | None = None
-    sources: Mapping[str, str] = field(default_factory=dict)
-    allow_code: bool = False
-    save_onnx: bool = False
-    seed: int = 0
-    timeout: float | None = None
-    silence: float | None = None
-    memory_limit: int | None = None
-    jobs: int | None = None
-    scale: float | None = None
-    input_shape: tuple[int, ...] | None = None
-    classes: tuple[str, ...] = ()
-    check: str | None = None
 
 
 def convert_models(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from coremlbench.conversion.options import Item
 from coremlbench.conversion.package_results import MADE, PROVEN, read_told
 from coremlbench.conversion.sources import RANDOM
 from coremlbench.conversion.variant_failures import failure_of
@@ -28,21 +29,6 @@ NOT_MADE = Failure(
     hint="Run it again; the logs are in the run's folder.",
     evidence=Evidence(phase="convert"),
 )
-
-
-@dataclass(frozen=True)
-class Item:
-    """One package to be made: its variant, batch and target, where it goes, and where it is kept for later."""
-
-    key: str
-    variant: str
-    batch: int
-    target: str
-    base_target: str
-    package: Path
-    kept: Path | None
-    copy: str = ""
-    alone: bool = False
 
 
 def with_variants(

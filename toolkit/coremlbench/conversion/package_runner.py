@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from coremlbench.conversion.originals import LOGITS, OUTPUT
+from coremlbench.types.conversion import LOGITS, OUTPUT
 from coremlbench.types.errors import InputError
 
 RUNTIME = "reference (ML Program on ONNX Runtime)"

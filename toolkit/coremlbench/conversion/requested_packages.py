@@ -5,18 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from coremlbench.conversion import cache as conversion_cache
-from coremlbench.conversion.outcome import Item
+from coremlbench.conversion.options import ConvertOptions, Item
+from coremlbench.conversion.sample_rows import spread
 from coremlbench.conversion.sources import READY
 from coremlbench.conversion.variants import find_variants, target_of
 from coremlbench.system.files import hash_file, slug
 from coremlbench.types.conversion import ModelSource
-from coremlbench.workers.convert import spread
-
-if TYPE_CHECKING:
-    from coremlbench.conversion.job import ConvertOptions
 
 CALIBRATION = 64
 """Training images that the ranges of activations are taken from."""

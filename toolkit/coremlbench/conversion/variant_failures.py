@@ -5,13 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from coremlbench.conversion.options import Item
 from coremlbench.system import serialization
 from coremlbench.types.failure import Evidence, Failure
-
-if TYPE_CHECKING:
-    from coremlbench.conversion.outcome import Item
 
 HINTS_OF_MAKING: tuple[tuple[str, str], ...] = (
     ("--batch", "Leave the other batches out."),

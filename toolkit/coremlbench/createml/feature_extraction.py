@@ -10,7 +10,6 @@ batch, runs the network on it, and only then begins the next.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from coremlbench.createml.feature_journal import Written
+from coremlbench.system.files import allocate
 from coremlbench.types.errors import UnusableData
 
 if TYPE_CHECKING:
@@ -185,20 +185,3 @@ def _rows(path: Path, size: tuple[int, int], length: int | None) -> Any:
     if length is None:
         return np.memmap(path, dtype=np.uint8, mode="r+").reshape(-1, *size, 3)
     return np.memmap(path, dtype=np.float32, mode="r+").reshape(-1, length)
-
-
-def allocate(path: Path, size: int) -> None:
-    """Create a file of ``size`` bytes that really has its room on the disk.
-
-    A memory-mapped file with holes in it would end the process with SIGBUS on a full disk; this raises OSError. It is
-    a new file: what was there before may be another run's too, by a link.
-    """
-    path.unlink(missing_ok=True)
-    with path.open("wb") as file:
-        if hasattr(os, "posix_fallocate"):
-            if size:
-                os.posix_fallocate(file.fileno(), 0, size)
-            return
-        block = bytes(1 << 20)  # macOS has no posix_fallocate
-        for start in range(0, size, len(block)):
-            file.write(block[: min(len(block), size - start)])

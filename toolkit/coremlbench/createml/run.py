@@ -19,6 +19,7 @@ from coremlbench.createml.validation_split import split_validation
 from coremlbench.experiments.catalogue import deviations, select
 from coremlbench.experiments.metrics import confusion_matrix, per_class
 from coremlbench.runs import resume_data
+from coremlbench.runs.retries import MEMORY, SEED, UNCHANGED
 from coremlbench.runs.stages import Stages
 from coremlbench.runs.steps import data_request, dataset_record, result_of, with_phase, worker
 from coremlbench.system import serialization
@@ -26,6 +27,7 @@ from coremlbench.system.files import hash_folder
 from coremlbench.types.data import ImageSet, LabelledImage
 from coremlbench.types.process import Exit
 from coremlbench.types.training_records import Agreement, IterationRow, SavedModel, Solver, Trained, TrainingRecord
+from coremlbench_datasets.parallel import cores
 
 PACKAGE = "model.mlpackage"
 WORKER = Path(__file__).parent.parent / "workers" / "turicreate.py"
@@ -55,6 +57,17 @@ class CreateMLOptions:
     silence: float | None = None
     memory_limit: int | None = None
     processes: int | None = None
+
+    def remedied(self, kind: str) -> tuple[CreateMLOptions, str]:
+        """Return the settings of the next attempt after a failure of a kind, and in words what is different."""
+        if kind in MEMORY:
+            now = self.processes or cores()
+            if now == 1:
+                return self, f"{UNCHANGED}, as fewer than one process cannot extract"
+            return replace(self, processes=now // 2), f"with {now // 2} extracting side by side in place of {now}"
+        if kind in SEED:
+            return replace(self, seed=self.seed + 1), f"with seed {self.seed + 1} in place of {self.seed}"
+        return self, UNCHANGED
 
 
 Save = Callable[[TrainingRecord], None]

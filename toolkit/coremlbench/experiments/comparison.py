@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from coremlbench.experiments.catalogue import other_work
 from coremlbench.experiments.published import PUBLISHED
-from coremlbench.failures.listing import machine_in_words
+from coremlbench.system.machine import machine_in_words
 from coremlbench.types.experiments import ComparisonRow, Experiment, Published
 from coremlbench.types.failure import Failure
 from coremlbench.types.training_records import TrainingRecord

@@ -6,10 +6,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from coremlbench.system.formatting import format_bytes
+from coremlbench.system.machine import machine_in_words
 from coremlbench.types.conversion import ConversionRecord
 from coremlbench.types.failure import Failure
-from coremlbench.types.machine import Machine
 from coremlbench.types.records import Record
 from coremlbench.types.timing import Measurement, TimingRecord
 from coremlbench.types.training_records import TrainingRecord
@@ -75,12 +74,6 @@ def failures_in(record: Record) -> Iterator[tuple[str, Failure, int]]:
             )
             for failure, times in _of_measurement(measurement):
                 yield cell, failure, times
-
-
-def machine_in_words(machine: Machine) -> str:
-    """Return "MacBookPro16,1 (Intel Core i9, 64 GiB)", or the chip and its memory where the model is not known."""
-    memory = format_bytes(machine.memory_bytes)
-    return f"{machine.model} ({machine.chip}, {memory})" if machine.model else f"{machine.chip} ({memory})"
 
 
 def _of_measurement(measurement: Measurement) -> Iterator[tuple[Failure, int]]:

@@ -7,17 +7,22 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from coremlbench.createml.run import CreateMLOptions
 from coremlbench.runs import resume_data, store
-from coremlbench.training.run import TensorFlowOptions
 from coremlbench.types.errors import InputError
 from coremlbench.types.failure import Failure
 from coremlbench.types.training_records import TrainingRecord
-from coremlbench_datasets.parallel import cores
 
-Options = TypeVar("Options", bound=CreateMLOptions | TensorFlowOptions)
+
+class Remediable(Protocol):
+    """The settings of a run that can be tried again."""
+
+    def remedied(self: Options, kind: str) -> tuple[Options, str]:  # noqa: PYI019 - Self came with Python 3.11
+        """Return the settings of the next attempt after a failure of a kind, and in words what is different."""
+
+
+Options = TypeVar("Options", bound=Remediable)
 Attempt = Callable[[Options, Mapping[str, Any]], tuple[TrainingRecord, Path]]
 
 MEMORY = frozenset({"memory-limit", "out-of-memory", "gpu-memory", "killed"})
@@ -42,6 +47,7 @@ FINAL = frozenset(
 )
 """What a second attempt would meet again: it is for the person at the keyboard to mend, or was their wish."""
 FILES = 4096
+UNCHANGED = "with the same settings"
 
 
 def attempts(once: Attempt[Options], options: Options, retries: int) -> list[tuple[TrainingRecord, Path]]:
@@ -77,30 +83,9 @@ def attempts(once: Attempt[Options], options: Options, retries: int) -> list[tup
 
 def remedy(kind: str, options: Options) -> tuple[Options, str]:
     """Return the options of the next attempt, and in words what is different from the last."""
-    if kind in MEMORY:
-        return _less_at_a_time(options)
     if kind == "too-many-files":
         return options, _raise_descriptor_limit()
-    changes = []
-    if kind in GPU and isinstance(options, TensorFlowOptions) and options.device != "cpu":
-        options = replace(options, device="cpu")
-        changes.append("on the CPU")
-    if kind in SEED:
-        changes.append(f"with seed {options.seed + 1} in place of {options.seed}")
-        options = replace(options, seed=options.seed + 1)
-    return options, " and ".join(changes) or "with the same settings"
-
-
-def _less_at_a_time(options: Options) -> tuple[Options, str]:
-    if isinstance(options, TensorFlowOptions):
-        if options.batch == 1:
-            return options, "with the same settings, as no batch is smaller than 1"
-        batch = options.batch // 2
-        return replace(options, batch=batch), f"with batch {batch} in place of {options.batch}"
-    now = options.processes or cores()
-    if now == 1:
-        return options, "with the same settings, as fewer than one process cannot extract"
-    return replace(options, processes=now // 2), f"with {now // 2} extracting side by side in place of {now}"
+    return options.remedied(kind)
 
 
 def _raise_descriptor_limit() -> str:
@@ -111,4 +96,4 @@ def _raise_descriptor_limit() -> str:
         if soft != resource.RLIM_INFINITY and soft < wanted:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
             return f"with {wanted:,} open files allowed in place of {soft:,}"
-    return f"with the same settings, as the system allows no more than {soft:,} open files"
+    return f"{UNCHANGED}, as the system allows no more than {soft:,} open files"

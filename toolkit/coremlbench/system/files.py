@@ -125,3 +125,20 @@ def _umask() -> int:
     mask = os.umask(0o077)
     os.umask(mask)
     return mask
+
+
+def allocate(path: Path, size: int) -> None:
+    """Create a file of ``size`` bytes that really has its room on the disk.
+
+    A memory-mapped file with holes in it would end the process with SIGBUS on a full disk; this raises OSError. It is
+    a new file: what was there before may be another run's too, by a link.
+    """
+    path.unlink(missing_ok=True)
+    with path.open("wb") as file:
+        if hasattr(os, "posix_fallocate"):
+            if size:
+                os.posix_fallocate(file.fileno(), 0, size)
+            return
+        block = bytes(1 << 20)  # macOS has no posix_fallocate
+        for start in range(0, size, len(block)):
+            file.write(block[: min(len(block), size - start)])

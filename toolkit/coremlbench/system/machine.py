@@ -15,6 +15,7 @@ from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 
+from coremlbench.system.formatting import format_bytes
 from coremlbench.types.machine import Machine
 
 PACKAGES = ("coremltools", "tensorflow", "tensorflow-metal", "onnxruntime", "numpy", "pillow")
@@ -228,3 +229,9 @@ def _output(*command: str, timeout: float = 5) -> str:
             check=False,
         ).stdout
     return ""
+
+
+def machine_in_words(machine: Machine) -> str:
+    """Return "MacBookPro16,1 (Intel Core i9, 64 GiB)", or the chip and its memory where the model is not known."""
+    memory = format_bytes(machine.memory_bytes)
+    return f"{machine.model} ({machine.chip}, {memory})" if machine.model else f"{machine.chip} ({memory})"

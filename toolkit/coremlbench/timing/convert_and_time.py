@@ -11,7 +11,7 @@ from coremlbench.runs.lifecycle import INTERRUPTED
 from coremlbench.types.process import Progress
 
 if TYPE_CHECKING:
-    from coremlbench.conversion.job import ConvertOptions
+    from coremlbench.conversion.options import ConvertOptions
     from coremlbench.timing.kit import Kit
     from coremlbench.timing.matrix import OnRound
     from coremlbench.timing.plan import Subject, TimingOptions

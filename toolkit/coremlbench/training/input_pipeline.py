@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from coremlbench.createml.feature_extraction import allocate
+from coremlbench.system.files import allocate
 from coremlbench.types.errors import InputError, UnusableData
 
 if TYPE_CHECKING:

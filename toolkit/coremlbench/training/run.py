@@ -13,6 +13,7 @@ from typing import Any
 from coremlbench.experiments.catalogue import deviations, select
 from coremlbench.experiments.metrics import per_class
 from coremlbench.runs import resume_data
+from coremlbench.runs.retries import GPU, MEMORY, SEED, UNCHANGED
 from coremlbench.runs.stages import StageFailedError, Stages
 from coremlbench.runs.steps import data_request, dataset_record, result_of, worker
 from coremlbench.system import serialization
@@ -56,6 +57,22 @@ class TensorFlowOptions:
     timeout: float | None = None
     silence: float | None = None
     memory_limit: int | None = None
+
+    def remedied(self, kind: str) -> tuple[TensorFlowOptions, str]:
+        """Return the settings of the next attempt after a failure of a kind, and in words what is different."""
+        if kind in MEMORY:
+            if self.batch == 1:
+                return self, f"{UNCHANGED}, as no batch is smaller than 1"
+            batch = self.batch // 2
+            return replace(self, batch=batch), f"with batch {batch} in place of {self.batch}"
+        options, changes = self, []
+        if kind in GPU and self.device != "cpu":
+            options = replace(options, device="cpu")
+            changes.append("on the CPU")
+        if kind in SEED:
+            options = replace(options, seed=self.seed + 1)
+            changes.append(f"with seed {self.seed + 1} in place of {self.seed}")
+        return options, " and ".join(changes) or UNCHANGED
 
 
 Save = Callable[[TrainingRecord], None]

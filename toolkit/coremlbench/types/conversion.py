@@ -14,6 +14,10 @@ VariantName = Literal["fp32", "fp16", "int8", "palettized-6", "palettized-4", "i
 
 Verdict = Literal["proven", "degraded", "wrong"]
 
+OUTPUT, LOGITS = "output", "logits"
+"""Names of what an original predicts: its outputs, each image's in one row, and what goes into its last softmax or
+sigmoid where it ends in one."""
+
 
 @dataclass(frozen=True)
 class ModelSource:

@@ -64,11 +64,11 @@ def _converted_anew(item: dict[str, Any], original: Any, samples: Any, folder: P
         NoOpError: it is wrong too: then it is the converter or the reference runtime that errs, not the package.
     """
     from coremlbench.conversion.divergence import ProgramTruth
-    from coremlbench.conversion.originals import LOGITS, OUTPUT
+    from coremlbench.conversion.package_files import save
     from coremlbench.conversion.package_runner import Executed
     from coremlbench.conversion.proof import compare
     from coremlbench.mil_onnx import load_program
-    from coremlbench.workers.convert import save
+    from coremlbench.types.conversion import LOGITS, OUTPUT
 
     package = folder / "truth.mlpackage"
     if not package.exists():

@@ -13,7 +13,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from coremlbench.conversion.package_files import save
 from coremlbench.conversion.package_results import MADE, tell, telling_errors
+from coremlbench.conversion.sample_rows import spread
 from coremlbench.conversion.variants import VARIANTS, Precision, uncompressed
 from coremlbench.supervision.worker_main import Report, run, to_json
 from coremlbench.types.errors import InputError, UnusableData
@@ -191,13 +193,6 @@ def _as_input(pixels: Any, original: Any) -> Any:
     return pixels if original.pixels else pixels.astype(np.float32) * np.float32(original.scale)
 
 
-def spread(there: int, count: int) -> list[int]:
-    """Return ``count`` row numbers evenly spread over those there are, all of them when there are fewer."""
-    if there <= count:
-        return list(range(there))
-    return [index * there // count for index in range(count)]
-
-
 def _take_predictions(original: Any, folder: Path, report: Report) -> None:
     """Write expected.npz, what the original says of the samples, unless an earlier start did."""
     import numpy as np
@@ -235,22 +230,6 @@ class Bases:
             save(self._original.convert(precision, batch=batch, target=target), path, metadata)
             self._made[key] = path
         return self._made[key]
-
-
-def save(model: Any, path: Path, metadata: dict[str, str]) -> None:
-    """Save a coremltools model with its metadata, whole or not at all."""
-    if "description" in metadata:  # a package of the user's keeps its own
-        model.author = "coremlbench"
-        model.short_description = metadata["description"]
-        model.version = "1"
-    for key, value in metadata.items():
-        if key != "description":
-            model.user_defined_metadata[key] = value
-    partial = path.with_name(f"partial-{path.name}")  # coremltools wants the suffix
-    shutil.rmtree(partial, ignore_errors=True)
-    model.save(str(partial))
-    shutil.rmtree(path, ignore_errors=True)
-    partial.rename(path)
 
 
 def _make(item: dict[str, Any], bases: Bases, request: dict[str, Any], report: Report) -> None:

@@ -55,9 +55,9 @@ def _compared(
     """Return the proof of a package, or of a ready one that is compared with nothing its accuracy; and notes on it."""
     import numpy as np
 
-    from coremlbench.conversion.originals import OUTPUT
     from coremlbench.conversion.proof import accuracy, worst_of
     from coremlbench.system import serialization
+    from coremlbench.types.conversion import OUTPUT
 
     folder = Path(request["folder"])
     samples = np.load(folder / "samples.npy", mmap_mode="r")
@@ -120,10 +120,9 @@ def _proofs(
     """
     import numpy as np
 
-    from coremlbench.conversion.originals import LOGITS, OUTPUT
     from coremlbench.conversion.package_runner import RUNTIME
     from coremlbench.conversion.proof import accuracy, agreement, compare, judge
-    from coremlbench.types.conversion import Proof
+    from coremlbench.types.conversion import LOGITS, OUTPUT, Proof
 
     compared = LOGITS if LOGITS in expected and LOGITS in actual else OUTPUT
     if expected[compared].shape != actual[compared].shape:

@@ -176,7 +176,8 @@ def convert(
     """  # noqa: D301 - the backspace is click's mark for lines to keep
     from coremlbench.cli.terminal.conversion import print_conversions
     from coremlbench.cli.terminal.progress import Watch, print_json
-    from coremlbench.conversion.job import ConvertOptions, convert_models, exit_code
+    from coremlbench.conversion.job import convert_models, exit_code
+    from coremlbench.conversion.options import ConvertOptions
     from coremlbench.conversion.sources import named_sources
 
     given = asked_for(click.get_current_context()) & {"variants", "batches", "target"}

@@ -150,7 +150,7 @@ def _timing(given: dict[str, Any], packed: TimingOptions | None) -> TimingOption
 def _conversion(given: dict[str, Any], timing: TimingOptions) -> Any:
     """Return how to convert and prove before the timing."""
     from coremlbench.cli.commands.convert import names_in
-    from coremlbench.conversion.job import ConvertOptions
+    from coremlbench.conversion.options import ConvertOptions
 
     changes: dict[str, Any] = {"allow_code": given["allow_code"], "seed": timing.seed, "silence": timing.silence}
     if given["variants"] is not None:

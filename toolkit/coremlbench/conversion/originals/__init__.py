@@ -20,10 +20,6 @@ if TYPE_CHECKING:
 
     Array = npt.NDArray[np.generic]
 
-OUTPUT, LOGITS = "output", "logits"
-"""Names of what an original predicts: its outputs, each image's in one row, and what goes into its last softmax or
-sigmoid where it ends in one."""
-
 
 class Original(Protocol):
     """A model that can be asked for its predictions, and saved as an ML Program of float16 or float32.

@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from coremlbench.conversion.originals import LOGITS, OUTPUT
 from coremlbench.createml.classifier import Head, build_classifier
 from coremlbench.createml.network import Network
-from coremlbench.types.conversion import ModelSource
+from coremlbench.types.conversion import LOGITS, OUTPUT, ModelSource
 from coremlbench.types.errors import InputError
 
 PREDICTED_AT_ONCE = 4

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from coremlbench.conversion.divergence import ProgramTruth
-from coremlbench.conversion.originals import LOGITS, OUTPUT
 from coremlbench.conversion.originals.input_semantics import classes_of
-from coremlbench.types.conversion import ModelSource
+from coremlbench.types.conversion import LOGITS, OUTPUT, ModelSource
 from coremlbench.types.errors import InputError
 
 

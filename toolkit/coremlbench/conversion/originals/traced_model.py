@@ -10,10 +10,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from coremlbench.conversion.originals import LOGITS, OUTPUT, exact_batch_norm, tensorflow_ops
+from coremlbench.conversion.originals import exact_batch_norm, tensorflow_ops
 from coremlbench.conversion.originals.error_text import reason_of
 from coremlbench.conversion.originals.layer_scopes import in_coreml, layers_by_name, origins
 from coremlbench.conversion.originals.output_names import names_of, renamed
+from coremlbench.types.conversion import LOGITS, OUTPUT
 from coremlbench.types.errors import InputError
 
 INPUT = "image"
