@@ -42,6 +42,7 @@ test-browser: install
 lint: install
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/lint-imports
 
 types: install
 	$(BIN)/mypy
@@ -63,4 +64,4 @@ lock: install
 		--universal --generate-hashes --no-header --python-version 3.8 pyproject.toml -o requirements.lock
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
+	rm -rf .venv .mypy_cache .ruff_cache .import_linter_cache .pytest_cache .hypothesis dist
