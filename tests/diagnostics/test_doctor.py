@@ -18,7 +18,7 @@ from coremlbench.diagnostics.doctor import examine
 from coremlbench.system.machine import describe_machine
 import json
 folder = Path(sys.argv[1])
-print(json.dumps([jsonable.to_json(each) for each in examine(folder, folder, describe_machine(), quickly=True)]))
+print(json.dumps([serialization.to_json(each) for each in examine(folder, folder, describe_machine(), quickly=True)]))
 """
 
 
