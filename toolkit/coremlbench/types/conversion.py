@@ -1,4 +1,7 @@
-"""The nouns of a conversion: the model, its variants, each one's proof, and the record of it all."""
+"""The nouns of a conversion.
+
+A ``ModelSource`` becomes ``Variant`` packages, each with its ``Proof``: together one ``ConversionRecord``.
+"""
 
 from __future__ import annotations
 

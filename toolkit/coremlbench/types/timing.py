@@ -1,4 +1,8 @@
-"""The nouns of a timing matrix: rounds, compute plans, measurements, and the record of it all."""
+"""The nouns of a timing matrix.
+
+A package is timed in ``Round`` processes; the rounds of one (model, variant, batch, runtime, unit) are a
+``Measurement``, and a whole matrix of them is one ``TimingRecord``.
+"""
 
 from __future__ import annotations
 
