@@ -24,6 +24,7 @@ from coremlbench.types import Failure, InputError, Progress, TrainingRecord
 from small_conversions import Made, convert, ready_package
 from small_runs import CLASSES, createml_run, tinyvgg_run
 from spoilt import spoil
+from standing_worker import point, stand_at
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Keras and coremltools warn about each other
 
@@ -180,7 +181,10 @@ def test_models_side_by_side_reuse_what_is_there_and_survive_a_bad_one(
     assert not list((tmp_path / "alone").iterdir())
 
 
-def test_a_crash_in_one_variant_is_its_failure_and_the_rest_go_on(tmp_path: Path) -> None:
+def test_a_crash_in_one_variant_is_its_failure_and_the_rest_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_at(monkeypatch, tmp_path / "standing", point("convert", "convert", "fp32-b1"))
     pids: list[int] = []
 
     def on_progress(progress: Progress) -> None:
@@ -189,7 +193,7 @@ def test_a_crash_in_one_variant_is_its_failure_and_the_rest_go_on(tmp_path: Path
             os.kill(pids[0], signal.SIGSEGV)
 
     source = random_network("fashion-mnist", 1)
-    ((record, folder),) = convert([source], tmp_path, on_progress, variants=("fp32", "fp16"))
+    ((record, folder),) = convert([source], tmp_path / "results", on_progress, variants=("fp32", "fp16"))
     assert len(pids) == 2
     fp32, fp16 = record.variants
     assert fp32.failure is not None
@@ -203,16 +207,20 @@ def test_a_crash_in_one_variant_is_its_failure_and_the_rest_go_on(tmp_path: Path
     assert Path(record.source.path) == folder / "original.keras"  # for who times the original
 
 
-def test_what_an_interrupted_conversion_finished_is_not_made_again(tmp_path: Path) -> None:
+def test_what_an_interrupted_conversion_finished_is_not_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_at(monkeypatch, tmp_path / "standing", point("convert", "convert", "palettized-4-b1"))
+
     def interrupt(progress: Progress) -> None:
         if progress.message == "palettized-4-b1":
             os.kill(os.getpid(), signal.SIGINT)
 
     source, variants = ready_package(tmp_path, seed=1), ("int8", "palettized-6", "palettized-4")
-    ((record, _),) = convert([source], tmp_path, interrupt, variants=variants)
+    ((record, _),) = convert([source], tmp_path / "results", interrupt, variants=variants)
     assert isinstance(record.outcome, Failure)
     assert record.outcome.kind == "interrupted"
-    ((record, _),) = convert([source], tmp_path, variants=variants)
+    ((record, _),) = convert([source], tmp_path / "results", variants=variants)
     assert isinstance(record.outcome, Converted)
     assert [(each.name, each.reused) for each in record.variants] == [
         ("as-is", False),

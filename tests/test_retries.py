@@ -23,6 +23,7 @@ from coremlbench.soundness import CHECKS
 from coremlbench.training import Changes, plan, train_with_ladder
 from coremlbench.types import Failure, InputError, Progress, Trained, TrainingRecord
 from small_datasets import fashion_folder
+from standing_worker import point, stand_at
 from test_resume import broken_run
 from test_store import RECORD
 
@@ -144,6 +145,7 @@ def test_a_killed_training_trains_at_the_second_attempt(tmp_path: Path, monkeypa
     monkeypatch.setenv("COREMLBENCH_CACHE", str(tmp_path / "cache"))
     source = str(fashion_folder(tmp_path / "fashion", 200, 50))
     changes = Changes(sources={"fashion-mnist": source}, train=100, test=50, epochs=2, device="cpu")
+    stand_at(monkeypatch, tmp_path / "standing", point("tensorflow", "epoch 2 "))
     pids: list[int] = []
 
     def kill_the_first(progress: Progress) -> None:
