@@ -1,8 +1,8 @@
 """Plays every worker of a matrix in a real child process, quickly: the protocol is real, its figures are made up.
 
 The command line is: matrix_worker.py <behaviour's JSON file> <name of the worker> <folder> <progress descriptor>. The
-behaviour maps "<model> <unit>" to a deed, and ``seconds`` units to how long a prediction is said to take. ``first`` may say that
-the first of all rounds is to "stand" until it is ended.
+behaviour maps "<model> <unit>" to a deed, and ``seconds`` units to how long a prediction is said to take. ``first`` may
+say that the first of all rounds is to "stand" until it is ended.
 """
 
 import hashlib

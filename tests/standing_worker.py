@@ -53,7 +53,7 @@ def standing(report: Report, points: Path, module: str, folder: str) -> Report:
     here = [
         (points.with_suffix(f".{number}"), each)
         for number, each in enumerate(json.loads(points.read_text()))
-        if module.endswith(f".{each['worker']}_worker") and each["folder"] in folder
+        if module.rpartition(".")[2].removesuffix("_worker") == each["worker"] and each["folder"] in folder
     ]
 
     def is_first(mark: Path) -> bool:
