@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from coremlbench.workers.harness import Report
 
+COMMAND_LINE = "import sys; sys.executable = sys.argv.pop(1); from coremlbench.cli import main; main()"
+"""The command line of coremlbench as code, whose workers are started with the program that is its first argument."""
 PASS_ON = """#!/bin/sh
 case "$3" in
 coremlbench.workers.*) module="$3"; shift 3; exec {python} -I {script} {points} "$module" "$@";;

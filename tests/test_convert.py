@@ -24,7 +24,7 @@ from coremlbench.types import Failure, InputError, Progress, TrainingRecord
 from small_conversions import Made, convert, ready_package
 from small_runs import CLASSES, createml_run, tinyvgg_run
 from spoilt import spoil
-from standing_worker import point, stand_at
+from standing_worker import COMMAND_LINE, point, python_that_stands, stand_at
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Keras and coremltools warn about each other
 
@@ -324,16 +324,20 @@ def test_what_is_compressed_from_a_ready_package_keeps_its_target_and_precision(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_all_models_at_once(tmp_path: Path, number: signal.Signals) -> None:
-    models = ["lenet", "fashion-mnist", "mnist-cnn", "--random-weights", "--jobs", "2", "--results", str(tmp_path)]
+    results = tmp_path / "results"
+    models = ["lenet", "fashion-mnist", "mnist-cnn", "--random-weights", "--jobs", "2", "--results", str(results)]
+    program = python_that_stands(tmp_path, *[point("convert", "open")] * 2)  # neither of the first two gets further
     with subprocess.Popen(
-        [sys.executable, "-m", "coremlbench", "convert", *models], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        [sys.executable, "-c", COMMAND_LINE, str(program), "convert", *models],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
     ) as running:
         assert running.stderr is not None
         assert running.stderr.readline().startswith(b"convert: 0 of 3")  # the first child is at work
         running.send_signal(number)
         running.stderr.read()
     assert running.returncode == 130
-    records, problems = store.load_all(tmp_path)
+    records, problems = store.load_all(results)
     assert problems == []
     assert 1 <= len(records) <= 2  # what had not begun did not begin
     assert {record.outcome.kind for record in records if isinstance(record.outcome, Failure)} == {"interrupted"}

@@ -18,7 +18,7 @@ import pytest
 
 from coremlbench.coreml_classifier import Head
 from coremlbench.features import prepare
-from standing_worker import point, python_that_stands
+from standing_worker import COMMAND_LINE, point, python_that_stands
 
 pytestmark = [pytest.mark.usefixtures("turicreate", "squeezenet"), pytest.mark.timeout(240)]
 
@@ -219,7 +219,11 @@ def test_a_small_run_without_augmentation_and_one_iteration(pictures: Path, tmp_
 # --- runs that are made to fail -----------------------------------------------------------------------------
 
 
-STANDING = "import sys; sys.executable = sys.argv.pop(1); from coremlbench.cli import main; main()"
+def reap(process: subprocess.Popen[str]) -> None:
+    """Wait for the end of a process whose output nobody wants any more."""
+    process.wait()
+    assert process.stdout is not None
+    process.stdout.close()
 
 
 @contextmanager
@@ -230,13 +234,13 @@ def started(pictures: Path, results: Path, *options: str, stand: str = "") -> It
     words = command(pictures, results, *options)
     if stand:
         assert words[1:3] == ["-m", "coremlbench"]
-        words[1:3] = ["-c", STANDING, str(python_that_stands(beside, point(stand, "")))]
+        words[1:3] = ["-c", COMMAND_LINE, str(python_that_stands(beside, point(stand, "")))]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
         yield process
     finally:
         process.kill()
-        process.communicate()
+        reap(process)
 
 
 def wait_for(condition: Callable[[], Any]) -> Any:
@@ -409,7 +413,7 @@ def test_a_full_disk_is_told_and_the_record_saved_all_the_same(pictures: Path, t
         shown, _ = process.communicate()
     finally:
         process.kill()
-        process.communicate()
+        reap(process)
     assert process.returncode == 3, shown
     record = the_record(kept)
     assert record["outcome"]["kind"] == "disk-full", shown

@@ -22,7 +22,7 @@ from coremlbench.features import allocate
 from coremlbench.training import Changes, plan, resume, train_once
 from coremlbench.types import Failure, InputError, Progress, Trained, TrainingRecord
 from small_datasets import fashion_folder
-from standing_worker import point, python_that_stands, stand_at
+from standing_worker import COMMAND_LINE, point, python_that_stands, stand_at
 from test_store import RECORD, UNFINISHED
 
 EPOCHS = 4
@@ -298,12 +298,16 @@ def test_a_create_ml_run_goes_on_from_its_features_and_comes_to_the_same(
 ) -> None:
     import psutil
 
-    from test_createml import STANDING, nobody_left, wait_for
+    from test_createml import nobody_left, wait_for
 
     words = createml(pictures, tmp_path)
     beside = tmp_path.with_name(f"{tmp_path.name}-beside")
     beside.mkdir()
-    words[1:3] = ["-c", STANDING, str(python_that_stands(beside, point("export", "")))]  # it does not come to its end
+    words[1:3] = [
+        "-c",
+        COMMAND_LINE,
+        str(python_that_stands(beside, point("export", ""))),
+    ]  # it does not come to its end
     process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def some_features() -> Any:
