@@ -11,14 +11,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from PIL import Image
 
 from coremlbench.system.paths import cache_folder
 
-# No example is too slow: machines are shared, and no test asserts an absolute time.
-settings.register_profile("shared machines", deadline=None)
-settings.load_profile("shared machines")
+# No example is too slow: machines are shared, and no test asserts an absolute time. The examples are those of the run
+# before, so that nothing but a change makes a test fail; `pytest --hypothesis-profile=search` looks for new ones.
+settings.register_profile("search", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("same examples", settings.get_profile("search"), derandomize=True, database=None)
+settings.load_profile("same examples")
 
 for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
     if signal.getsignal(number) is signal.SIG_IGN:  # by nohup or a shell's &, and every child would inherit it

@@ -1,7 +1,8 @@
 """Plays every worker of a matrix in a real child process, quickly: the protocol is real, its figures are made up.
 
 The command line is: matrix_worker.py <behaviour's JSON file> <name of the worker> <folder> <progress descriptor>. The
-behaviour maps "<model> <unit>" to a deed, and ``seconds`` maps units to how long a prediction is said to take.
+behaviour maps "<model> <unit>" to a deed, and ``seconds`` units to how long a prediction is said to take. ``second``
+may say that the second of all rounds is to "stand" until it is ended.
 """
 
 import hashlib
@@ -47,6 +48,8 @@ def timing(request: dict[str, Any], behaviour: dict[str, Any], report: Report) -
     with Path(behaviour["trace"]).open("a") as trace:
         trace.write(f"{name} {request['unit']}\n")
     report("load", 0, 2)
+    if behaviour.get("second") == "stand" and Path(behaviour["trace"]).read_text().count("\n") == 2:
+        time.sleep(600)
     time.sleep(behaviour.get("wait", 0))
     do(behaviour.get(f"{name} {request['unit']}", ""), behaviour)
     random = np.random.default_rng(len(Path(behaviour["trace"]).read_text().splitlines()))

@@ -28,14 +28,8 @@ def convert(
     )
 
 
-MANY = 8192
-
-
 def ready_package(folder: Path, seed: int = 0, filters: int = 64) -> ModelSource:
-    """Return a package of two products with weights that can be compressed, in float32 and for macOS 15.
-
-    With MANY filters compressing takes long enough for a signal to arrive while it lasts.
-    """
+    """Return a package of two products with weights that can be compressed, in float32 and for macOS 15."""
     from tests.mil_programs import Builder, ct, numbers
 
     @Builder.program(input_specs=[Builder.TensorSpec(shape=(1, 48, 6, 6))], opset_version=ct.target.macOS15)

@@ -28,6 +28,7 @@ from coremlbench.types.training_records import TrainingRecord
 from tests.small_conversions import Made, convert, ready_package
 from tests.small_runs import CLASSES, createml_run, tinyvgg_run
 from tests.spoilt import spoil
+from tests.standing_worker import COMMAND_LINE, point, python_that_stands, stand_at
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Keras and coremltools warn about each other
 
@@ -184,7 +185,10 @@ def test_models_side_by_side_reuse_what_is_there_and_survive_a_bad_one(
     assert not list((tmp_path / "alone").iterdir())
 
 
-def test_a_crash_in_one_variant_is_its_failure_and_the_rest_go_on(tmp_path: Path) -> None:
+def test_a_crash_in_one_variant_is_its_failure_and_the_rest_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_at(monkeypatch, tmp_path / "standing", point("convert", "convert", "fp32-b1"))
     pids: list[int] = []
 
     def on_progress(progress: Progress) -> None:
@@ -193,7 +197,7 @@ def test_a_crash_in_one_variant_is_its_failure_and_the_rest_go_on(tmp_path: Path
             os.kill(pids[0], signal.SIGSEGV)
 
     source = random_network("fashion-mnist", 1)
-    ((record, folder),) = convert([source], tmp_path, on_progress, variants=("fp32", "fp16"))
+    ((record, folder),) = convert([source], tmp_path / "results", on_progress, variants=("fp32", "fp16"))
     assert len(pids) == 2
     fp32, fp16 = record.variants
     assert fp32.failure is not None
@@ -207,16 +211,20 @@ def test_a_crash_in_one_variant_is_its_failure_and_the_rest_go_on(tmp_path: Path
     assert Path(record.source.path) == folder / "original.keras"  # for who times the original
 
 
-def test_what_an_interrupted_conversion_finished_is_not_made_again(tmp_path: Path) -> None:
+def test_what_an_interrupted_conversion_finished_is_not_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_at(monkeypatch, tmp_path / "standing", point("convert", "convert", "palettized-4-b1"))
+
     def interrupt(progress: Progress) -> None:
         if progress.message == "palettized-4-b1":
             os.kill(os.getpid(), signal.SIGINT)
 
     source, variants = ready_package(tmp_path, seed=1), ("int8", "palettized-6", "palettized-4")
-    ((record, _),) = convert([source], tmp_path, interrupt, variants=variants)
+    ((record, _),) = convert([source], tmp_path / "results", interrupt, variants=variants)
     assert isinstance(record.outcome, Failure)
     assert record.outcome.kind == "interrupted"
-    ((record, _),) = convert([source], tmp_path, variants=variants)
+    ((record, _),) = convert([source], tmp_path / "results", variants=variants)
     assert isinstance(record.outcome, Converted)
     assert [(each.name, each.reused) for each in record.variants] == [
         ("as-is", False),
@@ -320,16 +328,20 @@ def test_what_is_compressed_from_a_ready_package_keeps_its_target_and_precision(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_all_models_at_once(tmp_path: Path, number: signal.Signals) -> None:
-    models = ["lenet", "fashion-mnist", "mnist-cnn", "--random-weights", "--jobs", "2", "--results", str(tmp_path)]
+    results = tmp_path / "results"
+    models = ["lenet", "fashion-mnist", "mnist-cnn", "--random-weights", "--jobs", "2", "--results", str(results)]
+    program = python_that_stands(tmp_path, *[point("convert", "open")] * 2)  # neither of the first two gets further
     with subprocess.Popen(
-        [sys.executable, "-m", "coremlbench", "convert", *models], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        [sys.executable, "-c", COMMAND_LINE, str(program), "convert", *models],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
     ) as running:
         assert running.stderr is not None
         assert running.stderr.readline().startswith(b"convert: 0 of 3")  # the first child is at work
         running.send_signal(number)
         running.stderr.read()
     assert running.returncode == 130
-    records, problems = store.load_all(tmp_path)
+    records, problems = store.load_all(results)
     assert problems == []
     assert 1 <= len(records) <= 2  # what had not begun did not begin
     assert {record.outcome.kind for record in records if isinstance(record.outcome, Failure)} == {"interrupted"}

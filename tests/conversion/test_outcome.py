@@ -26,7 +26,8 @@ from coremlbench.types.conversion import ConversionRecord, Converted, Variant
 from coremlbench.types.failure import Failure
 from coremlbench.types.process import Progress
 from tests.record_samples import conversion
-from tests.small_conversions import MANY, convert, package_of_pictures, ready_package
+from tests.small_conversions import convert, package_of_pictures, ready_package
+from tests.standing_worker import point, stand_at
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Keras and coremltools warn about each other
 
@@ -60,7 +61,8 @@ def kill_the_child(worker: str, folder: str = "") -> Callable[[], None]:
     def kill() -> None:
         for child in psutil.Process().children(recursive=True):
             command = child.cmdline()  # not that of the process that watches over it, which holds the whole of it too
-            if command[1:4] == ["-I", "-m", f"coremlbench.workers.{worker}"] and folder in command[4]:
+            ours = f"coremlbench.workers.{worker}" in command and not any("guardian.py" in word for word in command)
+            if ours and folder in command[-2]:
                 child.kill()
 
     return kill
@@ -128,10 +130,13 @@ def test_a_variant_with_neither_a_package_nor_a_failure_is_a_failure(tmp_path: P
 VARIANTS = ("int8", "palettized-6", "palettized-4")
 
 
-def test_what_was_made_and_proven_before_an_interruption_is_in_the_record(tmp_path: Path) -> None:
+def test_what_was_made_and_proven_before_an_interruption_is_in_the_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_at(monkeypatch, tmp_path / "standing", point("proof", "prove", "palettized-6-b1"))
     on_progress = when("prove", "palettized-6-b1", interrupt)
     source = ready_package(tmp_path, seed=5)
-    ((record, folder),) = convert([source], tmp_path / "results", on_progress, variants=VARIANTS, images=4000)
+    ((record, folder),) = convert([source], tmp_path / "results", on_progress, variants=VARIANTS)
     assert isinstance(record.outcome, Failure)
     assert record.outcome.kind == "interrupted"
     assert store.load(folder) == record
@@ -148,10 +153,13 @@ def test_what_was_made_and_proven_before_an_interruption_is_in_the_record(tmp_pa
     assert [note.split(" was not timed")[0] for note in subject.notes] == ["wide palettized-6", "wide palettized-4"]
 
 
-def test_what_was_made_before_a_conversion_is_interrupted_is_in_the_record(tmp_path: Path) -> None:
-    ((record, folder),) = convert(
-        [ready_package(tmp_path, seed=6)], tmp_path, when("convert", "palettized-4-b1", interrupt), variants=VARIANTS
-    )
+def test_what_was_made_before_a_conversion_is_interrupted_is_in_the_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_at(monkeypatch, tmp_path / "standing", point("convert", "convert", "palettized-4-b1"))
+    interrupted = when("convert", "palettized-4-b1", interrupt)
+    source = ready_package(tmp_path, seed=6)
+    ((record, folder),) = convert([source], tmp_path / "results", interrupted, variants=VARIANTS)
     assert [(each.name, each.proof, each.failure) for each in record.variants][:3] == [
         (name, None, None) for name in ("as-is", "int8", "palettized-6")
     ]
@@ -160,9 +168,13 @@ def test_what_was_made_before_a_conversion_is_interrupted_is_in_the_record(tmp_p
     assert exit_code([record]) == 130
 
 
-def test_a_killed_proof_is_one_variants_failure_and_the_others_are_proven(tmp_path: Path) -> None:
+def test_a_killed_proof_is_one_variants_failure_and_the_others_are_proven(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_at(monkeypatch, tmp_path / "standing", point("proof", "prove", "palettized-6-b1"))
     killed = when("prove", "palettized-6-b1", kill_the_child("proof"))
-    ((record, folder),) = convert([ready_package(tmp_path, seed=7)], tmp_path, killed, variants=VARIANTS, images=4000)
+    source = ready_package(tmp_path, seed=7)
+    ((record, folder),) = convert([source], tmp_path / "results", killed, variants=VARIANTS)
     found = by_name(record)
     failure = found["palettized-6"].failure
     assert failure is not None
@@ -174,28 +186,43 @@ def test_a_killed_proof_is_one_variants_failure_and_the_others_are_proven(tmp_pa
     assert exit_code([record]) == 3
 
 
-def test_the_seconds_of_a_killed_child_count_too(tmp_path: Path) -> None:
-    heard: dict[str, list[float]] = {"open": [], "convert": []}
-    # The line of a variant that begins a moment after the one before it is not sent; palettized-6 takes a second.
-    kill = when("convert", "palettized-4-b1", kill_the_child("convert"))
+def test_the_seconds_of_a_killed_child_count_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first child is killed where it stands, the second stands until it is let go: each lives as long at least."""
+    kill, go = kill_the_child("convert"), tmp_path / "go"
+    stand_at(
+        monkeypatch,
+        tmp_path / "standing",
+        point("convert", "convert", "palettized-4-b1", folder="/convert"),
+        point("convert", "open", folder="/convert-2", until=go),
+    )
+    opened: list[float] = []
+    lived: list[float] = []
 
     def on_progress(progress: Progress) -> None:
-        if progress.phase in heard:
-            heard[progress.phase].append(time.monotonic())
-        kill(progress)
+        if progress.phase == "open" and len(opened) == len(lived):
+            opened.append(time.monotonic())
+        if progress.message == "palettized-4-b1" and not lived:
+            time.sleep(2 * (opened[0] - began))  # longer than the second child takes to start
+            lived.append(time.monotonic() - opened[0])
+            kill()
+        elif progress.phase == "open" and len(opened) == 2 and not go.exists():
+            lived.append(time.monotonic() - opened[1])
+            go.touch()
 
-    ((record, _),) = convert([ready_package(tmp_path, seed=8, filters=MANY)], tmp_path, on_progress, variants=VARIANTS)
+    source, began = ready_package(tmp_path, seed=8), time.monotonic()
+    ((record, _),) = convert([source], tmp_path / "results", on_progress, variants=VARIANTS)
     assert [each.failure and each.failure.kind for each in record.variants].count(None) == 3
-    first, second = heard["open"]
-    before = max(each for each in heard["convert"] if each < second) - first
-    after = heard["convert"][-1] - second
     (phase,) = [each for each in record.phases if each.name == "convert"]
-    assert phase.seconds > before + after
+    assert len(lived) == 2
+    assert phase.seconds > sum(lived)
     assert record.peak_bytes >= phase.peak_bytes > 0
 
 
-def test_a_killed_child_of_one_model_leaves_the_model_beside_it_alone(tmp_path: Path) -> None:
-    sources = [ready_package(tmp_path, seed=9, filters=MANY), package_of_pictures(tmp_path)]
+def test_a_killed_child_of_one_model_leaves_the_model_beside_it_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_at(monkeypatch, tmp_path / "standing", point("convert", "convert", "as-is-b1", folder="-wide-"))
+    sources = [ready_package(tmp_path, seed=9), package_of_pictures(tmp_path)]
     done: list[str] = []
 
     def kill(progress: Progress) -> None:

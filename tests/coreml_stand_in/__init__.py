@@ -13,7 +13,9 @@ from __future__ import annotations
 import importlib.abc
 import importlib.machinery
 import json
+import math
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -45,9 +47,11 @@ class Behaviour:
     ``seconds`` is how long a prediction takes at least on the device that the plan puts it on (``CPU``, ``GPU``,
     ``NE``); ``jitter`` is the relative spread of single calls, and ``drift`` by how much of itself a prediction gets
     longer in a thousand calls. ``first_load_seconds`` is the wait of the first load on a unit, for each model, as the
-    Neural Engine has it; ``cache`` is the folder that remembers it across processes. ``fallback`` are units that are
+    Neural Engine has it; ``cache`` is the folder that remembers it across processes, and where a file ``hanging``
+    appears when something begins to hang. ``fallback`` are units that are
     planned on the CPU whatever was asked, ``cpu_ops`` kinds of ops that no other device takes. ``wrong`` is added to
-    each output.
+    each output. With ``played_time`` nothing is waited for: the process's performance counter stands still but for what
+    the stand-in is told to take, so that every figure is known, however busy the machine is.
     """
 
     macos: tuple[int, ...] = (15, 1)
@@ -62,6 +66,7 @@ class Behaviour:
     fallback: tuple[str, ...] = ()
     cpu_ops: tuple[str, ...] = ()
     wrong: float = 0.0
+    played_time: bool = False
     failing: tuple[Failing, ...] = ()
 
 
@@ -94,8 +99,39 @@ def install(behaviour: Behaviour) -> None:
     assert "coremltools" not in sys.modules, "The stand-in must be there before coremltools is imported."
     from tests.coreml_stand_in.native import make_module
 
+    if behaviour.played_time:
+        PLAYED.install()
     sys.modules[NATIVE] = make_module(NATIVE, behaviour)
     sys.meta_path.insert(0, _PlayedMacOS(behaviour.macos))
+
+
+class PlayedTime:
+    """A performance counter that stands still but for a microsecond with each reading and for what is waited."""
+
+    TICK = 1000
+
+    def __init__(self) -> None:
+        self.installed = False
+        self._now = 0
+
+    def install(self) -> None:
+        """Take the place of this process's performance counter, before anybody has read it."""
+        self.installed = True
+        time.perf_counter_ns, time.perf_counter = self.read, lambda: self.read() / 1e9
+
+    def read(self) -> int:
+        """Return the nanoseconds of now."""
+        self._now += self.TICK
+        return self._now
+
+    def wait(self, seconds: float) -> None:
+        """Let so many seconds pass: at least so many real ones, or exactly so many played ones."""
+        if not self.installed:
+            time.sleep(seconds)
+        self._now += math.ceil(seconds * 1e9)
+
+
+PLAYED = PlayedTime()
 
 
 class _PlayedMacOS(importlib.abc.MetaPathFinder, importlib.abc.Loader):

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.coreml_stand_in import Behaviour
+from tests.coreml_stand_in import PLAYED, Behaviour
 from tests.coreml_stand_in.plan import Planned, plan_program, structure_of
 
 PACKAGE = "model.mlpackage"
@@ -35,7 +35,7 @@ class Core:
 
     def __init__(self, behaviour: Behaviour) -> None:
         self.behaviour = behaviour
-        self.random = random.Random(os.getpid())
+        self.random = random.Random(0)
 
     def strike(self, at: str, model: str, unit: str = "", call: int = 1) -> None:
         """Misbehave if that is told for this step."""
@@ -47,6 +47,8 @@ class Core:
                     '{\n    NSLocalizedDescription = "Failed to build the model execution plan using a model '
                     "architecture file 'model.mil' with error code: -5.\";\n}"
                 )
+            if each.how == "hang":
+                _make(Path(self.behaviour.cache) / "hanging")
             while each.how == "hang":
                 time.sleep(60)
             os.kill(os.getpid(), getattr(signal, each.how))
@@ -59,7 +61,7 @@ class Core:
     def compile(self, path: Path) -> Path:
         """Return the folder of the compiled model in a new temporary folder."""
         self.strike("compile", path.name)
-        time.sleep(self.behaviour.compile_seconds)
+        PLAYED.wait(self.behaviour.compile_seconds)
         if not path.exists():
             raise RuntimeError(f'{{\n    NSLocalizedDescription = "{path.name} does not exist.";\n}}')
         compiled = Path(tempfile.mkdtemp(prefix="stand-in-")) / f"{path.stem}.mlmodelc"
@@ -77,9 +79,13 @@ class Core:
             digest.update(file.read_bytes())
         mark = Path(self.behaviour.cache) / digest.hexdigest()
         if not mark.exists():
-            time.sleep(seconds)
-            mark.parent.mkdir(parents=True, exist_ok=True)
-            mark.touch()
+            PLAYED.wait(seconds)
+            _make(mark)
+
+
+def _make(mark: Path) -> None:
+    mark.parent.mkdir(parents=True, exist_ok=True)
+    mark.touch()
 
 
 class Model:
@@ -148,7 +154,7 @@ class Model:
         end = began + self._seconds * factor * 1e9
         left = (end - time.perf_counter_ns()) / 1e9
         if left > SPIN_SECONDS:
-            time.sleep(left - SPIN_SECONDS)
+            PLAYED.wait(left - SPIN_SECONDS)
         while time.perf_counter_ns() < end:
             pass
 

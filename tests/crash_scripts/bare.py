@@ -35,9 +35,19 @@ def sleep() -> None:
     time.sleep(600)
 
 
+there = os.pipe()
+
+
+def wait_for_stubborn(count: int) -> None:
+    """Wait until so many processes ignore what asks them to end."""
+    for _ in range(count):
+        os.read(there[0], 1)
+
+
 def stubborn() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    os.write(there[1], b"x")
     time.sleep(600)
 
 
@@ -102,7 +112,7 @@ def family() -> None:
     for _ in range(3):
         child(lambda: (child(stubborn), stubborn()))
     child(daemon)
-    time.sleep(0.3)
+    wait_for_stubborn(7)  # three pairs and the daemon's child
     ready()
     sleep()
 
@@ -112,7 +122,7 @@ def leave_family() -> None:
     for _ in range(3):
         child(stubborn)
     child(daemon)
-    time.sleep(0.3)
+    wait_for_stubborn(4)
     result()
 
 

@@ -67,10 +67,9 @@ def missing_module() -> None:
 
 
 def refused_connection() -> None:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
-    socket.create_connection(("127.0.0.1", port), timeout=5)
+    with socket.socket() as taken:  # but not listening: nobody else can be at this port meanwhile
+        taken.bind(("127.0.0.1", 0))
+        socket.create_connection(taken.getsockname())
 
 
 def wrong_architecture() -> None:

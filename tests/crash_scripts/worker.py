@@ -1,11 +1,14 @@
 """A worker on the harness that ends as its request says; the supervisor's tests start it."""
 
 import ctypes
+import itertools
+import json
 import os
 import signal
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -68,11 +71,10 @@ def wait_for_ever() -> None:
 
 
 def hog(request: dict[str, Any], report: Report) -> dict[str, Any]:
-    kept = []
-    while len(kept) < 200:  # 2 GB, were it not stopped
-        kept.append(os.urandom(1) * 10_000_000)
-        report("grow", len(kept), 200)
-        time.sleep(0.01)
+    """Take what is asked for and keep it, until somebody looks."""
+    kept = os.urandom(1) * request["bytes"]
+    report("grow", len(kept), len(kept))
+    wait_for_ever()
     return {}
 
 
@@ -88,5 +90,17 @@ def leave(request: dict[str, Any], report: Report) -> dict[str, Any]:
 
 DEEDS = (finish, exception, unusable, memory_error, disk_full, segfault, abort, kill, hang, hog, litter, leave)
 
+
+def clock_of(request: dict[str, Any]) -> Callable[[], float]:
+    """Return the real clock, or one that moves by ``tick`` seconds with each reading."""
+    if "tick" not in request:
+        return time.monotonic
+    readings = itertools.count()
+    return lambda: next(readings) * float(request["tick"])
+
+
 if __name__ == "__main__":
-    run(lambda request, report: {deed.__name__: deed for deed in DEEDS}[request["deed"]](request, report))
+    run(
+        lambda request, report: {deed.__name__: deed for deed in DEEDS}[request["deed"]](request, report),
+        clock=clock_of(json.loads((Path(sys.argv[1]) / "request.json").read_text())),
+    )

@@ -1,7 +1,6 @@
 """Failures of real processes: each is caused for real, supervised, and judged."""
 
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -109,7 +108,8 @@ def test_an_end_of_exit_code_0_without_a_result_is_a_failure(tmp_path: Path) -> 
 
 
 def test_a_run_that_took_too_long_is_told_the_limit_that_was_asked_for(tmp_path: Path) -> None:
-    stages = Stages(tmp_path, lambda _: None, timeout=1800, started=time.monotonic() - 1799)
+    stages = Stages(tmp_path, lambda _: None, timeout=1800)
+    stages.started -= 1799.5
     with pytest.raises(StageFailedError) as failed:
         stages.run("train", [sys.executable, "-I", str(SCRIPTS / "worker.py")], {"deed": "hang"}, silence=60)
     assert failed.value.failure.reason.startswith("The run was not done after 30 min 00 s")

@@ -185,7 +185,7 @@ def a_model(kind: str, folder: Path) -> bytes:
 
 
 @pytest.mark.parametrize("kind", ["keras", "h5"])
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(place=st.floats(0, 1), noise=st.binary(max_size=8), cut=st.booleans())
 def test_a_damaged_file_gives_one_sentence_or_is_whole(
     tmp_path: Path, kind: str, place: float, noise: bytes, cut: bool

@@ -26,6 +26,7 @@ from coremlbench.types.process import Progress
 from coremlbench.types.training_records import Trained, TrainingRecord
 from tests.runs.test_store import RECORD, UNFINISHED
 from tests.small_datasets import fashion_folder
+from tests.standing_worker import COMMAND_LINE, point, python_that_stands, stand_at
 
 EPOCHS = 4
 
@@ -219,8 +220,11 @@ def weights_of(folder: Path) -> list[Any]:
 
 
 @pytest.mark.usefixtures("own_cache")
-def test_a_training_goes_on_from_its_last_epoch_and_comes_to_the_same(options: Any, tmp_path: Path) -> None:
+def test_a_training_goes_on_from_its_last_epoch_and_comes_to_the_same(
+    options: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole, whole_folder = train(options, tmp_path / "whole")
+    stand_at(monkeypatch, tmp_path / "standing", point("tensorflow", "epoch 3 "))
     broken, _ = train(options, tmp_path / "results", kill_in("epoch 3 "))
     assert isinstance(broken.outcome, Failure)
     assert "the network after epoch 2" in broken.notes[-1]
@@ -252,28 +256,32 @@ def test_a_training_goes_on_from_its_last_epoch_and_comes_to_the_same(options: A
 
 
 @pytest.mark.usefixtures("own_cache")
-def test_a_training_that_broke_twice_goes_on_and_other_settings_do_not(options: Any, tmp_path: Path) -> None:
-    broken, folder = train(options, tmp_path, kill_in("epoch 2 "))
+def test_a_training_that_broke_twice_goes_on_and_other_settings_do_not(
+    options: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_at(monkeypatch, tmp_path / "standing", point("tensorflow", "epoch 2 "), point("tensorflow", "evaluate"))
+    results = tmp_path / "results"
+    broken, folder = train(options, results, kill_in("epoch 2 "))
     with pytest.raises(InputError, match="had batch 32, not 64"):
-        go_on(tmp_path, broken.id, {"batch": 64})
+        go_on(results, broken.id, {"batch": 64})
     again, _ = resume(
         broken.id,
         ["fashion-mnist"],
         {},
         lambda _: {},
-        results=tmp_path,
+        results=results,
         command=["coremlbench"],
         on_progress=kill_in("evaluate"),
     )
     assert isinstance(again.outcome, Failure)
     assert again.resumed_from == broken.id
     assert [row.epoch for row in again.epochs] == [1, 2, 3, 4]
-    last, _ = go_on(tmp_path)
+    last, _ = go_on(results)
     assert last.resumed_from == again.id
     assert isinstance(last.outcome, Trained)
     assert last.epochs == again.epochs
     with pytest.raises(InputError, match="nothing of it was kept"):
-        go_on(tmp_path, again.id)
+        go_on(results, again.id)
     assert (folder / "run.json").is_file()
 
 
@@ -294,10 +302,19 @@ def records(results: Path) -> list[dict[str, Any]]:
 def test_a_create_ml_run_goes_on_from_its_features_and_comes_to_the_same(
     victim: str, pictures: Path, tmp_path: Path
 ) -> None:
-    process = subprocess.Popen(createml(pictures, tmp_path), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     import psutil
 
     from tests.createml.test_job import nobody_left, wait_for
+
+    words = createml(pictures, tmp_path)
+    beside = tmp_path.with_name(f"{tmp_path.name}-beside")
+    beside.mkdir()
+    words[1:3] = [
+        "-c",
+        COMMAND_LINE,
+        str(python_that_stands(beside, point("export", ""))),
+    ]  # it does not come to its end
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def some_features() -> Any:
         return [path for path in tmp_path.glob("*/kept/features.jsonl") if path.read_bytes().count(b"\n") > 10]
@@ -310,7 +327,7 @@ def test_a_create_ml_run_goes_on_from_its_features_and_comes_to_the_same(
             if "workers.extract" in " ".join(each.cmdline()) and "guardian.py" not in " ".join(each.cmdline()):
                 each.kill()
     process.wait()
-    assert wait_for(lambda: nobody_left(set(), str(tmp_path)), 10)
+    assert wait_for(lambda: nobody_left(set(), str(tmp_path)))
     (broken,) = records(tmp_path)
     assert broken["outcome"]["kind"] == ("unfinished" if victim == "parent" else "killed")
     base = [sys.executable, "-m", "coremlbench", "createml", "--results", str(tmp_path), "--resume"]

@@ -28,6 +28,7 @@ from coremlbench.types.training_records import Trained, TrainingRecord
 from tests.runs.test_resume_data import broken_run
 from tests.runs.test_store import RECORD
 from tests.small_datasets import fashion_folder
+from tests.standing_worker import point, stand_at
 
 LENET = plan(select(["lenet"])[0], Changes())
 
@@ -147,6 +148,7 @@ def test_a_killed_training_trains_at_the_second_attempt(tmp_path: Path, monkeypa
     monkeypatch.setenv("COREMLBENCH_CACHE", str(tmp_path / "cache"))
     source = str(fashion_folder(tmp_path / "fashion", 200, 50))
     changes = Changes(sources={"fashion-mnist": source}, train=100, test=50, epochs=2, device="cpu")
+    stand_at(monkeypatch, tmp_path / "standing", point("tensorflow", "epoch 2 "))
     pids: list[int] = []
 
     def kill_the_first(progress: Progress) -> None:

@@ -126,7 +126,7 @@ from dataclasses import replace
 from pathlib import Path
 from coremlbench.runs import store
 record = store.load(Path(sys.argv[1]))
-for _ in range(30):
+while not Path(sys.argv[3]).exists():
     store.save(replace(record, notes=(sys.argv[2] * 20_000,)), Path(sys.argv[1]))
 """
 
@@ -143,16 +143,21 @@ def test_racing_processes_get_different_folders(tmp_path: Path) -> None:
 
 def test_racing_writers_leave_whole_records(tmp_path: Path) -> None:
     store.save(RECORD, tmp_path)
-    writers = [start(SAVE_OFTEN, tmp_path, number) for number in range(3)]
-    seen = set()
-    while any(writer.poll() is None for writer in writers):
-        notes = store.load(tmp_path).notes
-        assert not notes or (len(notes[0]) == 20_000 and len(set(notes[0])) == 1)
-        seen.add(notes)
-    for writer in writers:
-        writer.communicate()
+    enough = tmp_path.with_name(f"{tmp_path.name} enough")
+    writers = [start(SAVE_OFTEN, tmp_path, number, enough) for number in range(3)]
+    seen, changes, before = set(), 0, RECORD.notes
+    try:
+        while (len(seen) < 3 or changes < 30) and all(writer.poll() is None for writer in writers):
+            notes = store.load(tmp_path).notes
+            changes, before = changes + (notes != before), notes
+            assert not notes or (len(notes[0]) == 20_000 and len(set(notes[0])) == 1)
+            seen.update(notes)
+    finally:
+        enough.touch()
+        for writer in writers:
+            writer.communicate()
     assert [writer.returncode for writer in writers] == [0, 0, 0]
-    assert len(seen) > 1
+    assert seen == {str(number) * 20_000 for number in range(3)}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run.json"]
 
 

@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from coremlbench.failures.classify import classify
 from coremlbench.supervision.crash_reports import find, parse
 from coremlbench.supervision.supervisor import supervise
 from coremlbench.types.process import Exit
+from tests.gated_clock import GatedClock
 
 BARE = Path(__file__).parents[1] / "crash_scripts" / "bare.py"
 
@@ -151,30 +153,32 @@ def test_the_report_is_found_by_process_and_time(tmp_path: Path) -> None:
     assert find(tmp_path / "absent", {7}, began, first=7, wait=0) is None
 
 
-def crash(tmp_path: Path, deed: str, reports: Path) -> Exit:
+def crash(tmp_path: Path, deed: str, reports: Path, clock: Callable[[], float] = time.monotonic) -> Exit:
     folder = tmp_path / "child"
     folder.mkdir()
     command = [sys.executable, "-I", str(BARE)]
-    return supervise(command, folder=folder, request={"deed": deed}, crash_reports=reports)
+    return supervise(command, folder=folder, request={"deed": deed}, crash_reports=reports, clock=clock)
 
 
 def test_a_child_that_crashes_has_its_report_in_the_evidence_although_it_comes_late(tmp_path: Path) -> None:
     reports = tmp_path / "reports"
     reports.mkdir()
+    partial, whole = reports / "partial.ips", reports / "Python.ips"
+    os.mkfifo(partial)
+    os.utime(partial, (later := time.time() + 3600, later))  # not taken for an old one, however late the child starts
 
     def write_late() -> None:
-        """Do as macOS does: write the report of the process a moment after its end."""
-        said = tmp_path / "child" / "pid"
-        while not said.exists() or not said.read_text():
-            time.sleep(0.02)
-        time.sleep(0.7)
-        (reports / "partial.ips").write_bytes(ips(int(said.read_text()))[:500])
-        time.sleep(0.2)
-        (reports / "Python.ips").write_bytes(ips(int(said.read_text())))
+        """Do as macOS does: write the report of the process after its end, when it is looked for already."""
+        with partial.open("wb") as file:  # comes back when somebody has opened it to read
+            report = ips(int((tmp_path / "child" / "pid").read_text()))
+            file.write(report[:500])
+            partial.unlink()
+        whole.with_suffix(".new").write_bytes(report)
+        whole.with_suffix(".new").rename(whole)
 
     writer = threading.Thread(target=write_late)
     writer.start()
-    ended = crash(tmp_path, "segfault", reports)
+    ended = crash(tmp_path, "segfault", reports, GatedClock((0, whole.exists)))  # it is waited for, however long
     writer.join()
     assert ended.returncode == -signal.SIGSEGV
     failure = classify(ended)

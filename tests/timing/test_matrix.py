@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -395,20 +396,22 @@ def kill_and_go_on(
 ) -> tuple[TimingRecord, list[TimingRecord]]:
     """Return the finished matrix, and what its record held after each SIGKILL at a random moment.
 
-    With ``core_ml`` the workers are the real ones, and the stand-in is the Core ML that they meet.
+    With ``core_ml`` the workers are the real ones, and the stand-in is the Core ML that they meet. The time that it
+    takes to come to a round is not counted; the quick workers' second round stands until the first kill.
     """
     moments = random.Random(seed)
     paths = [str((make_package if core_ml else plain_package)(folder, name)) for name in ("one", "two")]
-    behaviour, results = "-" if core_ml else behave(folder, wait=0.05), folder / "results"
+    behaviour, results = "-" if core_ml else behave(folder, wait=0.05, second="stand"), folder / "results"
     found: list[TimingRecord] = []
     arguments = paths
     for left in range(kills, -1, -1):
         child = subprocess.Popen([sys.executable, DRIVER, str(results), str(behaviour), *arguments])
-        try:
-            child.wait(moments.uniform(0.3, 25.0 if core_ml else 5.0) if left else 250)
-        except subprocess.TimeoutExpired:
+        if left:
+            wait_for_rounds(child, folder, core_ml=core_ml)
+            with suppress(subprocess.TimeoutExpired):
+                child.wait(moments.uniform(0.3, 20.0 if core_ml else 3.0))
             child.send_signal(signal.SIGKILL)
-            child.wait()
+        child.wait()
         records, problems = store.load_all(results)
         assert not problems
         found += [each for each in records[-1:] if isinstance(each, TimingRecord)]
@@ -417,6 +420,18 @@ def kill_and_go_on(
         arguments = ["--resume"] if found and found[-1].orders else paths
     assert isinstance(found[-1].outcome, Timed)
     return found[-1], found
+
+
+def wait_for_rounds(child: subprocess.Popen[bytes], folder: Path, *, core_ml: bool) -> None:
+    """Wait until the record of a matrix has a round, and with the quick workers the next one has begun."""
+
+    def begun() -> bool:
+        if not core_ml:
+            return (folder / "trace").exists() and (folder / "trace").read_text().count("\n") > 1
+        return any(rounds_of(each) for each in store.load_all(folder / "results")[0] if isinstance(each, TimingRecord))
+
+    while child.poll() is None and not begun():
+        time.sleep(0.02)
 
 
 def check_broken_matrix(folder: Path, seed: int, kills: int, *, core_ml: bool = False) -> int:

@@ -1,6 +1,7 @@
-"""The timed loop on real calls: what must hold however long anything takes."""
+"""The timed loop on a clock that the calls themselves move, so that every duration is known; and on the real one."""
 
 import gc
+import itertools
 import time
 from collections.abc import Callable
 
@@ -8,20 +9,45 @@ import numpy as np
 import pytest
 
 from coremlbench.timing.measurement_loop import CHUNK, sustain, time_calls
+from coremlbench.types.timing import SustainedPoint
+
+MILLISECOND = 1_000_000
+"""In the clock's nanoseconds."""
+
+
+class Clock:
+    """Stands still but for what is told to take time."""
+
+    def __init__(self) -> None:
+        self.now = 0
+
+    def __call__(self) -> int:
+        return self.now
+
+
+class Paused:
+    """Reads the clock as a process does that the system pauses now and then."""
+
+    def __init__(self, clock: Clock, nanoseconds: int) -> None:
+        self.clock, self.nanoseconds, self.readings = clock, nanoseconds, 0
+
+    def __call__(self) -> int:
+        self.readings += 1
+        self.clock.now += 1 if self.readings % 7 else self.nanoseconds
+        return self.clock.now
 
 
 class Counter:
-    """A call that counts itself and says when it was made."""
+    """A call that takes its time by the clock, and keeps when it began and ended."""
 
-    def __init__(self, seconds: float = 0.0) -> None:
-        self.seconds = seconds
-        self.spans: list[tuple[float, float]] = []
+    def __init__(self, clock: Clock, nanoseconds: int) -> None:
+        self.clock, self.nanoseconds = clock, nanoseconds
+        self.spans: list[tuple[int, int]] = []
 
     def __call__(self) -> None:
-        began = time.perf_counter()
-        while time.perf_counter() - began < self.seconds:
-            pass
-        self.spans.append((began, time.perf_counter()))
+        began = self.clock.now
+        self.clock.now += self.nanoseconds
+        self.spans.append((began, self.clock.now))
 
 
 def nothing() -> None:
@@ -29,46 +55,56 @@ def nothing() -> None:
 
 
 def test_every_call_is_kept_with_its_own_time() -> None:
-    call = Counter(0.0005)
-    found = time_calls(call, warmup_calls=3, warmup_seconds=0, calls=40, seconds=0)
-    assert (len(call.spans), found.warmup_calls, len(found.wall)) == (43, 3, 40)
+    clock = Clock()
+    steps = iter(range(1, 44))
+
+    def call() -> None:
+        clock.now += next(steps) * MILLISECOND
+
+    found = time_calls(call, warmup_calls=3, warmup_seconds=0, calls=40, seconds=0, clock=clock)
+    assert (next(steps, None), found.warmup_calls, found.warmup_seconds) == (None, 3, 0.006)
     assert found.wall.dtype == np.float64
-    inside = [end - began for began, end in call.spans[3:]]
-    assert (found.wall >= np.array(inside)).all()  # a sample holds its whole call
-    outside = [later - earlier for (_, earlier), (later, _) in zip(call.spans[2:], call.spans[3:], strict=False)]
-    assert found.wall.sum() <= sum(inside) + sum(outside) + found.wall[-1]  # and not the next one
+    assert found.wall.tolist() == [step / 1000 for step in range(4, 44)]  # its whole call, and nothing of the next
 
 
 def test_both_limits_must_be_reached() -> None:
-    began = time.perf_counter()
-    by_time = time_calls(nothing, warmup_calls=5, warmup_seconds=0.03, calls=10, seconds=0.05)
-    assert time.perf_counter() - began >= 0.08
-    assert len(by_time.wall) > 10
-    assert by_time.warmup_calls > 5
-    assert by_time.warmup_seconds >= 0.03
-    by_calls = time_calls(Counter(0.002), warmup_calls=2, warmup_seconds=0, calls=25, seconds=0.001)
+    clock = Clock()
+    call = Counter(clock, 4 * MILLISECOND)
+    by_time = time_calls(call, warmup_calls=5, warmup_seconds=0.03, calls=10, seconds=0.05, clock=clock)
+    assert (by_time.warmup_calls, by_time.warmup_seconds) == (8, 0.032)
+    assert len(by_time.wall) == 13
+    by_calls = time_calls(call, warmup_calls=2, warmup_seconds=0, calls=25, seconds=0.001, clock=clock)
     assert (by_calls.warmup_calls, len(by_calls.wall)) == (2, 25)
+    # By the real clock: however busy the machine is, both stretches last at least their seconds.
+    began = time.perf_counter_ns()
+    real = time_calls(nothing, warmup_calls=1, warmup_seconds=0.03, calls=1, seconds=0.05)
+    assert time.perf_counter_ns() - began >= 80 * MILLISECOND
+    assert real.warmup_seconds >= 0.03
 
 
 def test_more_calls_than_a_chunk_holds_are_all_kept() -> None:
-    call = Counter()
-    found = time_calls(call, warmup_calls=0, warmup_seconds=0, calls=2 * CHUNK + 3, seconds=0)
+    clock = Clock()
+    call = Counter(clock, 7)
+    found = time_calls(call, warmup_calls=0, warmup_seconds=0, calls=2 * CHUNK + 3, seconds=0, clock=clock)
     assert len(found.wall) == len(call.spans) == 2 * CHUNK + 3
-    assert found.warmup_calls == 0
-    assert (found.wall > 0).all()
+    assert (found.warmup_calls, found.warmup_seconds) == (0, 0)
+    assert (found.wall == 7e-9).all()
 
 
 def test_the_runtimes_own_durations_stand_beside_and_cost_the_calls_nothing() -> None:
+    clock = Clock()
     said = iter([9.0, 9.0, 0.1, None, 0.3])
 
     def slow_to_say() -> float | None:
-        Counter(0.02)()
+        clock.now += 20 * MILLISECOND
         return next(said)
 
-    found = time_calls(nothing, warmup_calls=2, warmup_seconds=0, calls=3, seconds=0, own_seconds=slow_to_say)
+    call = Counter(clock, MILLISECOND)
+    found = time_calls(call, warmup_calls=2, warmup_seconds=0, calls=3, seconds=0, own_seconds=slow_to_say, clock=clock)
+    assert found.own is not None
     assert found.own[[0, 2]].tolist() == [0.1, 0.3]  # those of the warm-up are gone
     assert np.isnan(found.own[1])
-    assert found.wall.min() < 0.02
+    assert found.wall.tolist() == [0.001] * 3
 
 
 @pytest.mark.parametrize("own_seconds", [None, lambda: None])
@@ -119,36 +155,52 @@ def test_the_meter_runs_over_the_timed_stretch_alone() -> None:
 
 
 def test_a_long_stretch_gives_signs_of_life() -> None:
-    signs = []
-    found = time_calls(Counter(0.3), warmup_calls=0, warmup_seconds=0, calls=8, seconds=0, alive=signs.append)
-    assert signs
-    assert signs == sorted(signs)
-    assert signs[-1] <= len(found.wall)
+    clock = Clock()
+    signs: list[int] = []
+
+    def alive(done: int) -> None:
+        signs.append(done)
+        clock.now += 50 * MILLISECOND
+
+    call = Counter(clock, 300 * MILLISECOND)
+    found = time_calls(call, warmup_calls=0, warmup_seconds=0, calls=9, seconds=0, alive=alive, clock=clock)
+    assert signs == [4, 8]
+    assert found.wall.tolist() == [0.3] * 9  # a sign costs the calls nothing
 
 
 def test_a_sustained_run_is_a_curve_of_stretches() -> None:
-    call = Counter(0.001)
-    seen = []
-    found = sustain(call, 0.2, 0.05, thermal_state=lambda: "fair", on_point=seen.append)
+    clock = Clock()
+    call = Counter(clock, MILLISECOND)
+    seen: list[SustainedPoint] = []
+
+    def on_point(point: SustainedPoint) -> None:
+        seen.append(point)
+        clock.now += 3 * MILLISECOND  # between two stretches
+
+    found = sustain(call, 0.25, 0.0625, thermal_state=lambda: "fair", on_point=on_point, clock=clock)
     assert found == seen
+    assert [(point.seconds, point.calls) for point in found] == [(0.063, 63), (0.125, 59), (0.188, 60), (0.25, 59)]
     assert sum(point.calls for point in found) == len(call.spans)
-    assert [point.seconds for point in found] == sorted(point.seconds for point in found)
-    assert found[-1].seconds >= 0.2
-    assert all(point.calls >= 1 and 0.001 <= point.p50 <= point.p95 for point in found)
+    assert {(point.p50, point.p95) for point in found} == {(0.001, 0.001)}
     assert {point.thermal_state for point in found} == {"fair"}
+    # It lasts at least its time, also where a busy machine pauses it between two stretches, up to the end of the run.
+    for seconds, late in itertools.product((0.2, 0.3, 0.7), (1, 45_279, 60 * MILLISECOND, 900 * MILLISECOND)):
+        found = sustain(Counter(clock, 999_983), seconds, 0.05, clock=Paused(clock, late))
+        assert found[-1].seconds >= seconds
+        assert [point.seconds for point in found] == sorted(point.seconds for point in found)
+        assert all(point.calls >= 1 for point in found)
+    assert sustain(nothing, 0.05, 0.02)[-1].seconds >= 0.05  # by the real clock
 
 
 def test_a_long_stretch_of_a_sustained_run_gives_signs_of_life() -> None:
+    clock = Clock()
     signs: list[int] = []
-    found = sustain(Counter(0.3), 2.2, 2.2, alive=signs.append)
-    assert len(found) == 1
-    assert signs
-    assert signs == sorted(signs)
-    assert signs[-1] <= found[0].calls
+    found = sustain(Counter(clock, 300 * MILLISECOND), 2.2, 2.2, alive=signs.append, clock=clock)
+    assert [point.calls for point in found] == [8]
+    assert signs == [4, 8]
 
 
 def test_a_call_longer_than_a_stretch_makes_one_point() -> None:
-    call = Counter(0.05)
-    found = sustain(call, 0.06, 0.01)
-    assert [point.calls for point in found] == [1] * len(call.spans)
-    assert found[-1].seconds >= 0.05
+    clock = Clock()
+    found = sustain(Counter(clock, 50 * MILLISECOND), 0.06, 0.01, clock=clock)
+    assert [(point.seconds, point.calls) for point in found] == [(0.05, 1), (0.1, 1)]

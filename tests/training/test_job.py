@@ -23,6 +23,7 @@ from coremlbench.types.failure import Failure
 from coremlbench.types.process import Progress
 from coremlbench.types.training_records import Trained, TrainingRecord
 from tests.small_datasets import cifar_archive, fashion_folder, mnist_file, picture_folder
+from tests.standing_worker import point, stand_at
 
 GIB = 2**30
 
@@ -195,10 +196,11 @@ def test_a_loss_of_nan_is_a_failure(sources: dict[str, str], tmp_path: Path) -> 
 
 @pytest.mark.parametrize(("number", "kind"), [(signal.SIGSEGV, "segmentation-fault"), (signal.SIGKILL, "killed")])
 def test_a_crash_in_epoch_3_keeps_the_epochs_done(
-    sources: dict[str, str], tmp_path: Path, number: signal.Signals, kind: str
+    sources: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, kind: str
 ) -> None:
-    options = options_of("fashion-mnist", sources, scale=0.02, batch=1)
-    record, folder = run(options, tmp_path, in_epoch_3(number))
+    stand_at(monkeypatch, tmp_path / "standing", point("tensorflow", "epoch 3 "))
+    options = options_of("fashion-mnist", sources, scale=0.02)
+    record, folder = run(options, tmp_path / "results", in_epoch_3(number))
     assert isinstance(record.outcome, Failure)
     assert record.outcome.kind == kind
     assert record.outcome.evidence.phase == "epoch 3 of 3"
@@ -207,10 +209,7 @@ def test_a_crash_in_epoch_3_keeps_the_epochs_done(
 
 
 def in_epoch_3(number: signal.Signals) -> Callable[[Progress], None]:
-    """Send the training process a signal when its third epoch begins.
-
-    The epoch must take longer than the signal may be on its way on a busy machine: a batch of 1 makes it do so.
-    """
+    """Send the training process, which stands at the beginning of its third epoch, a signal."""
     pids = []
 
     def on_progress(progress: Progress) -> None:
@@ -223,9 +222,12 @@ def in_epoch_3(number: signal.Signals) -> Callable[[Progress], None]:
 
 
 @pytest.mark.slow
-def test_a_hang_in_epoch_3_is_ended_and_keeps_the_epochs_done(sources: dict[str, str], tmp_path: Path) -> None:
-    options = options_of("fashion-mnist", sources, scale=0.02, batch=1, silence=60)
-    record, _ = run(options, tmp_path, in_epoch_3(signal.SIGSTOP))
+def test_a_hang_in_epoch_3_is_ended_and_keeps_the_epochs_done(
+    sources: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_at(monkeypatch, tmp_path / "standing", point("tensorflow", "epoch 3 "))
+    options = options_of("fashion-mnist", sources, scale=0.02, silence=60)
+    record, _ = run(options, tmp_path / "results", in_epoch_3(signal.SIGSTOP))
     assert isinstance(record.outcome, Failure)
     assert (record.outcome.kind, record.outcome.evidence.phase) == ("hang", "epoch 3 of 3")
     assert [row.epoch for row in record.epochs] == [1, 2]

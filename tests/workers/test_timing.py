@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,6 +19,7 @@ from coremlbench.types.failure import Failure
 from coremlbench.workers import timing as timing_worker
 from tests import coreml_stand_in
 from tests.coreml_stand_in import Behaviour, Failing
+from tests.gated_clock import GatedClock
 from tests.small_packages import Small, classifier, network
 
 pytestmark = pytest.mark.filterwarnings(
@@ -80,9 +80,8 @@ def stored(folder: Path) -> dict[str, np.ndarray]:
 
 
 def test_every_call_is_kept_with_core_mls_own_time_of_it(time_round: Round, tmp_path: Path) -> None:
-    medians = {}
-    for unit in ("CPU_ONLY", "CPU_AND_GPU", "CPU_AND_NE"):
-        result = time_round(unit, Behaviour(seconds=SPEEDS), calls=25)
+    for unit, device in (("CPU_ONLY", "CPU"), ("CPU_AND_GPU", "GPU"), ("CPU_AND_NE", "NE")):
+        result = time_round(unit, Behaviour(seconds=SPEEDS, played_time=True), calls=25)
         samples = stored(tmp_path)
         assert result["stand_in"] is True
         assert "stand-in" in result["runtime_version"]
@@ -92,17 +91,16 @@ def test_every_call_is_kept_with_core_mls_own_time_of_it(time_round: Round, tmp_
         assert (samples["own"] <= samples["wall"]).all()
         assert result["output_error"] == pytest.approx(0, abs=1e-6)
         assert result["first_predict_seconds"] > 0
-        medians[unit] = float(np.median(samples["wall"]))
-    assert medians["CPU_ONLY"] > 1.5 * medians["CPU_AND_GPU"] > 1.5 * 1.2 * medians["CPU_AND_NE"]
+        assert samples["wall"] == pytest.approx(SPEEDS[device], abs=1e-4)
 
 
 def test_pictures_reach_core_ml_as_pictures_and_probabilities_come_back_in_order(
     time_round: Round, pictures: Small
 ) -> None:
-    result = time_round("ALL", Behaviour(), pictures, sustain_seconds=0.5)
+    result = time_round("ALL", Behaviour(), pictures, sustain_seconds=0.1)
     assert result["output_error"] == pytest.approx(0, abs=1e-6)
     assert result["sustained"][0]["calls"] > 0
-    assert result["sustained"][-1]["seconds"] >= 0.5
+    assert result["sustained"][-1]["seconds"] >= 0.1
 
 
 def test_a_sustained_run_tells_of_itself_within_a_stretch_too(tmp_path: Path) -> None:
@@ -110,13 +108,17 @@ def test_a_sustained_run_tells_of_itself_within_a_stretch_too(tmp_path: Path) ->
     said: list[tuple[str, int, int]] = []
     loaded: Any = SimpleNamespace(own_seconds=lambda: None)
     request = {**COUNTS, "warmup_calls": 0, "calls": 1, "sustain_seconds": 2.4, "samples": tmp_path / "samples.npz"}
-    result = timing_worker._time(  # a child tells at most ten times a second
-        lambda: time.sleep(0.6), loaded, request, lambda phase, done, total, *_: said.append((phase, done, total))
+    now = [0]
+
+    def call() -> None:
+        now[0] += 600_000_000
+
+    result = timing_worker._time(
+        call, loaded, request, lambda phase, done, total, *_: said.append((phase, done, total)), clock=lambda: now[0]
     )
+    assert [(point["seconds"], point["calls"]) for point in result["sustained"]] == [(1.2, 2), (2.4, 2)]
     sustained = [(done, total) for phase, done, total in said if phase == "sustain"]
-    assert len(result["sustained"]) >= 1
-    assert len(sustained) > 1 + len(result["sustained"]), "more than the beginning and the ends of stretches"
-    assert sustained == sorted(sustained)
+    assert sustained == [(0, 2), (1, 2), (1, 2), (2, 2), (2, 2)], "one within each of the two stretches, and their ends"
 
 
 def test_a_load_that_only_warns_is_a_failure_in_core_mls_words(time_round: Round) -> None:
@@ -146,25 +148,27 @@ def test_an_abort_while_loading_is_a_failure_with_its_signal(time_round: Round) 
     assert failure.evidence.phase == "load"
 
 
-def test_a_hang_is_ended_by_its_silence(time_round: Round) -> None:
-    hanging = Behaviour(failing=(Failing("predict", "hang", call=15),))
-    failure = failure_of(time_round, "CPU_AND_NE", hanging, silence=12)
+def test_a_hang_is_ended_by_its_silence(time_round: Round, stages: Stages, tmp_path: Path) -> None:
+    hanging = Behaviour(failing=(Failing("predict", "hang", call=15),), cache=str(tmp_path))
+    stages.clock = GatedClock((0, (tmp_path / "hanging").exists))  # starting takes as long as it takes
+    failure = failure_of(time_round, "CPU_AND_NE", hanging, silence=1)
     assert failure.kind == "hang"
     assert failure.evidence.phase == "time"
 
 
 def test_a_slow_first_load_is_timed_apart_from_the_cached_ones(time_round: Round) -> None:
-    slow = Behaviour(first_load_seconds={"CPU_AND_NE": 0.7})
+    slow = Behaviour(first_load_seconds={"CPU_AND_NE": 0.7}, played_time=True)
     first, later = time_round("CPU_AND_NE", slow), time_round("CPU_AND_NE", slow)
-    assert first["first_load_seconds"] > 0.7
-    assert first["second_load_seconds"] < first["first_load_seconds"]
-    assert later["first_load_seconds"] < first["first_load_seconds"]
+    assert first["first_load_seconds"] == pytest.approx(0.7, abs=1e-3)
+    assert first["second_load_seconds"] < 1e-3
+    assert later["first_load_seconds"] < 1e-3
 
 
 def test_drift_is_in_the_samples(time_round: Round, tmp_path: Path) -> None:
-    time_round("CPU_ONLY", Behaviour(seconds={"CPU": 0.004}, drift=20), calls=60)
-    wall = stored(tmp_path)["wall"]
-    assert np.median(wall[-20:]) > 1.2 * np.median(wall[:20])  # 4 ms x (1 + 20 x 0.053) over 4 ms x (1 + 20 x 0.013)
+    time_round("CPU_ONLY", Behaviour(seconds={"CPU": 0.004}, drift=20, played_time=True), calls=60)
+    before = 7  # the first prediction, those that are compared, and the warm-up
+    expected = [0.004 * (1 + 20 * (before + number) / 1000) for number in range(1, 61)]
+    assert stored(tmp_path)["wall"] == pytest.approx(expected, abs=1e-4)
 
 
 def test_wrong_outputs_are_told_as_a_share_of_the_range(time_round: Round, small: Small) -> None:

@@ -27,7 +27,7 @@ class Stages:
     """Runs stages under the limits of the whole run.
 
     ``timeout`` is for all stages together, in seconds; ``memory_bytes`` for the process tree of each. ``silence``
-    overrides how long each stage may say nothing.
+    overrides how long each stage may say nothing. Both go by ``clock``, in seconds.
     """
 
     work: Path
@@ -36,7 +36,11 @@ class Stages:
     memory_bytes: int | None = None
     silence: float | None = None
     peak_bytes: int = 0
-    started: float = field(default_factory=time.monotonic)
+    clock: Callable[[], float] = time.monotonic
+    started: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.started = self.clock()
 
     def run(
         self,
@@ -56,7 +60,7 @@ class Stages:
         folder.mkdir(parents=True, exist_ok=True)
         remaining = None
         if self.timeout is not None:
-            remaining = max(0.1, self.timeout - (time.monotonic() - self.started))
+            remaining = max(0.1, self.timeout - (self.clock() - self.started))
         ended = supervise(
             command,
             folder=folder,
@@ -64,6 +68,7 @@ class Stages:
             limits=Limits(deadline=remaining, silence=self.silence or silence, memory_bytes=self.memory_bytes),
             on_progress=on_progress or self.on_progress,
             keep=spoils,
+            clock=self.clock,
         )
         if ended.stopped == "deadline":
             ended = replace(ended, limit=self.timeout)  # what was asked for, not what of it was left for this stage

@@ -12,7 +12,7 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
@@ -49,7 +49,12 @@ def reports_folder() -> Path | None:
 
 
 def find_crash_report(
-    ended: Exit, folder: Path, reports: Path | None, pids: Collection[int], began: float
+    ended: Exit,
+    folder: Path,
+    reports: Path | None,
+    pids: Collection[int],
+    began: float,
+    clock: Callable[[], float] = time.monotonic,
 ) -> CrashReport | None:
     """Return the system's report of a child that failed, copied to ``crash.ips`` in ``folder``, if there is one.
 
@@ -59,7 +64,7 @@ def find_crash_report(
     if reports is None or not pids or ended.stopped is not None or ended.returncode == 0:
         return None
     wait = WAIT_SECONDS if signal_number(ended) in CRASH_SIGNALS else 0.0
-    path = find(reports, pids, began, first=ended.pid, wait=wait)
+    path = find(reports, pids, began, first=ended.pid, wait=wait, clock=clock)
     if path is None:
         return None
     with suppress(OSError, ValueError):
@@ -71,19 +76,27 @@ def find_crash_report(
     return None
 
 
-def find(folder: Path, pids: Collection[int], began: float, *, first: int | None, wait: float) -> Path | None:
+def find(
+    folder: Path,
+    pids: Collection[int],
+    began: float,
+    *,
+    first: int | None,
+    wait: float,
+    clock: Callable[[], float] = time.monotonic,
+) -> Path | None:
     """Return the report of one of the processes ``pids`` that began after ``began``, ``None`` when there is none.
 
     ``began`` is in seconds since the epoch. A process id is given out again and again, so that the time counts too.
     Of several reports that of ``first`` is taken, the child itself, then the oldest. It is looked for until ``wait``
-    seconds are over; what cannot be read is passed over. Never raises.
+    seconds are over by ``clock``; what cannot be read is passed over. Never raises.
     """
-    deadline = time.monotonic() + wait
+    deadline = clock() + wait
     while True:
         found = list(_matching(folder, set(pids), began))
         if found:
             return min(found, key=lambda each: (each[0] != first, each[1], each[2]))[2]
-        if time.monotonic() >= deadline:
+        if clock() >= deadline:
             return None
         time.sleep(POLL_SECONDS)
 

@@ -55,6 +55,7 @@ def supervise(
     environment: Mapping[str, str] | None = None,
     keep: Callable[[str], bool] | None = None,
     crash_reports: Path | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Exit:
     """Return how ``command <folder> <progress descriptor>`` ended, after watching it to its end.
 
@@ -64,9 +65,10 @@ def supervise(
     system's report of it is looked for in ``crash_reports`` (macOS's own folder unless named) and copied to
     ``crash.ips`` in ``folder``. Nothing is raised for what the child does or cannot do; what ``on_progress`` raises
     ends the child and comes through. SIGINT, SIGTERM and SIGHUP stop the child meanwhile (a second one kills it at
-    once), and the ``Exit`` says so; that needs the main thread, as Python delivers signals there.
+    once), and the ``Exit`` says so; that needs the main thread, as Python delivers signals there. Limits, the steps of
+    an ending and the ``Exit``'s times go by ``clock``, in seconds.
     """
-    began, started = time.monotonic(), time.time()
+    began, started = clock(), time.time()
     folder = folder.absolute()
     scratch = folder / SCRATCH
     try:
@@ -74,7 +76,7 @@ def supervise(
         (folder / "result.json").unlink(missing_ok=True)
         write_whole(folder / "request.json", json.dumps(request, default=os.fspath).encode())
     except OSError as problem:
-        return _not_begun(problem, folder, began)
+        return _not_begun(problem, folder, clock() - began)
     marker = (MARKER, secrets.token_hex(8))
     temporary = {"TMPDIR": str(scratch), "TURI_LOG_PATH": str(scratch)}  # Turi Create's log knows no TMPDIR
     variables = {**os.environ, **(environment or {}), **temporary, marker[0]: marker[1]}
@@ -82,24 +84,23 @@ def supervise(
         with ExitStack() as stack:
             try:
                 signals = stack.enter_context(Signals())
-                watch = _Watch(folder, limits, on_progress, signals, marker, keep)
+                watch = _Watch(folder, limits, on_progress, signals, marker, keep, clock)
             except OSError as problem:  # no descriptors are left
-                return _not_begun(problem, folder, began)
+                return _not_begun(problem, folder, clock() - began)
             try:
                 watch.start(command, variables)
                 watch.run()
             finally:
                 watch.close()
         ended = watch.exit()
-        report = find_crash_report(ended, folder, crash_reports or reports_folder(), watch.pids(), started)
+        report = find_crash_report(ended, folder, crash_reports or reports_folder(), watch.pids(), started, clock)
         return replace(ended, crash_report=report, surroundings=look_around(folder))
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _not_begun(problem: OSError, folder: Path, began: float) -> Exit:
+def _not_begun(problem: OSError, folder: Path, seconds: float) -> Exit:
     """Return the end of a child that was never started, as this process could not get what that takes."""
-    seconds = time.monotonic() - began
     return Exit(returncode=None, seconds=seconds, error=describe(problem), surroundings=look_around(folder))
 
 
@@ -114,9 +115,11 @@ class _Watch:
         signals: Signals,
         marker: tuple[str, str],
         keep: Callable[[str], bool] | None,
+        clock: Callable[[], float],
     ) -> None:
         self._selector = selectors.DefaultSelector()  # first, as it may fail and nothing is open yet
         self._folder, self._limits, self._signals, self._marker = folder, limits, signals, marker
+        self._clock = clock
         self._notes: list[str] = []
         self._log = Log(folder / "log.txt", self._notes, keep)
         self._log_tail: tuple[str, ...] = ()
@@ -128,7 +131,7 @@ class _Watch:
         self._tree: Tree | None = None
         self._curve = MemoryCurve()
         self._oom_before = count_oom_kills()
-        self._began = self._heard = self._turn = time.monotonic()
+        self._began = self._heard = self._turn = self._clock()
         self._sample_due = self._began
         self._seconds = 0.0
         self._drain_until: float | None = None
@@ -172,7 +175,7 @@ class _Watch:
         while not self._finished():
             for key, _ in self._selector.select(self._until_next()):
                 key.data(key.fd)
-            now = time.monotonic()
+            now = self._clock()
             if now - self._turn > SUSPENDED_SECONDS:
                 self._heard = now
             self._turn = now
@@ -185,6 +188,10 @@ class _Watch:
                 self._check_limits(now)
             while self._steps and self._steps[0][0] <= now:
                 self._steps.pop(0)[1]()
+        if self._guardian is not None:
+            # A process that got no turn for long finds its time over, with the child's last words still in the pipes.
+            for key, _ in self._selector.select(0):
+                key.data(key.fd)
 
     def close(self) -> None:
         """Leave no process, no descriptor and no handler behind, whatever happened before."""
@@ -253,13 +260,13 @@ class _Watch:
     def _on_log(self, descriptor: int) -> None:
         data = self._read(descriptor)
         if data:
-            self._heard = time.monotonic()
+            self._heard = self._clock()
             self._log.feed(data)
 
     def _on_progress(self, descriptor: int) -> None:
         data = self._read(descriptor)
         if data:
-            self._heard = time.monotonic()
+            self._heard = self._clock()
             self._progress.feed(data)
 
     def _on_signal(self, descriptor: int) -> None:
@@ -272,7 +279,7 @@ class _Watch:
         for line in lines:
             self._report.update(json.loads(line))
             if "pid" in self._report:
-                self._sample_due = time.monotonic()
+                self._sample_due = self._clock()
         if "returncode" in self._report or "error" in self._report or not data:
             if not data and not {"returncode", "error"} & self._report.keys():
                 self._notes.append("The guardian of the child was killed; the child was killed too.")
@@ -282,8 +289,8 @@ class _Watch:
     def _ended(self) -> None:
         """Note the child's end; what it wrote before may still be on its way."""
         if self._drain_until is None:
-            self._seconds = time.monotonic() - self._began
-            self._drain_until = time.monotonic() + DRAIN_SECONDS
+            self._seconds = self._clock() - self._began
+            self._drain_until = self._clock() + DRAIN_SECONDS
             self._steps = []
 
     def _finished(self) -> bool:
@@ -291,7 +298,7 @@ class _Watch:
             return True
         if self._drain_until is None:
             return False
-        return len(self._selector.get_map()) == 1 or time.monotonic() >= self._drain_until
+        return len(self._selector.get_map()) == 1 or self._clock() >= self._drain_until
 
     # --- limits and the way to the end ------------------------------------------------------------------
 
@@ -304,7 +311,7 @@ class _Watch:
                 due.append(self._began + self._limits.deadline)
             if self._limits.silence is not None:
                 due.append(self._heard + self._limits.silence)
-        return max(0.0, min(due) - time.monotonic())
+        return max(0.0, min(due) - self._clock())
 
     def _sample(self, now: float) -> None:
         """Sample the tree's memory when it is due, seldom enough to stay a small share of one core."""
@@ -315,7 +322,7 @@ class _Watch:
             resident = self._tree.resident_bytes()
             if resident:  # none is left just before the end is known
                 self._curve.add(now - self._began, resident)
-            took = time.monotonic() - now
+            took = self._clock() - now
             self._sample_due = now + max(SAMPLE_SECONDS, took / SAMPLE_SHARE)
             limit = self._limits.memory_bytes
             if limit is not None and resident > limit:
@@ -325,7 +332,8 @@ class _Watch:
         deadline, silence = self._limits.deadline, self._limits.silence
         if deadline is not None and now - self._began >= deadline:
             self._stop("deadline", deadline)
-        elif silence is not None and now - self._heard >= silence:
+        elif silence is not None and now - self._heard >= silence and not self._selector.select(0):
+            # What waits in the pipes was said in time, however late this process gets its turn to read it.
             self._stop("silence", silence)
 
     def _stop(self, reason: StopReason, limit: float | None) -> None:
@@ -336,7 +344,7 @@ class _Watch:
         if self._stopped is not None or self._drain_until is not None:
             return
         self._stopped, self._limit = reason, limit
-        now = time.monotonic()
+        now = self._clock()
         if reason == "memory-limit":
             self._steps = [(now, self._kill), (now + KILL_SECONDS, self._force)]
             return

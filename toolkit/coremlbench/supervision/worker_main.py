@@ -32,18 +32,19 @@ Report = ReportProgress
 Work = Callable[[dict[str, Any], Report], dict[str, Any]]
 
 
-def run(work: Work) -> NoReturn:
+def run(work: Work, *, clock: Callable[[], float] = time.monotonic) -> NoReturn:
     """Do ``work`` on the request in the folder that the command line names, write its result, and end the process.
 
     The exit code is 0 with a complete ``result.json``, and 1 with an error line on the progress descriptor. The
     process ends without the interpreter's teardown, where TensorFlow and Core ML can hang or crash although all
-    is done; functions registered with ``atexit`` run before that.
+    is done; functions registered with ``atexit`` run before that. ``clock`` gives the seconds that limit the rate of
+    progress.
     """
     folder, descriptor = Path(sys.argv[1]), int(sys.argv[2])
     os.set_inheritable(descriptor, False)  # a process started by the work must not keep the pipe open
     faulthandler.enable()
     faulthandler.register(signal.SIGUSR1, all_threads=True)
-    channel = _Channel(descriptor)
+    channel = _Channel(descriptor, clock)
     channel.send({"harness": {"pid": os.getpid(), "dump": "SIGUSR1"}})
     reserve: bytearray | None = bytearray(1 << 20)  # memory to tell of a MemoryError with
     code = 0
@@ -75,8 +76,8 @@ class _Channel:
     out before the next phase and before an error, so that the supervisor knows the last step exactly.
     """
 
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
+    def __init__(self, descriptor: int, clock: Callable[[], float]) -> None:
+        self._descriptor, self._clock = descriptor, clock
         self._lock = threading.RLock()
         self._phase: str | None = None
         self._held: dict[str, Any] | None = None
@@ -86,7 +87,7 @@ class _Channel:
         """Report progress; see ``Report``."""
         line = {"phase": phase, "done": done, "total": total, "message": message, "figures": figures}
         with self._lock:
-            now = time.monotonic()
+            now = self._clock()
             if phase != self._phase:
                 self._flush()
             elif now - self._sent_at < 1 / LINES_PER_SECOND and not 0 < total <= done:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+Clock = Callable[[], int]
+"""Returns nanoseconds that never run backwards."""
 CHUNK = 1 << 16
 """Samples that memory is taken for at a time: half a megabyte, between two calls and never within one."""
 SIGN_OF_LIFE = 1_000_000_000
@@ -53,24 +55,24 @@ def time_calls(
     own_seconds: Callable[[], float | None] | None = None,
     meter: Meter | None = None,
     alive: Callable[[int], None] | None = None,
+    clock: Clock = time.perf_counter_ns,
 ) -> TimedCalls:
     """Return the wall time of every single call, made until there are ``calls`` of them and ``seconds`` have passed.
 
     The warm-up takes ``warmup_calls`` calls and ``warmup_seconds``, whichever ends later, on the same path. What a
     call returns is freed within its time. ``own_seconds`` and ``alive``, which takes the calls so far about once a
     second, run between two calls, outside the time of either. Python's garbage collector runs before each stretch and
-    not within.
+    not within. All times are readings of ``clock``, and a stretch lasts at least its seconds by them.
     """
     with _no_collection():
-        began = time.perf_counter_ns()
-        warm, _ = _stretch(call, warmup_calls, warmup_seconds, own_seconds, alive)
-        warmed = (time.perf_counter_ns() - began) / 1e9
+        began = clock()
+        warm, _, warmed = _stretch(call, warmup_calls, began, warmup_seconds, own_seconds, alive, clock)
     with _no_collection():
         if meter is not None:
             meter.start()
-        wall, own = _stretch(call, calls, seconds, own_seconds, alive)
+        wall, own, _ = _stretch(call, calls, clock(), seconds, own_seconds, alive, clock)
         joules = meter.joules() if meter is not None else None
-    return TimedCalls(_in_seconds(wall), _own(own), len(warm), warmed, joules)
+    return TimedCalls(_in_seconds(wall), _own(own), len(warm), (warmed - began) / 1e9, joules)
 
 
 def sustain(
@@ -81,24 +83,26 @@ def sustain(
     thermal_state: Callable[[], str | None] | None = None,
     on_point: Callable[[SustainedPoint], None] | None = None,
     alive: Callable[[int], None] | None = None,
+    clock: Clock = time.perf_counter_ns,
 ) -> list[SustainedPoint]:
     """Return one point for each ``stretch`` of calls made without pause for ``seconds``: how a warming machine slows.
 
-    A point's ``seconds`` are those from the start to the stretch's end. A stretch has one call at least. Single calls
-    are summed up, not kept: ten minutes of them would be many. ``alive`` takes the calls of the stretch so far, about
-    once a second, as in ``time_calls``.
+    A point's ``seconds`` are those from the start to the end of the stretch's last call, and the last point's are
+    ``seconds`` or more. A stretch has one call at least. Single calls are summed up, not kept: ten minutes of them
+    would be many. ``alive`` takes the calls of the stretch so far, about once a second, as in ``time_calls``.
     """
     import numpy as np
 
     points: list[SustainedPoint] = []
-    began = time.perf_counter_ns()
-    for end in (min(seconds, stretch * (number + 1)) for number in range(math.ceil(seconds / stretch))):
-        passed = (time.perf_counter_ns() - began) / 1e9
+    began = now = clock()
+    count = math.ceil(seconds / stretch)
+    for end in (seconds if number == count else min(seconds, stretch * number) for number in range(1, count + 1)):
+        passed = (now - began) / 1e9  # the reading that ended the last stretch: a later one could leave out the end
         if passed >= end:  # one call took longer than a whole stretch
             continue
         with _no_collection():
-            wall, _ = _stretch(call, 1, end - passed, None, alive)
-        passed = (time.perf_counter_ns() - began) / 1e9
+            wall, _, now = _stretch(call, 1, began, end, None, alive, clock)
+        passed = (now - began) / 1e9
         p50, p95 = (float(each) for each in np.quantile(_in_seconds(wall), (0.5, 0.95)))
         points.append(SustainedPoint(passed, p50, p95, len(wall), thermal_state() if thermal_state else None))
         if on_point is not None:
@@ -109,20 +113,21 @@ def sustain(
 def _stretch(
     call: Callable[[], object],
     calls: int,
+    began: int,
     seconds: float,
     own_seconds: Callable[[], float | None] | None,
     alive: Callable[[int], None] | None,
-) -> tuple[array[int], list[float | None]]:
-    """Return the nanoseconds of each call and what the runtime says of it; both limits must be reached.
+    clock: Clock,
+) -> tuple[array[int], list[float | None], int]:
+    """Return the nanoseconds of each call, what the runtime says of it, and the reading at the last call's end.
 
-    What happens between the two readings of the clock is the call and nothing else. Memory is taken, and touched,
-    a chunk at a time.
+    Both limits must be reached: ``calls`` from now on, and ``seconds`` since the reading ``began``. What happens
+    between the two readings of a call is the call and nothing else. Memory is taken, and touched, a chunk at a time.
     """
-    clock = time.perf_counter_ns
     wall, own = array("q"), list[float | None]()
-    began = sign = clock()
-    end = began + int(seconds * 1e9)
-    now, done = began, 0
+    end = began + _nanoseconds(seconds)
+    now = sign = clock()
+    done = 0
     while done < calls or now < end:
         chunk = array("q", bytes(8 * CHUNK))
         for index in range(CHUNK):
@@ -133,13 +138,13 @@ def _stretch(
             done += 1
             if own_seconds is not None:
                 own.append(own_seconds())
-            if now - sign > SIGN_OF_LIFE and alive is not None:
+            if now - sign >= SIGN_OF_LIFE and alive is not None:
                 alive(done)
                 sign = now
             if now >= end and done >= calls:
                 break
         wall.extend(chunk[: done - len(wall)])
-    return wall, own
+    return wall, own, now
 
 
 @contextmanager
@@ -153,6 +158,14 @@ def _no_collection() -> Iterator[None]:
     finally:
         if was_on:
             gc.enable()
+
+
+def _nanoseconds(seconds: float) -> int:
+    """Return the least number of nanoseconds that are, as seconds, not less than ``seconds``."""
+    least = math.floor(seconds * 1e9)
+    while least / 1e9 < seconds:  # the product was rounded, or had a fraction
+        least += 1
+    return least
 
 
 def _in_seconds(nanoseconds: array[int]) -> NDArray[np.float64]:

@@ -83,8 +83,17 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
     return result
 
 
-def _time(call: Callable[[], Any], loaded: Loaded, request: Mapping[str, Any], report: Report) -> dict[str, Any]:
-    """Return the result's part on the timed calls, after writing all of them to the file of samples."""
+def _time(
+    call: Callable[[], Any],
+    loaded: Loaded,
+    request: Mapping[str, Any],
+    report: Report,
+    clock: Callable[[], int] = time.perf_counter_ns,
+) -> dict[str, Any]:
+    """Return the result's part on the timed calls, after writing all of them to the file of samples.
+
+    ``clock`` returns nanoseconds.
+    """
     from coremlbench.timing.conditions import thermal_state
     from coremlbench.timing.energy import energy_meter
     from coremlbench.timing.measurement_loop import sustain, time_calls
@@ -99,6 +108,7 @@ def _time(call: Callable[[], Any], loaded: Loaded, request: Mapping[str, Any], r
         own_seconds=loaded.own_seconds if loaded.own_seconds() is not None else None,
         meter=energy_meter(),
         alive=lambda done: report("time", done, 0, "timing"),
+        clock=clock,
     )
     found: dict[str, Any] = {
         "calls": len(timed.wall),
@@ -110,14 +120,14 @@ def _time(call: Callable[[], Any], loaded: Loaded, request: Mapping[str, Any], r
     }
     seconds = request.get("sustain_seconds")
     if seconds:
-        began = time.monotonic()
+        began = clock()
 
         def tell(_: object = None) -> None:
-            report("sustain", round(time.monotonic() - began), round(seconds), "calling without pause")
+            report("sustain", round((clock() - began) / 1e9), round(seconds), "calling without pause")
 
         tell()
         stretch = max(1.0, seconds / SUSTAINED_POINTS)
-        points = sustain(call, seconds, stretch, thermal_state=thermal_state, on_point=tell, alive=tell)
+        points = sustain(call, seconds, stretch, thermal_state=thermal_state, on_point=tell, alive=tell, clock=clock)
         found["sustained"] = [asdict(point) for point in points]
     return found
 

@@ -1,0 +1,36 @@
+"""A clock for supervisions whose limits must not pass before the child has come to where the test wants it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+Gate = tuple[float, Callable[[], object]]
+
+
+def never() -> bool:
+    """Hold a clock for good."""
+    return False
+
+
+class GatedClock:
+    """Returns seconds since it was made, but never passes the seconds of a gate before its condition is true.
+
+    The gates are in order of their seconds. Between two of them time passes ``speed`` times as fast as it really does.
+    """
+
+    def __init__(self, *gates: Gate, speed: float = 1.0) -> None:
+        self._gates, self._speed = list(gates), speed
+        self._now, self._real = 0.0, time.monotonic()
+
+    def __call__(self) -> float:
+        """Return the seconds that have passed."""
+        real = time.monotonic()
+        self._now += self._speed * (real - self._real)
+        self._real = real
+        while self._gates and self._now >= self._gates[0][0]:
+            if not self._gates[0][1]():
+                self._now = self._gates[0][0]
+                break
+            self._now = self._gates.pop(0)[0]
+        return self._now
