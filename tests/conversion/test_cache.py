@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from coremlbench.conversion.cache import CODE, LIBRARIES, LOCK, folder_of, keep, take
+from coremlbench.conversion.cache import LOCK, folder_of, keep, libraries, take
 
 PARTICULARS = {"variant": "fp16", "batch": 1, "target": "macOS13"}
 
@@ -69,7 +69,7 @@ def test_nothing_is_removed_while_another_process_copies_it(tmp_path: Path, pack
     kept = [folder_of(tmp_path / "cache", source, PARTICULARS) for source in ("a", "b")]
     keep(kept[0], package, {})
     with subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(kept[0].parents[1] / LOCK)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-c", HOLD, str(kept[0].parents[2] / LOCK)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as other:
         assert other.stdout is not None
         assert other.stdin is not None
@@ -93,7 +93,7 @@ with FileLock(sys.argv[1]):
 """
 ROOT = Path(__file__).parents[2]
 ASK = "import sys; sys.path[:0] = sys.argv[1:]\nfrom coremlbench.conversion.cache import folder_of\n"
-ASK += "from pathlib import Path\nprint(folder_of(Path('c'), '0123', {'variant': 'fp16', 'batch': 1}))"
+ASK += "from pathlib import Path\nprint(folder_of(Path('c'), '0123', {'variant': 'int8-activations', 'batch': 1}))"
 
 
 def asked(root: Path) -> str:
@@ -103,34 +103,54 @@ def asked(root: Path) -> str:
     return ended.stdout.strip()
 
 
-def test_other_code_or_other_libraries_never_hand_out_the_same_package(tmp_path: Path) -> None:
-    without = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(ROOT / "toolkit" / "coremlbench", tmp_path / "coremlbench", ignore=without)
-    shutil.copytree(ROOT / "models" / "coremlbench_models", tmp_path / "coremlbench_models", ignore=without)
-    seen = [asked(tmp_path)]
-    assert asked(tmp_path) == seen[0]
-    for changed in (
-        "coremlbench/conversion/originals/traced_model.py",
-        "coremlbench_models/lenet.py",
-        "coremlbench/conversion/compression.py",
+def change(file: Path) -> None:
+    with file.open("a", encoding="utf-8") as opened:
+        opened.write("# changed\n")
+
+
+@pytest.fixture
+def sources(tmp_path: Path) -> Path:
+    """A folder with copies of our three packages."""
+    for folder in ("toolkit/coremlbench", "models/coremlbench_models", "datasets/coremlbench_datasets"):
+        package = ROOT / folder
+        shutil.copytree(package, tmp_path / package.name, ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path
+
+
+def test_other_code_or_other_libraries_never_hand_out_the_same_package(sources: Path) -> None:
+    seen = [asked(sources)]
+    assert asked(sources) == seen[0]
+    for name in (
+        *(
+            "coremlbench_datasets.images",
+            "coremlbench.createml.augmentation",
+            "coremlbench.createml.feature_extraction",
+        ),  # read calibration images
+        *(
+            "coremlbench.conversion.originals.traced_model",
+            "coremlbench_models.lenet",
+            "coremlbench.conversion.compression",
+        ),
     ):
-        with (tmp_path / changed).open("a", encoding="utf-8") as file:
-            file.write("# changed\n")
-        seen.append(asked(tmp_path))
-    for name in ("tensorflow", "keras"):
-        (tmp_path / f"{name}-99.0.dist-info").mkdir()
-        (tmp_path / f"{name}-99.0.dist-info" / "METADATA").write_text(f"Name: {name}\nVersion: 99.0\n")
-        seen.append(asked(tmp_path))
-    assert len(set(seen)) == 6
+        change(sources / f"{name.replace('.', '/')}.py")
+        seen.append(asked(sources))
+    for name in ("tensorflow", "keras", "pillow", "scikit-learn"):
+        metadata = sources / f"{name.replace('-', '_')}-99.0.dist-info" / "METADATA"
+        metadata.parent.mkdir()
+        metadata.write_text(f"Name: {name}\nVersion: 99.0\n")
+        seen.append(asked(sources))
+    assert len(set(seen)) == 11
 
 
-@pytest.mark.parametrize("pattern", CODE)
-def test_every_source_of_the_key_is_there(pattern: str) -> None:
-    folder = ROOT / ("models" if pattern.startswith("coremlbench_models") else "toolkit")
-    assert list(folder.glob(pattern))
+def test_code_that_makes_no_package_leaves_the_key_as_it_is(sources: Path) -> None:
+    before = asked(sources)
+    for name in ("report/render/html", "cli/main", "workers/timing"):
+        change(sources / "coremlbench" / f"{name}.py")
+    assert asked(sources) == before
 
 
 def test_the_libraries_are_installed_here() -> None:
     from importlib.metadata import version
 
-    assert all(version(name) for name in LIBRARIES)
+    assert {"coremltools", "numpy", "onnxruntime", "pillow", "tensorflow"} < set(libraries())
+    assert all(version(name) for name in libraries())

@@ -9,30 +9,22 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from importlib import metadata, util
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from coremlbench.system.files import hash_folder, write_whole
+from coremlbench.system.source_imports import imports_of
 
-CODE = (
-    *(
-        "coremlbench/workers/convert.py",
-        "coremlbench/conversion/originals/*.py",
-        "coremlbench/training/random_weights.py",
-    ),
-    *("coremlbench/createml/classifier.py", "coremlbench/createml/network.py", "coremlbench/createml/extractors.py"),
-    *("coremlbench/conversion/variants.py", "coremlbench/conversion/compression.py"),
-    *("coremlbench/conversion/op_statistics.py", "coremlbench/conversion/package_runner.py"),
-    *("coremlbench/conversion/package_files.py", "coremlbench/conversion/sample_rows.py"),
-    *("coremlbench/runtimes/reference.py", "coremlbench/mil_onnx/*.py", "coremlbench/training/input_pipeline.py"),
-    "coremlbench_models/*.py",
-)
-"""The sources that decide what a package holds: those that convert, build networks and draw weights, those that
-compress, and, for the ranges of activations, those that read pictures and execute programs."""
+WORKER = "coremlbench.workers.convert"
+"""What makes packages; all that it imports decides what they hold: the conversion and the compression, networks and
+their weights, and, for the ranges of activations, the reading of pictures and the reference runtime."""
 
-LIBRARIES = ("coremltools", "tensorflow", "keras", "numpy", "scikit-learn", "onnxruntime")
-"""What decides it beside them: traces, random weights, k-means, ranges."""
+DISTRIBUTIONS = {"PIL": "pillow", "google": "protobuf"}
+"""The distributions of libraries that are imported by another name."""
+
+INDIRECT = ("scikit-learn",)
+"""Distributions that decide it and are imported by coremltools alone: k-means for palettized weights."""
 
 PACKAGE, TOLD = "model.mlpackage", "made.json"
 LOCK, PARTIAL = ".lock", ".partial"
@@ -47,23 +39,29 @@ PATIENCE = 60.0
 
 def folder_of(cache: Path, source_sha256: str, particulars: dict[str, Any]) -> Path:
     """Return where a variant is kept; ``particulars`` are all that decides its content beside the source."""
-    decided = {**particulars, "code": code(), "libraries": [_version(name) for name in LIBRARIES]}
+    decided = {**particulars, "code": code(), "libraries": {name: _version(name) for name in libraries()}}
     key = hashlib.sha256(json.dumps(decided, sort_keys=True, default=str).encode()).hexdigest()[:16]
     return cache / "conversions" / source_sha256[:32] / f"{particulars['variant']}-{particulars['batch']}-{key}"
 
 
 @functools.cache
 def code() -> str:
-    """Return the SHA-256 of the names and contents of ``CODE``, so that no older code's package is handed out."""
+    """Return the SHA-256 of the names and contents of all sources of ours that the worker can import.
+
+    No package that other code made is handed out then.
+    """
     digest = hashlib.sha256()
-    for pattern in CODE:
-        package, _, files = pattern.partition("/")
-        found = util.find_spec(package)
-        for folder in (found.submodule_search_locations or ()) if found else ():
-            for file in sorted(Path(folder).glob(files)):
-                digest.update(f"{package}/{file.relative_to(folder).as_posix()}\0".encode())
-                digest.update(hashlib.sha256(file.read_bytes()).digest())
+    for name, file in imports_of(WORKER).files.items():
+        digest.update(f"{name}\0".encode())
+        digest.update(hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()
+
+
+@functools.cache
+def libraries() -> tuple[str, ...]:
+    """Return the distributions whose versions decide a package beside our own code."""
+    reached = {DISTRIBUTIONS.get(name, name) for name in imports_of(WORKER).libraries}
+    return tuple(sorted(reached | set(INDIRECT)))
 
 
 def _version(library: str) -> str:
