@@ -26,6 +26,7 @@ from typing import Any
 from coremlbench.channels import Log, ProgressLines
 from coremlbench.crash_reports import find_crash_report, reports_folder
 from coremlbench.files import write_whole
+from coremlbench.fork_server import Guardian, fork_guardian
 from coremlbench.processes import MemoryCurve, Tree, count_oom_kills
 from coremlbench.signals import Signals, pipe
 from coremlbench.surroundings import look_around
@@ -122,7 +123,7 @@ class _Watch:
         self._log_tail: tuple[str, ...] = ()
         self._progress = ProgressLines(folder / "progress.jsonl", self._notes, on_progress)
         self._control: int | None = None
-        self._guardian: subprocess.Popen[bytes] | None = None
+        self._guardian: Guardian | None = None
         self._status = b""
         self._report: dict[str, Any] = {}
         self._tree: Tree | None = None
@@ -149,9 +150,9 @@ class _Watch:
                 self._selector.register(descriptor, selectors.EVENT_READ, take)
             self._selector.register(self._signals.wake, selectors.EVENT_READ, self._on_signal)
             _, status_end, progress_end, log_end = ends
-            numbers = [str(control), str(status_end), str(progress_end)]
+            numbers = [str(control), str(status_end)]
             child = [*command, str(self._folder), str(progress_end)]
-            self._guardian = subprocess.Popen(
+            self._guardian = fork_guardian(command, self._folder, ends, variables) or subprocess.Popen(
                 [sys.executable, "-I", "-S", str(GUARDIAN), *numbers, *child],
                 stdin=subprocess.DEVNULL,
                 stdout=log_end,
