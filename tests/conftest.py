@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from PIL import Image
 
+from coremlbench.supervision.fork_client import VARIABLE
 from coremlbench.system.paths import cache_folder
 
 # No example is too slow: machines are shared, and no test asserts an absolute time. The examples are those of the run
@@ -25,6 +26,36 @@ settings.load_profile("same examples")
 for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
     if signal.getsignal(number) is signal.SIG_IGN:  # by nohup or a shell's &, and every child would inherit it
         signal.signal(number, handler)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start the server that forks workers, once for all of xdist's processes (Linux)."""
+    if not sys.platform.startswith("linux") or hasattr(config, "workerinput") or VARIABLE in os.environ:
+        return
+    folder = tempfile.mkdtemp(prefix="fork-server-")
+    server = subprocess.Popen(
+        [sys.executable, "-I", "-m", "coremlbench.supervision.fork_server", folder],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    assert server.stdout is not None
+    assert server.stdout.readline() == b"listening\n"
+    os.environ[VARIABLE] = folder
+
+    def stop() -> None:
+        del os.environ[VARIABLE]
+        server.communicate()
+        shutil.rmtree(folder)
+
+    config.add_cleanup(stop)
+
+
+@pytest.fixture
+def ordinary_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers are started as programs of their own: for tests of their memory, limits or start."""
+    monkeypatch.delenv(VARIABLE, raising=False)
 
 
 @pytest.fixture(scope="session", autouse=True)

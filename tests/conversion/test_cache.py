@@ -69,7 +69,7 @@ def test_nothing_is_removed_while_another_process_copies_it(tmp_path: Path, pack
     kept = [folder_of(tmp_path / "cache", source, PARTICULARS) for source in ("a", "b")]
     keep(kept[0], package, {})
     with subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(kept[0].parents[2] / LOCK)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-c", HOLD, str(kept[0].parents[1] / LOCK)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as other:
         assert other.stdout is not None
         assert other.stdin is not None

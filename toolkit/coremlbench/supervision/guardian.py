@@ -1,7 +1,8 @@
 """Run one command so that nothing it starts outlives it, or outlives the process that asked for it.
 
-Started by ``supervisor.py`` as ``python -I -S guardian.py <control> <status> <progress> <command...>``; the first
-three are inherited descriptors. It imports the standard library only and runs on Python 3.8 and later.
+Started by ``supervisor.py`` as ``python -I -S guardian.py <control> <status> <command...>``. The first two and the
+last argument of the command, its progress pipe, are inherited descriptors. It imports the standard library only and
+runs on Python 3.8 and later.
 
 - control: one byte is one order, ``d`` (send SIGUSR1, for a dump of the stacks) or ``t`` (send SIGTERM). Its end
   means "kill everything now", and comes by itself when the asking process vanishes, however it does.
@@ -29,22 +30,26 @@ from typing import Any
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
+HANDLED = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1)
 ORDERS = {b"d": (signal.SIGUSR1,), b"t": (signal.SIGTERM, signal.SIGCONT)}
 
 
-def main(control: int, status: int, progress: int, command: list[str]) -> None:
-    """Run ``command`` to its end, or until ``control`` is closed; then leave nothing of it alive."""
+def main(control: int, status: int, command: list[str], start: Callable[[list[str]], int]) -> None:
+    """Run ``command`` to its end, or until ``control`` is closed; then leave nothing of it alive.
+
+    ``start`` returns the process id of the command; its last argument is the descriptor of the progress pipe.
+    """
     wake = watch_signals()
     prctl = linux_prctl()
     if prctl:
         # Processes that leave the command's group and lose their parent become the guardian's children.
         prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     try:
-        worker = start(command, progress, prctl)
+        worker = start(command)
     except (OSError, ValueError, subprocess.SubprocessError) as problem:
         tell(status, {"error": describe(problem)})
         return
-    os.close(progress)
+    os.close(int(command[-1]))
     let_go_of_the_log()
     tell(status, {"pid": worker})
     end = wait(worker, control, wake)
@@ -62,7 +67,7 @@ def watch_signals() -> int:
     os.set_blocking(wake, False)
     os.set_blocking(write, False)
     signal.set_wakeup_fd(write, warn_on_full_buffer=False)
-    for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1):
+    for number in HANDLED:
         signal.signal(number, lambda *_: None)
     return wake
 
@@ -80,22 +85,24 @@ def linux_prctl() -> Callable[..., int] | None:
     return prctl
 
 
-def start(command: list[str], progress: int, prctl: Callable[..., int] | None) -> int:
-    """Return the process id of ``command``, in a session of its own, with ``progress`` open."""
-    guardian = os.getpid()
+def die_with(parent: int, prctl: Callable[..., int] | None) -> None:
+    """Have this process killed when ``parent``, which forked it, ends; it may have ended by now."""
+    if prctl:
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent:
+            os._exit(1)
 
-    def die_with_the_guardian() -> None:
-        if prctl:
-            prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-            if os.getppid() != guardian:
-                os._exit(1)  # it died before it was told of
+
+def start_program(command: list[str]) -> int:
+    """Return the process id of ``command``, in a session of its own, with its progress descriptor open."""
+    guardian, prctl = os.getpid(), linux_prctl()
 
     process = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
-        pass_fds=(progress,),
+        pass_fds=(int(command[-1]),),
         start_new_session=True,
-        preexec_fn=die_with_the_guardian if prctl else None,  # noqa: PLW1509 - there are no threads here
+        preexec_fn=(lambda: die_with(guardian, prctl)) if prctl else None,  # noqa: PLW1509 - there are no threads here
     )
     process.returncode = 0  # the guardian collects it, not subprocess
     return process.pid
@@ -240,4 +247,4 @@ def descendants() -> list[int]:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4:])
+    main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:], start_program)

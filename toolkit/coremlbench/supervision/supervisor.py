@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from coremlbench.supervision.crash_reports import find_crash_report, reports_folder
+from coremlbench.supervision.fork_client import Guardian, fork_guardian
 from coremlbench.supervision.process_tree import MemoryCurve, Tree, count_oom_kills
 from coremlbench.supervision.streams import Log, ProgressLines
 from coremlbench.system.files import write_whole
@@ -125,7 +126,7 @@ class _Watch:
         self._log_tail: tuple[str, ...] = ()
         self._progress = ProgressLines(folder / "progress.jsonl", self._notes, on_progress)
         self._control: int | None = None
-        self._guardian: subprocess.Popen[bytes] | None = None
+        self._guardian: Guardian | None = None
         self._status = b""
         self._report: dict[str, Any] = {}
         self._tree: Tree | None = None
@@ -152,9 +153,9 @@ class _Watch:
                 self._selector.register(descriptor, selectors.EVENT_READ, take)
             self._selector.register(self._signals.wake, selectors.EVENT_READ, self._on_signal)
             _, status_end, progress_end, log_end = ends
-            numbers = [str(control), str(status_end), str(progress_end)]
+            numbers = [str(control), str(status_end)]
             child = [*command, str(self._folder), str(progress_end)]
-            self._guardian = subprocess.Popen(
+            self._guardian = fork_guardian(command, self._folder, ends, variables) or subprocess.Popen(
                 [sys.executable, "-I", "-S", str(GUARDIAN), *numbers, *child],
                 stdin=subprocess.DEVNULL,
                 stdout=log_end,

@@ -1,0 +1,150 @@
+"""Start workers as forks of processes that have already imported their libraries (Linux only, off by default).
+
+Importing TensorFlow takes 5 to 8 seconds of processor time and coremltools two; a fork of a process that has done it
+is ready at once. ``fork_server.py`` is that process. Where the variable COREMLBENCH_FORK_SERVER names
+its folder, ``supervise`` asks it for the guardian of a worker, which then forks the worker; otherwise both are started
+as programs of their own, which is the default: the resident memory of a fork counts the libraries it shares, so its
+peak is not comparable with that of an ordinary worker. The tests use it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import select
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Protocol
+
+VARIABLE = "COREMLBENCH_FORK_SERVER"
+"""Names the folder of the server's sockets, one ``<group>.sock`` for each group of libraries."""
+
+GROUPS: dict[str, tuple[str, ...]] = {
+    "training": ("tensorflow", "keras", "PIL.Image"),
+    "originals": ("tensorflow", "keras", "coremltools", "onnxruntime", "h5py", "PIL.Image"),
+    "packages": ("coremltools", "coremltools.optimize.coreml", "onnxruntime", "onnx", "PIL.Image"),
+}
+"""What a group's process imports. ``packages`` does without TensorFlow, as the workers of that group do."""
+
+WORKERS = {
+    "bisect": "originals",
+    "convert": "originals",
+    "device": "training",
+    "export": "packages",
+    "inputs": "originals",
+    "proof": "packages",
+    "tensorflow": "training",
+    "timing": "packages",
+}
+"""The workers that are forked, with their group."""
+
+IMPORT_SETTINGS = ("CUDA", "GRPC", "KERAS", "MKL", "NVIDIA", "OMP", "OPENBLAS", "PYTHON", "TF_", "XLA")
+"""Beginnings of the names of variables that libraries read when they are imported."""
+
+IMPORT_SECONDS = 180.0
+"""Wait for a group's imports at most, then start the worker as an ordinary program."""
+
+
+class Guardian(Protocol):
+    """The process that starts and ends a worker: a ``subprocess.Popen`` or a fork."""
+
+    pid: int
+
+    def wait(self, timeout: float | None = None) -> Any:
+        """Wait for its end; raises ``subprocess.TimeoutExpired``."""
+
+    def kill(self) -> None:
+        """Send SIGKILL."""
+
+
+class ForkedGuardian:
+    """A guardian that is the server's child: its end is told by a process descriptor."""
+
+    def __init__(self, pid: int, descriptor: int) -> None:
+        self.pid, self._descriptor = pid, descriptor
+
+    def __del__(self) -> None:
+        with suppress(OSError):
+            os.close(self._descriptor)
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Wait for its end; raises ``subprocess.TimeoutExpired`` when it takes longer than ``timeout`` seconds."""
+        if not select.select([self._descriptor], [], [], timeout)[0]:
+            raise subprocess.TimeoutExpired("guardian", timeout or 0.0)
+
+    def kill(self) -> None:
+        """Send SIGKILL, unless it has ended."""
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._descriptor, signal.SIGKILL)  # type: ignore[attr-defined,unused-ignore]
+
+
+def fork_guardian(
+    command: Sequence[str], folder: Path, descriptors: Sequence[int], environment: Mapping[str, str]
+) -> Guardian | None:
+    """Return the guardian of a forked worker, ``None`` where the worker has to be started as a program.
+
+    ``descriptors`` are those of the guardian's control, status and progress pipes and of its log; see ``guardian.py``.
+    """
+    server = os.environ.get(VARIABLE)
+    group = group_of(command)
+    if not server or group is None:
+        return None
+    request = {
+        "module": command[-1],
+        "folder": str(folder),
+        "environment": dict(environment),
+        "directory": str(Path.cwd()),
+        "identity": identity(environment, group),
+    }
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
+            connection.settimeout(IMPORT_SECONDS)
+            connection.connect(str(Path(server) / f"{group}.sock"))
+            socket.send_fds(connection, [json.dumps(request).encode()], list(descriptors))
+            answer, received, _, _ = socket.recv_fds(connection, 4096, 1)
+    except OSError:  # the server has ended, or its imports take too long
+        return None
+    return ForkedGuardian(json.loads(answer)["pid"], received[0]) if received else None
+
+
+def group_of(command: Sequence[str]) -> str | None:
+    """Return the group of libraries of a worker's command, ``None`` for any other program."""
+    if len(command) != 4 or list(command[:3]) != [sys.executable, "-I", "-m"]:
+        return None
+    package, _, name = command[3].rpartition(".")
+    return WORKERS.get(name) if package == "coremlbench.workers" else None
+
+
+def identity(environment: Mapping[str, str], group: str) -> dict[str, Any]:
+    """Return what a fork takes over from the server instead of from who asks; it must be the same for both.
+
+    These are limits, namespaces and control group of the process, the user, the Python, and the variables that
+    libraries read when they are imported.
+    """
+    with suppress(OSError):
+        namespaces = {file.name: str(file.readlink()) for file in sorted(Path("/proc/self/ns").iterdir())}
+        limits = {name: resource.getrlimit(getattr(resource, name)) for name in dir(resource) if name[:7] == "RLIMIT_"}
+        return {
+            "namespaces": namespaces,
+            "cgroup": Path("/proc/self/cgroup").read_text(),
+            "limits": {name: list(pair) for name, pair in limits.items()},
+            "user": [os.geteuid(), os.getegid()],
+            "python": sys.executable,
+            "settings": {
+                name: value
+                for name, value in sorted(environment.items())
+                if name.startswith(IMPORT_SETTINGS) and name != settings_default(group)[0]
+            },
+        }
+    return {}
+
+
+def settings_default(group: str) -> tuple[str, str]:
+    """Return the variable that the workers of a group set themselves before they import TensorFlow."""
+    return ("TF_CPP_MIN_LOG_LEVEL", "3") if group == "originals" else ("", "")
