@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from hypothesis import HealthCheck, settings
 from PIL import Image
@@ -28,10 +29,27 @@ for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIG
         signal.signal(number, handler)
 
 
+MEMORY_FILES = Path("/dev/shm")
+MEMORY_FILES_BYTES = 6 << 30
+"""Free there and in memory, before temporary files are put there: the whole suite has needed a tenth of it."""
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    """Start the server that forks workers, once for all of xdist's processes (Linux)."""
-    if not sys.platform.startswith("linux") or hasattr(config, "workerinput") or VARIABLE in os.environ:
+    """On Linux, keep temporary files in memory and start the server that forks workers, once for all of xdist's.
+
+    Tests save, copy and remove thousands of small packages, which takes a disk several times as long.
+    """
+    if not sys.platform.startswith("linux") or hasattr(config, "workerinput"):
         return
+    if MEMORY_FILES.is_dir() and os.access(MEMORY_FILES, os.W_OK):
+        free = min(shutil.disk_usage(MEMORY_FILES).free, psutil.virtual_memory().available)
+        if free >= MEMORY_FILES_BYTES:
+            os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY_FILES))
+    if VARIABLE not in os.environ:
+        _start_fork_server(config)
+
+
+def _start_fork_server(config: pytest.Config) -> None:
     folder = tempfile.mkdtemp(prefix="fork-server-")
     server = subprocess.Popen(
         [sys.executable, "-I", "-m", "coremlbench.supervision.fork_server", folder],

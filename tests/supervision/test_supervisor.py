@@ -204,10 +204,18 @@ def test_a_deadline(start: Start) -> None:
     assert (ended.stopped, ended.limit, kind(ended)) == ("deadline", 0.5, "deadline")
 
 
+def fast_clock(folder: Path) -> GatedClock:
+    """A clock that stands until the child is ready.
+
+    Four readings come before a limit of 1 s is seen to be over, so that the child is told to end before 3 s, and
+    killed between 4 and 8 s. The guardian would be killed after 9 s: that time never comes.
+    """
+    return GatedClock((0, (folder / "ready").exists), (8.5, never), speed=10, step=0.5)
+
+
 @pytest.mark.parametrize("deed", ["hang_stubbornly", "stop"])
 def test_one_that_ignores_sigterm_or_is_stopped_dies_too(start: Start, tmp_path: Path, deed: str) -> None:
-    clock = GatedClock((0, (tmp_path / "ready").exists), (6, never), speed=10)  # the guardian kills after 4 s
-    ended = start(BARE, deed, Limits(silence=1), clock=clock)
+    ended = start(BARE, deed, Limits(silence=1), clock=fast_clock(tmp_path))
     assert ended.stopped == "silence"
     assert ended.returncode in (-signal.SIGKILL, -signal.SIGTERM)
 
@@ -224,8 +232,7 @@ def test_a_memory_limit(start: Start) -> None:
 
 
 def test_a_family_is_ended_whole(start: Start, tmp_path: Path) -> None:
-    clock = GatedClock((0, (tmp_path / "ready").exists), (6, never), speed=10)  # the guardian kills after 4 s
-    ended = start(BARE, "family", Limits(silence=1), clock=clock)
+    ended = start(BARE, "family", Limits(silence=1), clock=fast_clock(tmp_path))
     assert ended.stopped == "silence"
     assert ended.phase == "ready"
 
