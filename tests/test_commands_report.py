@@ -12,6 +12,7 @@ from tests.test_report import save
 from coremlbench.commands.report import page_at_the_end
 
 
+@pytest.mark.long
 def test_the_report_is_saved_and_its_path_told(coremlbench: Run, tmp_path: Path) -> None:
     save(tmp_path / "results", samples.training(1))
     ended = coremlbench("report", "--format", "html,md")

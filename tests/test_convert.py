@@ -25,7 +25,10 @@ from small_conversions import Made, convert, ready_package
 from small_runs import CLASSES, createml_run, tinyvgg_run
 from spoilt import spoil
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # Keras and coremltools warn about each other
+pytestmark = [
+    pytest.mark.tensorflow,
+    pytest.mark.filterwarnings("ignore"),  # Keras and coremltools warn about each other
+]
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -26,7 +26,10 @@ from coremlbench.types import Failure, Progress
 from record_samples import conversion
 from small_conversions import MANY, convert, package_of_pictures, ready_package
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # Keras and coremltools warn about each other
+pytestmark = [
+    pytest.mark.tensorflow,
+    pytest.mark.filterwarnings("ignore"),  # Keras and coremltools warn about each other
+]
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -14,6 +14,8 @@ import pytest
 from coreml_stand_in import NATIVE, Behaviour, Failing, read, write
 from coreml_stand_in.native import make_module
 
+pytestmark = pytest.mark.tensorflow
+
 TESTS = Path(__file__).parent
 
 

@@ -70,6 +70,7 @@ def test_two_processes_make_it_once(small: Recipe, tmp_path: Path) -> None:
     assert sorted(only_waited) == [False, True]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("step", ["making", "installing", "proving"])
 def test_a_killed_build_is_made_anew(step: str, small: Recipe, tmp_path: Path) -> None:
     process = build(small, tmp_path)
@@ -90,6 +91,7 @@ def test_a_killed_build_is_made_anew(step: str, small: Recipe, tmp_path: Path) -
     assert [path.name for path in (tmp_path / "environments").glob("*.building")] == []
 
 
+@pytest.mark.long
 def test_an_environment_that_does_not_work_is_never_used(small: Recipe, tmp_path: Path) -> None:
     broken = Recipe("small", small.lock, "import six, a_package_that_is_not_there")
     with pytest.raises(EnvironmentBuildError, match="does not work: ModuleNotFoundError"):

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from coremlbench.mil_onnx import UnsupportedProgram
 from mil_programs import Builder, close, few, numbers, run, run_one
 
+pytestmark = pytest.mark.tensorflow
+
 axes_of_three = st.lists(st.integers(0, 2), min_size=1, unique=True).map(tuple)
 
 

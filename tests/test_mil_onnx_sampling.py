@@ -12,6 +12,8 @@ from scipy.ndimage import map_coordinates
 from coremlbench.mil_onnx import UnsupportedProgram, to_onnx
 from mil_programs import Builder, close, few, numbers, run, run_one, saved
 
+pytestmark = pytest.mark.tensorflow
+
 seeds = st.integers(0, 1000)
 sizes = st.integers(1, 5)
 floats = st.sampled_from([np.float32, np.float16])

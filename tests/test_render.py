@@ -461,6 +461,7 @@ def test_forms_are_made_as_asked() -> None:
     assert {name.decode() for name in pictures} <= set(every)
 
 
+@pytest.mark.long
 def test_a_report_of_many_machines_stays_small_and_whole() -> None:
     records = list(samples.fleet(800, 40))
     page = html.render(build_report([Source(each, f"{each.id}/run.json") for each in records], made=MADE))

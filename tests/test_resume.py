@@ -212,6 +212,7 @@ def weights_of(folder: Path) -> list[Any]:
     return list(keras.models.load_model(folder / "model.keras").get_weights())
 
 
+@pytest.mark.tensorflow
 @pytest.mark.usefixtures("own_cache")
 def test_a_training_goes_on_from_its_last_epoch_and_comes_to_the_same(options: Any, tmp_path: Path) -> None:
     whole, whole_folder = train(options, tmp_path / "whole")
@@ -245,6 +246,7 @@ def test_a_training_goes_on_from_its_last_epoch_and_comes_to_the_same(options: A
     assert rows[whole.id].reference
 
 
+@pytest.mark.tensorflow
 @pytest.mark.usefixtures("own_cache")
 def test_a_training_that_broke_twice_goes_on_and_other_settings_do_not(options: Any, tmp_path: Path) -> None:
     broken, folder = train(options, tmp_path, kill_in("epoch 2 "))

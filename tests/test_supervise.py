@@ -190,6 +190,7 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     assert (ended.error or {})["type"] == "FileNotFoundError"
 
 
+@pytest.mark.long
 def test_silence_ends_in_a_dump_of_the_stacks(start: Start) -> None:
     ended = start(WORKER, "hang", Limits(silence=2))
     assert (ended.stopped, ended.limit, kind(ended)) == ("silence", 2, "hang")
@@ -202,6 +203,7 @@ def test_a_deadline(start: Start) -> None:
     assert (ended.stopped, ended.limit, kind(ended)) == ("deadline", 0.5, "deadline")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("deed", ["hang_stubbornly", "stop"])
 def test_one_that_ignores_sigterm_or_is_stopped_dies_too(start: Start, deed: str) -> None:
     ended = start(BARE, deed, Limits(silence=1))
@@ -360,6 +362,7 @@ def test_nothing_outlives_a_guardian_killed_while_it_starts_the_child(
         assert read_exit(tmp_path)["result"] is None
 
 
+@pytest.mark.long
 def test_a_stopped_guardian_does_not_keep_the_parent(parent: Parent, tmp_path: Path, token: str) -> None:
     process = parent("family")
     assert wait_until((tmp_path / "ready").exists)

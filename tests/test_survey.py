@@ -13,6 +13,7 @@ from coremlbench.runtimes import RUNTIMES
 from coremlbench.survey import Survey, ask_machine, expected, survey_machine
 
 
+@pytest.mark.tensorflow
 @pytest.mark.parametrize(
     ("behaviour", "reasons"),
     [

@@ -19,6 +19,7 @@ from coremlbench.workers.tensorflow_input import (
 )
 from small_datasets import picture_folder, pictures
 
+pytestmark = pytest.mark.tensorflow
 SHAPE = (6, 5, 3)
 
 

@@ -18,7 +18,10 @@ from coremlbench.originals.traced import INPUT, Traced, trace_of
 from coremlbench.runtimes.reference import ReferenceRuntime
 from coremlbench.types import InputError
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # TensorFlow and coremltools warn about each other
+pytestmark = [
+    pytest.mark.tensorflow,
+    pytest.mark.filterwarnings("ignore"),  # TensorFlow and coremltools warn about each other
+]
 RANDOM = np.random.default_rng(0)
 
 

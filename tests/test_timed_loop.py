@@ -118,6 +118,7 @@ def test_the_meter_runs_over_the_timed_stretch_alone() -> None:
     assert time_calls(call, warmup_calls=0, warmup_seconds=0, calls=1, seconds=0).joules is None
 
 
+@pytest.mark.long
 def test_a_long_stretch_gives_signs_of_life() -> None:
     signs = []
     found = time_calls(Counter(0.3), warmup_calls=0, warmup_seconds=0, calls=8, seconds=0, alive=signs.append)
@@ -138,6 +139,7 @@ def test_a_sustained_run_is_a_curve_of_stretches() -> None:
     assert {point.thermal_state for point in found} == {"fair"}
 
 
+@pytest.mark.long
 def test_a_long_stretch_of_a_sustained_run_gives_signs_of_life() -> None:
     signs: list[int] = []
     found = sustain(Counter(0.3), 2.2, 2.2, alive=signs.append)
