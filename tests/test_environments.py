@@ -61,6 +61,7 @@ def test_it_is_made_once_and_proven(small: Recipe, tmp_path: Path) -> None:
     assert version.stdout.startswith("3.8.")
 
 
+@pytest.mark.long
 def test_two_processes_make_it_once(small: Recipe, tmp_path: Path) -> None:
     one, two = build(small, tmp_path), build(small, tmp_path)
     outputs = [process.communicate(timeout=120)[0].splitlines() for process in (one, two)]

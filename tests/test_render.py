@@ -141,6 +141,7 @@ def test_pandas_reads_the_json_in_a_line(report: Report, tmp_path: Path) -> None
     assert len(frame) == len(report.timing)
 
 
+@pytest.mark.long
 def test_the_page_loads_nothing_and_runs_nothing(page: str) -> None:
     parsed = Page(page)
     assert "default-src 'none'" in page

@@ -389,6 +389,7 @@ def test_a_matrix_goes_on_only_with_the_same_original(tmp_path: Path, kind: Any)
     assert go_on(tmp_path)[0].outcome == Timed(cells=2, failed=0)
 
 
+@pytest.mark.long
 def test_a_record_that_does_not_tell_the_hash_of_random_weights_is_taken_as_it_is(tmp_path: Path) -> None:
     record, original = broken_with_an_original(tmp_path, "random-weights")
     assert record.options["packages"][0].pop("original_sha256") == hash_file(original)
