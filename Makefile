@@ -1,11 +1,28 @@
 # Two commands are enough on a machine that has only Python 3.10 to 3.13, make and a package index:
 #   make demo   installs into .venv, then runs the Create ML job at a tenth of its size
 #   make test   installs into .venv, then runs the tests
+# `make` alone lists all targets: the texts behind ## below.
 PYTHON ?= python3
-BIN := .venv/bin
+# A Python that is named and does not run, as pyenv's stand-ins on PATH, is looked for among pyenv's versions. One of
+# another version than that of .venv has an environment of its own, .venv-3.13 for instance.
+version_of = $(shell $(1) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+ifneq ($(origin PYTHON),file)
+VERSION := $(call version_of,$(PYTHON))
+ifeq ($(VERSION),)
+override PYTHON := $(or $(shell python3 .ci/find_python.py $(PYTHON:python%=%)),$(error $(PYTHON) does not run here; give PYTHON= a Python 3.10 to 3.13))
+VERSION := $(call version_of,$(PYTHON))
+endif
+VENV ?= .venv$(if $(filter-out $(VERSION),$(call version_of,.venv/bin/python)),-$(VERSION))
+endif
+VENV ?= .venv
+VENV := $(VENV)
+BIN := $(VENV)/bin
 UV := $(BIN)/uv
 SCALE ?= 0.1
 WORKERS ?= 2
+VERSIONS ?= 3.10 3.13
+PYTEST = $(BIN)/python -m pytest
+FAST := not slow and not long and not browser and not network and not tensorflow and not turicreate
 
 # uv does not read pip's settings: hand over the package index that pip was told to use, if it was.
 PIP_INDEX := $(shell $(PYTHON) -m pip config get global.index-url 2>/dev/null)
@@ -13,49 +30,78 @@ ifneq ($(strip $(PIP_INDEX)),)
 export UV_DEFAULT_INDEX ?= $(strip $(PIP_INDEX))
 endif
 
-.PHONY: demo install test test-all test-browser lint types format lock clean docs
+.DEFAULT_GOAL := help
+.PHONY: help demo install test test-fast test-slow test-all test-browser test-pythons coverage lint types format hooks \
+	lock clean docs
 
-demo: install
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: install  ## install into .venv, then run the Create ML job at a tenth of its size (SCALE=0.1)
 	$(BIN)/coremlbench createml --scale $(SCALE)
 
-install: .venv/installed
+install: $(VENV)/installed  ## install into .venv, exactly what the lock holds
 
-.venv/installed: requirements.lock requirements-bootstrap.lock pyproject.toml
+$(VENV)/installed: requirements.lock requirements-bootstrap.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(None if (3, 10) <= sys.version_info[:2] <= (3, 13) else "coremlbench needs Python 3.10 to 3.13, and $(PYTHON) is %d.%d; run make PYTHON=python3.12 ..." % sys.version_info[:2])'
-	$(PYTHON) -m venv --clear .venv
+	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bootstrap.lock
 	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
 # The files of tests go to two processes at once; WORKERS=0 runs them one after the other in one.
-test: install
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+test: install  ## run the tests, but for the slow ones and those in a browser
+	$(PYTEST) -n $(WORKERS) --dist loadfile
 
-test-all: install
-	$(BIN)/python -m pytest -m "not browser"
+test-fast: install  ## run the quick tests without TensorFlow, Turi Create and network: a minute
+	$(PYTEST) -n $(WORKERS) --dist loadfile -m "$(FAST)"
+
+test-slow: install  ## run the slow tests alone
+	$(PYTEST) -m "slow and not browser"
+
+test-all: install  ## run all tests, but for those in a browser
+	$(PYTEST) -m "not browser"
 
 # Chromium is looked for under its usual names; COREMLBENCH_CHROMIUM names another.
-test-browser: install
-	$(BIN)/python -m pytest -m browser
+test-browser: install  ## run the tests of the report in a browser
+	$(PYTEST) -m browser
 
-lint: install
+test-pythons:  ## run the fast tests under the oldest and the newest Python, where they are found
+	@failed=; for version in $(VERSIONS); do \
+		if python=$$($(PYTHON) .ci/find_python.py $$version); then \
+			echo "Python $$version: $$python"; \
+			$(MAKE) --no-print-directory test-fast PYTHON="$$python" VENV=.venv-$$version || failed="$$failed $$version"; \
+		else \
+			echo "Python $$version is neither on PATH nor among pyenv's versions, so nothing was tried under it."; \
+		fi; \
+	done; \
+	if [ -n "$$failed" ]; then echo "The fast tests failed under Python$$failed."; exit 1; fi
+
+coverage: install  ## run the fast tests and show which lines they and their children reach
+	$(PYTEST) -n $(WORKERS) --dist loadfile -m "$(FAST)" --cov --cov-report=term
+
+lint: install  ## check style, formatting and that no merge-conflict marker is left
+	$(BIN)/python .ci/conflict_markers.py
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/lint-imports
 
-types: install
+types: install  ## check types
 	$(BIN)/mypy
 
-format: install
+format: install  ## mend style and formatting
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-docs: install
+hooks: install  ## have git run the checks at each commit
+	$(BIN)/pre-commit install
+
+docs: install  ## make docs/failures.md anew
 	$(BIN)/python docs/make_failures.py
 
 # The locks hold hashes and no addresses; renew them on purpose, then run the tests.
-lock: install
+lock: install  ## renew the locked versions
 	$(UV) pip compile --quiet --upgrade --universal --generate-hashes --no-header --python-version 3.10 \
 		pyproject.toml --group dev -o requirements.lock
 	$(UV) pip compile --quiet --upgrade --universal --generate-hashes --no-header --python-version 3.10 \
@@ -63,5 +109,5 @@ lock: install
 	cd toolkit/coremlbench/createml/turicreate_requirements && $(CURDIR)/$(UV) pip compile --quiet --upgrade \
 		--universal --generate-hashes --no-header --python-version 3.8 pyproject.toml -o requirements.lock
 
-clean:
-	rm -rf .venv .mypy_cache .ruff_cache .import_linter_cache .pytest_cache .hypothesis dist
+clean:  ## remove the environments and what tools keep
+	rm -rf .venv .venv-* .mypy_cache .ruff_cache .import_linter_cache .pytest_cache .hypothesis .coverage .coverage.* dist

@@ -1,6 +1,7 @@
 """What several tests need: the user's cache for what is slow to make, and small real datasets."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -74,6 +75,39 @@ def _start_fork_server(config: pytest.Config) -> None:
 def ordinary_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers are started as programs of their own: for tests of their memory, limits or start."""
     monkeypatch.delenv(VARIABLE, raising=False)
+
+
+MARKED_BY_FIXTURE = {"turicreate": ("turicreate", "network"), "squeezenet": ("network",)}
+"""Fixtures, and the markers of the tests that request them; what they fetch is kept in the cache."""
+
+ALL_TENSORFLOW = re.compile(r"^pytestmark = (\[\s*(#.*\s*)?)?pytest\.mark\.tensorflow\b", re.MULTILINE)
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest's own leaves out what -m does not select
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for fixture in getattr(item, "fixturenames", ()):
+            for marker in MARKED_BY_FIXTURE.get(fixture, ()):
+                item.add_marker(marker)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out the files whose tests all import TensorFlow when none of them is selected.
+
+    To look for tests in a file is to import it, and with it TensorFlow, which takes ten seconds.
+    """
+    if "not tensorflow" not in config.option.markexpr or collection_path.suffix != ".py":
+        return None
+    return bool(ALL_TENSORFLOW.search(collection_path.read_text(encoding="utf-8"))) or None
+
+
+@pytest.fixture(autouse=True)
+def _tensorflow_is_marked(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A test that imports TensorFlow into the tests' own process has its marker: `make test-fast` is to stay fast."""
+    before = "tensorflow" in sys.modules
+    yield
+    if "tensorflow" in sys.modules and not before and request.node.get_closest_marker("tensorflow") is None:
+        pytest.fail("It imports TensorFlow, perhaps through coremltools: mark it with @pytest.mark.tensorflow.")
 
 
 @pytest.fixture(scope="session", autouse=True)

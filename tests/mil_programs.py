@@ -34,6 +34,8 @@ few = settings(
 """Each example is a program that is built, saved, read back and executed: no tracing to explain a failure.
 
 COREMLBENCH_EXAMPLES asks for more of them."""
+fewer = settings(few, max_examples=max(2, few.max_examples // 4))
+"""For tests of many parameters: each of them is an example already."""
 
 MIL_TYPES = {"float16": "fp16", "float32": "fp32", "int32": "int32", "bool": "bool", "int8": "int8", "uint8": "uint8"}
 HALF = 2.0**-11

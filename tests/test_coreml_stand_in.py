@@ -14,6 +14,8 @@ import pytest
 from tests.coreml_stand_in import NATIVE, Behaviour, Failing, read, write
 from tests.coreml_stand_in.native import make_module
 
+pytestmark = pytest.mark.tensorflow
+
 ROOT = Path(__file__).parents[1]
 
 

@@ -132,6 +132,7 @@ def test_a_record_that_cannot_be_read_is_named_and_stops_nothing(coremlbench: Ru
     assert "newer" in ended.stderr
 
 
+@pytest.mark.tensorflow
 def test_the_doctor_looks_at_everything(coremlbench: Run) -> None:
     checks = {check["name"]: check for check in json.loads(coremlbench("doctor", "--json").stdout)}
     assert {"machine", "Turi Create", "feature extractor", "TensorFlow", "Core ML", "open files"} <= set(checks)

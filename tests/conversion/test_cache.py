@@ -117,6 +117,7 @@ def sources(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.long
 def test_other_code_or_other_libraries_never_hand_out_the_same_package(sources: Path) -> None:
     seen = [asked(sources)]
     assert asked(sources) == seen[0]

@@ -16,6 +16,7 @@ from coremlbench.types.conversion import OUTPUT
 from tests.mil_programs import Builder, numbers
 
 pytestmark = [  # coremltools leaves its folders of weights to the collector
+    pytest.mark.tensorflow,
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]

@@ -6,6 +6,8 @@ import pytest
 from coremlbench.conversion.divergence import ProgramTruth, find_divergence, layer_of
 from tests.mil_programs import Builder, numbers, saved
 
+pytestmark = pytest.mark.tensorflow
+
 LAYERS = {"net_1_first_1": "first", "net_1_first_1_2": "first_1", "net_1_second": "second"}
 
 

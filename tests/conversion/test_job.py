@@ -30,7 +30,10 @@ from tests.small_runs import CLASSES, createml_run, tinyvgg_run
 from tests.spoilt import spoil
 from tests.standing_worker import COMMAND_LINE, point, python_that_stands, stand_at
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # Keras and coremltools warn about each other
+pytestmark = [
+    pytest.mark.tensorflow,
+    pytest.mark.filterwarnings("ignore"),  # Keras and coremltools warn about each other
+]
 
 
 @pytest.fixture(scope="module", autouse=True)

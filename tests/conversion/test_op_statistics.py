@@ -7,6 +7,8 @@ import pytest
 from coremlbench.conversion.op_statistics import arithmetic, census, precision_of, weight_bytes
 from tests.mil_programs import Builder, numbers, saved
 
+pytestmark = pytest.mark.tensorflow
+
 PICTURE = {"image": numbers((1, 3, 8, 8), 0)}
 
 

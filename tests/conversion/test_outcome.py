@@ -29,7 +29,10 @@ from tests.record_samples import conversion
 from tests.small_conversions import convert, package_of_pictures, ready_package
 from tests.standing_worker import point, stand_at
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # Keras and coremltools warn about each other
+pytestmark = [
+    pytest.mark.tensorflow,
+    pytest.mark.filterwarnings("ignore"),  # Keras and coremltools warn about each other
+]
 
 
 @pytest.fixture(scope="module", autouse=True)

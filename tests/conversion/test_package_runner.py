@@ -8,6 +8,8 @@ from coremlbench.types.conversion import LOGITS, OUTPUT
 from coremlbench.types.errors import InputError
 from tests.mil_programs import Builder, numbers, saved
 
+pytestmark = pytest.mark.tensorflow
+
 
 def test_logits_are_what_goes_into_the_last_softmax() -> None:
     weight = numbers((5, 4), 1)

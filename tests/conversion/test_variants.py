@@ -18,6 +18,7 @@ def test_every_variant_has_a_row_thresholds_and_a_note() -> None:
         assert ("bars the Neural Engine" in note_of(plan.name)) == (plan.name == "fp32")
 
 
+@pytest.mark.tensorflow
 def test_the_systems_are_those_of_coremltools() -> None:
     import coremltools
 

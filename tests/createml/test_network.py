@@ -71,6 +71,7 @@ def every_kind(random: np.random.Generator) -> Network:
     )
 
 
+@pytest.mark.tensorflow
 def test_every_kind_of_layer_does_what_keras_does(tmp_path: Path) -> None:
     import keras
 

@@ -64,6 +64,7 @@ def test_it_is_made_once_and_proven(small: Recipe, tmp_path: Path) -> None:
     assert version.stdout.startswith("3.8.")
 
 
+@pytest.mark.long
 def test_two_processes_make_it_once(small: Recipe, tmp_path: Path) -> None:
     one, two = build(small, tmp_path), build(small, tmp_path)
     outputs = [process.communicate()[0].splitlines() for process in (one, two)]
@@ -73,6 +74,7 @@ def test_two_processes_make_it_once(small: Recipe, tmp_path: Path) -> None:
     assert sorted(only_waited) == [False, True]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("step", ["making", "installing", "proving"])
 def test_a_killed_build_is_made_anew(step: str, small: Recipe, tmp_path: Path) -> None:
     process = build(Recipe("small", small.lock, ENDLESS), tmp_path)
@@ -93,6 +95,7 @@ def test_a_killed_build_is_made_anew(step: str, small: Recipe, tmp_path: Path) -
     assert [path.name for path in (tmp_path / "environments").glob("*.building")] == []
 
 
+@pytest.mark.long
 def test_an_environment_that_does_not_work_is_never_used(small: Recipe, tmp_path: Path) -> None:
     broken = Recipe("small", small.lock, "import six, a_package_that_is_not_there")
     with pytest.raises(EnvironmentBuildError, match="does not work: ModuleNotFoundError"):

@@ -44,6 +44,7 @@ def content(images: ImageSet) -> dict[str, str]:
     }
 
 
+@pytest.mark.long
 def test_pictures_depend_on_the_seed_alone_and_small_sets_are_parts_of_large_ones(tmp_path: Path) -> None:
     small, drawn = prepare(tmp_path / "a", 12, 5)
     assert drawn == list(range(18))
@@ -70,6 +71,7 @@ def test_an_image_set_is_even_and_mixed(tmp_path: Path) -> None:
     assert len(set(shapes)) > 20
 
 
+@pytest.mark.long
 def test_what_a_killed_process_left_is_finished(tmp_path: Path) -> None:
     script = (
         "from pathlib import Path\n"

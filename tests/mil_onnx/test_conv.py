@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from coremlbench.mil_onnx import UnsupportedProgram
 from tests.mil_programs import Builder, close, few, numbers, run, run_one
 
+pytestmark = pytest.mark.tensorflow
+
 seeds = st.integers(0, 1000)
 sizes = st.integers(1, 3)
 

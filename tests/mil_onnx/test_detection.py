@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from tests.mil_programs import Builder, few, run, run_one
 
+pytestmark = pytest.mark.tensorflow
+
 seeds = st.integers(0, 1000)
 
 

@@ -3,9 +3,12 @@
 import re
 from pathlib import Path
 
+import pytest
 from coremltools.converters.mil.mil.ops.registry import SSAOpRegistry
 
 from coremlbench.mil_onnx.ops import OPS
+
+pytestmark = pytest.mark.tensorflow
 
 PAGE = Path(__file__).parents[2] / "docs" / "ml-programs-to-onnx.md"
 

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.mil_programs import Builder, apples, close, few, numbers, run, run_one
+from tests.mil_programs import Builder, apples, close, few, fewer, numbers, run, run_one
+
+pytestmark = pytest.mark.tensorflow
 
 shapes = st.lists(st.integers(1, 5), min_size=1, max_size=4).map(tuple)
 seeds = st.integers(0, 1000)
@@ -50,7 +52,7 @@ UNARY: dict[str, tuple[Callable[[np.ndarray], Any], float, float]] = {
 
 @pytest.mark.parametrize("name", UNARY)
 @given(shape=shapes, seed=seeds, dtype=floats)
-@few
+@fewer
 def test_a_unary_op_is_numpys(name: str, shape: tuple[int, ...], seed: int, dtype: Any) -> None:
     function, low, high = UNARY[name]
     x = numbers(shape, seed, dtype, low, high)

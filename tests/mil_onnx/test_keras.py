@@ -12,7 +12,10 @@ import tensorflow as tf
 from coremlbench.runtimes.reference import ReferenceRuntime
 
 layers = keras.layers
-pytestmark = pytest.mark.filterwarnings("ignore")  # TensorFlow and coremltools warn about each other
+pytestmark = [
+    pytest.mark.tensorflow,
+    pytest.mark.filterwarnings("ignore"),  # TensorFlow and coremltools warn about each other
+]
 
 
 def convolutional() -> Any:

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from coremlbench.mil_onnx import UnsupportedProgram
 from tests.mil_programs import Builder, apples, close, few, numbers, run, run_one
 
+pytestmark = pytest.mark.tensorflow
+
 seeds = st.integers(0, 1000)
 floats = st.sampled_from([np.float32, np.float16])
 shapes = st.lists(st.integers(1, 4), min_size=1, max_size=4).map(tuple)

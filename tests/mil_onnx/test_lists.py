@@ -11,6 +11,8 @@ from coremlbench.conversion.compression import float_values
 from coremlbench.mil_onnx import UnsupportedProgram, to_onnx
 from tests.mil_programs import Builder, few, numbers, run, saved
 
+pytestmark = pytest.mark.tensorflow
+
 seeds = st.integers(0, 1000)
 KINDS = {"fp32": np.float32, "fp16": np.float16, "int32": np.int32}
 

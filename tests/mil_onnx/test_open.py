@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coremlbench.mil_onnx import UnsupportedProgram
-from tests.mil_programs import Builder, close, few, numbers, run, run_one
+from tests.mil_programs import Builder, close, few, fewer, numbers, run, run_one
+
+pytestmark = pytest.mark.tensorflow
 
 axes_of_three = st.lists(st.integers(0, 2), min_size=1, unique=True).map(tuple)
 
@@ -102,7 +104,7 @@ GRIDS = ["DEFAULT", "STRICT_ALIGN_CORNERS", "ALIGN_CORNERS", "OFFSET_CORNERS", "
     open_axes=st.sampled_from([(2,), (3,), (0, 2, 3)]),
     kind=st.sampled_from([np.float32, np.float16]),
 )
-@few
+@fewer
 def test_images_of_open_size_are_resized_as_others(
     mode: str, interpolation: str, size: tuple[int, int], target: tuple[int, int], open_axes: tuple[int, ...], kind: Any
 ) -> None:

@@ -74,10 +74,13 @@ def by_hand(pixels: np.ndarray) -> np.ndarray:
     return np.asarray(scores / scores.sum())
 
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:Implicitly cleaning up:ResourceWarning",  # coremltools leaves its folder of weights to the collector
-    "ignore::pytest.PytestUnraisableExceptionWarning",
-)
+pytestmark = [
+    pytest.mark.tensorflow,
+    pytest.mark.filterwarnings(
+        "ignore:Implicitly cleaning up:ResourceWarning",  # coremltools leaves its folder of weights to the collector
+        "ignore::pytest.PytestUnraisableExceptionWarning",
+    ),
+]
 
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("FLOAT32", 1e-6), ("FLOAT16", 2e-3)])

@@ -9,6 +9,8 @@ import pytest
 from coremlbench.mil_onnx.rounding import COMMUTES, EXACT
 from tests.mil_programs import Builder, numbers, run, run_one
 
+pytestmark = pytest.mark.tensorflow
+
 half = np.float16
 SHAPE = (4, 4, 4, 4)
 OTHER = numbers(SHAPE, 7, half)

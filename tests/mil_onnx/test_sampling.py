@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from scipy.ndimage import map_coordinates
 
 from coremlbench.mil_onnx import UnsupportedProgram, to_onnx
-from tests.mil_programs import Builder, close, few, numbers, run, run_one, saved
+from tests.mil_programs import Builder, close, few, fewer, numbers, run, run_one, saved
+
+pytestmark = pytest.mark.tensorflow
 
 seeds = st.integers(0, 1000)
 sizes = st.integers(1, 5)
@@ -66,7 +68,7 @@ def looked_up(x: np.ndarray, points: np.ndarray, *, nearest: bool, padding: str,
     kinds=st.tuples(floats, floats),
     value=st.sampled_from([0, -1.5]),
 )
-@few
+@fewer
 def test_images_are_read_as_if_they_were_padded(
     padding: str, mode: str, sampling: str, shape: Any, target: Any, aligned: bool, seed: int, kinds: Any, value: float
 ) -> None:

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from tests.mil_programs import Builder, apples, close, few, numbers, run, run_one
 
+pytestmark = pytest.mark.tensorflow
+
 seeds = st.integers(0, 1000)
 kinds = st.sampled_from([np.float32, np.float16, np.int32])
 shapes = st.lists(st.integers(1, 4), min_size=1, max_size=4).map(tuple)

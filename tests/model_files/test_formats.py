@@ -71,6 +71,7 @@ def test_a_model_without_code_passes(tmp_path: Path, kind: str) -> None:
     check(path, identify(path), allow_code=False)
 
 
+@pytest.mark.long
 def test_a_zip_bomb_is_not_opened(tmp_path: Path) -> None:
     path = keras_file(tmp_path / "bomb.keras", config(DENSE))
     with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive, archive.open("zeros", "w") as file:

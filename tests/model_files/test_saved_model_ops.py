@@ -19,7 +19,10 @@ from coremlbench.model_files.saved_model_ops import HARMLESS, REACHING, check_gr
 from coremlbench.types.errors import InputError
 
 layers, v1 = keras.layers, tf.compat.v1
-pytestmark = pytest.mark.filterwarnings("ignore")  # TensorFlow and Keras warn about each other
+pytestmark = [
+    pytest.mark.tensorflow,
+    pytest.mark.filterwarnings("ignore"),  # TensorFlow and Keras warn about each other
+]
 
 
 def save(folder: Path, body: Callable[..., Any], **helpers: Callable[..., Any]) -> Path:

@@ -9,6 +9,7 @@ import pytest
 from coremlbench_models import NETWORKS
 
 
+@pytest.mark.tensorflow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_parameters_are_those_of_the_published_network(name: str) -> None:
     network = NETWORKS[name]
@@ -18,15 +19,18 @@ def test_parameters_are_those_of_the_published_network(name: str) -> None:
     assert model.output_shape == (None, 10)
 
 
+@pytest.mark.tensorflow
 def test_tinyvgg_at_the_size_of_its_paper() -> None:
     assert NETWORKS["tinyvgg"].build((64, 64, 3)).count_params() == 19_920
 
 
+@pytest.mark.tensorflow
 def test_only_the_last_layer_of_efficientnetb0_learns() -> None:
     model = NETWORKS["efficientnetb0"].build((32, 32, 3), classes=7)
     assert [tuple(weight.shape) for weight in model.trainable_weights] == [(1280, 7), (7,)]
 
 
+@pytest.mark.tensorflow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_unknown_weights_are_refused_by_name(name: str) -> None:
     with pytest.raises(ValueError, match="no-such-weights"):

@@ -123,6 +123,7 @@ sys.exit(exit_code_of(record))
 """
 
 
+@pytest.mark.long
 def test_ctrl_c_between_two_children_is_recorded_as_what_it_is(tmp_path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", INTERRUPTED, str(tmp_path)],

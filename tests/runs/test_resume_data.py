@@ -219,6 +219,7 @@ def weights_of(folder: Path) -> list[Any]:
     return list(keras.models.load_model(folder / "model.keras").get_weights())
 
 
+@pytest.mark.tensorflow
 @pytest.mark.usefixtures("own_cache")
 def test_a_training_goes_on_from_its_last_epoch_and_comes_to_the_same(
     options: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -255,6 +256,7 @@ def test_a_training_goes_on_from_its_last_epoch_and_comes_to_the_same(
     assert rows[whole.id].reference
 
 
+@pytest.mark.tensorflow
 @pytest.mark.usefixtures("own_cache")
 def test_a_training_that_broke_twice_goes_on_and_other_settings_do_not(
     options: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

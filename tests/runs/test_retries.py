@@ -144,6 +144,7 @@ def test_the_limit_of_open_files_is_raised_as_far_as_it_goes() -> None:
     assert second == "with the same settings, as the system allows no more than 2,048 open files"
 
 
+@pytest.mark.tensorflow
 def test_a_killed_training_trains_at_the_second_attempt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COREMLBENCH_CACHE", str(tmp_path / "cache"))
     source = str(fashion_folder(tmp_path / "fashion", 200, 50))

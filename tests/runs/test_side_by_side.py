@@ -11,6 +11,9 @@ import pytest
 from tests.small_datasets import fashion_folder
 
 
+@pytest.mark.tensorflow
+@pytest.mark.turicreate
+@pytest.mark.network
 def test_runs_side_by_side_share_a_results_folder_and_an_empty_cache(tmp_path: Path) -> None:
     source = f"fashion-mnist={fashion_folder(tmp_path / 'fashion', 300, 60)}"
     options = ["--train", "200", "--test", "50", "--epochs", "2", "--device", "cpu", "--source", source]

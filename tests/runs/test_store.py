@@ -301,6 +301,7 @@ for number in range(400):
 """
 
 
+@pytest.mark.long
 def test_sweeping_takes_nothing_from_a_run_that_is_taken_up_in_the_midst_of_it(run: Path) -> None:
     with start(TAKEN_UP, run) as process:
         while process.poll() is None:

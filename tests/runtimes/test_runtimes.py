@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from coremlbench.runtimes import RUNTIMES, is_stand_in
@@ -71,6 +72,7 @@ def test_samples_are_made_ready_once_in_the_types_that_core_ml_takes() -> None:
     assert prepared["strided"].flags.c_contiguous
 
 
+@pytest.mark.tensorflow
 def test_a_saved_model_of_tensorflow_is_called_by_its_signature(tmp_path: Path) -> None:
     import tensorflow as tf
 
@@ -88,6 +90,7 @@ def test_a_saved_model_of_tensorflow_is_called_by_its_signature(tmp_path: Path) 
     loaded.unload()
 
 
+@pytest.mark.tensorflow
 def test_a_grey_picture_gets_the_channel_that_a_keras_model_wants(tmp_path: Path) -> None:
     import keras
 

@@ -188,6 +188,7 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     assert (ended.error or {})["type"] == "FileNotFoundError"
 
 
+@pytest.mark.long
 def test_silence_ends_in_a_dump_of_the_stacks(start: Start, tmp_path: Path) -> None:
     seen: list[Progress] = []
     said = (tmp_path / "log.txt").read_text
@@ -213,6 +214,7 @@ def fast_clock(folder: Path) -> GatedClock:
     return GatedClock((0, (folder / "ready").exists), (8.5, never), speed=10, step=0.5)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("deed", ["hang_stubbornly", "stop"])
 def test_one_that_ignores_sigterm_or_is_stopped_dies_too(start: Start, tmp_path: Path, deed: str) -> None:
     ended = start(BARE, deed, Limits(silence=1), clock=fast_clock(tmp_path))
@@ -371,6 +373,7 @@ def test_nothing_outlives_a_guardian_killed_while_it_starts_the_child(
         assert read_exit(tmp_path)["result"] is None
 
 
+@pytest.mark.long
 def test_a_stopped_guardian_does_not_keep_the_parent(parent: Parent, tmp_path: Path, token: str) -> None:
     process = parent("family", "speed=10")
     assert wait_until((tmp_path / "ready").exists)

@@ -83,6 +83,7 @@ def test_threads_of_one_process_wait_for_each_other_too(tmp_path: Path) -> None:
     assert most == [1] * 8
 
 
+@pytest.mark.long
 def test_datasets_tell_that_they_wait(tmp_path: Path) -> None:
     words = Words(held_elsewhere(tmp_path / "drawn-food" / "1" / "seed-0.lock"))
     find("drawn-food").prepare(DatasetRequest(tmp_path, 10, 10), words)

@@ -13,6 +13,7 @@ from tests import coreml_stand_in
 from tests.coreml_stand_in import Behaviour
 
 
+@pytest.mark.tensorflow
 @pytest.mark.parametrize(
     ("behaviour", "reasons"),
     [

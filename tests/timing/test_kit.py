@@ -177,6 +177,7 @@ def test_a_kit_that_was_not_finished_is_none_and_is_written_over(tmp_path: Path)
     assert len(read_kit(tmp_path / "broken").subject.packages) == 2
 
 
+@pytest.mark.long
 def test_a_kit_without_a_cell_that_runs_here(tmp_path: Path) -> None:
     """Here nothing can run; there the packages are timed, and the two records name the same kit."""
     subject = subject_of([plain_package(tmp_path, "one")])
@@ -192,6 +193,7 @@ def test_a_kit_without_a_cell_that_runs_here(tmp_path: Path) -> None:
     assert [row.package_sha256 for row in timed.measurements] == [subject.packages[0].variant.sha256] * 5
 
 
+@pytest.mark.tensorflow
 def test_a_kit_goes_there_and_back_through_core_ml(tmp_path: Path) -> None:
     """Real packages: inputs and expected outputs are the reference's; the stand-in's are compared with them there."""
     subject = subject_of([make_package(tmp_path, "small")])

@@ -107,6 +107,7 @@ def test_nothing_to_time_here_is_told_in_a_sentence(tmp_path: Path) -> None:
 # --- the matrix ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_every_cell_has_every_round_in_the_order_of_the_seed(tmp_path: Path) -> None:
     seen: list[tuple[str, int]] = []
     told: list[Progress] = []
@@ -157,6 +158,7 @@ def test_runtimes_without_the_unit_are_told_apart(tmp_path: Path) -> None:
         timed(tmp_path, options)
 
 
+@pytest.mark.long
 def test_cells_that_fail_stand_beside_those_that_go_on(tmp_path: Path) -> None:
     deeds = {"one CPU_AND_NE": "kill", "two CPU_ONLY": "once", "two CPU_AND_NE": "raise"}
     record, _ = timed(tmp_path, replace(TINY, rounds=3), {"coreml": ("CPU_ONLY", "CPU_AND_NE")}, **deeds)
@@ -175,6 +177,7 @@ def test_cells_that_fail_stand_beside_those_that_go_on(tmp_path: Path) -> None:
     assert len(row_of(record, "one", "CPU_ONLY").rounds) == 3
 
 
+@pytest.mark.long
 def test_a_hang_is_ended_after_a_silence(tmp_path: Path) -> None:
     options, units = replace(TINY, rounds=1, silence=6), {"reference": ("host-cpu",)}
     record, _ = timed(tmp_path, options, units, **{"one host-cpu": "hang"})
@@ -231,6 +234,7 @@ def test_a_first_look_begins_no_round_that_would_take_too_long(tmp_path: Path) -
     assert record.notes[-1].startswith("The first look ended after 1 of 3 rounds, which took ")
 
 
+@pytest.mark.long
 def test_a_sustained_run_is_added_to_each_cell_that_has_figures(tmp_path: Path) -> None:
     options = replace(TINY, rounds=1, sustain=60)
     units = {"coreml": ("CPU_AND_GPU", "CPU_AND_NE")}
@@ -239,6 +243,7 @@ def test_a_sustained_run_is_added_to_each_cell_that_has_figures(tmp_path: Path) 
     assert [len(row_of(record, name, "CPU_AND_NE").sustained) for name in ("one", "two")] == [0, 0]
 
 
+@pytest.mark.long
 def test_a_cell_that_was_given_up_has_no_sustained_run(tmp_path: Path) -> None:
     """It has the figures of a round, and failed in two: a sustained run of it is likely to fail as well."""
     options, units = replace(TINY, rounds=4, sustain=60), {"reference": ("host-cpu",)}
@@ -258,6 +263,7 @@ def go_on(folder: Path, run: str = "", **deeds: Any) -> tuple[TimingRecord, Path
     return resume(run, results=folder / "results", command=COMMAND, on_progress=quiet, here=machine)
 
 
+@pytest.mark.long
 def test_ctrl_c_keeps_what_was_timed_and_resume_goes_on(tmp_path: Path) -> None:
     broken, folder = timed(tmp_path, TINY, SOME, **{"two CPU_AND_NE": "interrupt"})
     assert isinstance(broken.outcome, Failure)
@@ -286,6 +292,7 @@ def test_ctrl_c_keeps_what_was_timed_and_resume_goes_on(tmp_path: Path) -> None:
         go_on(tmp_path, "nonsense")
 
 
+@pytest.mark.long
 def test_outputs_are_checked_though_the_copying_of_a_kit_broke_off(tmp_path: Path) -> None:
     """It breaks off between the two files of a package; a resume, which knows no kit, takes neither for both."""
     subject = subject_of([plain_package(tmp_path, "one")])
@@ -331,6 +338,7 @@ def test_what_is_copied_of_a_kit_is_whole_or_absent(tmp_path: Path) -> None:
     assert not [*(tmp_path / "inputs").iterdir(), *(tmp_path / "expected").iterdir()]
 
 
+@pytest.mark.long
 def test_the_time_of_the_whole_matrix_ends_it_with_what_there_is(tmp_path: Path) -> None:
     record, _ = timed(tmp_path, replace(TINY, timeout=3), **{"one host-cpu": "hang"})
     assert isinstance(record.outcome, Failure)
@@ -369,6 +377,7 @@ def broken_with_an_original(folder: Path, kind: Any) -> tuple[TimingRecord, Path
     return record, original
 
 
+@pytest.mark.tensorflow
 @pytest.mark.parametrize("kind", ["file", "random-weights"])
 def test_a_matrix_goes_on_only_with_the_same_original(tmp_path: Path, kind: Any) -> None:
     """The hash of random weights in a record is of their name and seed; the kept file's stands beside its path."""
@@ -383,6 +392,7 @@ def test_a_matrix_goes_on_only_with_the_same_original(tmp_path: Path, kind: Any)
     assert go_on(tmp_path)[0].outcome == Timed(cells=2, failed=0)
 
 
+@pytest.mark.long
 def test_a_record_that_does_not_tell_the_hash_of_random_weights_is_taken_as_it_is(tmp_path: Path) -> None:
     record, original = broken_with_an_original(tmp_path, "random-weights")
     assert record.options["packages"][0].pop("original_sha256") == hash_file(original)
@@ -466,6 +476,7 @@ def command_line(process: psutil.Process) -> list[str]:
         return []
 
 
+@pytest.mark.long
 def test_a_matrix_survives_kills_at_random_moments(tmp_path: Path) -> None:
     assert check_broken_matrix(tmp_path, seed=1, kills=3) >= 1
 

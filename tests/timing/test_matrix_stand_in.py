@@ -32,6 +32,7 @@ def row_of(record: TimingRecord, unit: str, model: str = "small") -> Measurement
     return row
 
 
+@pytest.mark.tensorflow
 def test_each_misbehaviour_of_core_ml_is_a_cells_own(tmp_path: Path) -> None:
     behaviour = Behaviour(
         seconds={"CPU": 0.001},

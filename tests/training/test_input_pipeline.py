@@ -19,6 +19,7 @@ from coremlbench.training.input_pipeline import (
 from coremlbench.types.errors import InputError, UnusableData
 from tests.small_datasets import picture_folder, pictures
 
+pytestmark = pytest.mark.tensorflow
 SHAPE = (6, 5, 3)
 
 

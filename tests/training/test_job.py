@@ -107,6 +107,7 @@ def test_createml_is_sent_to_its_own_command() -> None:
 # --- runs ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.tensorflow
 def test_a_run_is_recorded_whole(sources: dict[str, str], tmp_path: Path) -> None:
     seen: list[Progress] = []
     temporary = set(Path(tempfile.gettempdir()).iterdir())
@@ -154,6 +155,7 @@ def assert_the_saved_model_predicts_what_was_recorded(record: TrainingRecord, fo
     assert int((predicted == labels).sum()) == right
 
 
+@pytest.mark.tensorflow
 def test_pictures_of_seven_kinds_kept_in_a_file(sources: dict[str, str], tmp_path: Path) -> None:
     pictures = picture_folder(tmp_path / "pictures", 12, 3, classes=7)
     options = options_of("tinyvgg", {**sources, "pictures": str(pictures)}, image_size=32, epochs=2)
@@ -167,6 +169,7 @@ def test_pictures_of_seven_kinds_kept_in_a_file(sources: dict[str, str], tmp_pat
     assert not list(folder.rglob("*.pixels"))
 
 
+@pytest.mark.tensorflow
 def test_the_largest_batch_that_fits_in_memory_is_the_result(sources: dict[str, str], tmp_path: Path) -> None:
     options = options_of("tinyvgg", sources, image_size=448, train=32, test=10, epochs=1, memory_limit=int(1.7 * GIB))
     runs = train_with_ladder(
@@ -185,6 +188,7 @@ def test_the_largest_batch_that_fits_in_memory_is_the_result(sources: dict[str, 
     assert len(store.load_all(tmp_path)[0]) == len(records)
 
 
+@pytest.mark.tensorflow
 def test_a_loss_of_nan_is_a_failure(sources: dict[str, str], tmp_path: Path) -> None:
     record, folder = run(options_of("fashion-mnist", sources, scale=0.02, learning_rate=1e38), tmp_path)
     assert isinstance(record.outcome, Failure)
@@ -194,6 +198,7 @@ def test_a_loss_of_nan_is_a_failure(sources: dict[str, str], tmp_path: Path) -> 
     assert record.outcome.reason in store.load(folder / "run.json").outcome.reason  # type: ignore[union-attr]
 
 
+@pytest.mark.tensorflow
 @pytest.mark.parametrize(("number", "kind"), [(signal.SIGSEGV, "segmentation-fault"), (signal.SIGKILL, "killed")])
 def test_a_crash_in_epoch_3_keeps_the_epochs_done(
     sources: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, kind: str
@@ -221,6 +226,7 @@ def in_epoch_3(number: signal.Signals) -> Callable[[Progress], None]:
     return on_progress
 
 
+@pytest.mark.tensorflow
 @pytest.mark.slow
 def test_a_hang_in_epoch_3_is_ended_and_keeps_the_epochs_done(
     sources: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -240,6 +246,7 @@ def test_data_that_cannot_be_had_leave_no_record(tmp_path: Path) -> None:
     assert list((tmp_path / "results").iterdir()) == []
 
 
+@pytest.mark.tensorflow
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_all_six_at_a_fiftieth(sources: dict[str, str], tmp_path: Path) -> None:

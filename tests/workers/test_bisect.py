@@ -14,10 +14,13 @@ from coremlbench.types.conversion import OUTPUT
 from coremlbench.workers.bisect import NoOpError, _parts
 from tests.mil_programs import numbers
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:Implicitly cleaning up:ResourceWarning",  # coremltools leaves its folder of weights to the collector
-    "ignore::pytest.PytestUnraisableExceptionWarning",  # as above
-)
+pytestmark = [
+    pytest.mark.tensorflow,
+    pytest.mark.filterwarnings(
+        "ignore:Implicitly cleaning up:ResourceWarning",  # coremltools leaves its folder of weights to the collector
+        "ignore::pytest.PytestUnraisableExceptionWarning",  # as above
+    ),
+]
 
 SAMPLES = numbers((4, 6), 0)
 WEIGHT = numbers((6, 3), 1)

@@ -11,10 +11,13 @@ from tests import coreml_stand_in
 from tests.coreml_stand_in import Behaviour, Failing
 from tests.small_packages import network
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:Implicitly cleaning up:ResourceWarning",  # coremltools leaves its folder of weights to the collector
-    "ignore::pytest.PytestUnraisableExceptionWarning",
-)
+pytestmark = [
+    pytest.mark.tensorflow,
+    pytest.mark.filterwarnings(
+        "ignore:Implicitly cleaning up:ResourceWarning",  # coremltools leaves its folder of weights to the collector
+        "ignore::pytest.PytestUnraisableExceptionWarning",
+    ),
+]
 
 
 def test_a_model_is_compiled_to_where_it_is_wanted_in_place_of_an_older_one(tmp_path: Path) -> None:

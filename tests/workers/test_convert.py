@@ -14,7 +14,10 @@ from coremlbench.workers.convert import work
 from tests.small_datasets import pictures
 
 layers = keras.layers
-pytestmark = pytest.mark.filterwarnings("ignore")  # TensorFlow and Keras warn about each other
+pytestmark = [
+    pytest.mark.tensorflow,
+    pytest.mark.filterwarnings("ignore"),  # TensorFlow and Keras warn about each other
+]
 NAMES = [str(number) for number in range(10)]
 
 

@@ -25,6 +25,7 @@ def falling(steps: int = 60, start: float = 2.3) -> list[float]:
     return [start * 0.95**step for step in range(steps)]
 
 
+@pytest.mark.tensorflow
 def test_two_devices_that_learn_the_same_are_trusted(tmp_path: Path) -> None:
     ended = check(tmp_path, cpus=2, against="CPU:1")
     assert ended.result is not None, ended.error
@@ -36,6 +37,7 @@ def test_two_devices_that_learn_the_same_are_trusted(tmp_path: Path) -> None:
     assert "tensorflow" in ended.result["versions"]
 
 
+@pytest.mark.tensorflow
 def test_a_gpu_that_is_not_there_is_said_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     # Hidden by the environment where there is one, so that the test says the same everywhere.
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")

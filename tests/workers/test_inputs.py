@@ -8,6 +8,8 @@ from coremlbench.mil_onnx.ops import OPS
 from coremlbench.workers.inputs import work
 from tests.mil_programs import BROKEN, Builder, numbers, package_of
 
+pytestmark = pytest.mark.tensorflow
+
 
 def test_inputs_are_made_for_packages_whose_outputs_cannot_be_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

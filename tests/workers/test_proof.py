@@ -16,10 +16,13 @@ from coremlbench.workers.proof import _by_name, _compared
 from tests.mil_programs import Builder, numbers, saved
 from tests.small_packages import classifier
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:Implicitly cleaning up:ResourceWarning",  # coremltools leaves its folder of weights to the collector
-    "ignore::pytest.PytestUnraisableExceptionWarning",  # as above
-)
+pytestmark = [
+    pytest.mark.tensorflow,
+    pytest.mark.filterwarnings(
+        "ignore:Implicitly cleaning up:ResourceWarning",  # coremltools leaves its folder of weights to the collector
+        "ignore::pytest.PytestUnraisableExceptionWarning",  # as above
+    ),
+]
 SAMPLES = numbers((600, 6), 0)
 WEIGHT = numbers((6, 4), 1)
 SCORES = SAMPLES @ WEIGHT

@@ -22,11 +22,14 @@ from tests.coreml_stand_in import Behaviour, Failing
 from tests.gated_clock import GatedClock
 from tests.small_packages import Small, classifier, network
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:Implicitly cleaning up:ResourceWarning",  # coremltools leaves its folder of weights to the collector
-    "ignore::pytest.PytestUnraisableExceptionWarning",
-    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning",  # Keras saving a model
-)
+pytestmark = [
+    pytest.mark.tensorflow,
+    pytest.mark.filterwarnings(
+        "ignore:Implicitly cleaning up:ResourceWarning",  # coremltools leaves its folder of weights to the collector
+        "ignore::pytest.PytestUnraisableExceptionWarning",
+        "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning",  # Keras saving a model
+    ),
+]
 COUNTS = {"warmup_calls": 3, "warmup_seconds": 0.0, "calls": 20, "seconds": 0.0, "sustain_seconds": None}
 SPEEDS = {"CPU": 0.024, "GPU": 0.012, "NE": 0.006}
 

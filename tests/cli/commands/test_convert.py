@@ -82,6 +82,7 @@ def test_what_is_checked_is_a_package(coremlbench: Run, tmp_path: Path) -> None:
     assert "--check takes a ready .mlpackage or .mlmodel, and m.keras is another kind" in " ".join(ended.stderr.split())
 
 
+@pytest.mark.tensorflow
 @pytest.mark.filterwarnings("ignore")  # Keras's own, as it saves
 def test_the_classes_of_a_file_become_labels_and_a_package_in_the_home_folder_is_found(
     coremlbench: Run, tmp_path: Path, pictures: Path
@@ -127,6 +128,7 @@ def test_a_blank_line_among_classes_is_named(coremlbench: Run, tmp_path: Path) -
     assert "Line 2 of classes.txt is blank; name one class a line" in " ".join(ended.stderr.split())
 
 
+@pytest.mark.tensorflow
 @pytest.mark.filterwarnings("ignore")  # coremltools's own
 def test_of_several_models_a_bad_one_is_a_failed_record_and_the_others_are_converted(
     coremlbench: Run, tmp_path: Path
@@ -145,6 +147,7 @@ def test_of_several_models_a_bad_one_is_a_failed_record_and_the_others_are_conve
     assert coremlbench("convert", "empty.keras").returncode == 2
 
 
+@pytest.mark.tensorflow
 @pytest.mark.filterwarnings("ignore")  # coremltools's own
 @pytest.mark.parametrize(
     ("spoil", "sentence"),

@@ -56,6 +56,7 @@ def test_wrong_options_are_answered_in_a_sentence(
     assert not list(tmp_path.glob("results/*"))
 
 
+@pytest.mark.tensorflow
 def test_a_network_of_ones_own_from_its_file_to_a_kit_and_back(coremlbench: Run, tmp_path: Path) -> None:
     make = (
         "import keras; keras.utils.set_random_seed(0); keras.Sequential([keras.Input((8, 8, 3)), "

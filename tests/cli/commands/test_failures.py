@@ -51,6 +51,7 @@ def test_failures_are_listed_with_what_to_do(coremlbench: Run, results: Path) ->
     assert "0002" not in ran.stdout
 
 
+@pytest.mark.long
 def test_failures_as_json_and_of_one_run(coremlbench: Run, results: Path) -> None:
     found = json.loads(coremlbench("failures", "--json", "20261123-10").stdout)
     assert [(each["machine_id"], each["failure"]["kind"]) for each in found] == [
@@ -70,6 +71,7 @@ def test_nothing_failed(coremlbench: Run, tmp_path: Path) -> None:
     assert not (tmp_path / "out.zip").exists()
 
 
+@pytest.mark.long
 def test_a_bundle_is_written_once(coremlbench: Run, results: Path, tmp_path: Path) -> None:
     ran = coremlbench("failures", "--bundle", "out.zip", "20261123-100001", "20261123-100002")
     assert ran.returncode == 0, ran.stderr

@@ -12,6 +12,7 @@ from tests.conftest import Run
 from tests.report.test_build import save
 
 
+@pytest.mark.long
 def test_the_report_is_saved_and_its_path_told(coremlbench: Run, tmp_path: Path) -> None:
     save(tmp_path / "results", samples.training(1))
     ended = coremlbench("report", "--format", "html,md")
@@ -23,6 +24,7 @@ def test_the_report_is_saved_and_its_path_told(coremlbench: Run, tmp_path: Path)
     assert beside == "beside it: report.md"
 
 
+@pytest.mark.long
 def test_json_goes_to_standard_output_and_nothing_is_saved(coremlbench: Run, tmp_path: Path) -> None:
     save(tmp_path / "air", samples.timing(70))
     save(tmp_path / "pro", samples.timing(71, samples.PRO))
@@ -33,6 +35,7 @@ def test_json_goes_to_standard_output_and_nothing_is_saved(coremlbench: Run, tmp
     assert sorted(each.name for each in tmp_path.iterdir()) == ["air", "pro"]
 
 
+@pytest.mark.long
 def test_plots_alone_go_where_they_are_asked(coremlbench: Run, tmp_path: Path) -> None:
     save(tmp_path / "results", samples.training(1))
     ended = coremlbench("report", "--format", "plots", "--output", "out")
@@ -54,6 +57,7 @@ def test_wrong_options_are_told_in_a_sentence(coremlbench: Run, tmp_path: Path) 
     assert (full.returncode, "cannot be saved in file/below" in full.stderr) == (3, True)
 
 
+@pytest.mark.long
 def test_a_run_ends_with_a_page_of_all_records(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     save(tmp_path, samples.training(1), samples.training(2))
     page_at_the_end(tmp_path, tmp_path / samples.training(2).id, quiet=False)
@@ -65,6 +69,7 @@ def test_a_run_ends_with_a_page_of_all_records(tmp_path: Path, capsys: pytest.Ca
     assert capsys.readouterr() == ("", "")
 
 
+@pytest.mark.long
 def test_a_fault_in_drawing_the_page_leaves_the_run_its_result(tmp_path: Path) -> None:
     """Matplotlib refuses to be imported under a backend that it does not know: no error of ours."""
     save(tmp_path / "results", samples.training(1), samples.training(2, machine=samples.AIR))

@@ -28,7 +28,10 @@ from coremlbench.types.errors import InputError
 from tests.spoilt import spoil
 
 layers = keras.layers
-pytestmark = pytest.mark.filterwarnings("ignore")  # TensorFlow and Keras warn about each other
+pytestmark = [
+    pytest.mark.tensorflow,
+    pytest.mark.filterwarnings("ignore"),  # TensorFlow and Keras warn about each other
+]
 
 
 def opened(source: ModelSource, **settings: Any) -> Any:

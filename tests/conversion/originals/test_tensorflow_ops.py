@@ -18,7 +18,10 @@ from coremlbench.mil_onnx import load_program
 from coremlbench.runtimes.reference import ReferenceRuntime
 from coremlbench.types.errors import InputError
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # TensorFlow and coremltools warn about each other
+pytestmark = [
+    pytest.mark.tensorflow,
+    pytest.mark.filterwarnings("ignore"),  # TensorFlow and coremltools warn about each other
+]
 RANDOM = np.random.default_rng(0)
 
 

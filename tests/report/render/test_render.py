@@ -141,6 +141,7 @@ def test_pandas_reads_the_json_in_a_line(report: Report, tmp_path: Path) -> None
     assert len(frame) == len(report.timing)
 
 
+@pytest.mark.long
 def test_the_page_loads_nothing_and_runs_nothing(page: str) -> None:
     parsed = Page(page)
     assert "default-src 'none'" in page
@@ -461,6 +462,7 @@ def test_forms_are_made_as_asked() -> None:
     assert {name.decode() for name in pictures} <= set(every)
 
 
+@pytest.mark.long
 def test_a_report_of_many_machines_stays_small_and_whole() -> None:
     records = list(samples.fleet(800, 40))
     page = html.render(build_report([Source(each, f"{each.id}/run.json") for each in records], made=MADE))

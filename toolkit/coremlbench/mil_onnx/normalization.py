@@ -52,7 +52,7 @@ def layer_norm(graph: Graph, op: Operation) -> str:
     variance = graph.node("ReduceMean", [graph.node("Mul", [centred, centred]), over], keepdims=1)
     root = graph.node("Sqrt", [graph.node("Add", [variance, graph.constant(epsilon, np.float32)])])
     result = graph.node("Div", [centred, root])
-    others = [axis for axis in range(rank) if axis not in axes]
+    others = tuple(axis for axis in range(rank) if axis not in axes)
     if scale is not None:
         result = graph.node("Mul", [result, graph.constant(np.expand_dims(scale, others), np.float32)])
     if shift is not None:
