@@ -46,6 +46,7 @@ def pytest_configure(config: pytest.Config) -> None:
         free = min(shutil.disk_usage(MEMORY_FILES).free, psutil.virtual_memory().available)
         if free >= MEMORY_FILES_BYTES:
             os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY_FILES))
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # as conversions set it, before and behind a fork
     if VARIABLE not in os.environ:
         _start_fork_server(config)
 

@@ -1,7 +1,7 @@
 """Start workers as forks of processes that have already imported their libraries (Linux only, off by default).
 
-Importing TensorFlow takes 5 to 8 seconds of processor time and coremltools two; a fork of a process that has done it
-is ready at once. ``fork_server.py`` is that process. Where the variable COREMLBENCH_FORK_SERVER names
+Importing TensorFlow takes 5 to 8 seconds of processor time and coremltools two; a fork of a process that has imported
+them is ready at once. ``fork_server.py`` is that process. Where the variable COREMLBENCH_FORK_SERVER names
 its folder, ``supervise`` asks it for the guardian of a worker, which then forks the worker; otherwise both are started
 as programs of their own, which is the default: the resident memory of a fork counts the libraries it shares, so its
 peak is not comparable with that of an ordinary worker. The tests use it.
@@ -26,23 +26,22 @@ VARIABLE = "COREMLBENCH_FORK_SERVER"
 """Names the folder of the server's sockets, one ``<group>.sock`` for each group of libraries."""
 
 GROUPS: dict[str, tuple[str, ...]] = {
-    "training": ("tensorflow", "keras", "PIL.Image"),
-    "originals": ("tensorflow", "keras", "coremltools", "onnxruntime", "h5py", "PIL.Image"),
+    "tensorflow": ("tensorflow", "keras", "coremltools", "onnxruntime", "h5py", "PIL.Image"),
     "packages": ("coremltools", "coremltools.optimize.coreml", "onnxruntime", "onnx", "PIL.Image"),
 }
 """What a group's process imports. ``packages`` does without TensorFlow, as the workers of that group do."""
 
 WORKERS = {
-    "bisect": "originals",
-    "convert": "originals",
-    "device": "training",
+    "bisect": "tensorflow",
+    "convert": "tensorflow",
+    "device": "tensorflow",
     "export": "packages",
-    "inputs": "originals",
+    "inputs": "tensorflow",
     "proof": "packages",
-    "tensorflow": "training",
+    "tensorflow": "tensorflow",
     "timing": "packages",
 }
-"""The workers that are forked, with their group."""
+"""The workers that are forked, with their group; that of a timing worker depends on its runtime too."""
 
 IMPORT_SETTINGS = ("CUDA", "GRPC", "KERAS", "MKL", "NVIDIA", "OMP", "OPENBLAS", "PYTHON", "TF_", "XLA")
 """Beginnings of the names of variables that libraries read when they are imported."""
@@ -85,43 +84,49 @@ class ForkedGuardian:
 
 
 def fork_guardian(
-    command: Sequence[str], folder: Path, descriptors: Sequence[int], environment: Mapping[str, str]
+    command: Sequence[str],
+    request: Mapping[str, Any],
+    folder: Path,
+    descriptors: Sequence[int],
+    environment: Mapping[str, str],
 ) -> Guardian | None:
     """Return the guardian of a forked worker, ``None`` where the worker has to be started as a program.
 
     ``descriptors`` are those of the guardian's control, status and progress pipes and of its log; see ``guardian.py``.
     """
     server = os.environ.get(VARIABLE)
-    group = group_of(command)
+    group = group_of(command, request)
     if not server or group is None:
         return None
-    request = {
+    order = {
         "module": command[-1],
         "folder": str(folder),
         "environment": dict(environment),
         "directory": str(Path.cwd()),
-        "identity": identity(environment, group),
+        "identity": identity(environment),
     }
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
             connection.settimeout(IMPORT_SECONDS)
             connection.connect(str(Path(server) / f"{group}.sock"))
-            socket.send_fds(connection, [json.dumps(request).encode()], list(descriptors))
+            socket.send_fds(connection, [json.dumps(order).encode()], list(descriptors))
             answer, received, _, _ = socket.recv_fds(connection, 4096, 1)
     except OSError:  # the server has ended, or its imports take too long
         return None
     return ForkedGuardian(json.loads(answer)["pid"], received[0]) if received else None
 
 
-def group_of(command: Sequence[str]) -> str | None:
-    """Return the group of libraries of a worker's command, ``None`` for any other program."""
+def group_of(command: Sequence[str], request: Mapping[str, Any]) -> str | None:
+    """Return the group of libraries of a worker's command and request, ``None`` for any other program."""
     if len(command) != 4 or list(command[:3]) != [sys.executable, "-I", "-m"]:
         return None
     package, _, name = command[3].rpartition(".")
-    return WORKERS.get(name) if package == "coremlbench.workers" else None
+    if package != "coremlbench.workers":
+        return None
+    return "tensorflow" if name == "timing" and request.get("runtime") == "tensorflow" else WORKERS.get(name)
 
 
-def identity(environment: Mapping[str, str], group: str) -> dict[str, Any]:
+def identity(environment: Mapping[str, str]) -> dict[str, Any]:
     """Return what a fork takes over from the server instead of from who asks; it must be the same for both.
 
     These are limits, namespaces and control group of the process, the user, the Python, and the variables that
@@ -137,14 +142,7 @@ def identity(environment: Mapping[str, str], group: str) -> dict[str, Any]:
             "user": [os.geteuid(), os.getegid()],
             "python": sys.executable,
             "settings": {
-                name: value
-                for name, value in sorted(environment.items())
-                if name.startswith(IMPORT_SETTINGS) and name != settings_default(group)[0]
+                name: value for name, value in sorted(environment.items()) if name.startswith(IMPORT_SETTINGS)
             },
         }
     return {}
-
-
-def settings_default(group: str) -> tuple[str, str]:
-    """Return the variable that the workers of a group set themselves before they import TensorFlow."""
-    return ("TF_CPP_MIN_LOG_LEVEL", "3") if group == "originals" else ("", "")

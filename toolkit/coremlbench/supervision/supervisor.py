@@ -89,7 +89,7 @@ def supervise(
             except OSError as problem:  # no descriptors are left
                 return _not_begun(problem, folder, clock() - began)
             try:
-                watch.start(command, variables)
+                watch.start(command, request, variables)
                 watch.run()
             finally:
                 watch.close()
@@ -140,7 +140,7 @@ class _Watch:
         self._limit: float | None = None
         self._steps: list[tuple[float, Callable[[], None]]] = []
 
-    def start(self, command: Sequence[str], variables: Mapping[str, str]) -> None:
+    def start(self, command: Sequence[str], request: Mapping[str, Any], variables: Mapping[str, str]) -> None:
         """Start the guardian, and through it the child."""
         ends: list[int] = []  # those of the child
         try:
@@ -155,7 +155,7 @@ class _Watch:
             _, status_end, progress_end, log_end = ends
             numbers = [str(control), str(status_end)]
             child = [*command, str(self._folder), str(progress_end)]
-            self._guardian = fork_guardian(command, self._folder, ends, variables) or subprocess.Popen(
+            self._guardian = fork_guardian(command, request, self._folder, ends, variables) or subprocess.Popen(
                 [sys.executable, "-I", "-S", str(GUARDIAN), *numbers, *child],
                 stdin=subprocess.DEVNULL,
                 stdout=log_end,
