@@ -25,12 +25,12 @@ pytestmark = [pytest.mark.usefixtures("turicreate", "squeezenet"), pytest.mark.t
 OPTIONS = ("--extractor", "squeezenet_v1.1")
 
 
-FEW = ("--train", "60", "--augment", "flip")  # where it does not matter how much is trained
+FEW = ("--augment", "flip")  # where it does not matter how much is trained
 
 
 def command(pictures: Path, results: Path, *options: str) -> list[str]:
     base = [sys.executable, "-m", "coremlbench", "createml", "--dataset", str(pictures), "--results", str(results)]
-    return [*base, "--train", "120", "--test", "30", *OPTIONS, *options]
+    return [*base, "--train", "60", "--test", "30", *OPTIONS, *options]
 
 
 def run(pictures: Path, results: Path, *options: str) -> subprocess.CompletedProcess[str]:
@@ -69,14 +69,14 @@ def test_the_record_says_what_was_done(trained: tuple[Path, dict[str, Any], str]
     assert record["kind"] == "training"
     assert record["experiment"] == "createml"
     assert record["engine"] == "turicreate"
-    assert record["options"]["extractions"] == 108 * 12 + 12 + 30
+    assert record["options"]["extractions"] == 54 * 12 + 6 + 30
     assert record["options"]["extraction"] == "pipelined"
     assert record["options"]["seed"] == 0
     assert record["dataset"]["classes"] == ["grüne Punkte", "red stripes", "青い"]
-    assert (record["dataset"]["train"], record["dataset"]["validation"], record["dataset"]["test"]) == (108, 12, 30)
+    assert (record["dataset"]["train"], record["dataset"]["validation"], record["dataset"]["test"]) == (54, 6, 30)
     assert record["weights"]["sha256"] == "9771edee57f1cddfb0d4ce9ed6dcac776fe67a0c4389dd734fb561a26157ec39"
     assert f"dataset {pictures}" in record["deviations"]
-    assert {"120 training images", "30 test images", "extractor squeezenet_v1.1"} <= set(record["deviations"])
+    assert {"60 training images", "30 test images", "extractor squeezenet_v1.1"} <= set(record["deviations"])
     assert [phase["name"] for phase in record["phases"]] == ["setup", "data", "extract", "train", "evaluate", "export"]
     assert all(phase["seconds"] > 0 for phase in record["phases"])
     assert record["seconds"] >= 0.95 * sum(phase["seconds"] for phase in record["phases"])
@@ -198,7 +198,7 @@ def test_a_few_broken_pictures_are_counted_and_named(pictures: Path, tmp_path: P
     shutil.copytree(pictures, tmp_path / "mine")
     broken = tmp_path / "mine" / "train" / "青い" / "3.jpg"
     broken.write_bytes(broken.read_bytes()[:700])
-    ended = run(tmp_path / "mine", tmp_path / "results", "--train", "60", "--augment", "none", "--iterations", "2")
+    ended = run(tmp_path / "mine", tmp_path / "results", "--augment", "none", "--iterations", "2")
     assert ended.returncode == 0, ended.stdout + ended.stderr
     data = the_record(tmp_path / "results")["dataset"]
     assert (data["skipped_count"], data["examined"]) == (1, 150)
@@ -207,7 +207,7 @@ def test_a_few_broken_pictures_are_counted_and_named(pictures: Path, tmp_path: P
 
 
 def test_a_small_run_without_augmentation_and_one_iteration(pictures: Path, tmp_path: Path) -> None:
-    options = ("--augment", "none", "--train", "60", "--iterations", "1", "--json")
+    options = ("--augment", "none", "--iterations", "1", "--json")
     ended = run(pictures, tmp_path, *options)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     record = json.loads(ended.stdout)
