@@ -206,7 +206,9 @@ def test_a_deadline(start: Start) -> None:
 
 @pytest.mark.parametrize("deed", ["hang_stubbornly", "stop"])
 def test_one_that_ignores_sigterm_or_is_stopped_dies_too(start: Start, tmp_path: Path, deed: str) -> None:
-    clock = GatedClock((0, (tmp_path / "ready").exists), (6, never), speed=10)  # the guardian kills after 4 s
+    # It is asked to end by 1.2 s or, where it cannot tell, by 3 s; it is killed 3 s later, and forced after 8.
+    asked = [(1.2, (tmp_path / "asked").exists), (8, never)] if deed == "hang_stubbornly" else [(3, never)]
+    clock = GatedClock((0, (tmp_path / "ready").exists), *asked, speed=10)
     ended = start(BARE, deed, Limits(silence=1), clock=clock)
     assert ended.stopped == "silence"
     assert ended.returncode in (-signal.SIGKILL, -signal.SIGTERM)
@@ -224,7 +226,7 @@ def test_a_memory_limit(start: Start) -> None:
 
 
 def test_a_family_is_ended_whole(start: Start, tmp_path: Path) -> None:
-    clock = GatedClock((0, (tmp_path / "ready").exists), (6, never), speed=10)  # the guardian kills after 4 s
+    clock = GatedClock((0, (tmp_path / "ready").exists), (3, never), speed=10)  # being asked to end is enough
     ended = start(BARE, "family", Limits(silence=1), clock=clock)
     assert ended.stopped == "silence"
     assert ended.phase == "ready"
