@@ -58,12 +58,19 @@ def interrupt() -> None:
     os.kill(os.getpid(), signal.SIGINT)
 
 
+def command_of(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:  # it ended in between
+        return []
+
+
 def kill_the_child(worker: str, folder: str = "") -> Callable[[], None]:
     """Return what kills our child of this kind, in a folder of this name, as a system does that lacks memory."""
 
     def kill() -> None:
         for child in psutil.Process().children(recursive=True):
-            command = child.cmdline()  # not that of the process that watches over it, which holds the whole of it too
+            command = command_of(child)  # not that of the process that watches over it, which holds the whole of it too
             ours = f"coremlbench.workers.{worker}" in command and not any("guardian.py" in word for word in command)
             if ours and folder in command[-2]:
                 child.kill()

@@ -99,7 +99,8 @@ def hang() -> None:
 
 
 def hang_stubbornly() -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    """Note that it was asked to end, and go on."""
+    signal.signal(signal.SIGTERM, lambda *_: (folder / "asked").touch())
     hang()
 
 
