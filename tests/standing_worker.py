@@ -66,12 +66,17 @@ def standing(report: Report, points: Path, module: str, folder: str) -> Report:
         return True
 
     def say(phase: str, done: int, total: int, message: str = "", **figures: Any) -> None:
+        # The mark comes first: who reads the line may end this process at once, and the next one must not stand.
+        points_here = [
+            each
+            for mark, each in here
+            if phase.startswith(each["phase"]) and each["message"] in ("", message) and is_first(mark)
+        ]
         report(phase, done, total, message, **figures)
-        for mark, each in here:
-            if phase.startswith(each["phase"]) and each["message"] in ("", message) and is_first(mark):
-                while not (each["until"] and Path(each["until"]).exists()):
-                    time.sleep(0.05)
-                    report(phase, done, total, message, **figures)
+        for each in points_here:
+            while not (each["until"] and Path(each["until"]).exists()):
+                time.sleep(0.05)
+                report(phase, done, total, message, **figures)
 
     return say
 
