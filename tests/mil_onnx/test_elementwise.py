@@ -87,7 +87,7 @@ def broadcastable(draw: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 @pytest.mark.parametrize("name", BINARY)
 @given(both=broadcastable(), seed=seeds, dtype=st.sampled_from([np.float32, np.int32]))
-@few
+@fewer
 def test_a_binary_op_broadcasts_as_numpys(name: str, both: Any, seed: int, dtype: Any) -> None:
     random = np.random.default_rng(seed)
     x, y = (random.integers(-9, 9, shape).astype(dtype) for shape in both)
@@ -146,7 +146,7 @@ WITH_PARAMETERS: dict[str, dict[str, float]] = {
 
 @pytest.mark.parametrize("name", WITH_PARAMETERS)
 @given(shape=shapes, seed=seeds, dtype=floats)
-@few
+@fewer
 def test_an_activation_is_apples_own(name: str, shape: tuple[int, ...], seed: int, dtype: Any) -> None:
     x = numbers(shape, seed, dtype)
     x.reshape(-1)[0] = 0.5  # the threshold itself

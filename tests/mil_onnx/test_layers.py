@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from coremlbench.mil_onnx import UnsupportedProgram
-from tests.mil_programs import Builder, apples, close, few, numbers, run, run_one
+from tests.mil_programs import Builder, apples, close, few, fewer, numbers, run, run_one
 
 pytestmark = pytest.mark.tensorflow
 
@@ -27,7 +27,7 @@ REDUCTIONS = [
 
 @pytest.mark.parametrize("name", REDUCTIONS)
 @given(shape=shapes, seed=seeds, kind=st.sampled_from([np.float32, np.float16, np.int32]), data=st.data())
-@few
+@fewer
 def test_a_reduction_is_apples_own(name: str, shape: tuple[int, ...], seed: int, kind: Any, data: Any) -> None:
     x = numbers(shape, seed, np.float32, 0.5, 3)
     x = np.floor(x * 3).astype(kind) if kind == np.int32 else x.astype(kind)

@@ -241,7 +241,7 @@ def as_boxes(corners: np.ndarray, mode: str) -> np.ndarray:
     normalised=st.booleans(),
 )
 @example(shape=(1, 1, 1, 4), target=(1, 1), count=1, seed=0, kind=np.float32, scale=1.0, value=0, normalised=True)
-@few
+@fewer
 def test_boxes_are_cut_as_tensorflow_cuts_them(
     mode: str, shape: Any, target: Any, count: int, seed: int, kind: Any, scale: float, value: float, normalised: bool
 ) -> None:

@@ -9,7 +9,7 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.mil_programs import Builder, apples, close, few, numbers, run, run_one
+from tests.mil_programs import Builder, apples, close, few, fewer, numbers, run, run_one
 
 pytestmark = pytest.mark.tensorflow
 
@@ -252,7 +252,7 @@ COMBINE: dict[str, Callable[..., Any]] = {
 
 @pytest.mark.parametrize("mode", [*COMBINE, "update"])
 @given(seed=seeds, axis=st.integers(0, 1))
-@few
+@fewer
 def test_scatter(mode: str, seed: int, axis: int) -> None:
     x, random = values((4, 3), seed, np.float32), np.random.default_rng(seed)
     count = x.shape[axis] if mode == "update" else 5
