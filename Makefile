@@ -52,7 +52,7 @@ $(VENV)/installed: requirements.lock requirements-bootstrap.lock pyproject.toml
 
 # The files of tests go to two processes at once; WORKERS=0 runs them one after the other in one.
 test: install  ## run the tests, but for the slow ones and those in a browser
-	$(PYTEST) -n $(WORKERS) --dist loadfile
+	$(PYTEST) -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-fast: install  ## run the quick tests without TensorFlow, Turi Create and network: a minute
 	$(PYTEST) -n $(WORKERS) --dist loadfile -m "$(FAST)"

@@ -1,5 +1,7 @@
 """What several tests need: the user's cache for what is slow to make, and small real datasets."""
 
+import gc
+import json
 import os
 import re
 import shutil
@@ -53,8 +55,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def _start_fork_server(config: pytest.Config) -> None:
     folder = tempfile.mkdtemp(prefix="fork-server-")
+    stand_in = Path(__file__).with_name("coreml_stand_in") / "run.py"
+    (Path(folder) / "scripts.json").write_text(json.dumps({str(stand_in): "stand-in"}))
+    groups = {"path": [str(Path(__file__).parents[1])], "stand-in": ["tests.coreml_stand_in.preloaded"]}
     server = subprocess.Popen(
-        [sys.executable, "-I", "-m", "coremlbench.supervision.fork_server", folder],
+        [sys.executable, "-I", "-m", "coremlbench.supervision.fork_server", folder, json.dumps(groups)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -72,6 +77,12 @@ def _start_fork_server(config: pytest.Config) -> None:
     config.add_cleanup(stop)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _few_objects_to_collect() -> None:
+    """Leave what is imported by now out of garbage collections: conversions and timings collect again and again."""
+    gc.freeze()
+
+
 @pytest.fixture
 def ordinary_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers are started as programs of their own: for tests of their memory, limits or start."""
@@ -81,11 +92,20 @@ def ordinary_workers(monkeypatch: pytest.MonkeyPatch) -> None:
 MARKED_BY_FIXTURE = {"turicreate": ("turicreate", "network"), "squeezenet": ("network",)}
 """Fixtures, and the markers of the tests that request them; what they fetch is kept in the cache."""
 
+LONGEST_FIRST = (
+    *("createml/test_job", "runs/test_resume_data", "timing/test_matrix", "conversion/test_job", "training/test_job"),
+    *("benchmarks/test_kills", "conversion/test_outcome", "createml/test_run", "conversion/originals/test_originals"),
+)
+"""Files of tests that take longest: begun first, they leave no process working alone at the end."""
+
 ALL_TENSORFLOW = re.compile(r"^pytestmark = (\[\s*(#.*\s*)?)?pytest\.mark\.tensorflow\b", re.MULTILINE)
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest's own leaves out what -m does not select
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    root = Path(__file__).parent
+    ranks = {root / f"{name}.py": rank for rank, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
     for item in items:
         for fixture in getattr(item, "fixturenames", ()):
             for marker in MARKED_BY_FIXTURE.get(fixture, ()):

@@ -35,7 +35,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.usefixtures("turicreate", "squeezenet")
+@pytest.mark.usefixtures("turicreate", "squeezenet", "ordinary_workers")  # it finds workers by their commands
 @pytest.mark.parametrize("kills", [KILLS, pytest.param(60, marks=[pytest.mark.slow, pytest.mark.timeout(3000)])])
 def test_nothing_finished_is_lost_and_nothing_is_left(kills: int, tmp_path: Path) -> None:
     prepare(tmp_path)

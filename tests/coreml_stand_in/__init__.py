@@ -96,13 +96,17 @@ def read(path: Path) -> Behaviour:
 
 def install(behaviour: Behaviour) -> None:
     """Put the stand-in where coremltools, which must not be imported yet, will look for its native module."""
-    assert "coremltools" not in sys.modules, "The stand-in must be there before coremltools is imported."
     from tests.coreml_stand_in.native import make_module
 
     if behaviour.played_time:
         PLAYED.install()
-    sys.modules[NATIVE] = make_module(NATIVE, behaviour)
-    sys.meta_path.insert(0, _PlayedMacOS(behaviour.macos))
+    native: Any = sys.modules.get(NATIVE)
+    if native is not None:  # in a fork of a process that has it, with another behaviour
+        native.core.behaviour = behaviour
+        return
+    assert "coremltools" not in sys.modules, "The stand-in must be there before coremltools is imported."
+    sys.modules[NATIVE] = native = make_module(NATIVE, behaviour)
+    sys.meta_path.insert(0, _PlayedMacOS(native.macos_version))
 
 
 class PlayedTime:
@@ -143,7 +147,7 @@ class _PlayedMacOS(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
     module = "coremltools.models.utils"
 
-    def __init__(self, version: tuple[int, ...]) -> None:
+    def __init__(self, version: Callable[[], tuple[int, ...]]) -> None:
         self._version = version
         self._loader: Any = None
 
@@ -169,4 +173,4 @@ class _PlayedMacOS(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         assert callable(answers._is_macos), "coremltools asks for macOS in another way now"
         assert callable(answers._macos_version), "coremltools asks for macOS's version in another way now"
         answers._is_macos = lambda: True
-        answers._macos_version = lambda: self._version
+        answers._macos_version = self._version

@@ -173,7 +173,7 @@ def make_module(name: str, behaviour: Behaviour) -> ModuleType:
 
         @staticmethod
         def maximum_supported_specification_version() -> int:
-            return behaviour.specification_version
+            return core.behaviour.specification_version
 
         @staticmethod
         def auto_set_specification_version(specification: Any) -> Any:
@@ -182,7 +182,7 @@ def make_module(name: str, behaviour: Behaviour) -> ModuleType:
         @staticmethod
         def get_all_compute_devices() -> list[Any]:
             core.needs("MLComputeDevice", (14, 0))
-            return [make_device(each) for each in behaviour.devices]
+            return [make_device(each) for each in core.behaviour.devices]
 
         get_available_compute_devices = get_all_compute_devices
 
@@ -199,13 +199,14 @@ def make_module(name: str, behaviour: Behaviour) -> ModuleType:
                 os.abort()  # coremltools issue 2757
             core.strike("plan", Path(path).name, unit)
             core.needs("MLComputePlan", (14, 4))
-            planned = plan_program(read_spec(Path(path)), unit, behaviour)
+            planned = plan_program(read_spec(Path(path)), unit, core.behaviour)
             structure = structure_of(read_spec(Path(path)), planned)
             return MLComputePlan(ComputePlan(structure))
 
     module: Any = ModuleType(name)
     module.__stand_in__ = True
-    module.macos_version = lambda: behaviour.macos
+    module.core = core
+    module.macos_version = lambda: core.behaviour.macos
     module._MLModelProxy = MLModelProxy
     module._MLModelAssetProxy = ModelAsset
     module._MLComputePlanProxy = ComputePlan

@@ -134,12 +134,15 @@ def test_without_its_server_a_worker_is_a_program(tmp_path: Path, monkeypatch: p
 
 
 def test_only_our_workers_are_forked() -> None:
-    assert group_of(PROOF, {}) == "packages"
-    assert group_of([*PROOF[:3], "coremlbench.workers.timing"], {"runtime": "tensorflow"}) == "tensorflow"
-    assert group_of([*PROOF[:3], "coremlbench.workers.timing"], {"runtime": "reference"}) == "packages"
+    timing, convert = "coremlbench.workers.timing", "coremlbench.workers.convert"
+    assert group_of(PROOF[3], {}) == "packages"
+    assert group_of(timing, {"runtime": "tensorflow"}) == "tensorflow"
+    assert group_of(timing, {"runtime": "reference"}) == "packages"
+    assert group_of(convert, {"source": {"format": "mlpackage"}}) == "packages"
+    assert group_of(convert, {"source": {"format": "keras"}}) == "tensorflow"
     assert set(WORKERS.values()) == set(GROUPS)
-    for command in (PROOF[:3], [*PROOF, "more"], ["python3", *PROOF[1:]], [*PROOF[:3], "coremlbench.workers.data"]):
-        assert group_of(command, {}) is None
+    for program in ("coremlbench.workers.data", "proof", "workers.proof", "script.py"):
+        assert group_of(program, {}) is None
 
 
 def test_limits_and_settings_are_part_of_an_identity() -> None:

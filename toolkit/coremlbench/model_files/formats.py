@@ -19,6 +19,9 @@ from coremlbench.types.errors import InputError
 
 Format = Literal["keras", "h5", "saved-model", "mlpackage", "mlmodel"]
 
+TENSORFLOW_FORMATS = ("keras", "h5", "saved-model")
+"""The formats that are opened with TensorFlow; for the others there is no need to import it."""
+
 SUFFIXES = {"keras": (".keras",), "h5": (".h5", ".hdf5")}
 """The suffixes by which Keras tells how a file is to be read."""
 WEIGHTS = "model.weights.h5"

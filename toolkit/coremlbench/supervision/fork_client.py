@@ -22,6 +22,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
+from coremlbench.model_files.formats import TENSORFLOW_FORMATS
+
 VARIABLE = "COREMLBENCH_FORK_SERVER"
 """Names the folder of the server's sockets, one ``<group>.sock`` for each group of libraries."""
 
@@ -33,6 +35,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
 
 WORKERS = {
     "bisect": "tensorflow",
+    "compile": "packages",
     "convert": "tensorflow",
     "device": "tensorflow",
     "export": "packages",
@@ -41,7 +44,7 @@ WORKERS = {
     "tensorflow": "tensorflow",
     "timing": "packages",
 }
-"""The workers that are forked, with their group; that of a timing worker depends on its runtime too."""
+"""The workers that are forked, with their group; a request to time or to convert may ask for the other one."""
 
 IMPORT_SETTINGS = ("CUDA", "GRPC", "KERAS", "MKL", "NVIDIA", "OMP", "OPENBLAS", "PYTHON", "TF_", "XLA")
 """Beginnings of the names of variables that libraries read when they are imported."""
@@ -95,12 +98,15 @@ def fork_guardian(
     ``descriptors`` are those of the guardian's control, status and progress pipes and of its log; see ``guardian.py``.
     """
     server = os.environ.get(VARIABLE)
-    group = group_of(command, request)
-    if not server or group is None:
+    if not server or list(command[:2]) != [sys.executable, "-I"]:
+        return None
+    program, *arguments = command[3:] if command[2] == "-m" else command[2:]
+    group = scripts_of(Path(server)).get(program) or group_of(program, request)
+    if group is None:
         return None
     order = {
-        "module": command[-1],
-        "folder": str(folder),
+        "program": program,
+        "arguments": [*arguments, str(folder)],
         "environment": dict(environment),
         "directory": str(Path.cwd()),
         "identity": identity(environment),
@@ -116,14 +122,26 @@ def fork_guardian(
     return ForkedGuardian(json.loads(answer)["pid"], received[0]) if received else None
 
 
-def group_of(command: Sequence[str], request: Mapping[str, Any]) -> str | None:
-    """Return the group of libraries of a worker's command and request, ``None`` for any other program."""
-    if len(command) != 4 or list(command[:3]) != [sys.executable, "-I", "-m"]:
-        return None
-    package, _, name = command[3].rpartition(".")
+def scripts_of(server: Path) -> dict[str, str]:
+    """Return the groups of scripts beside our workers, by their paths: who starts the server may leave a file of them.
+
+    ``scripts.json`` maps paths to groups; see ``fork_server.py`` for the groups that it may add.
+    """
+    with suppress(OSError, ValueError):
+        return dict(json.loads((server / "scripts.json").read_bytes()))
+    return {}
+
+
+def group_of(program: str, request: Mapping[str, Any]) -> str | None:
+    """Return the group of libraries of a worker's module and request, ``None`` for any other program."""
+    package, _, name = program.rpartition(".")
     if package != "coremlbench.workers":
         return None
-    return "tensorflow" if name == "timing" and request.get("runtime") == "tensorflow" else WORKERS.get(name)
+    if name == "timing" and request.get("runtime") == "tensorflow":
+        return "tensorflow"
+    if name == "convert" and request["source"]["format"] not in TENSORFLOW_FORMATS:
+        return "packages"
+    return WORKERS.get(name)
 
 
 def identity(environment: Mapping[str, str]) -> dict[str, Any]:

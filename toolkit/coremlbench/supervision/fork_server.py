@@ -1,9 +1,11 @@
 """The process that forks workers; see ``fork_client.py``.
 
-Started as ``python -I -m coremlbench.supervision.fork_server <folder>``, with a pipe as its standard input, whose end
-ends it. It writes a line once it listens, on one socket for each group of libraries. The first request of a group
-makes it fork a process that imports the group's libraries and then answers this and all later requests: each answer
-is a fork that becomes the guardian of one worker, and that guardian forks the worker.
+Started as ``python -I -m coremlbench.supervision.fork_server <folder> [<groups>]``, with a pipe as its standard
+input, whose end ends it. It writes a line once it listens, on one socket for each group of libraries. The first
+request of a group makes it fork a process that imports the group's libraries and then answers this and all later
+requests: each answer is a fork that becomes the guardian of one worker, and that guardian forks the worker.
+``groups`` is JSON that adds groups to our own: the modules that each imports, by its name, and below "path" folders
+to import them from.
 """
 
 from __future__ import annotations
@@ -32,13 +34,13 @@ BACKLOG = 64
 MOST_BYTES = 1 << 18
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, groups: dict[str, tuple[str, ...]]) -> None:
     """Listen for each group until standard input ends; a group's process takes its socket over."""
     prctl = guardian.linux_prctl()
     server = os.getpid()
     with selectors.DefaultSelector() as selector:
         selector.register(sys.stdin, selectors.EVENT_READ, "")
-        for group in GROUPS:
+        for group in groups:
             listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             listener.bind(str(folder / f"{group}.sock"))
             listener.listen(BACKLOG)
@@ -52,20 +54,20 @@ def main(folder: Path) -> None:
                     guardian.die_with(server, prctl)
                     listener = key.fileobj  # type: ignore[assignment]
                     selector.close()
-                    _serve(listener, key.data, prctl)
+                    _serve(listener, groups[key.data], prctl)
                 selector.unregister(key.fileobj)
                 key.fileobj.close()  # type: ignore[union-attr]
 
 
-def _serve(listener: socket.socket, group: str, prctl: Callable[..., int] | None) -> NoReturn:
-    """Import the group's libraries, then fork a guardian for each request."""
+def _serve(listener: socket.socket, modules: tuple[str, ...], prctl: Callable[..., int] | None) -> NoReturn:
+    """Import a group's libraries, then fork a guardian for each request."""
     own = identity(os.environ)
-    if "tensorflow" not in GROUPS[group]:
+    if "tensorflow" not in modules:
         sys.modules["tensorflow"] = None  # type: ignore[assignment]  # coremltools imports it where it is there
     warnings.simplefilter("ignore", DeprecationWarning)  # of forks with threads: TensorFlow's take no locks of Python
-    for module in GROUPS[group]:
+    for module in modules:
         importlib.import_module(module)
-    if "tensorflow" not in GROUPS[group]:
+    if "tensorflow" not in modules:
         del sys.modules["tensorflow"]
     gc.freeze()  # its objects stay in shared pages
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody here asks how a guardian ended
@@ -122,7 +124,7 @@ def _guard(request: dict[str, Any], descriptors: list[int], prctl: Callable[...,
         def start(command: list[str]) -> int:
             return _fork_worker(command, (control, status), prctl)
 
-        guardian.main(control, status, [request["module"], request["folder"], str(progress)], start)
+        guardian.main(control, status, [request["program"], *request["arguments"], str(progress)], start)
     except BaseException:  # noqa: BLE001 - a fork must never return into the server's loop
         traceback.print_exc()
         os._exit(1)
@@ -130,7 +132,7 @@ def _guard(request: dict[str, Any], descriptors: list[int], prctl: Callable[...,
 
 
 def _fork_worker(command: list[str], not_its_own: tuple[int, ...], prctl: Callable[..., int] | None) -> int:
-    """Return the id of the fork that runs the module ``command[0]`` as a program with the other arguments."""
+    """Return the id of the fork that runs ``command[0]``, a module or a script, with the other arguments."""
     parent = os.getpid()
     pid = os.fork()
     if pid:
@@ -146,7 +148,10 @@ def _fork_worker(command: list[str], not_its_own: tuple[int, ...], prctl: Callab
         for descriptor in not_its_own:
             os.close(descriptor)
         sys.argv = command
-        runpy.run_module(command[0], run_name="__main__", alter_sys=True)
+        if command[0].endswith(".py"):
+            runpy.run_path(command[0], run_name="__main__")
+        else:
+            runpy.run_module(command[0], run_name="__main__", alter_sys=True)
         code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1
@@ -156,4 +161,6 @@ def _fork_worker(command: list[str], not_its_own: tuple[int, ...], prctl: Callab
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    more = json.loads(sys.argv[2]) if len(sys.argv) > 2 else {}
+    sys.path[:0] = more.pop("path", [])
+    main(Path(sys.argv[1]), {**GROUPS, **more})

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +18,7 @@ from coremlbench.conversion.package_files import save
 from coremlbench.conversion.package_results import MADE, tell, telling_errors
 from coremlbench.conversion.sample_rows import spread
 from coremlbench.conversion.variants import VARIANTS, Precision, uncompressed
+from coremlbench.model_files.formats import TENSORFLOW_FORMATS
 from coremlbench.supervision.worker_main import Report, run, to_json
 from coremlbench.types.errors import InputError, UnusableData
 
@@ -33,6 +35,9 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
 
     report("open", 0, 1, "opening the model", pid=os.getpid())
     source = serialization.from_json(ModelSource, request["source"])
+    if source.format not in TENSORFLOW_FORMATS:
+        # coremltools imports TensorFlow when it is there: seconds and memory that this conversion has no use for.
+        sys.modules.setdefault("tensorflow", None)  # type: ignore[arg-type]
     original = open_original(source, request["settings"])
     _check_the_given(request["variants"])
     folder = Path(request["folder"])
