@@ -11,8 +11,8 @@ import numpy as np
 
 from coremlbench.runs.steps import worker
 from coremlbench.system.files import hash_folder
-from coremlbench.timing.matrix import Here
-from coremlbench.timing.plan import Package, Subject, TimingOptions
+from coremlbench.timing.available_units import MachineCapabilities
+from coremlbench.timing.plan import TimedPackage, TimingInput, TimingOptions
 from coremlbench.types.conversion import ModelSource, Variant
 from coremlbench.types.process import Progress
 from coremlbench.types.timing import RuntimeName, TimedModel, UnitName
@@ -61,7 +61,7 @@ def plain_package(folder: Path, name: str) -> Path:
     return path
 
 
-def subject_of(paths: Sequence[Path]) -> Subject:
+def timing_input_of(paths: Sequence[Path]) -> TimingInput:
     """Return the packages as a matrix takes them."""
     models, packages = [], []
     for path in paths:
@@ -69,26 +69,26 @@ def subject_of(paths: Sequence[Path]) -> Subject:
         variant = Variant("fp16", 1, path=path.name, sha256=digest, bytes=size, weight_bytes=500, arithmetic=4000)
         source = ModelSource(path.stem, "file", "mlpackage", str(path), digest)
         models.append(TimedModel(path.stem, source, (variant,)))
-        packages.append(Package(path.stem, variant, path))
-    return Subject(tuple(models), tuple(packages))
+        packages.append(TimedPackage(path.stem, variant, path))
+    return TimingInput(tuple(models), tuple(packages))
 
 
-def stand_in(folder: Path, behaviour: Behaviour = Behaviour(), units: Any = UNITS) -> Here:  # noqa: B008 - frozen
+def stand_in(folder: Path, behaviour: Behaviour = Behaviour(), units: Any = UNITS) -> MachineCapabilities:  # noqa: B008 - frozen
     """Return a machine whose Core ML is the stand-in, behaving so."""
     file = write(folder / "behaviour.json", behaviour)
 
     def command_of(name: str) -> Sequence[str]:
         return worker(name) if name == "inputs" else [*command(file), f"coremlbench.workers.{name}"]
 
-    return Here(units=units, why_not_here=lambda runtime, unit: "", worker=command_of)
+    return MachineCapabilities(units=units, unavailable_reason=lambda runtime, unit: "", worker=command_of)
 
 
-def quick_machine(behaviour: Path, units: Any = UNITS) -> Here:
+def quick_machine(behaviour: Path, units: Any = UNITS) -> MachineCapabilities:
     """Return a machine whose workers are quick and make their figures up, behaving as the JSON file says."""
     script = str(Path(__file__).with_name("matrix_worker.py"))
-    return Here(
+    return MachineCapabilities(
         units=units,
-        why_not_here=lambda runtime, unit: "",
+        unavailable_reason=lambda runtime, unit: "",
         worker=lambda name: [sys.executable, "-I", script, str(behaviour), name],
     )
 

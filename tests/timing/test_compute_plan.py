@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coremlbench.timing.compute_plan import THRESHOLD, make_plan, ran_on
+from coremlbench.timing.compute_plan import DEVICE_THRESHOLD, make_plan, ran_on
 from coremlbench.types.timing import ComputePlan, PlannedOp, UnitName
 
 UNITS: tuple[UnitName, ...] = ("CPU_ONLY", "CPU_AND_GPU", "CPU_AND_NE", "ALL")
@@ -42,7 +42,7 @@ def test_shares_sum_to_one_and_no_op_is_lost(planned: list[PlannedOp], unit: Uni
 def test_a_row_is_the_neural_engines_only_from_the_threshold_on(planned: list[PlannedOp]) -> None:
     plan = make_plan(planned, "CPU_AND_NE")
     shares = plan.cost or {device: count / len(planned) for device, count in plan.ops.items()}
-    assert (ran_on(plan, "CPU_AND_NE") == "Neural Engine") == (shares.get("NE", 0) >= THRESHOLD)
+    assert (ran_on(plan, "CPU_AND_NE") == "Neural Engine") == (shares.get("NE", 0) >= DEVICE_THRESHOLD)
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ def surveys() -> Iterator[list[str]]:
     found: list[str] = []
 
     def called(frame: FrameType, event: str, argument: Any) -> None:
-        if event == "call" and frame.f_code is available_units.survey_machine.__code__:
+        if event == "call" and frame.f_code is available_units.unit_availability.__code__:
             found.append(frame.f_code.co_name)
 
     sys.setprofile(called)

@@ -21,7 +21,7 @@ import pytest
 
 from coremlbench.runs import store
 from coremlbench.system.files import hash_file
-from coremlbench.timing.matrix import exit_code, time_models
+from coremlbench.timing.matrix import matrix_exit_code, time_models
 from coremlbench.timing.plan import QUICK, TimingOptions, deviations_of, plan_cells
 from coremlbench.timing.resume import resume
 from coremlbench.timing.statistics import ratio_of_rounds
@@ -29,7 +29,7 @@ from coremlbench.types.errors import InputError
 from coremlbench.types.failure import Failure
 from coremlbench.types.process import Progress
 from coremlbench.types.timing import Measurement, Timed, TimingRecord
-from tests.timed_packages import TINY, UNITS, behave, make_package, plain_package, quick_machine, quiet, subject_of
+from tests.timed_packages import TINY, UNITS, behave, make_package, plain_package, quick_machine, quiet, timing_input_of
 
 COMMAND = ["coremlbench", "convert-and-time"]
 SOME = {"coreml": ("CPU_AND_GPU", "CPU_AND_NE"), "reference": ("host-cpu",)}
@@ -41,7 +41,12 @@ def timed(folder: Path, options: TimingOptions = TINY, units: Any = UNITS, **dee
     paths = [plain_package(folder, name) for name in ("one", "two")]
     machine = quick_machine(behave(folder, **deeds), units)
     return time_models(
-        subject_of(paths), options, results=folder / "results", command=COMMAND, on_progress=quiet, here=machine
+        timing_input_of(paths),
+        options,
+        results=folder / "results",
+        command=COMMAND,
+        on_progress=quiet,
+        capabilities=machine,
     )
 
 
@@ -59,19 +64,19 @@ def rounds_of(record: TimingRecord) -> Counter[tuple[int, int]]:
 
 
 def test_what_cannot_run_is_told_once_and_is_no_cell(tmp_path: Path) -> None:
-    packages = subject_of([plain_package(tmp_path, "one"), plain_package(tmp_path, "two")]).packages
+    packages = timing_input_of([plain_package(tmp_path, "one"), plain_package(tmp_path, "two")]).packages
     units = {**UNITS, "tensorflow": ("host-cpu", "host-gpu")}
     reasons = {"coreml": "Core ML runs on macOS only."}
     plan = plan_cells(packages, TimingOptions(), units, lambda runtime, unit: reasons.get(runtime, ""))
     assert [(cell.package.model, cell.runtime) for cell in plan.cells] == [("one", "reference"), ("two", "reference")]
-    assert plan.not_here == ("Core ML runs on macOS only.",)
+    assert plan.unavailable == ("Core ML runs on macOS only.",)
     assert plan.notes == tuple(
         f"{name} has no original that TensorFlow can load, so TensorFlow was not timed." for name in ("one", "two")
     )
 
 
 def test_an_original_is_timed_once_whatever_its_variants(tmp_path: Path) -> None:
-    (package,) = subject_of([plain_package(tmp_path, "one")]).packages
+    (package,) = timing_input_of([plain_package(tmp_path, "one")]).packages
     variants = [replace(package.variant, name=name, batch=batch) for name in ("fp16", "fp32") for batch in (1, 8)]
     packages = [replace(package, variant=variant, original=tmp_path / "model.keras") for variant in variants]
     units = {"reference": ("host-cpu",), "tensorflow": ("host-cpu",)}
@@ -83,7 +88,7 @@ def test_an_original_is_timed_once_whatever_its_variants(tmp_path: Path) -> None
 
 
 def test_names_of_cells_lead_nowhere(tmp_path: Path) -> None:
-    (package,) = subject_of([plain_package(tmp_path, "one")]).packages
+    (package,) = timing_input_of([plain_package(tmp_path, "one")]).packages
     names = ["../../etc/passwd", "a b", "a/b", "naïve", "..", "x" * 500]
     packages = [replace(package, model=name) for name in names]
     plan = plan_cells(packages, TimingOptions(), {"reference": ("host-cpu",)}, lambda runtime, unit: "")
@@ -98,10 +103,10 @@ def test_a_first_look_says_what_it_leaves_out() -> None:
 
 
 def test_nothing_to_time_here_is_told_in_a_sentence(tmp_path: Path) -> None:
-    subject = subject_of([plain_package(tmp_path, "one")])
-    machine = replace(quick_machine(behave(tmp_path)), why_not_here=lambda runtime, unit: "It is not here.")
+    timing_input = timing_input_of([plain_package(tmp_path, "one")])
+    machine = replace(quick_machine(behave(tmp_path)), unavailable_reason=lambda runtime, unit: "It is not here.")
     with pytest.raises(InputError, match=r"can be timed on this machine\. It is not here\.$"):
-        time_models(subject, TINY, results=tmp_path, command=COMMAND, on_progress=quiet, here=machine)
+        time_models(timing_input, TINY, results=tmp_path, command=COMMAND, on_progress=quiet, capabilities=machine)
 
 
 # --- the matrix ---------------------------------------------------------------------------------------------
@@ -113,16 +118,16 @@ def test_every_cell_has_every_round_in_the_order_of_the_seed(tmp_path: Path) -> 
     told: list[Progress] = []
     paths = [plain_package(tmp_path, name) for name in ("one", "two")]
     record, folder = time_models(
-        subject_of(paths),
+        timing_input_of(paths),
         replace(TINY, seed=3),
         results=tmp_path / "results",
         command=COMMAND,
         on_progress=told.append,
         on_round=lambda row, each: seen.append((f"{row.model} {row.unit}", each.round)),
-        here=quick_machine(behave(tmp_path)),
+        capabilities=quick_machine(behave(tmp_path)),
     )
     assert record.outcome == Timed(cells=10, failed=0)
-    assert exit_code(record) == 0
+    assert matrix_exit_code(record) == 0
     assert set(rounds_of(record).values()) == {1}
     assert len(rounds_of(record)) == 20
     assert record.orders[0] != record.orders[1]
@@ -163,7 +168,7 @@ def test_cells_that_fail_stand_beside_those_that_go_on(tmp_path: Path) -> None:
     deeds = {"one CPU_AND_NE": "kill", "two CPU_ONLY": "once", "two CPU_AND_NE": "raise"}
     record, _ = timed(tmp_path, replace(TINY, rounds=3), {"coreml": ("CPU_ONLY", "CPU_AND_NE")}, **deeds)
     assert record.outcome == Timed(cells=2, failed=2)
-    assert exit_code(record) == 0
+    assert matrix_exit_code(record) == 0
     for model, unit, kind in (("one", "CPU_AND_NE", "killed"), ("two", "CPU_AND_NE", "")):
         row = row_of(record, model, unit)
         assert row.failure is not None
@@ -200,10 +205,10 @@ def test_a_package_that_does_not_compile_fails_its_cells_of_core_ml_alone(tmp_pa
 
 def test_what_the_survey_found_marks_rows_that_never_came_to_core_ml(tmp_path: Path) -> None:
     """No package compiles, so that no worker says that it met the stand-in; the survey did."""
-    subject = subject_of([plain_package(tmp_path, "one")])
+    timing_input = timing_input_of([plain_package(tmp_path, "one")])
     machine = replace(quick_machine(behave(tmp_path, **{"one compile": "raise"})), stand_in=True)
     record, _ = time_models(
-        subject, TINY, results=tmp_path / "results", command=COMMAND, on_progress=quiet, here=machine
+        timing_input, TINY, results=tmp_path / "results", command=COMMAND, on_progress=quiet, capabilities=machine
     )
     assert record.outcome == Timed(cells=1, failed=4)
     assert {(row.runtime, row.stand_in) for row in record.measurements} == {("coreml", True), ("reference", False)}
@@ -212,7 +217,7 @@ def test_what_the_survey_found_marks_rows_that_never_came_to_core_ml(tmp_path: P
 def test_a_matrix_in_which_all_failed_has_exit_code_3(tmp_path: Path) -> None:
     record, _ = timed(tmp_path, TINY, {"reference": ("host-cpu",)}, **{"one host-cpu": "kill", "two host-cpu": "raise"})
     assert record.outcome == Timed(cells=0, failed=2)
-    assert exit_code(record) == 3
+    assert matrix_exit_code(record) == 3
 
 
 def test_samples_that_are_not_those_the_worker_wrote_are_no_figures(tmp_path: Path) -> None:
@@ -260,14 +265,14 @@ def test_a_cell_that_was_given_up_has_no_sustained_run(tmp_path: Path) -> None:
 
 def go_on(folder: Path, run: str = "", **deeds: Any) -> tuple[TimingRecord, Path]:
     machine = quick_machine(behave(folder, **deeds))
-    return resume(run, results=folder / "results", command=COMMAND, on_progress=quiet, here=machine)
+    return resume(run, results=folder / "results", command=COMMAND, on_progress=quiet, capabilities=machine)
 
 
 @pytest.mark.long
 def test_ctrl_c_keeps_what_was_timed_and_resume_goes_on(tmp_path: Path) -> None:
     broken, folder = timed(tmp_path, TINY, SOME, **{"two CPU_AND_NE": "interrupt"})
     assert isinstance(broken.outcome, Failure)
-    assert (broken.outcome.kind, exit_code(broken)) == ("interrupted", 130)
+    assert (broken.outcome.kind, matrix_exit_code(broken)) == ("interrupted", 130)
     assert "--resume" in broken.outcome.hint
     before = rounds_of(broken)
     assert len(before) == (tmp_path / "trace").read_text().count("\n") - 1
@@ -295,13 +300,13 @@ def test_ctrl_c_keeps_what_was_timed_and_resume_goes_on(tmp_path: Path) -> None:
 @pytest.mark.long
 def test_outputs_are_checked_though_the_copying_of_a_kit_broke_off(tmp_path: Path) -> None:
     """It breaks off between the two files of a package; a resume, which knows no kit, takes neither for both."""
-    subject = subject_of([plain_package(tmp_path, "one")])
+    timing_input = timing_input_of([plain_package(tmp_path, "one")])
     np.savez(tmp_path / "inputs.npz", x=np.zeros((2, 3)))
-    package = replace(subject.packages[0], inputs=tmp_path / "inputs.npz", expected=tmp_path / "gone.npz")
+    package = replace(timing_input.packages[0], inputs=tmp_path / "inputs.npz", expected=tmp_path / "gone.npz")
     machine = quick_machine(behave(tmp_path))
-    subject = replace(subject, packages=(package,))
+    timing_input = replace(timing_input, packages=(package,))
     broken, _ = time_models(
-        subject, TINY, results=tmp_path / "results", command=COMMAND, on_progress=quiet, here=machine
+        timing_input, TINY, results=tmp_path / "results", command=COMMAND, on_progress=quiet, capabilities=machine
     )
     assert isinstance(broken.outcome, Failure)
     assert not rounds_of(broken)
@@ -314,16 +319,17 @@ TOO_LARGE = """
 import resource, signal, sys
 from pathlib import Path
 from coremlbench.runs.stages import Stages
-from coremlbench.timing.plan import Package, TimingOptions
-from coremlbench.timing.rounds import Bench, provide_inputs
+from coremlbench.timing.inputs import provide_inputs
+from coremlbench.timing.plan import TimedPackage, TimingOptions
+from coremlbench.timing.rounds import RoundRunner
 from coremlbench.types.conversion import Variant
 folder = Path(sys.argv[1])
-given = Package("one", Variant("fp16", 1), folder / "one", inputs=folder / "in.npz", expected=folder / "out.npz")
-bench = Bench(folder, Stages(folder / "work", print), TimingOptions(), lambda name: [])
+package = TimedPackage("one", Variant("fp16", 1), folder / "one", inputs=folder / "in.npz", expected=folder / "out.npz")
+runner = RoundRunner(folder, Stages(folder / "work", print), TimingOptions(), lambda name: [])
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
 try:
-    provide_inputs(bench, [given])
+    provide_inputs(runner, [package])
 except OSError as problem:
     print(problem.errno)
 """
@@ -342,7 +348,7 @@ def test_what_is_copied_of_a_kit_is_whole_or_absent(tmp_path: Path) -> None:
 def test_the_time_of_the_whole_matrix_ends_it_with_what_there_is(tmp_path: Path) -> None:
     record, _ = timed(tmp_path, replace(TINY, timeout=3), **{"one host-cpu": "hang"})
     assert isinstance(record.outcome, Failure)
-    assert (record.outcome.kind, exit_code(record)) == ("deadline", 3)
+    assert (record.outcome.kind, matrix_exit_code(record)) == ("deadline", 3)
     assert all(each.failure is None for row in record.measurements for each in row.rounds)
 
 
@@ -367,12 +373,16 @@ def broken_with_an_original(folder: Path, kind: Any) -> tuple[TimingRecord, Path
     original = folder / "one.keras"
     original.write_text("the network")
     digest = hash_file(original) if kind == "file" else "of the name and the seed"
-    subject = subject_of([plain_package(folder, "one")])
-    model = replace(subject.models[0], source=replace(subject.models[0].source, kind=kind, sha256=digest))
-    subject = replace(subject, models=(model,), packages=(replace(subject.packages[0], original=original),))
+    timing_input = timing_input_of([plain_package(folder, "one")])
+    model = replace(timing_input.models[0], source=replace(timing_input.models[0].source, kind=kind, sha256=digest))
+    timing_input = replace(
+        timing_input, models=(model,), packages=(replace(timing_input.packages[0], original=original),)
+    )
     units = {"reference": ("host-cpu",), "tensorflow": ("host-cpu",)}
     machine = quick_machine(behave(folder, **{"one host-cpu": "interrupt"}), units)
-    record, _ = time_models(subject, TINY, results=folder / "results", command=COMMAND, on_progress=quiet, here=machine)
+    record, _ = time_models(
+        timing_input, TINY, results=folder / "results", command=COMMAND, on_progress=quiet, capabilities=machine
+    )
     assert [row.runtime for row in record.measurements] == ["reference", "tensorflow"]
     return record, original
 

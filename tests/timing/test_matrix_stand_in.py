@@ -13,16 +13,16 @@ from coremlbench.timing.plan import TimingOptions
 from coremlbench.timing.statistics import ratio_of_rounds
 from coremlbench.types.timing import Measurement, Timed, TimingRecord
 from tests.coreml_stand_in import Behaviour, Failing
-from tests.timed_packages import TINY, UNITS, make_package, quiet, stand_in, subject_of
+from tests.timed_packages import TINY, UNITS, make_package, quiet, stand_in, timing_input_of
 
 COMMAND = ["coremlbench", "convert-and-time"]
 
 
 def timed(folder: Path, options: TimingOptions, behaviour: Behaviour, *names: str, units: Any = UNITS) -> TimingRecord:
-    subject = subject_of([make_package(folder, name) for name in names])
+    timing_input = timing_input_of([make_package(folder, name) for name in names])
     machine = stand_in(folder, behaviour, units)
     record, _ = time_models(
-        subject, options, results=folder / "results", command=COMMAND, on_progress=quiet, here=machine
+        timing_input, options, results=folder / "results", command=COMMAND, on_progress=quiet, capabilities=machine
     )
     return record
 

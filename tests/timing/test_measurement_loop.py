@@ -100,17 +100,19 @@ def test_the_runtimes_own_durations_stand_beside_and_cost_the_calls_nothing() ->
         return next(said)
 
     call = Counter(clock, MILLISECOND)
-    found = time_calls(call, warmup_calls=2, warmup_seconds=0, calls=3, seconds=0, own_seconds=slow_to_say, clock=clock)
-    assert found.own is not None
-    assert found.own[[0, 2]].tolist() == [0.1, 0.3]  # those of the warm-up are gone
-    assert np.isnan(found.own[1])
+    found = time_calls(
+        call, warmup_calls=2, warmup_seconds=0, calls=3, seconds=0, runtime_seconds=slow_to_say, clock=clock
+    )
+    assert found.runtime is not None
+    assert found.runtime[[0, 2]].tolist() == [0.1, 0.3]  # those of the warm-up are gone
+    assert np.isnan(found.runtime[1])
     assert found.wall.tolist() == [0.001] * 3
 
 
-@pytest.mark.parametrize("own_seconds", [None, lambda: None])
-def test_a_runtime_that_says_nothing_has_no_durations(own_seconds: Callable[[], None] | None) -> None:
-    found = time_calls(nothing, warmup_calls=1, warmup_seconds=0, calls=3, seconds=0, own_seconds=own_seconds)
-    assert found.own is None
+@pytest.mark.parametrize("runtime_seconds", [None, lambda: None])
+def test_a_runtime_that_says_nothing_has_no_durations(runtime_seconds: Callable[[], None] | None) -> None:
+    found = time_calls(nothing, warmup_calls=1, warmup_seconds=0, calls=3, seconds=0, runtime_seconds=runtime_seconds)
+    assert found.runtime is None
 
 
 def test_garbage_is_not_collected_between_calls_and_is_again_afterwards() -> None:
@@ -158,12 +160,12 @@ def test_a_long_stretch_gives_signs_of_life() -> None:
     clock = Clock()
     signs: list[int] = []
 
-    def alive(done: int) -> None:
+    def heartbeat(done: int) -> None:
         signs.append(done)
         clock.now += 50 * MILLISECOND
 
     call = Counter(clock, 300 * MILLISECOND)
-    found = time_calls(call, warmup_calls=0, warmup_seconds=0, calls=9, seconds=0, alive=alive, clock=clock)
+    found = time_calls(call, warmup_calls=0, warmup_seconds=0, calls=9, seconds=0, heartbeat=heartbeat, clock=clock)
     assert signs == [4, 8]
     assert found.wall.tolist() == [0.3] * 9  # a sign costs the calls nothing
 
@@ -195,7 +197,7 @@ def test_a_sustained_run_is_a_curve_of_stretches() -> None:
 def test_a_long_stretch_of_a_sustained_run_gives_signs_of_life() -> None:
     clock = Clock()
     signs: list[int] = []
-    found = sustain(Counter(clock, 300 * MILLISECOND), 2.2, 2.2, alive=signs.append, clock=clock)
+    found = sustain(Counter(clock, 300 * MILLISECOND), 2.2, 2.2, heartbeat=signs.append, clock=clock)
     assert [point.calls for point in found] == [8]
     assert signs == [4, 8]
 

@@ -213,7 +213,7 @@ def test_cells_are_compared_over_the_rounds_that_both_finished() -> None:
 
     found = ratio_of_rounds(cell(1.0, None, 1.1, 1.2), cell(2.0, 9.0, 2.2, None))
     assert found == ratio([1.0, 1.1], [2.0, 2.2])
-    assert ratio_of_rounds(cell(1.0, 1.1), cell(2.0, 2.2), own=True).ratio == pytest.approx(0.5)
+    assert ratio_of_rounds(cell(1.0, 1.1), cell(2.0, 2.2), runtime_clock=True).ratio == pytest.approx(0.5)
     assert ratio_of_rounds(cell(1.0, None), cell(None, 2.0)) is None
 
 

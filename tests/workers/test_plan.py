@@ -85,5 +85,5 @@ def test_a_package_is_never_given_to_core_mls_plan_which_would_abort(read_plan: 
 
 def test_before_macos_14_4_there_is_no_plan_and_a_sentence_says_so(read_plan: Read) -> None:
     plan = read_plan("CPU_AND_NE", Behaviour(macos=(14, 3)))
-    assert plan.failure == "Core ML tells its plan from macOS 14.4 on, and this is 14.3."
-    assert ran_on(plan, "CPU_AND_NE").startswith("not known: Core ML tells its plan from macOS 14.4 on")
+    assert plan.failure == "Core ML gives its compute plan on macOS 14.4 and later, and this is 14.3."
+    assert ran_on(plan, "CPU_AND_NE").startswith("not known: Core ML gives its compute plan on macOS 14.4 and later")

@@ -109,7 +109,7 @@ def test_pictures_reach_core_ml_as_pictures_and_probabilities_come_back_in_order
 def test_a_sustained_run_tells_of_itself_within_a_stretch_too(tmp_path: Path) -> None:
     """Its stretches are as long as a sixtieth of it, which may be longer than the silence that counts as a hang."""
     said: list[tuple[str, int, int]] = []
-    loaded: Any = SimpleNamespace(own_seconds=lambda: None)
+    loaded: Any = SimpleNamespace(runtime_seconds=lambda: None)
     request = {**COUNTS, "warmup_calls": 0, "calls": 1, "sustain_seconds": 2.4, "samples": tmp_path / "samples.npz"}
     now = [0]
 

@@ -31,18 +31,17 @@ MAX_MANIFEST_BYTES = 20_000_000
 README_TEXT = """\
 A kit of coremlbench: {count} Core ML packages with inputs and expected outputs.
 
-On a Mac (macOS 13 or newer; 14.4 or newer also tells where each operation ran), with coremlbench {version}
-installed and this folder at hand, run
+On a Mac with macOS 13 or later and coremlbench {version}, run in this folder
 
     coremlbench convert-and-time --from-kit .
 
-It checks that every file is the one that was packed, times each package on the CPU, the GPU and the Neural Engine in
-processes of their own, compares what Core ML gives with the expected outputs, and saves a record under results/.
-`--quick` gives a first look in a few minutes. Bring the results folder back to compare machines:
+It checks the hash of every file, times each package on the CPU, the GPU and the Neural Engine in separate processes,
+compares Core ML's outputs with the expected ones, and saves a record under results/. From macOS 14.4 on the record also
+says where each operation ran. `--quick` takes a few minutes. To compare machines, copy the results folder back and run
 
     coremlbench report results/
 
-What is in here: packages/ (the models), inputs/ and expected/ (NumPy archives), {manifest} (models, proofs, settings,
+Contents: packages/ (the models), inputs/ and expected/ (NumPy archives), {manifest} (models, proofs, settings,
 and the SHA-256 of every file). {models}
 """
 

@@ -129,7 +129,7 @@ def _restore_plan(record: TimingRecord, results: Path, capabilities: MachineCapa
     cells = []
     for index, row in enumerate(record.measurements):
         if reason := capabilities.unavailable_reason(row.runtime, row.unit):
-            raise InputError(f"The matrix {record.id} cannot go on here. {reason}")
+            raise InputError(f"The matrix {record.id} cannot be resumed on this machine. {reason}")
         cells.append(Cell(index, packages[_package_key(row, packages)], row.runtime, row.unit))
     return MatrixPlan(tuple(packages.values()), tuple(cells), tuple(record.options["not_here"]))
 

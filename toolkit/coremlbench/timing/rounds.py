@@ -191,7 +191,7 @@ def _add_statistics(row: Round, samples: Path, sha256: str) -> Round:
         raise ValueError("the file is not the one that the worker wrote")
     wall, runtime = _load_samples(samples)
     if not wall.size or not np.isfinite(wall).all():
-        raise ValueError("there are none, or some are not numbers")
+        raise ValueError("there are none, or some are not finite")
     row = replace(row, **asdict(summarise(wall)), samples_sha256=sha256)
     if runtime is not None and np.isfinite(runtime).any():
         row = replace(row, own_p50=float(np.nanmedian(runtime)))

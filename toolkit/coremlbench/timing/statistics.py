@@ -166,7 +166,9 @@ def ratio(numerator: Sequence[float], denominator: Sequence[float]) -> Ratio:
     """
     rounds = len(numerator)
     if rounds == 0 or rounds != len(denominator):
-        raise ValueError(f"Rounds go in pairs, and here are {rounds} of one and {len(denominator)} of another.")
+        raise ValueError(
+            f"Rounds are compared in pairs, but there are {rounds} of one cell and {len(denominator)} of the other."
+        )
     logs = [above - below for above, below in zip(_logs(numerator), _logs(denominator), strict=True)]
     tick = CLOCK_TICK / 2 * (1 / min(numerator) + 1 / min(denominator))  # rounding by the clock
     middle, half = _student(logs, tick)

@@ -61,7 +61,7 @@ def _make_files(entry: Mapping[str, str], samples: int, seed: int) -> str:
     try:
         _save(Path(entry["expected"]), expected_outputs(Path(entry["package"]), inputs))
     except CoremlbenchError as problem:
-        note = f"What {Path(entry['package']).name} should give is not known here: {problem}"
+        note = f"The expected outputs of {Path(entry['package']).name} are not known: {problem}"
     _save(Path(entry["inputs"]), inputs)
     return note
 

@@ -32,7 +32,7 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
     CoreML().start(unit)
     if macos_version() < MACOS_NEEDED:
         version = ".".join(map(str, macos_version()))
-        plan = ComputePlan(failure=f"Core ML tells its plan from macOS 14.4 on, and this is {version}.")
+        plan = ComputePlan(failure=f"Core ML gives its compute plan on macOS 14.4 and later, and this is {version}.")
     else:
         import coremltools
         from coremltools.models.compute_plan import MLComputePlan
@@ -40,7 +40,7 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
         loaded = MLComputePlan.load_from_path(str(compiled), compute_units=coremltools.ComputeUnit[unit])
         plan = make_plan(list(_planned_ops(loaded, loaded.model_structure)), unit)
         if not plan.ops:
-            plan = ComputePlan(failure="Core ML's plan tells the device of no operation.")
+            plan = ComputePlan(failure="Core ML's compute plan names no device for any operation.")
     return {**asdict(plan), "stand_in": is_stand_in()}
 
 

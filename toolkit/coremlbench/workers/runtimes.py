@@ -15,7 +15,7 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:  # noqa: AR
 
     ``devices`` are Core ML's (``CPU``, ``GPU``, ``NE``), ``None`` without Core ML or before macOS 14.
     """
-    report("survey", 0, 1, "looking for what can run here")
+    report("probe", 0, 1, "asking Core ML for its devices")
     reasons = {name: dict(units) for name, units in static_availability().items()}
     sys.modules["tensorflow"] = None  # type: ignore[assignment]  # coremltools would import it needlessly
     available = devices()

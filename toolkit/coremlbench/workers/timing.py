@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-SUSTAINED_POINTS = 60
+SUSTAINED_BLOCKS = 60
 """The number of blocks of a sustained run; each is a second or longer."""
 
 
@@ -135,7 +135,7 @@ def _sustain(call: Callable[[], Any], seconds: float, report: Report, clock: Cal
     points = sustain(
         call,
         seconds,
-        max(1.0, seconds / SUSTAINED_POINTS),
+        max(1.0, seconds / SUSTAINED_BLOCKS),
         thermal_state=thermal_state,
         on_point=report_progress,
         heartbeat=report_progress,

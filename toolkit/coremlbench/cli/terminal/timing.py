@@ -106,7 +106,7 @@ def _package_row(model: str, variant: Variant) -> tuple[str, ...]:
 
 
 def _coreml_table(record: TimingRecord, rows: Sequence[Measurement], title: str) -> Table:
-    table = table_of("model", "asked for", "p50", "p95", "first load", "of the limit", "where it ran", title=title)
+    table = table_of("model", "asked for", "p50", "p95", "first load", "of the bound", "where it ran", title=title)
     table.columns[1].justify = table.columns[6].justify = "left"
     for row in rows:
         cell = cell_row(record, row)
@@ -118,7 +118,7 @@ def _coreml_table(record: TimingRecord, rows: Sequence[Measurement], title: str)
 
 
 def _host_table(record: TimingRecord, rows: Sequence[Measurement]) -> Table:
-    table = table_of("model", "runtime", "on", "p50", "p95", title="Runtimes of the host: nothing here is Core ML's")
+    table = table_of("model", "runtime", "on", "p50", "p95", title="Host runtimes (not Core ML)")
     table.columns[1].justify = table.columns[2].justify = "left"
     for row in rows:
         cell = cell_row(record, row)
@@ -135,15 +135,15 @@ def _host_table(record: TimingRecord, rows: Sequence[Measurement]) -> Table:
 
 def _sustained_table(rows: Sequence[Measurement]) -> Table:
     """Return the table of sustained runs: how much slower a cell gets without pauses, as on a machine without a fan."""
-    table = table_of("model", "runtime", "on", "at first", "at last", "slower by", "heat at last")
-    table.title = "Without a pause"
+    table = table_of("model", "runtime", "on", "first block", "last block", "slower by", "thermal state")
+    table.title = "Sustained runs"
     table.columns[1].justify = table.columns[2].justify = "left"
     for row in rows:
         if row.sustained:
             first, last = row.sustained[0], row.sustained[-1]
             figures = [_short(first.p50), _short(last.p50), f"{100 * (last.p50 / first.p50 - 1):+.0f}%"]
             cell = [_package_title(row), RUNTIME_WORDS[row.runtime], UNIT_WORDS[row.unit]]
-            table.add_row(*cell, *figures, last.thermal_state or "not told")
+            table.add_row(*cell, *figures, last.thermal_state or "unknown")
     return table
 
 
@@ -187,7 +187,7 @@ def _notes(record: TimingRecord) -> list[str]:
     for model in record.models:
         if model.note:
             models_by_note.setdefault(model.note, []).append(model.name)
-    lines = [f"timing only, accuracy not told: {', '.join(names)}. {note}" for note, names in models_by_note.items()]
+    lines = [f"timing only, accuracy unknown: {', '.join(names)}. {note}" for note, names in models_by_note.items()]
     if isinstance(record.outcome, Timed):
         lines += record.outcome.not_here
     errors = [row for row in record.measurements if row.output_error is not None and row.runtime == "coreml"]
