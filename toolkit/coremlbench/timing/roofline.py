@@ -27,9 +27,9 @@ def roofline_bound(machine: Machine, unit: UnitName, variant: Variant) -> Floor 
         return f"The roofline bound is given for Core ML's units only, not for {unit}."
     chip = find_chip(machine.chip)
     if chip is None:
-        return f"The peak figures of {machine.chip or 'this chip'} are not in the table of chips, so there is no roofline bound."
+        return f"The peak figures of {machine.chip or 'this chip'} are not in the table of chips: no roofline bound."
     if variant.arithmetic is None:
-        return f"The arithmetic of the {variant.name} package is not known, so there is no roofline bound."
+        return f"The arithmetic of the {variant.name} package is not known: no roofline bound."
     operations = peak_operations(chip, unit, variant, gpu_cores(machine, chip))
     if isinstance(operations, str):
         return operations
@@ -49,17 +49,21 @@ def peak_operations(chip: Chip, unit: UnitName, variant: Variant, cores: int) ->
     """Return the peak operations a second of a unit, or a sentence that says why the rate is unknown."""
     gpu = None if chip.gpu_core is None else chip.gpu_core * cores
     if unit == "CPU_ONLY":
-        return f"Apple publishes no peak figure of the {chip.name}'s CPU, so there is no roofline bound for CPU_ONLY."
+        return _unpublished(chip, "CPU", unit)
     if unit in {"CPU_AND_GPU", "ALL"} and gpu is None:
-        return f"Apple publishes no peak figure of the {chip.name}'s GPU, so there is no roofline bound for {unit}."
-    if variant.name == "fp32":  # bars the Neural Engine
-        return (
-            gpu if gpu and unit != "CPU_AND_NE" else f"The Neural Engine runs no float32: no roofline bound for {unit}."
-        )
+        return _unpublished(chip, "GPU", unit)
+    if variant.name == "fp32":  # does not run on the Neural Engine
+        no_bound = f"The Neural Engine runs no float32: no roofline bound for {unit}."
+        return gpu if gpu and unit != "CPU_AND_NE" else no_bound
     if unit in {"CPU_AND_NE", "ALL"} and chip.neural_engine is None:
-        return f"Apple publishes no peak figure of the {chip.name}'s Neural Engine, so there is no roofline bound for {unit}."
-    parts = {"CPU_AND_GPU": gpu, "CPU_AND_NE": chip.neural_engine, "ALL": (gpu or 0) + (chip.neural_engine or 0)}
-    return parts[unit] or f"There is no peak figure for {unit}, so there is no roofline bound."
+        return _unpublished(chip, "Neural Engine", unit)
+    rates = {"CPU_AND_GPU": gpu, "CPU_AND_NE": chip.neural_engine, "ALL": (gpu or 0) + (chip.neural_engine or 0)}
+    return rates[unit] or f"There is no peak figure: no roofline bound for {unit}."
+
+
+def _unpublished(chip: Chip, part: str, unit: UnitName) -> str:
+    """Return the sentence about a part of a chip without a published rate."""
+    return f"Apple publishes no peak figure of the {chip.name}'s {part}: no roofline bound for {unit}."
 
 
 def gpu_cores(machine: Machine, chip: Chip) -> int:
