@@ -1,4 +1,4 @@
-"""What the runtimes say of themselves and of this machine, and what becomes of their inputs and outputs."""
+"""The runtimes: their names, the units of this machine, and the conversion of inputs and outputs."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_nothing_here_is_the_stand_in() -> None:
 
 
 def test_numeric_outputs_are_flat_sorted_by_class_and_without_labels() -> None:
-    found = numeric_outputs(
+    outputs = numeric_outputs(
         {
             "classLabel": "cat",
             "number": 3,
@@ -49,7 +49,10 @@ def test_numeric_outputs_are_flat_sorted_by_class_and_without_labels() -> None:
             "scores": np.ones((1, 2), np.float16),
         }
     )
-    assert {name: value.tolist() for name, value in found.items()} == {"probabilities": [0.75, 0.25], "scores": [1, 1]}
+    assert {name: value.tolist() for name, value in outputs.items()} == {
+        "probabilities": [0.75, 0.25],
+        "scores": [1, 1],
+    }
 
 
 def test_samples_are_made_ready_once_in_the_types_that_core_ml_takes() -> None:

@@ -1,4 +1,4 @@
-"""What can be timed here, asked of a Mac that the stand-in plays."""
+"""Which units can be timed, on a Mac imitated by the stand-in and on this machine."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ from tests.coreml_stand_in import Behaviour
 )
 def test_a_mac_is_asked_what_it_has(behaviour: Behaviour, reasons: dict[str, str], tmp_path: Path) -> None:
     file = coreml_stand_in.write(tmp_path / "behaviour.json", behaviour)
-    found = probe_units(coreml_stand_in.worker(file))
-    assert found.stand_in
+    availability = probe_units(coreml_stand_in.worker(file))
+    assert availability.stand_in
     for unit, reason in reasons.items():
-        assert reason in found.reasons["coreml"][unit]
-        assert bool(reason) == bool(found.reasons["coreml"][unit])
+        assert reason in availability.reasons["coreml"][unit]
+        assert bool(reason) == bool(availability.reasons["coreml"][unit])
 
 
 def test_every_unit_of_every_runtime_has_an_answer() -> None:
-    found = unit_availability()
-    assert {name: tuple(units) for name, units in found.reasons.items()} == {
+    availability = unit_availability()
+    assert {name: tuple(units) for name, units in availability.reasons.items()} == {
         name: runtime.units for name, runtime in RUNTIMES.items()
     }
-    assert not found.stand_in
+    assert not availability.stand_in
     if sys.platform != "darwin":
-        assert found.reasons == static_availability()
-        assert all(found.reasons["coreml"].values())
+        assert availability.reasons == static_availability()
+        assert all(availability.reasons["coreml"].values())
 
 
 INTERRUPTS = """

@@ -51,13 +51,17 @@ def timed(folder: Path, options: TimingOptions = TINY, units: Any = UNITS, **dee
 
 
 def row_of(record: TimingRecord, model: str, unit: str) -> Measurement:
-    (row,) = [each for each in record.measurements if (each.model, each.unit) == (model, unit)]
+    (row,) = [
+        measurement for measurement in record.measurements if (measurement.model, measurement.unit) == (model, unit)
+    ]
     return row
 
 
 def rounds_of(record: TimingRecord) -> Counter[tuple[int, int]]:
     """Return how often each (cell, round) is in a record."""
-    return Counter((index, each.round) for index, row in enumerate(record.measurements) for each in row.rounds)
+    return Counter(
+        (index, timed_round.round) for index, row in enumerate(record.measurements) for timed_round in row.rounds
+    )
 
 
 # --- plans --------------------------------------------------------------------------------------------------
@@ -115,15 +119,15 @@ def test_nothing_to_time_here_is_told_in_a_sentence(tmp_path: Path) -> None:
 @pytest.mark.long
 def test_every_cell_has_every_round_in_the_order_of_the_seed(tmp_path: Path) -> None:
     seen: list[tuple[str, int]] = []
-    told: list[Progress] = []
+    progress: list[Progress] = []
     paths = [plain_package(tmp_path, name) for name in ("one", "two")]
     record, folder = time_models(
         timing_input_of(paths),
         replace(TINY, seed=3),
         results=tmp_path / "results",
         command=COMMAND,
-        on_progress=told.append,
-        on_round=lambda row, each: seen.append((f"{row.model} {row.unit}", each.round)),
+        on_progress=progress.append,
+        on_round=lambda row, timed_round: seen.append((f"{row.model} {row.unit}", timed_round.round)),
         capabilities=quick_machine(behave(tmp_path)),
     )
     assert record.outcome == Timed(cells=10, failed=0)
@@ -131,12 +135,14 @@ def test_every_cell_has_every_round_in_the_order_of_the_seed(tmp_path: Path) -> 
     assert set(rounds_of(record).values()) == {1}
     assert len(rounds_of(record)) == 20
     assert record.orders[0] != record.orders[1]
-    order = [f"{row.model} {row.unit}" for each in record.orders for row in (record.measurements[i] for i in each)]
+    order = [
+        f"{row.model} {row.unit}" for indices in record.orders for row in (record.measurements[i] for i in indices)
+    ]
     assert (tmp_path / "trace").read_text().splitlines() == order == [name for name, _ in seen]
-    assert [each.place for row in record.measurements for each in row.rounds] == [
+    assert [timed_round.place for row in record.measurements for timed_round in row.rounds] == [
         order.index(cell) for cell in range(10) for order in record.orders
     ]
-    assert (told[-1].phase, told[-1].done, told[-1].total) == ("time", 20, 20)
+    assert (progress[-1].phase, progress[-1].done, progress[-1].total) == ("time", 20, 20)
     assert store.load(folder) == record
     assert record.versions == {"coreml": "made up", "reference": "made up"}
     assert not (folder / "work").exists()
@@ -144,17 +150,17 @@ def test_every_cell_has_every_round_in_the_order_of_the_seed(tmp_path: Path) -> 
     row = row_of(record, "one", "CPU_AND_NE")
     assert (row.ran_on, row.stand_in, row.output_error) == ("Neural Engine", True, 0.001)
     assert row.notes == ("timed on CPU_AND_NE",)
-    assert [each.compile_seconds for each in row.rounds] == [0.25, None]
+    assert [timed_round.compile_seconds for timed_round in row.rounds] == [0.25, None]
     samples = folder / row.rounds[1].samples
     assert hash_file(samples) == row.rounds[1].samples_sha256
-    with np.load(samples) as kept:
-        assert np.median(kept["wall"]) == pytest.approx(row.rounds[1].p50)
-        assert np.median(kept["own"]) == pytest.approx(row.rounds[1].own_p50)
+    with np.load(samples) as arrays:
+        assert np.median(arrays["wall"]) == pytest.approx(row.rounds[1].p50)
+        assert np.median(arrays["own"]) == pytest.approx(row.rounds[1].own_p50)
     host = row_of(record, "one", "host-cpu")
     assert (host.stand_in, host.plan, host.rounds[0].own_p50, host.ran_on) == (False, None, None, "")
-    found = ratio_of_rounds(row.rounds, row_of(record, "one", "CPU_AND_GPU").rounds)
-    assert found is not None
-    assert found.ratio == pytest.approx(0.5, rel=0.1)
+    ratio = ratio_of_rounds(row.rounds, row_of(record, "one", "CPU_AND_GPU").rounds)
+    assert ratio is not None
+    assert ratio.ratio == pytest.approx(0.5, rel=0.1)
 
 
 def test_runtimes_without_the_unit_are_told_apart(tmp_path: Path) -> None:
@@ -174,10 +180,10 @@ def test_cells_that_fail_stand_beside_those_that_go_on(tmp_path: Path) -> None:
         assert row.failure is not None
         assert row.failure.kind == kind or "It cannot be loaded." in row.failure.reason
         assert len(row.rounds) == 2, "it is given up after two failures"
-        assert all(each.failure is not None and each.calls == 0 for each in row.rounds)
+        assert all(timed_round.failure is not None and timed_round.calls == 0 for timed_round in row.rounds)
     mended = row_of(record, "two", "CPU_ONLY")
     assert mended.failure is None
-    assert [each.failure is None for each in mended.rounds] == [False, True, True]
+    assert [timed_round.failure is None for timed_round in mended.rounds] == [False, True, True]
     assert mended.notes[-1].startswith("1 of 3 rounds failed: The worker was killed with SIGKILL")
     assert len(row_of(record, "one", "CPU_ONLY").rounds) == 3
 
@@ -204,7 +210,7 @@ def test_a_package_that_does_not_compile_fails_its_cells_of_core_ml_alone(tmp_pa
 
 
 def test_what_the_survey_found_marks_rows_that_never_came_to_core_ml(tmp_path: Path) -> None:
-    """No package compiles, so that no worker says that it met the stand-in; the survey did."""
+    """No package compiles, so no worker reports the stand-in; only the probe of the units did."""
     timing_input = timing_input_of([plain_package(tmp_path, "one")])
     machine = replace(quick_machine(behave(tmp_path, **{"one compile": "raise"})), stand_in=True)
     record, _ = time_models(
@@ -225,8 +231,8 @@ def test_samples_that_are_not_those_the_worker_wrote_are_no_figures(tmp_path: Pa
     row = row_of(record, "one", "host-cpu")
     assert row.failure is not None
     assert "its samples cannot be used: the file is not the one that the worker wrote" in row.failure.reason
-    assert {each.p50 for each in row.rounds} == {None}
-    assert sorted(each.name[:7] for each in (folder / "samples").iterdir()) == ["001-two", "001-two"]
+    assert {timed_round.p50 for timed_round in row.rounds} == {None}
+    assert sorted(path.name[:7] for path in (folder / "samples").iterdir()) == ["001-two", "001-two"]
 
 
 def test_a_first_look_begins_no_round_that_would_take_too_long(tmp_path: Path) -> None:
@@ -250,11 +256,11 @@ def test_a_sustained_run_is_added_to_each_cell_that_has_figures(tmp_path: Path) 
 
 @pytest.mark.long
 def test_a_cell_that_was_given_up_has_no_sustained_run(tmp_path: Path) -> None:
-    """It has the figures of a round, and failed in two: a sustained run of it is likely to fail as well."""
+    """It has figures of one round and failed in two: its sustained run would probably fail too."""
     options, units = replace(TINY, rounds=4, sustain=60), {"reference": ("host-cpu",)}
     record, _ = timed(tmp_path, options, units, **{"one host-cpu": "later"})
     row = row_of(record, "one", "host-cpu")
-    assert [each.failure is None for each in row.rounds] == [True, False, False]
+    assert [timed_round.failure is None for timed_round in row.rounds] == [True, False, False]
     assert (row.sustained, row.notes) == ((), ("timed on host-cpu",))
     assert len(row_of(record, "two", "host-cpu").sustained) == 1
     assert (tmp_path / "trace").read_text().count("one host-cpu") == 3
@@ -299,7 +305,7 @@ def test_ctrl_c_keeps_what_was_timed_and_resume_goes_on(tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_outputs_are_checked_though_the_copying_of_a_kit_broke_off(tmp_path: Path) -> None:
-    """It breaks off between the two files of a package; a resume, which knows no kit, takes neither for both."""
+    """Copying fails between the two files of a package; a resume without the kit must not use the first one alone."""
     timing_input = timing_input_of([plain_package(tmp_path, "one")])
     np.savez(tmp_path / "inputs.npz", x=np.zeros((2, 3)))
     package = replace(timing_input.packages[0], inputs=tmp_path / "inputs.npz", expected=tmp_path / "gone.npz")
@@ -336,7 +342,7 @@ except OSError as problem:
 
 
 def test_what_is_copied_of_a_kit_is_whole_or_absent(tmp_path: Path) -> None:
-    """The copying ends in the middle of a file."""
+    """Copying fails in the middle of a file."""
     for name in ("in.npz", "out.npz"):
         (tmp_path / name).write_bytes(bytes(2 << 20))
     done = subprocess.run([sys.executable, "-c", TOO_LARGE, str(tmp_path)], capture_output=True, text=True, check=True)
@@ -349,7 +355,7 @@ def test_the_time_of_the_whole_matrix_ends_it_with_what_there_is(tmp_path: Path)
     record, _ = timed(tmp_path, replace(TINY, timeout=3), **{"one host-cpu": "hang"})
     assert isinstance(record.outcome, Failure)
     assert (record.outcome.kind, matrix_exit_code(record)) == ("deadline", 3)
-    assert all(each.failure is None for row in record.measurements for each in row.rounds)
+    assert all(timed_round.failure is None for row in record.measurements for timed_round in row.rounds)
 
 
 def test_a_matrix_goes_on_only_with_the_same_packages_on_the_same_machine(tmp_path: Path) -> None:
@@ -369,7 +375,7 @@ def test_a_matrix_goes_on_only_with_the_same_packages_on_the_same_machine(tmp_pa
 
 
 def broken_with_an_original(folder: Path, kind: Any) -> tuple[TimingRecord, Path]:
-    """Return a broken matrix with a row of TensorFlow, and the file of the network that it runs."""
+    """Return an interrupted matrix with a TensorFlow row, and the file of its original model."""
     original = folder / "one.keras"
     original.write_text("the network")
     digest = hash_file(original) if kind == "file" else "of the name and the seed"
@@ -390,7 +396,7 @@ def broken_with_an_original(folder: Path, kind: Any) -> tuple[TimingRecord, Path
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("kind", ["file", "random-weights"])
 def test_a_matrix_goes_on_only_with_the_same_original(tmp_path: Path, kind: Any) -> None:
-    """The hash of random weights in a record is of their name and seed; the kept file's stands beside its path."""
+    """A record's hash of random weights covers their name and seed; the hash of the saved file is beside its path."""
     _, original = broken_with_an_original(tmp_path, kind)
     original.write_text("another one")
     with pytest.raises(InputError, match=r"one\.keras is not the one that was timed before"):
@@ -414,15 +420,15 @@ def test_a_record_that_does_not_tell_the_hash_of_random_weights_is_taken_as_it_i
 def kill_and_go_on(
     folder: Path, seed: int, kills: int, *, core_ml: bool = False
 ) -> tuple[TimingRecord, list[TimingRecord]]:
-    """Return the finished matrix, and what its record held after each SIGKILL at a random moment.
+    """Return the record of the finished matrix, and its states after each SIGKILL at a random moment.
 
-    With ``core_ml`` the workers are the real ones, and the stand-in is the Core ML that they meet. The time that it
-    takes to come to a round is not counted; the quick workers' second round stands until the first kill.
+    With ``core_ml`` the real workers run with the stand-in for Core ML. The time until the first round is not counted;
+    the quick workers' second round blocks until the first kill.
     """
     moments = random.Random(seed)
     paths = [str((make_package if core_ml else plain_package)(folder, name)) for name in ("one", "two")]
     behaviour, results = "-" if core_ml else behave(folder, wait=0.05, second="stand"), folder / "results"
-    found: list[TimingRecord] = []
+    states: list[TimingRecord] = []
     arguments = paths
     for left in range(kills, -1, -1):
         child = subprocess.Popen([sys.executable, DRIVER, str(results), str(behaviour), *arguments])
@@ -434,33 +440,35 @@ def kill_and_go_on(
         child.wait()
         records, problems = store.load_all(results)
         assert not problems
-        found += [each for each in records[-1:] if isinstance(each, TimingRecord)]
-        if found and isinstance(found[-1].outcome, Timed):
+        states += [state for state in records[-1:] if isinstance(state, TimingRecord)]
+        if states and isinstance(states[-1].outcome, Timed):
             break
-        arguments = ["--resume"] if found and found[-1].orders else paths
-    assert isinstance(found[-1].outcome, Timed)
-    return found[-1], found
+        arguments = ["--resume"] if states and states[-1].orders else paths
+    assert isinstance(states[-1].outcome, Timed)
+    return states[-1], states
 
 
 def wait_for_rounds(child: subprocess.Popen[bytes], folder: Path, *, core_ml: bool) -> None:
-    """Wait until the record of a matrix has a round, and with the quick workers the next one has begun."""
+    """Wait until the record has a round, or with the quick workers until the second round has started."""
 
     def begun() -> bool:
         if not core_ml:
             return (folder / "trace").exists() and (folder / "trace").read_text().count("\n") > 1
-        return any(rounds_of(each) for each in store.load_all(folder / "results")[0] if isinstance(each, TimingRecord))
+        return any(
+            rounds_of(state) for state in store.load_all(folder / "results")[0] if isinstance(state, TimingRecord)
+        )
 
     while child.poll() is None and not begun():
         time.sleep(0.02)
 
 
 def check_broken_matrix(folder: Path, seed: int, kills: int, *, core_ml: bool = False) -> int:
-    """Return how many kills hit a matrix, after asserting that none of them did any harm."""
-    record, found = kill_and_go_on(folder, seed, kills, core_ml=core_ml)
+    """Return how many kills hit a running matrix, after asserting that none of them did any harm."""
+    record, states = kill_and_go_on(folder, seed, kills, core_ml=core_ml)
     assert all(row.stand_in for row in record.measurements if row.runtime == "coreml")  # as the quick workers say too
     assert set(rounds_of(record).values()) == {1}
     assert len(rounds_of(record)) == 20
-    for before, after in itertools.pairwise(found):
+    for before, after in itertools.pairwise(states):
         if before.id == after.id:
             assert before.orders in ((), after.orders)
             for old, new in zip(before.measurements, after.measurements, strict=False):
@@ -470,12 +478,12 @@ def check_broken_matrix(folder: Path, seed: int, kills: int, *, core_ml: bool = 
     assert not (home / "work").exists()
     assert not list(folder.rglob(".writing-*"))
     wait_for_no_child_of(folder)
-    return len(found) - 1
+    return len(states) - 1
 
 
 def wait_for_no_child_of(folder: Path) -> None:
-    """Wait until no process of this matrix is left; the test's own time limit ends it when one stays."""
-    while any(str(folder) in " ".join(command_line(each)) for each in psutil.process_iter()):
+    """Wait until no process of this matrix is left; the test's time limit ends the wait."""
+    while any(str(folder) in " ".join(command_line(process)) for process in psutil.process_iter()):
         time.sleep(0.05)
 
 

@@ -1,4 +1,4 @@
-"""The floor: arithmetic and bytes over the chip's peak figures, or a sentence."""
+"""The roofline bound: arithmetic and bytes divided by peak rates, or a sentence that says why there is none."""
 
 from dataclasses import replace
 
@@ -28,17 +28,17 @@ UNITS: tuple[UnitName, ...] = ("CPU_ONLY", "CPU_AND_GPU", "CPU_AND_NE", "ALL")
 
 
 def seconds(machine: Machine, unit: UnitName, variant: Variant) -> float:
-    found = roofline_bound(machine, unit, variant)
-    assert isinstance(found, Floor), found
-    return found.seconds
+    bound = roofline_bound(machine, unit, variant)
+    assert isinstance(bound, Floor), bound
+    return bound.seconds
 
 
 def test_a_multiply_add_is_two_operations_of_the_neural_engines_eleven_trillion() -> None:
-    found = roofline_bound(M1, "CPU_AND_NE", EFFICIENTNETB0)
-    assert isinstance(found, Floor)
-    assert found.seconds == pytest.approx(2 * 390e6 / 11e12)
-    assert (found.bound, found.chip, found.operations_per_second) == ("arithmetic", "M1", 11e12)
-    assert "apple.com/newsroom" in found.source
+    bound = roofline_bound(M1, "CPU_AND_NE", EFFICIENTNETB0)
+    assert isinstance(bound, Floor)
+    assert bound.seconds == pytest.approx(2 * 390e6 / 11e12)
+    assert (bound.bound, bound.chip, bound.operations_per_second) == ("arithmetic", "M1", 11e12)
+    assert "apple.com/newsroom" in bound.source
 
 
 def test_the_gpus_own_cores_count_and_the_most_there_are_where_it_does_not_tell() -> None:
@@ -55,10 +55,10 @@ def test_all_units_together_are_never_slower_than_one_of_them() -> None:
 
 def test_weights_that_do_not_fit_on_the_chip_are_read_from_memory() -> None:
     large = replace(EFFICIENTNETB0, weight_bytes=(32 << 20) + 683_000_000)
-    found = roofline_bound(M1, "CPU_AND_NE", large)
-    assert isinstance(found, Floor)
-    assert found.seconds == pytest.approx(0.01)
-    assert (found.bound, found.bytes_per_second) == ("memory", 68.3e9)
+    bound = roofline_bound(M1, "CPU_AND_NE", large)
+    assert isinstance(bound, Floor)
+    assert bound.seconds == pytest.approx(0.01)
+    assert (bound.bound, bound.bytes_per_second) == ("memory", 68.3e9)
 
 
 def test_a_batch_scales_the_arithmetic_and_reads_the_weights_once() -> None:
@@ -82,10 +82,10 @@ def test_a_batch_scales_the_arithmetic_and_reads_the_weights_once() -> None:
     ],
 )
 def test_where_nobody_gave_a_figure_there_is_a_sentence(chip: str, unit: UnitName, says: str) -> None:
-    found = roofline_bound(replace(M1, chip=chip, accelerators=()), unit, EFFICIENTNETB0)
-    assert isinstance(found, str)
-    assert says in found
-    assert found.endswith(".")
+    bound = roofline_bound(replace(M1, chip=chip, accelerators=()), unit, EFFICIENTNETB0)
+    assert isinstance(bound, str)
+    assert says in bound
+    assert bound.endswith(".")
 
 
 def test_float32_has_no_floor_on_the_neural_engine_and_that_of_the_gpu_elsewhere() -> None:
@@ -102,11 +102,11 @@ def test_unknown_arithmetic_gives_no_floor() -> None:
 def test_a_floor_is_never_above_either_bound_computed_by_hand(chip, unit, arithmetic, weights) -> None:  # noqa: ANN001
     machine = replace(M1, chip=f"Apple {chip.name}", accelerators=())
     variant = Variant("int8", 1, weight_bytes=weights, arithmetic=arithmetic)
-    found = roofline_bound(machine, unit, variant)
-    if isinstance(found, Floor):
+    bound = roofline_bound(machine, unit, variant)
+    if isinstance(bound, Floor):
         most = chip.gpu_core * chip.gpu_cores + chip.neural_engine
-        assert found.seconds >= 2 * arithmetic / most
-        assert found.seconds <= max(
+        assert bound.seconds >= 2 * arithmetic / most
+        assert bound.seconds <= max(
             2 * arithmetic / min(chip.gpu_core * chip.gpu_cores, chip.neural_engine), weights / chip.bandwidth
         ) * (1 + 1e-12)
 
@@ -126,8 +126,8 @@ def test_a_floor_is_never_above_either_bound_computed_by_hand(chip, unit, arithm
     ],
 )
 def test_a_chip_is_found_by_what_the_machine_says_of_it(described: str, name: str | None) -> None:
-    found = find_chip(described)
-    assert (found.name if found else None) == name
+    chip = find_chip(described)
+    assert (chip.name if chip else None) == name
 
 
 def test_every_row_has_a_source_and_its_family_grows_from_base_to_ultra() -> None:

@@ -1,4 +1,4 @@
-"""Inputs for timing: a package that the reference runtime cannot execute keeps no other from having its own."""
+"""Inputs for timing: made for every package, also beside packages that the reference runtime cannot execute."""
 
 from pathlib import Path
 
