@@ -1,4 +1,4 @@
-"""The measurement loop with a clock that the calls advance, so that every duration is known; and with the real clock."""
+"""The measurement loop, with a clock that the calls advance (so every duration is known) and with the real clock."""
 
 import gc
 import itertools
