@@ -1,4 +1,4 @@
-"""Plays every worker of a matrix in a real child process, quickly: the protocol is real, its figures are made up.
+"""Imitates every worker of a matrix in a real child process, quickly: the protocol is real, the figures are invented.
 
 The command line is: matrix_worker.py <behaviour's JSON file> <name of the worker> <folder> <progress descriptor>. The
 behaviour maps "<model> <unit>" to a deed, and ``seconds`` units to how long a prediction is said to take. ``second``
@@ -103,7 +103,7 @@ def do(deed: str, behaviour: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    told, worker = json.loads(Path(sys.argv[1]).read_text()), sys.argv[2]
+    behaviour, worker = json.loads(Path(sys.argv[1]).read_text()), sys.argv[2]
     del sys.argv[1:3]
     roles = {"inputs": inputs, "compile": compile_, "plan": plan, "timing": timing}
-    run(lambda request, report: roles[worker](request, told, report))
+    run(lambda request, report: roles[worker](request, behaviour, report))

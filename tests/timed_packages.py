@@ -1,4 +1,4 @@
-"""Tiny Core ML packages to time, the stand-in for Core ML on every unit, and a matrix of them."""
+"""Tiny Core ML packages to time, and machines with the stand-in for Core ML or with quick workers."""
 
 import json
 import sys
@@ -11,8 +11,8 @@ import numpy as np
 
 from coremlbench.runs.steps import worker
 from coremlbench.system.files import hash_folder
-from coremlbench.timing.matrix import Here
-from coremlbench.timing.plan import Package, Subject, TimingOptions
+from coremlbench.timing.available_units import MachineCapabilities
+from coremlbench.timing.plan import TimedPackage, TimingInput, TimingOptions
 from coremlbench.types.conversion import ModelSource, Variant
 from coremlbench.types.process import Progress
 from coremlbench.types.timing import RuntimeName, TimedModel, UnitName
@@ -26,7 +26,7 @@ TINY = TimingOptions(rounds=2, calls=5, seconds=0.0, warmup_calls=1, warmup_seco
 
 
 def quiet(progress: Progress) -> None:
-    """Take progress and say nothing."""
+    """Ignore progress."""
 
 
 def make_package(folder: Path, name: str, seed: int = 0) -> Path:
@@ -54,47 +54,47 @@ def make_package(folder: Path, name: str, seed: int = 0) -> Path:
 
 
 def plain_package(folder: Path, name: str) -> Path:
-    """Return a folder that passes for a package where nothing loads it."""
+    """Return a placeholder for a package, for tests that do not load it."""
     path = folder / f"{name}.mlpackage"
     path.mkdir(parents=True)
     (path / "model").write_text(name)
     return path
 
 
-def subject_of(paths: Sequence[Path]) -> Subject:
-    """Return the packages as a matrix takes them."""
+def timing_input_of(paths: Sequence[Path]) -> TimingInput:
+    """Return the packages as the input of a matrix."""
     models, packages = [], []
     for path in paths:
         digest, size = hash_folder(path)
         variant = Variant("fp16", 1, path=path.name, sha256=digest, bytes=size, weight_bytes=500, arithmetic=4000)
         source = ModelSource(path.stem, "file", "mlpackage", str(path), digest)
         models.append(TimedModel(path.stem, source, (variant,)))
-        packages.append(Package(path.stem, variant, path))
-    return Subject(tuple(models), tuple(packages))
+        packages.append(TimedPackage(path.stem, variant, path))
+    return TimingInput(tuple(models), tuple(packages))
 
 
-def stand_in(folder: Path, behaviour: Behaviour = Behaviour(), units: Any = UNITS) -> Here:  # noqa: B008 - frozen
-    """Return a machine whose Core ML is the stand-in, behaving so."""
+def stand_in(folder: Path, behaviour: Behaviour = Behaviour(), units: Any = UNITS) -> MachineCapabilities:  # noqa: B008 - frozen
+    """Return a machine whose Core ML is the stand-in with this behaviour."""
     file = write(folder / "behaviour.json", behaviour)
 
     def command_of(name: str) -> Sequence[str]:
         return worker(name) if name == "inputs" else [*command(file), f"coremlbench.workers.{name}"]
 
-    return Here(units=units, why_not_here=lambda runtime, unit: "", worker=command_of)
+    return MachineCapabilities(units=units, unavailable_reason=lambda runtime, unit: "", worker=command_of)
 
 
-def quick_machine(behaviour: Path, units: Any = UNITS) -> Here:
-    """Return a machine whose workers are quick and make their figures up, behaving as the JSON file says."""
+def quick_machine(behaviour: Path, units: Any = UNITS) -> MachineCapabilities:
+    """Return a machine with the quick workers of ``matrix_worker.py``, which invent their figures."""
     script = str(Path(__file__).with_name("matrix_worker.py"))
-    return Here(
+    return MachineCapabilities(
         units=units,
-        why_not_here=lambda runtime, unit: "",
+        unavailable_reason=lambda runtime, unit: "",
         worker=lambda name: [sys.executable, "-I", script, str(behaviour), name],
     )
 
 
 def behave(folder: Path, **deeds: Any) -> Path:
-    """Return the JSON file of a behaviour of the quick workers; they note in ``trace`` what they time."""
+    """Write the behaviour of the quick workers to a JSON file and return it; they log to ``trace`` what they time."""
     file = folder / "behaviour.json"
     seconds = {"CPU_ONLY": 4e-3, "CPU_AND_GPU": 2e-3, "CPU_AND_NE": 1e-3, "ALL": 1e-3, "host-cpu": 5e-3}
     file.write_text(json.dumps({"trace": str(folder / "trace"), "seconds": seconds, **deeds}))

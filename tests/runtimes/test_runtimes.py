@@ -1,4 +1,4 @@
-"""What the runtimes say of themselves and of this machine, and what becomes of their inputs and outputs."""
+"""The runtimes: their names, the units of this machine, and the conversion of inputs and outputs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from coremlbench.runtimes import RUNTIMES, is_stand_in
-from coremlbench.runtimes.coreml import LoadedModel, numeric
+from coremlbench.runtimes.coreml import LoadedModel, numeric_outputs
 from coremlbench.runtimes.tensorflow import LoadedFunction
 
 
@@ -26,13 +26,13 @@ def test_the_table_names_each_runtime_and_importing_it_loads_nothing_heavy() -> 
 def test_core_mls_units_are_refused_in_one_sentence_where_there_is_no_macos() -> None:
     coreml = RUNTIMES["coreml"]
     assert coreml.units == ("CPU_ONLY", "CPU_AND_GPU", "CPU_AND_NE", "ALL")
-    reasons = {unit: coreml.why_not_here(unit) for unit in coreml.units}
+    reasons = {unit: coreml.unavailable_reason(unit) for unit in coreml.units}
     if sys.platform == "darwin":
         assert reasons["CPU_ONLY"] == ""
     else:
         assert all(reason.startswith("Core ML runs on macOS only") for reason in reasons.values())
-    assert RUNTIMES["reference"].why_not_here("host-cpu") == ""
-    assert RUNTIMES["tensorflow"].why_not_here("host-cpu") == ""
+    assert RUNTIMES["reference"].unavailable_reason("host-cpu") == ""
+    assert RUNTIMES["tensorflow"].unavailable_reason("host-cpu") == ""
 
 
 def test_nothing_here_is_the_stand_in() -> None:
@@ -41,7 +41,7 @@ def test_nothing_here_is_the_stand_in() -> None:
 
 
 def test_numeric_outputs_are_flat_sorted_by_class_and_without_labels() -> None:
-    found = numeric(
+    outputs = numeric_outputs(
         {
             "classLabel": "cat",
             "number": 3,
@@ -49,7 +49,10 @@ def test_numeric_outputs_are_flat_sorted_by_class_and_without_labels() -> None:
             "scores": np.ones((1, 2), np.float16),
         }
     )
-    assert {name: value.tolist() for name, value in found.items()} == {"probabilities": [0.75, 0.25], "scores": [1, 1]}
+    assert {name: value.tolist() for name, value in outputs.items()} == {
+        "probabilities": [0.75, 0.25],
+        "scores": [1, 1],
+    }
 
 
 def test_samples_are_made_ready_once_in_the_types_that_core_ml_takes() -> None:
@@ -86,7 +89,7 @@ def test_a_saved_model_of_tensorflow_is_called_by_its_signature(tmp_path: Path) 
     assert isinstance(loaded, LoadedFunction)
     predicted = loaded.predict(loaded.prepare({"x": np.array([[1, 2]], np.float32)}))
     assert loaded.outputs(predicted)["doubled"].tolist() == [2, 4]
-    assert loaded.own_seconds() is None
+    assert loaded.runtime_seconds() is None
     loaded.unload()
 
 

@@ -1,4 +1,4 @@
-"""What can be timed here, asked of a Mac that the stand-in plays."""
+"""Which units can be timed, on a Mac imitated by the stand-in and on this machine."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from coremlbench.runtimes import RUNTIMES
-from coremlbench.timing.available_units import Survey, ask_machine, expected, survey_machine
+from coremlbench.timing.available_units import UnitAvailability, probe_units, static_availability, unit_availability
 from tests import coreml_stand_in
 from tests.coreml_stand_in import Behaviour
 
@@ -24,22 +24,22 @@ from tests.coreml_stand_in import Behaviour
 )
 def test_a_mac_is_asked_what_it_has(behaviour: Behaviour, reasons: dict[str, str], tmp_path: Path) -> None:
     file = coreml_stand_in.write(tmp_path / "behaviour.json", behaviour)
-    found = ask_machine(coreml_stand_in.worker(file))
-    assert found.stand_in
+    availability = probe_units(coreml_stand_in.worker(file))
+    assert availability.stand_in
     for unit, reason in reasons.items():
-        assert reason in found.why_not["coreml"][unit]
-        assert bool(reason) == bool(found.why_not["coreml"][unit])
+        assert reason in availability.reasons["coreml"][unit]
+        assert bool(reason) == bool(availability.reasons["coreml"][unit])
 
 
 def test_every_unit_of_every_runtime_has_an_answer() -> None:
-    found = survey_machine()
-    assert {name: tuple(units) for name, units in found.why_not.items()} == {
+    availability = unit_availability()
+    assert {name: tuple(units) for name, units in availability.reasons.items()} == {
         name: runtime.units for name, runtime in RUNTIMES.items()
     }
-    assert not found.stand_in
+    assert not availability.stand_in
     if sys.platform != "darwin":
-        assert found.why_not == expected()
-        assert all(found.why_not["coreml"].values())
+        assert availability.reasons == static_availability()
+        assert all(availability.reasons["coreml"].values())
 
 
 INTERRUPTS = """
@@ -53,8 +53,10 @@ time.sleep(600)
 
 def test_ctrl_c_in_a_survey_ends_the_command() -> None:
     with pytest.raises(KeyboardInterrupt):
-        ask_machine(lambda name: [sys.executable, "-c", INTERRUPTS])
+        probe_units(lambda name: [sys.executable, "-c", INTERRUPTS])
 
 
 def test_a_survey_that_crashes_leaves_what_is_expected() -> None:
-    assert ask_machine(lambda name: [sys.executable, "-c", "import os; os.abort()"]) == Survey(expected())
+    assert probe_units(lambda name: [sys.executable, "-c", "import os; os.abort()"]) == UnitAvailability(
+        static_availability()
+    )

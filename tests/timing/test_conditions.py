@@ -1,4 +1,4 @@
-"""Conditions: from captured texts of machines that are not here, and of this one."""
+"""Conditions: parsed from captured output of other machines, and read on this one."""
 
 import sys
 from pathlib import Path
@@ -104,15 +104,15 @@ def test_a_server_tells_no_power_source(tmp_path: Path) -> None:
 
 
 def test_this_machine_is_described_with_what_it_tells() -> None:
-    found = read_conditions()
-    assert found.load_average is not None
-    assert found.load_average >= 0
-    assert found.free_memory_bytes is not None
-    assert 0 < found.free_memory_bytes <= psutil.virtual_memory().total
-    assert found.power_source in {"AC", "battery", None}
+    conditions = read_conditions()
+    assert conditions.load_average is not None
+    assert conditions.load_average >= 0
+    assert conditions.free_memory_bytes is not None
+    assert 0 < conditions.free_memory_bytes <= psutil.virtual_memory().total
+    assert conditions.power_source in {"AC", "battery", None}
     if sys.platform == "darwin":
-        assert found.thermal_state in THERMAL_STATES
-        assert found.low_power_mode in {True, False}
+        assert conditions.thermal_state in THERMAL_STATES
+        assert conditions.low_power_mode in {True, False}
     else:
-        assert found.thermal_state is None
-        assert found.low_power_mode is None
+        assert conditions.thermal_state is None
+        assert conditions.low_power_mode is None

@@ -1,4 +1,4 @@
-"""The stories as a whole: what they ask of the machine beside what they are made of."""
+"""Converting and timing as a whole: the machine is probed once."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from tests.timed_packages import TINY, make_package, quiet
 
 
 @contextmanager
-def surveys() -> Iterator[list[str]]:
-    """Note each time that this process looks for what can run here: on a Mac that is a child which asks Core ML."""
-    found: list[str] = []
+def counted_probes() -> Iterator[list[str]]:
+    """Record each probe of the available units in this process; on a Mac a probe starts a child that asks Core ML."""
+    calls: list[str] = []
 
     def called(frame: FrameType, event: str, argument: Any) -> None:
-        if event == "call" and frame.f_code is available_units.survey_machine.__code__:
-            found.append(frame.f_code.co_name)
+        if event == "call" and frame.f_code is available_units.unit_availability.__code__:
+            calls.append(frame.f_code.co_name)
 
     sys.setprofile(called)
     try:
-        yield found
+        yield calls
     finally:
         sys.setprofile(None)
 
@@ -48,12 +48,12 @@ def test_the_machine_is_surveyed_once_with_a_kit_or_from_one(tmp_path: Path, mon
         "on_progress": quiet,
     }
     model = str(make_package(tmp_path, "small"))
-    with surveys() as found:
+    with counted_probes() as calls:
         done = convert_and_time([model], ConvertOptions(images=4), timing, kit=kit, **arguments)
     assert done.timing is not None
     assert done.timing[0].outcome == Timed(cells=1, failed=0)
-    assert len(found) == 1
-    with surveys() as found:
+    assert len(calls) == 1
+    with counted_probes() as calls:
         record, _ = time_kit(read_kit(kit), timing, **arguments)
     assert record.outcome == Timed(cells=1, failed=0)
-    assert len(found) == 1
+    assert len(calls) == 1

@@ -1,4 +1,4 @@
-"""Joules: from counters written down, and whatever this machine has."""
+"""Energy meters: with recorded counters, and with those of this machine."""
 
 from pathlib import Path
 from types import SimpleNamespace

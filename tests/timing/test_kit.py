@@ -13,26 +13,35 @@ import pytest
 from coremlbench.system.files import hash_file
 from coremlbench.timing.kit import MANIFEST, README, Kit, read_kit, write_kit
 from coremlbench.timing.matrix import time_models
-from coremlbench.timing.plan import FULL, QUICK, Subject, TimingOptions
+from coremlbench.timing.plan import FULL, QUICK, TimingInput, TimingOptions
 from coremlbench.types.errors import InputError
 from coremlbench.types.timing import Timed
 from tests.coreml_stand_in import Behaviour
-from tests.timed_packages import TINY, behave, make_package, plain_package, quick_machine, quiet, stand_in, subject_of
+from tests.timed_packages import (
+    TINY,
+    behave,
+    make_package,
+    plain_package,
+    quick_machine,
+    quiet,
+    stand_in,
+    timing_input_of,
+)
 
 COMMAND = ["coremlbench", "convert-and-time"]
 OPTIONS = TimingOptions(rounds=7, seed=11, units=("ALL",), quick=True)
 
 
 def packed(folder: Path, options: TimingOptions = OPTIONS) -> Path:
-    """Return a kit of two packages that nothing was made of."""
-    subject = subject_of([plain_package(folder / "made", name) for name in ("one", "two")])
+    """Return a kit of two placeholder packages."""
+    timing_input = timing_input_of([plain_package(folder / "made", name) for name in ("one", "two")])
     packages = []
-    for package in subject.packages:
+    for package in timing_input.packages:
         inputs, expected = folder / f"{package.model}-in.npz", folder / f"{package.model}-out.npz"
         np.savez(inputs, x=np.zeros((2, 3)))
         np.savez(expected, y=np.ones((2, 3)))
         packages.append(replace(package, inputs=inputs, expected=expected))
-    write_kit(Subject(subject.models, tuple(packages)), options, folder / "kit")
+    write_kit(TimingInput(timing_input.models, tuple(packages)), options, folder / "kit")
     return folder / "kit"
 
 
@@ -46,17 +55,19 @@ def test_a_kit_comes_back_as_it_was_packed(tmp_path: Path) -> None:
     kit = packed(tmp_path)
     shutil.move(kit, tmp_path / "elsewhere")
     shutil.rmtree(tmp_path / "made")
-    found = read_kit(tmp_path / "elsewhere")
-    assert isinstance(found, Kit)
-    assert found.sha256 == found.subject.kit == hash_file(tmp_path / "elsewhere" / MANIFEST)
-    assert (found.options.rounds, found.options.seed) == (7, 11)
-    assert (found.options.units, found.options.quick) == ((), False), "what to run there is not for the kit to say"
-    for package in found.subject.packages:
+    kit_read = read_kit(tmp_path / "elsewhere")
+    assert isinstance(kit_read, Kit)
+    assert kit_read.sha256 == kit_read.timing_input.kit == hash_file(tmp_path / "elsewhere" / MANIFEST)
+    assert (kit_read.options.rounds, kit_read.options.seed) == (7, 11)
+    assert (kit_read.options.units, kit_read.options.quick) == ((), False), (
+        "what to run there is not for the kit to say"
+    )
+    for package in kit_read.timing_input.packages:
         assert (package.path / "model").read_text() == package.model
         assert package.inputs is not None
         assert package.inputs.is_file()
         assert package.original is None
-    assert [model.name for model in found.subject.models] == ["one", "two"]
+    assert [model.name for model in kit_read.timing_input.models] == ["one", "two"]
     text = (tmp_path / "elsewhere" / README).read_text()
     assert "coremlbench convert-and-time --from-kit ." in text
     assert str(tmp_path) not in text + (tmp_path / "elsewhere" / MANIFEST).read_text()
@@ -66,7 +77,7 @@ LIMITED = {"timeout": 60.0, "silence": 5.0, "memory_limit": 1 << 30, "allow_code
 
 
 @pytest.mark.parametrize(
-    ("given", "there"),
+    ("given", "expected"),
     [
         (replace(QUICK, seed=3, **LIMITED), replace(FULL, seed=3)),
         (replace(QUICK, rounds=7, sustain=600.0), replace(FULL, rounds=7, sustain=600.0)),
@@ -74,11 +85,11 @@ LIMITED = {"timeout": 60.0, "silence": 5.0, "memory_limit": 1 << 30, "allow_code
     ],
 )
 def test_a_kit_is_timed_by_the_full_method_whatever_the_packing_run_took_less_of(
-    tmp_path: Path, given: TimingOptions, there: TimingOptions
+    tmp_path: Path, given: TimingOptions, expected: TimingOptions
 ) -> None:
     kit = packed(tmp_path, given)
     assert json.loads((kit / MANIFEST).read_text())["options"]["allow_code"] is False
-    assert read_kit(kit).options == there
+    assert read_kit(kit).options == expected
 
 
 def test_a_kit_cannot_allow_its_own_code_or_lift_a_limit(tmp_path: Path) -> None:
@@ -96,7 +107,7 @@ def manifest(change: Callable[[dict[str, Any]], None]) -> Callable[[Path], None]
 
 
 def link_out(kit: Path) -> None:
-    """Put a link to a file of the same content outside in the place of one inside."""
+    """Replace a file of the kit by a link to the same content outside of the kit."""
     file = kit / "inputs" / "000-one_fp16_1.npz"
     shutil.move(file, kit.parent / "outside.npz")
     file.symlink_to(kit.parent / "outside.npz")
@@ -153,57 +164,59 @@ def test_what_the_finder_leaves_in_a_kit_does_no_harm(tmp_path: Path) -> None:
         (folder / ".DS_Store").write_bytes(b"x")
     (kit / "results").mkdir()
     (kit / "results" / "run.json").write_text("made here, later")
-    assert len(read_kit(kit).subject.packages) == 2
+    assert len(read_kit(kit).timing_input.packages) == 2
 
 
 def test_a_kit_is_not_written_over_something(tmp_path: Path) -> None:
     kit = packed(tmp_path)
     with pytest.raises(InputError, match="is not empty; name a new one with --kit"):
-        write_kit(read_kit(kit).subject, OPTIONS, kit)
+        write_kit(read_kit(kit).timing_input, OPTIONS, kit)
     with pytest.raises(InputError, match="cannot be written"):
-        write_kit(read_kit(kit).subject, OPTIONS, kit / README / "below")
+        write_kit(read_kit(kit).timing_input, OPTIONS, kit / README / "below")
 
 
 def test_a_kit_that_was_not_finished_is_none_and_is_written_over(tmp_path: Path) -> None:
     kit = packed(tmp_path)
-    found = read_kit(kit)
+    kit_read = read_kit(kit)
     shutil.copytree(kit, tmp_path / "broken")
     (tmp_path / "broken" / MANIFEST).unlink()
     (tmp_path / "broken" / "packages" / "left over").touch()
     (tmp_path / "broken" / README).write_text("of an older release")
     with pytest.raises(InputError, match="There is no kit in"):
         read_kit(tmp_path / "broken")
-    write_kit(found.subject, OPTIONS, tmp_path / "broken")
-    assert len(read_kit(tmp_path / "broken").subject.packages) == 2
+    write_kit(kit_read.timing_input, OPTIONS, tmp_path / "broken")
+    assert len(read_kit(tmp_path / "broken").timing_input.packages) == 2
 
 
 @pytest.mark.long
 def test_a_kit_without_a_cell_that_runs_here(tmp_path: Path) -> None:
-    """Here nothing can run; there the packages are timed, and the two records name the same kit."""
-    subject = subject_of([plain_package(tmp_path, "one")])
-    here = replace(quick_machine(behave(tmp_path)), why_not_here=lambda runtime, unit: "Core ML runs on macOS only.")
+    """The packing machine can run nothing; another machine times the packages; both records have the same kit."""
+    timing_input = timing_input_of([plain_package(tmp_path, "one")])
+    packer = replace(
+        quick_machine(behave(tmp_path)), unavailable_reason=lambda runtime, unit: "Core ML runs on macOS only."
+    )
     kit, results = tmp_path / "kit", tmp_path / "results"
     arguments: dict[str, Any] = {"results": results, "command": COMMAND, "on_progress": quiet}
-    record, _ = time_models(subject, TINY, here=here, kit=kit, **arguments)
+    record, _ = time_models(timing_input, TINY, capabilities=packer, kit=kit, **arguments)
     assert record.outcome == Timed(cells=0, failed=0, not_here=("Core ML runs on macOS only.",))
-    there = quick_machine(behave(tmp_path))
-    timed, _ = time_models(read_kit(kit).subject, TINY, here=there, **arguments)
+    receiver = quick_machine(behave(tmp_path))
+    timed, _ = time_models(read_kit(kit).timing_input, TINY, capabilities=receiver, **arguments)
     assert timed.outcome == Timed(cells=5, failed=0)
     assert timed.kit == record.kit == hash_file(kit / MANIFEST)
-    assert [row.package_sha256 for row in timed.measurements] == [subject.packages[0].variant.sha256] * 5
+    assert [row.package_sha256 for row in timed.measurements] == [timing_input.packages[0].variant.sha256] * 5
 
 
 @pytest.mark.tensorflow
 def test_a_kit_goes_there_and_back_through_core_ml(tmp_path: Path) -> None:
-    """Real packages: inputs and expected outputs are the reference's; the stand-in's are compared with them there."""
-    subject = subject_of([make_package(tmp_path, "small")])
+    """Real packages: the stand-in's outputs are compared with the reference runtime's expected outputs."""
+    timing_input = timing_input_of([make_package(tmp_path, "small")])
     kit, results = tmp_path / "kit", tmp_path / "results"
     arguments: dict[str, Any] = {"results": results, "command": COMMAND, "on_progress": quiet}
     options = replace(TINY, rounds=1)
-    here = replace(stand_in(tmp_path), why_not_here=lambda runtime, unit: "Core ML runs on macOS only.")
-    time_models(subject, options, here=here, kit=kit, **arguments)
-    there = stand_in(tmp_path, Behaviour(wrong=0.5), {"coreml": ("CPU_AND_NE",), "reference": ("host-cpu",)})
-    record, _ = time_models(read_kit(kit).subject, options, here=there, **arguments)
+    packer = replace(stand_in(tmp_path), unavailable_reason=lambda runtime, unit: "Core ML runs on macOS only.")
+    time_models(timing_input, options, capabilities=packer, kit=kit, **arguments)
+    receiver = stand_in(tmp_path, Behaviour(wrong=0.5), {"coreml": ("CPU_AND_NE",), "reference": ("host-cpu",)})
+    record, _ = time_models(read_kit(kit).timing_input, options, capabilities=receiver, **arguments)
     spoilt, right = record.measurements
     assert (spoilt.stand_in, right.stand_in) == (True, False)
     assert spoilt.output_error is not None

@@ -1,4 +1,4 @@
-"""The matrix through all of coremltools' Python, with the stand-in for Core ML behaving as Core ML has been seen to."""
+"""A matrix through all of coremltools' Python code, with a stand-in that fails as Core ML has been seen to fail."""
 
 from __future__ import annotations
 
@@ -13,22 +13,24 @@ from coremlbench.timing.plan import TimingOptions
 from coremlbench.timing.statistics import ratio_of_rounds
 from coremlbench.types.timing import Measurement, Timed, TimingRecord
 from tests.coreml_stand_in import Behaviour, Failing
-from tests.timed_packages import TINY, UNITS, make_package, quiet, stand_in, subject_of
+from tests.timed_packages import TINY, UNITS, make_package, quiet, stand_in, timing_input_of
 
 COMMAND = ["coremlbench", "convert-and-time"]
 
 
 def timed(folder: Path, options: TimingOptions, behaviour: Behaviour, *names: str, units: Any = UNITS) -> TimingRecord:
-    subject = subject_of([make_package(folder, name) for name in names])
+    timing_input = timing_input_of([make_package(folder, name) for name in names])
     machine = stand_in(folder, behaviour, units)
     record, _ = time_models(
-        subject, options, results=folder / "results", command=COMMAND, on_progress=quiet, here=machine
+        timing_input, options, results=folder / "results", command=COMMAND, on_progress=quiet, capabilities=machine
     )
     return record
 
 
 def row_of(record: TimingRecord, unit: str, model: str = "small") -> Measurement:
-    (row,) = [each for each in record.measurements if (each.model, each.unit) == (model, unit)]
+    (row,) = [
+        measurement for measurement in record.measurements if (measurement.model, measurement.unit) == (model, unit)
+    ]
     return row
 
 
@@ -94,8 +96,8 @@ def test_a_whole_matrix_with_hangs_drift_and_a_known_ratio(tmp_path: Path) -> No
     assert {row.stand_in for row in record.measurements if row.runtime == "coreml"} == {True}
     assert len(set(record.orders)) == 5
     neural_engine, gpu = row_of(record, "CPU_AND_NE", "calm"), row_of(record, "CPU_AND_GPU", "calm")
-    found = ratio_of_rounds(neural_engine.rounds, gpu.rounds)
-    assert found is not None
-    assert found.different
-    assert 0.4 < found.ratio < 0.7
-    assert all((each.drift or 0) > 0 for each in neural_engine.rounds)
+    ratio = ratio_of_rounds(neural_engine.rounds, gpu.rounds)
+    assert ratio is not None
+    assert ratio.different
+    assert 0.4 < ratio.ratio < 0.7
+    assert all((timed_round.drift or 0) > 0 for timed_round in neural_engine.rounds)

@@ -1,4 +1,4 @@
-"""The timed loop on a clock that the calls themselves move, so that every duration is known; and on the real one."""
+"""The measurement loop, with a clock that the calls advance (so every duration is known) and with the real clock."""
 
 import gc
 import itertools
@@ -16,7 +16,7 @@ MILLISECOND = 1_000_000
 
 
 class Clock:
-    """Stands still but for what is told to take time."""
+    """A clock that only advances when a test advances it."""
 
     def __init__(self) -> None:
         self.now = 0
@@ -26,7 +26,7 @@ class Clock:
 
 
 class Paused:
-    """Reads the clock as a process does that the system pauses now and then."""
+    """Reads the clock like a process that the system pauses now and then."""
 
     def __init__(self, clock: Clock, nanoseconds: int) -> None:
         self.clock, self.nanoseconds, self.readings = clock, nanoseconds, 0
@@ -38,7 +38,7 @@ class Paused:
 
 
 class Counter:
-    """A call that takes its time by the clock, and keeps when it began and ended."""
+    """A call that takes a fixed time by the clock, and stores its start and end."""
 
     def __init__(self, clock: Clock, nanoseconds: int) -> None:
         self.clock, self.nanoseconds = clock, nanoseconds
@@ -61,10 +61,10 @@ def test_every_call_is_kept_with_its_own_time() -> None:
     def call() -> None:
         clock.now += next(steps) * MILLISECOND
 
-    found = time_calls(call, warmup_calls=3, warmup_seconds=0, calls=40, seconds=0, clock=clock)
-    assert (next(steps, None), found.warmup_calls, found.warmup_seconds) == (None, 3, 0.006)
-    assert found.wall.dtype == np.float64
-    assert found.wall.tolist() == [step / 1000 for step in range(4, 44)]  # its whole call, and nothing of the next
+    timed = time_calls(call, warmup_calls=3, warmup_seconds=0, calls=40, seconds=0, clock=clock)
+    assert (next(steps, None), timed.warmup_calls, timed.warmup_seconds) == (None, 3, 0.006)
+    assert timed.wall.dtype == np.float64
+    assert timed.wall.tolist() == [step / 1000 for step in range(4, 44)]  # its whole call, and nothing of the next
 
 
 def test_both_limits_must_be_reached() -> None:
@@ -85,32 +85,34 @@ def test_both_limits_must_be_reached() -> None:
 def test_more_calls_than_a_chunk_holds_are_all_kept() -> None:
     clock = Clock()
     call = Counter(clock, 7)
-    found = time_calls(call, warmup_calls=0, warmup_seconds=0, calls=2 * CHUNK + 3, seconds=0, clock=clock)
-    assert len(found.wall) == len(call.spans) == 2 * CHUNK + 3
-    assert (found.warmup_calls, found.warmup_seconds) == (0, 0)
-    assert (found.wall == 7e-9).all()
+    timed = time_calls(call, warmup_calls=0, warmup_seconds=0, calls=2 * CHUNK + 3, seconds=0, clock=clock)
+    assert len(timed.wall) == len(call.spans) == 2 * CHUNK + 3
+    assert (timed.warmup_calls, timed.warmup_seconds) == (0, 0)
+    assert (timed.wall == 7e-9).all()
 
 
 def test_the_runtimes_own_durations_stand_beside_and_cost_the_calls_nothing() -> None:
     clock = Clock()
-    said = iter([9.0, 9.0, 0.1, None, 0.3])
+    durations = iter([9.0, 9.0, 0.1, None, 0.3])
 
     def slow_to_say() -> float | None:
         clock.now += 20 * MILLISECOND
-        return next(said)
+        return next(durations)
 
     call = Counter(clock, MILLISECOND)
-    found = time_calls(call, warmup_calls=2, warmup_seconds=0, calls=3, seconds=0, own_seconds=slow_to_say, clock=clock)
-    assert found.own is not None
-    assert found.own[[0, 2]].tolist() == [0.1, 0.3]  # those of the warm-up are gone
-    assert np.isnan(found.own[1])
-    assert found.wall.tolist() == [0.001] * 3
+    timed = time_calls(
+        call, warmup_calls=2, warmup_seconds=0, calls=3, seconds=0, runtime_seconds=slow_to_say, clock=clock
+    )
+    assert timed.runtime is not None
+    assert timed.runtime[[0, 2]].tolist() == [0.1, 0.3]  # those of the warm-up are gone
+    assert np.isnan(timed.runtime[1])
+    assert timed.wall.tolist() == [0.001] * 3
 
 
-@pytest.mark.parametrize("own_seconds", [None, lambda: None])
-def test_a_runtime_that_says_nothing_has_no_durations(own_seconds: Callable[[], None] | None) -> None:
-    found = time_calls(nothing, warmup_calls=1, warmup_seconds=0, calls=3, seconds=0, own_seconds=own_seconds)
-    assert found.own is None
+@pytest.mark.parametrize("runtime_seconds", [None, lambda: None])
+def test_a_runtime_that_says_nothing_has_no_durations(runtime_seconds: Callable[[], None] | None) -> None:
+    timed = time_calls(nothing, warmup_calls=1, warmup_seconds=0, calls=3, seconds=0, runtime_seconds=runtime_seconds)
+    assert timed.runtime is None
 
 
 def test_garbage_is_not_collected_between_calls_and_is_again_afterwards() -> None:
@@ -148,9 +150,9 @@ def test_the_meter_runs_over_the_timed_stretch_alone() -> None:
     def call() -> None:
         happened.append("call")
 
-    found = time_calls(call, warmup_calls=2, warmup_seconds=0, calls=3, seconds=0, meter=Steps())
+    timed = time_calls(call, warmup_calls=2, warmup_seconds=0, calls=3, seconds=0, meter=Steps())
     assert happened == ["call", "call", "start", "call", "call", "call", "end"]
-    assert found.joules == 2.5
+    assert timed.joules == 2.5
     assert time_calls(call, warmup_calls=0, warmup_seconds=0, calls=1, seconds=0).joules is None
 
 
@@ -158,14 +160,14 @@ def test_a_long_stretch_gives_signs_of_life() -> None:
     clock = Clock()
     signs: list[int] = []
 
-    def alive(done: int) -> None:
+    def heartbeat(done: int) -> None:
         signs.append(done)
         clock.now += 50 * MILLISECOND
 
     call = Counter(clock, 300 * MILLISECOND)
-    found = time_calls(call, warmup_calls=0, warmup_seconds=0, calls=9, seconds=0, alive=alive, clock=clock)
+    timed = time_calls(call, warmup_calls=0, warmup_seconds=0, calls=9, seconds=0, heartbeat=heartbeat, clock=clock)
     assert signs == [4, 8]
-    assert found.wall.tolist() == [0.3] * 9  # a sign costs the calls nothing
+    assert timed.wall.tolist() == [0.3] * 9  # a sign costs the calls nothing
 
 
 def test_a_sustained_run_is_a_curve_of_stretches() -> None:
@@ -177,30 +179,30 @@ def test_a_sustained_run_is_a_curve_of_stretches() -> None:
         seen.append(point)
         clock.now += 3 * MILLISECOND  # between two stretches
 
-    found = sustain(call, 0.25, 0.0625, thermal_state=lambda: "fair", on_point=on_point, clock=clock)
-    assert found == seen
-    assert [(point.seconds, point.calls) for point in found] == [(0.063, 63), (0.125, 59), (0.188, 60), (0.25, 59)]
-    assert sum(point.calls for point in found) == len(call.spans)
-    assert {(point.p50, point.p95) for point in found} == {(0.001, 0.001)}
-    assert {point.thermal_state for point in found} == {"fair"}
+    points = sustain(call, 0.25, 0.0625, thermal_state=lambda: "fair", on_point=on_point, clock=clock)
+    assert points == seen
+    assert [(point.seconds, point.calls) for point in points] == [(0.063, 63), (0.125, 59), (0.188, 60), (0.25, 59)]
+    assert sum(point.calls for point in points) == len(call.spans)
+    assert {(point.p50, point.p95) for point in points} == {(0.001, 0.001)}
+    assert {point.thermal_state for point in points} == {"fair"}
     # It lasts at least its time, also where a busy machine pauses it between two stretches, up to the end of the run.
     for seconds, late in itertools.product((0.2, 0.3, 0.7), (1, 45_279, 60 * MILLISECOND, 900 * MILLISECOND)):
-        found = sustain(Counter(clock, 999_983), seconds, 0.05, clock=Paused(clock, late))
-        assert found[-1].seconds >= seconds
-        assert [point.seconds for point in found] == sorted(point.seconds for point in found)
-        assert all(point.calls >= 1 for point in found)
+        points = sustain(Counter(clock, 999_983), seconds, 0.05, clock=Paused(clock, late))
+        assert points[-1].seconds >= seconds
+        assert [point.seconds for point in points] == sorted(point.seconds for point in points)
+        assert all(point.calls >= 1 for point in points)
     assert sustain(nothing, 0.05, 0.02)[-1].seconds >= 0.05  # by the real clock
 
 
 def test_a_long_stretch_of_a_sustained_run_gives_signs_of_life() -> None:
     clock = Clock()
     signs: list[int] = []
-    found = sustain(Counter(clock, 300 * MILLISECOND), 2.2, 2.2, alive=signs.append, clock=clock)
-    assert [point.calls for point in found] == [8]
+    points = sustain(Counter(clock, 300 * MILLISECOND), 2.2, 2.2, heartbeat=signs.append, clock=clock)
+    assert [point.calls for point in points] == [8]
     assert signs == [4, 8]
 
 
 def test_a_call_longer_than_a_stretch_makes_one_point() -> None:
     clock = Clock()
-    found = sustain(Counter(clock, 50 * MILLISECOND), 0.06, 0.01, clock=clock)
-    assert [(point.seconds, point.calls) for point in found] == [(0.05, 1), (0.1, 1)]
+    points = sustain(Counter(clock, 50 * MILLISECOND), 0.06, 0.01, clock=clock)
+    assert [(point.seconds, point.calls) for point in points] == [(0.05, 1), (0.1, 1)]

@@ -1,4 +1,4 @@
-"""The floor: arithmetic and bytes over the chip's peak figures, or a sentence."""
+"""The roofline bound: arithmetic and bytes divided by peak rates, or a sentence that says why there is none."""
 
 from dataclasses import replace
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coremlbench.timing.chips import CHIPS, find_chip
-from coremlbench.timing.roofline import floor_of
+from coremlbench.timing.roofline import roofline_bound
 from coremlbench.types.conversion import Variant
 from coremlbench.types.machine import Machine
 from coremlbench.types.timing import Floor, UnitName
@@ -28,17 +28,17 @@ UNITS: tuple[UnitName, ...] = ("CPU_ONLY", "CPU_AND_GPU", "CPU_AND_NE", "ALL")
 
 
 def seconds(machine: Machine, unit: UnitName, variant: Variant) -> float:
-    found = floor_of(machine, unit, variant)
-    assert isinstance(found, Floor), found
-    return found.seconds
+    bound = roofline_bound(machine, unit, variant)
+    assert isinstance(bound, Floor), bound
+    return bound.seconds
 
 
 def test_a_multiply_add_is_two_operations_of_the_neural_engines_eleven_trillion() -> None:
-    found = floor_of(M1, "CPU_AND_NE", EFFICIENTNETB0)
-    assert isinstance(found, Floor)
-    assert found.seconds == pytest.approx(2 * 390e6 / 11e12)
-    assert (found.bound, found.chip, found.operations_per_second) == ("arithmetic", "M1", 11e12)
-    assert "apple.com/newsroom" in found.source
+    bound = roofline_bound(M1, "CPU_AND_NE", EFFICIENTNETB0)
+    assert isinstance(bound, Floor)
+    assert bound.seconds == pytest.approx(2 * 390e6 / 11e12)
+    assert (bound.bound, bound.chip, bound.operations_per_second) == ("arithmetic", "M1", 11e12)
+    assert "apple.com/newsroom" in bound.source
 
 
 def test_the_gpus_own_cores_count_and_the_most_there_are_where_it_does_not_tell() -> None:
@@ -55,10 +55,10 @@ def test_all_units_together_are_never_slower_than_one_of_them() -> None:
 
 def test_weights_that_do_not_fit_on_the_chip_are_read_from_memory() -> None:
     large = replace(EFFICIENTNETB0, weight_bytes=(32 << 20) + 683_000_000)
-    found = floor_of(M1, "CPU_AND_NE", large)
-    assert isinstance(found, Floor)
-    assert found.seconds == pytest.approx(0.01)
-    assert (found.bound, found.bytes_per_second) == ("memory", 68.3e9)
+    bound = roofline_bound(M1, "CPU_AND_NE", large)
+    assert isinstance(bound, Floor)
+    assert bound.seconds == pytest.approx(0.01)
+    assert (bound.bound, bound.bytes_per_second) == ("memory", 68.3e9)
 
 
 def test_a_batch_scales_the_arithmetic_and_reads_the_weights_once() -> None:
@@ -82,31 +82,31 @@ def test_a_batch_scales_the_arithmetic_and_reads_the_weights_once() -> None:
     ],
 )
 def test_where_nobody_gave_a_figure_there_is_a_sentence(chip: str, unit: UnitName, says: str) -> None:
-    found = floor_of(replace(M1, chip=chip, accelerators=()), unit, EFFICIENTNETB0)
-    assert isinstance(found, str)
-    assert says in found
-    assert found.endswith(".")
+    bound = roofline_bound(replace(M1, chip=chip, accelerators=()), unit, EFFICIENTNETB0)
+    assert isinstance(bound, str)
+    assert says in bound
+    assert bound.endswith(".")
 
 
 def test_float32_has_no_floor_on_the_neural_engine_and_that_of_the_gpu_elsewhere() -> None:
     wide = replace(EFFICIENTNETB0, name="fp32")
-    assert "no float32" in str(floor_of(M1, "CPU_AND_NE", wide))
+    assert "no float32" in str(roofline_bound(M1, "CPU_AND_NE", wide))
     assert seconds(M1, "ALL", wide) == seconds(M1, "CPU_AND_GPU", wide)
 
 
 def test_unknown_arithmetic_gives_no_floor() -> None:
-    assert "arithmetic" in str(floor_of(M1, "ALL", replace(EFFICIENTNETB0, arithmetic=None)))
+    assert "arithmetic" in str(roofline_bound(M1, "ALL", replace(EFFICIENTNETB0, arithmetic=None)))
 
 
 @given(st.sampled_from(CHIPS), st.sampled_from(UNITS), st.integers(0, 10**13), st.integers(0, 10**11))
 def test_a_floor_is_never_above_either_bound_computed_by_hand(chip, unit, arithmetic, weights) -> None:  # noqa: ANN001
     machine = replace(M1, chip=f"Apple {chip.name}", accelerators=())
     variant = Variant("int8", 1, weight_bytes=weights, arithmetic=arithmetic)
-    found = floor_of(machine, unit, variant)
-    if isinstance(found, Floor):
+    bound = roofline_bound(machine, unit, variant)
+    if isinstance(bound, Floor):
         most = chip.gpu_core * chip.gpu_cores + chip.neural_engine
-        assert found.seconds >= 2 * arithmetic / most
-        assert found.seconds <= max(
+        assert bound.seconds >= 2 * arithmetic / most
+        assert bound.seconds <= max(
             2 * arithmetic / min(chip.gpu_core * chip.gpu_cores, chip.neural_engine), weights / chip.bandwidth
         ) * (1 + 1e-12)
 
@@ -126,8 +126,8 @@ def test_a_floor_is_never_above_either_bound_computed_by_hand(chip, unit, arithm
     ],
 )
 def test_a_chip_is_found_by_what_the_machine_says_of_it(described: str, name: str | None) -> None:
-    found = find_chip(described)
-    assert (found.name if found else None) == name
+    chip = find_chip(described)
+    assert (chip.name if chip else None) == name
 
 
 def test_every_row_has_a_source_and_its_family_grows_from_base_to_ultra() -> None:

@@ -1,4 +1,4 @@
-"""Figures of a round, the ratio of two units, and the order of a matrix."""
+"""The summary of a round, the ratio of two cells, and the orders of a matrix."""
 
 import importlib.util
 import math
@@ -42,16 +42,16 @@ def some_calls(number: int, seed: int = 0) -> np.ndarray:
 def test_the_summary_has_numpys_quantiles_and_leaves_nothing_out() -> None:
     calls = some_calls(1000)
     calls[17] = 30.0
-    found = summarise(calls)
-    assert found.calls == 1000
-    assert found.mean == pytest.approx(calls.mean())
-    assert found.mean > 0.03  # the call of 30 seconds is in it
-    assert len(found.quantiles) == 41
-    assert found.quantiles[0] == calls.min()
-    assert found.quantiles[-1] == 30.0
-    assert found.quantiles[20] == found.p50 == np.median(calls)
-    assert (found.p90, found.p95, found.p99) == tuple(np.quantile(calls, [0.9, 0.95, 0.99]))
-    assert found.outliers == 1
+    summary = summarise(calls)
+    assert summary.calls == 1000
+    assert summary.mean == pytest.approx(calls.mean())
+    assert summary.mean > 0.03  # the call of 30 seconds is in it
+    assert len(summary.quantiles) == 41
+    assert summary.quantiles[0] == calls.min()
+    assert summary.quantiles[-1] == 30.0
+    assert summary.quantiles[20] == summary.p50 == np.median(calls)
+    assert (summary.p90, summary.p95, summary.p99) == tuple(np.quantile(calls, [0.9, 0.95, 0.99]))
+    assert summary.outliers == 1
 
 
 def test_the_summarys_names_are_those_of_a_round() -> None:
@@ -91,9 +91,9 @@ def test_autocorrelation_is_that_of_ranks_so_a_spike_hides_nothing() -> None:
 
 
 def test_calls_that_never_vary_have_no_autocorrelation_and_no_outliers() -> None:
-    found = summarise(np.full(500, 0.25))
-    assert found.autocorrelation is None
-    assert found.outliers == 0
+    summary = summarise(np.full(500, 0.25))
+    assert summary.autocorrelation is None
+    assert summary.outliers == 0
 
 
 def test_outliers_lie_three_interquartile_ranges_above_the_upper_quartile() -> None:
@@ -118,12 +118,12 @@ def test_no_calls_make_an_empty_summary_and_a_table_is_refused() -> None:
 
 @given(st.lists(SECONDS, min_size=1, max_size=60))
 def test_a_summary_is_always_in_order(calls: list[float]) -> None:
-    found = summarise(np.array(calls))
-    assert list(found.quantiles) == sorted(found.quantiles)
-    assert min(calls) <= found.p50 <= found.p90 <= found.p95 <= max(calls)
-    assert min(calls) <= found.mean * (1 + 1e-12)
-    assert found.autocorrelation is None or -1 - 1e-9 <= found.autocorrelation <= 1 + 1e-9
-    assert 0 <= found.outliers < len(calls)
+    summary = summarise(np.array(calls))
+    assert list(summary.quantiles) == sorted(summary.quantiles)
+    assert min(calls) <= summary.p50 <= summary.p90 <= summary.p95 <= max(calls)
+    assert min(calls) <= summary.mean * (1 + 1e-12)
+    assert summary.autocorrelation is None or -1 - 1e-9 <= summary.autocorrelation <= 1 + 1e-9
+    assert 0 <= summary.outliers < len(calls)
 
 
 # --- two units ----------------------------------------------------------------------------------------------
@@ -131,23 +131,23 @@ def test_a_summary_is_always_in_order(calls: list[float]) -> None:
 
 def test_the_interval_is_students_on_logarithms() -> None:
     numerator, denominator = [1.0, 1.1, 1.05, 0.98, 1.2], [2.0, 2.1, 2.2, 1.9, 2.5]
-    found = ratio(numerator, denominator)
+    result = ratio(numerator, denominator)
     logs = np.log(numerator) - np.log(denominator)
     expected = ttest_1samp(logs, 0).confidence_interval(0.96)
-    assert found.ratio == pytest.approx(math.exp(logs.mean()))
-    assert (found.low, found.high) == pytest.approx((math.exp(expected.low), math.exp(expected.high)), rel=1e-6)
-    assert found.rounds == 5
-    assert found.different
-    assert "Student" in found.method
+    assert result.ratio == pytest.approx(math.exp(logs.mean()))
+    assert (result.low, result.high) == pytest.approx((math.exp(expected.low), math.exp(expected.high)), rel=1e-6)
+    assert result.rounds == 5
+    assert result.different
+    assert "Student" in result.method
 
 
 def test_a_cells_figure_is_the_geometric_mean_of_its_rounds() -> None:
     medians = [1.0, 1.1, 1.05, 0.98, 1.2]
-    found = estimate(medians)
+    result = estimate(medians)
     expected = ttest_1samp(np.log(medians), 0).confidence_interval(0.96)
-    assert found.seconds == pytest.approx(math.exp(np.log(medians).mean()))
-    assert (found.low, found.high) == pytest.approx((math.exp(expected.low), math.exp(expected.high)), rel=1e-6)
-    assert found.rounds == 5
+    assert result.seconds == pytest.approx(math.exp(np.log(medians).mean()))
+    assert (result.low, result.high) == pytest.approx((math.exp(expected.low), math.exp(expected.high)), rel=1e-6)
+    assert result.rounds == 5
     assert estimate([0.5]) == Estimate(0.5, None, None, 1)
     with pytest.raises(ValueError, match="without a round"):
         estimate([])
@@ -163,9 +163,9 @@ def test_rounds_are_paired_so_what_slows_both_alike_does_not_count() -> None:
 
 
 def test_no_difference_is_shown_when_the_interval_holds_one() -> None:
-    found = ratio([1.0, 1.1, 0.9, 1.05, 0.95], [1.0] * 5)
-    assert found.low < 1 < found.high
-    assert not found.different
+    result = ratio([1.0, 1.1, 0.9, 1.05, 0.95], [1.0] * 5)
+    assert result.low < 1 < result.high
+    assert not result.different
 
 
 def test_one_round_gives_a_ratio_without_an_interval() -> None:
@@ -197,10 +197,12 @@ def test_a_ratio_turned_round_is_its_reciprocal_and_units_of_time_do_not_matter(
     pairs: list[tuple[float, float]], scale: float
 ) -> None:
     above, below = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-    found, turned = ratio(above, below), ratio(below, above)
-    assert found.low <= found.ratio <= found.high
-    assert (turned.ratio, turned.different) == (pytest.approx(1 / found.ratio), found.different)
-    assert ratio([each * scale for each in above], [each * scale for each in below]).ratio == pytest.approx(found.ratio)
+    result, turned = ratio(above, below), ratio(below, above)
+    assert result.low <= result.ratio <= result.high
+    assert (turned.ratio, turned.different) == (pytest.approx(1 / result.ratio), result.different)
+    assert ratio([median * scale for median in above], [median * scale for median in below]).ratio == pytest.approx(
+        result.ratio
+    )
 
 
 def test_cells_are_compared_over_the_rounds_that_both_finished() -> None:
@@ -211,9 +213,9 @@ def test_cells_are_compared_over_the_rounds_that_both_finished() -> None:
             for number, median in enumerate(medians)
         )
 
-    found = ratio_of_rounds(cell(1.0, None, 1.1, 1.2), cell(2.0, 9.0, 2.2, None))
-    assert found == ratio([1.0, 1.1], [2.0, 2.2])
-    assert ratio_of_rounds(cell(1.0, 1.1), cell(2.0, 2.2), own=True).ratio == pytest.approx(0.5)
+    result = ratio_of_rounds(cell(1.0, None, 1.1, 1.2), cell(2.0, 9.0, 2.2, None))
+    assert result == ratio([1.0, 1.1], [2.0, 2.2])
+    assert ratio_of_rounds(cell(1.0, 1.1), cell(2.0, 2.2), runtime_clock=True).ratio == pytest.approx(0.5)
     assert ratio_of_rounds(cell(1.0, None), cell(None, 2.0)) is None
 
 
@@ -252,10 +254,10 @@ def test_a_drift_bends_a_fixed_order_and_not_the_shuffled_one(method: Any) -> No
 
 @given(st.integers(0, 30), st.integers(0, 8), st.integers())
 def test_every_round_runs_every_cell_once_and_the_seed_decides(cells: int, rounds: int, seed: int) -> None:
-    found = orders(cells, rounds, seed)
-    assert [sorted(order) for order in found] == [list(range(cells))] * rounds
-    assert found == orders(cells, rounds, seed)
-    assert orders(cells, rounds + 3, seed)[:rounds] == found
+    sequences = orders(cells, rounds, seed)
+    assert [sorted(order) for order in sequences] == [list(range(cells))] * rounds
+    assert sequences == orders(cells, rounds, seed)
+    assert orders(cells, rounds + 3, seed)[:rounds] == sequences
 
 
 def test_orders_differ_from_round_to_round_and_from_seed_to_seed() -> None:
@@ -272,14 +274,14 @@ def test_each_cell_comes_to_each_place_equally_often() -> None:
 
 
 def test_the_units_of_a_block_stay_together_and_are_shuffled() -> None:
-    found = orders(7, 40, 5, blocks=[(0, 3, 6), (1, 2)])
-    for order in found:
+    sequences = orders(7, 40, 5, blocks=[(0, 3, 6), (1, 2)])
+    for order in sequences:
         assert sorted(order) == list(range(7))
         for block in ({0, 3, 6}, {1, 2}):
             places = [order.index(cell) for cell in block]
             assert max(places) - min(places) == len(block) - 1
-    assert {tuple(cell for cell in order if cell in {1, 2}) for order in found} == {(1, 2), (2, 1)}
-    assert len({order.index(4) for order in found}) > 3
+    assert {tuple(cell for cell in order if cell in {1, 2}) for order in sequences} == {(1, 2), (2, 1)}
+    assert len({order.index(4) for order in sequences}) > 3
 
 
 @pytest.mark.parametrize("blocks", [[(0, 1), (1, 2)], [(0, 9)], [(-1,)]])

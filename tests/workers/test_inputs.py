@@ -1,4 +1,4 @@
-"""Inputs for timing: a package that the reference runtime cannot execute keeps no other from having its own."""
+"""Inputs for timing: made for every package, also beside packages that the reference runtime cannot execute."""
 
 from pathlib import Path
 
@@ -33,6 +33,6 @@ def test_inputs_are_made_for_packages_whose_outputs_cannot_be_told(
 
     assert notes[0] == ""
     for name, note in zip(list(programs)[1:], notes[1:], strict=True):
-        assert note.startswith(f"What {name}.mlpackage should give is not known here: ")
+        assert note.startswith(f"The expected outputs of {name}.mlpackage are not known: ")
     assert all(Path(entry["inputs"]).is_file() for entry in entries)
     assert [Path(entry["expected"]).is_file() for entry in entries] == [True, False, False, False]

@@ -1,4 +1,4 @@
-"""Reading the compute plan in a real child, with the stand-in; and how it ends where Core ML aborts."""
+"""Reading the compute plan in a real child process with the stand-in, also when Core ML aborts."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("compiled")
-    made = Core(Behaviour()).compile(network(folder).package)
-    compiled = made.rename(folder / "network.mlmodelc")
-    made.parent.rmdir()
+    temporary = Core(Behaviour()).compile(network(folder).package)
+    compiled = temporary.rename(folder / "network.mlmodelc")
+    temporary.parent.rmdir()
     return compiled
 
 
 @pytest.fixture
 def read_plan(compiled: Path, tmp_path: Path) -> Callable[..., ComputePlan]:
-    """Reads the plan of the small network on the stand-in."""
+    """Return a function that reads the plan of the small network on the stand-in."""
 
     def run(unit: str, behaviour: Behaviour, model: Path = compiled) -> ComputePlan:
         file = coreml_stand_in.write(tmp_path / "behaviour.json", behaviour)
@@ -58,7 +58,7 @@ def test_ops_and_costs_are_told_by_device_and_constants_are_not_counted(read_pla
     plan = read_plan("CPU_AND_NE", Behaviour(cpu_ops=("softmax",)))
     assert plan.ops == {"NE": 4, "CPU": 1}
     assert plan.cost == pytest.approx({"NE": 0.8, "CPU": 0.2})
-    assert [(each.op, each.kind, each.device) for each in plan.elsewhere] == [("scores", "softmax", "CPU")]
+    assert [(op.op, op.kind, op.device) for op in plan.elsewhere] == [("scores", "softmax", "CPU")]
     assert ran_on(plan, "CPU_AND_NE") == "Neural Engine"
 
 
@@ -85,5 +85,5 @@ def test_a_package_is_never_given_to_core_mls_plan_which_would_abort(read_plan: 
 
 def test_before_macos_14_4_there_is_no_plan_and_a_sentence_says_so(read_plan: Read) -> None:
     plan = read_plan("CPU_AND_NE", Behaviour(macos=(14, 3)))
-    assert plan.failure == "Core ML tells its plan from macOS 14.4 on, and this is 14.3."
-    assert ran_on(plan, "CPU_AND_NE").startswith("not known: Core ML tells its plan from macOS 14.4 on")
+    assert plan.failure == "Core ML gives its compute plan on macOS 14.4 and later, and this is 14.3."
+    assert ran_on(plan, "CPU_AND_NE").startswith("not known: Core ML gives its compute plan on macOS 14.4 and later")

@@ -1,4 +1,4 @@
-"""One round of one cell in a real child process: what it tells, and every way in which Core ML can spoil it."""
+"""One round of one cell in a real child process: its result, and every way in which Core ML can fail."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ Round = Callable[..., dict[str, Any]]
 
 @pytest.fixture
 def time_round(stages: Stages, small: Small, tmp_path: Path) -> Round:
-    """Times a round on the stand-in and returns its result."""
+    """Return a function that times a round on the stand-in and returns the worker's result."""
 
     def run(unit: str, behaviour: Behaviour, model: Small = small, *, silence: float = 60, **changes: Any) -> Any:
         file = coreml_stand_in.write(tmp_path / "behaviour.json", behaviour)
@@ -107,9 +107,9 @@ def test_pictures_reach_core_ml_as_pictures_and_probabilities_come_back_in_order
 
 
 def test_a_sustained_run_tells_of_itself_within_a_stretch_too(tmp_path: Path) -> None:
-    """Its stretches are as long as a sixtieth of it, which may be longer than the silence that counts as a hang."""
-    said: list[tuple[str, int, int]] = []
-    loaded: Any = SimpleNamespace(own_seconds=lambda: None)
+    """A block is a sixtieth of the run, which may be longer than the silence that counts as a hang."""
+    reports: list[tuple[str, int, int]] = []
+    loaded: Any = SimpleNamespace(runtime_seconds=lambda: None)
     request = {**COUNTS, "warmup_calls": 0, "calls": 1, "sustain_seconds": 2.4, "samples": tmp_path / "samples.npz"}
     now = [0]
 
@@ -117,10 +117,10 @@ def test_a_sustained_run_tells_of_itself_within_a_stretch_too(tmp_path: Path) ->
         now[0] += 600_000_000
 
     result = timing_worker._time(
-        call, loaded, request, lambda phase, done, total, *_: said.append((phase, done, total)), clock=lambda: now[0]
+        call, loaded, request, lambda phase, done, total, *_: reports.append((phase, done, total)), clock=lambda: now[0]
     )
     assert [(point["seconds"], point["calls"]) for point in result["sustained"]] == [(1.2, 2), (2.4, 2)]
-    sustained = [(done, total) for phase, done, total in said if phase == "sustain"]
+    sustained = [(done, total) for phase, done, total in reports if phase == "sustain"]
     assert sustained == [(0, 2), (1, 2), (1, 2), (2, 2), (2, 2)], "one within each of the two stretches, and their ends"
 
 
@@ -223,7 +223,7 @@ def test_tensorflow_times_the_original(small: Small, tmp_path: Path) -> None:
     model.save(tmp_path / "model.keras")
     samples = np.random.default_rng(0).normal(0, 1, (3, 1, 4, 4, 3)).astype(np.float32)
     np.savez(tmp_path / "inputs.npz", any_name=samples)
-    np.savez(tmp_path / "expected.npz", any_other=np.stack([np.asarray(model(each)) for each in samples]))
+    np.savez(tmp_path / "expected.npz", any_other=np.stack([np.asarray(model(sample)) for sample in samples]))
     request = request_of(small, "tensorflow", "host-cpu", tmp_path) | {
         "original": tmp_path / "model.keras",
         "inputs": tmp_path / "inputs.npz",
@@ -240,4 +240,4 @@ def test_a_runtime_without_its_form_of_the_model_says_so(small: Small, tmp_path:
 
 
 def quietly(phase: str, done: int, total: int, message: str = "", **figures: Any) -> None:
-    """Take progress and say nothing."""
+    """Ignore progress."""

@@ -1,6 +1,6 @@
-"""Where a model can be executed: one module for each runtime, and the table that names them all.
+"""The runtimes that execute models: one module for each, and the table of all of them.
 
-A host runtime is there to compare with and never stands in for Core ML: each names itself in every record.
+Host runtimes are there for comparison. Their figures are never reported as Core ML's: every record names its runtime.
 """
 
 from __future__ import annotations
@@ -22,32 +22,29 @@ __all__ = ["RUNTIMES", "Loaded", "Runtime", "is_stand_in"]
 
 
 class Loaded(Protocol):
-    """A model that is ready to predict on one unit."""
+    """A model that is loaded on one unit and ready to predict."""
 
     def prepare(self, sample: Mapping[str, NDArray[Any]]) -> Any:
-        """Return one sample, an array for each input, in the form that ``predict`` takes without further work."""
+        """Return one sample, an array for each input, converted to what ``predict`` takes."""
 
     def predict(self, prepared: Any, /) -> Any:
-        """Return what the runtime itself returns, complete and on the host: this is what is timed."""
+        """Return the runtime's own result, complete and in host memory. This call is what is timed."""
 
     def outputs(self, predicted: Any, /) -> dict[str, NDArray[np.float64]]:
-        """Return a prediction's numeric outputs by name, flat; a classifier's probabilities in the order of its names.
+        """Return the numeric outputs of a prediction by name, each of shape (values,); labels are left out.
 
-        The names are sorted as text, since dictionaries come back in any order. Labels are left out.
+        Class probabilities are sorted by class name as text, since dictionaries come back in any order.
         """
 
-    def own_seconds(self) -> float | None:
-        """Return how long the last prediction took by the runtime's own clock; ``None`` when it has none."""
+    def runtime_seconds(self) -> float | None:
+        """Return the seconds of the last prediction by the runtime's own clock; ``None`` when it has none."""
 
     def unload(self) -> None:
-        """Give the model back to the system; it cannot predict any more."""
+        """Release the model; it cannot predict afterwards."""
 
 
 class Runtime(Protocol):
-    """Something that executes models.
-
-    ``takes`` are the forms of a model that it can load, the best first.
-    """
+    """A runtime that executes models. ``takes`` lists the forms of a model that it can load, the best one first."""
 
     name: RuntimeName
     units: tuple[UnitName, ...]
@@ -55,23 +52,23 @@ class Runtime(Protocol):
 
     @property
     def version(self) -> str:
-        """Return the name and version of what executes; nothing is imported for it."""
+        """Return the name and version of the runtime, without importing it."""
 
-    def why_not_here(self, unit: UnitName, /) -> str:
-        """Return in a sentence why this machine cannot use a unit, and nothing when it may; nothing is imported."""
+    def unavailable_reason(self, unit: UnitName, /) -> str:
+        """Return a sentence that says why this machine cannot use a unit, "" when it may; nothing is imported."""
 
     def start(self, unit: UnitName, /) -> None:
-        """Import what the runtime needs, which takes seconds, so that loading a model takes only its own time.
+        """Import what the runtime needs, which takes seconds and must not be timed as part of loading a model.
 
         Raises:
-            CoremlbenchError: the unit turns out not to be there.
+            CoremlbenchError: the unit is not available on this machine.
         """
 
     def load(self, model: Path, unit: UnitName, *, allow_code: bool = False) -> Loaded:
-        """Return the model, loaded for a unit; ``allow_code`` lets a model file bring code of its own.
+        """Return the model, loaded for a unit. ``allow_code`` lets the model file run code of its own.
 
         Raises:
-            CoremlbenchError: the runtime cannot load it; its own words are in the message.
+            CoremlbenchError: the runtime cannot load it; the message includes the runtime's error.
         """
 
 

@@ -1,4 +1,4 @@
-"""The reference runtime as something to compare Core ML with: the same ML Program, on this machine's processor."""
+"""The reference runtime as one of the timed runtimes: the same ML Program, executed on this machine's CPU."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from coremlbench.runtimes.coreml import numeric
+from coremlbench.runtimes.coreml import numeric_outputs
 from coremlbench.types.timing import Artefact, RuntimeName, UnitName
 
 if TYPE_CHECKING:
@@ -29,12 +29,12 @@ class Reference:
         """Return ONNX Runtime's version."""
         return f"reference (ML Program on ONNX Runtime {importlib.metadata.version('onnxruntime')})"
 
-    def why_not_here(self, unit: UnitName, /) -> str:  # noqa: ARG002 - it has one
-        """Return nothing: it runs everywhere."""
+    def unavailable_reason(self, unit: UnitName, /) -> str:  # noqa: ARG002 - it has one
+        """Return "": it runs on every machine."""
         return ""
 
     def start(self, unit: UnitName, /) -> None:  # noqa: ARG002 - it has one
-        """Import what reads programs and what executes them."""
+        """Import coremltools, which reads programs, and ONNX Runtime, which executes them."""
         import coremltools
         import onnxruntime
 
@@ -47,7 +47,8 @@ class Reference:
 
         Raises:
             InputError: the package cannot be read, or is not an ML Program.
-            UnknownOp: the program uses an op that the reference runtime does not know.
+            UnknownOp: the program uses an op that the reference runtime does not support.
+            UnsupportedProgram: a form of an op, or of the program, that the reference runtime cannot execute.
         """
         from coremlbench.runtimes.reference import ReferenceRuntime
 
@@ -55,7 +56,7 @@ class Reference:
 
 
 class LoadedProgram:
-    """A program in ONNX Runtime's hands."""
+    """A program that ONNX Runtime has loaded."""
 
     predict: Callable[[dict[str, Any]], Any]
 
@@ -64,16 +65,16 @@ class LoadedProgram:
         self.predict = runtime.run
 
     def prepare(self, sample: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
-        """Return a sample in the shapes and types of the program's inputs."""
+        """Return a sample with the shapes and types of the program's inputs."""
         return self._runtime.prepare(sample)
 
     def outputs(self, predicted: Mapping[str, Any], /) -> dict[str, NDArray[np.float64]]:
-        """Return the numeric outputs by name, flat."""
-        return numeric(predicted)
+        """Return the numeric outputs by name, each of shape (values,)."""
+        return numeric_outputs(predicted)
 
-    def own_seconds(self) -> None:
-        """Return nothing: it has no clock of its own."""
+    def runtime_seconds(self) -> None:
+        """Return ``None``: ONNX Runtime has no clock of its own."""
 
     def unload(self) -> None:
-        """Drop the session."""
+        """Release the session."""
         del self.predict, self._runtime

@@ -16,39 +16,26 @@ from coremlbench.types.errors import InputError
 
 
 class ReferenceRuntime:
-    """A loaded model that predicts as Core ML does: a dictionary of inputs gives a dictionary of outputs."""
+    """A loaded model that predicts as Core ML does, from a dictionary of inputs to a dictionary of outputs.
+
+    ``inputs`` has the shape of each input, ``outputs`` the names of the outputs, ``classes`` the class names of a
+    classifier.
+    """
 
     def __init__(self, program: Program, *, threads: int | None = None, also: Sequence[str] = ()) -> None:
-        import onnxruntime
-
         self.program = program
         model = to_onnx(program, also=also)
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3  # errors; its warnings are about graphs, not about results
-        options.add_session_config_entry("session.disable_quant_qdq", "1")  # what is float32 between ops stays so
-        if threads is not None:
-            options.intra_op_num_threads = threads
-            options.inter_op_num_threads = 1
-        try:
-            self._session = onnxruntime.InferenceSession(
-                model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-            )
-        except MemoryError:
-            raise
-        except Exception as error:  # of many types without a common one; its text names the node, and so the op
-            raise UnsupportedProgram(
-                f"ONNX Runtime does not take the graph of '{program.source}': {first_line(error)}"
-            ) from error
+        self._session = _make_session(program, model, threads)
         self.inputs: dict[str, tuple[Any, ...]] = {item.name: tuple(item.shape) for item in self._session.get_inputs()}
         self.outputs = tuple(item.name for item in self._session.get_outputs())
         self._types = {item.name: _numpy_type(item.type) for item in self._session.get_inputs()}
         self._images = {
-            feature.name: _colour(feature)
+            feature.name: _colour_space(feature)
             for feature in program.description.input
             if feature.type.WhichOneof("Type") == "imageType"
         }
-        found = {entry.key: entry.value for entry in model.metadata_props}
-        self.classes: tuple[str | int, ...] = tuple(json.loads(found.get(CLASSES_KEY, "[]")))
+        metadata = {entry.key: entry.value for entry in model.metadata_props}
+        self.classes: tuple[str | int, ...] = tuple(json.loads(metadata.get(CLASSES_KEY, "[]")))
         self._label = program.description.predictedFeatureName
         self._probabilities = program.description.predictedProbabilitiesName
 
@@ -56,11 +43,11 @@ class ReferenceRuntime:
     def load(cls, package: Path | str, *, threads: int | None = None, also: Sequence[str] = ()) -> ReferenceRuntime:
         """Return the model of an ``.mlpackage``, ready to predict with ``threads`` threads (all cores by default).
 
-        ``also`` names inner values of the program to give out beside its outputs.
+        ``also`` names intermediate values of the program that become additional outputs.
 
         Raises:
             InputError: the package cannot be read, or is not an ML Program.
-            UnknownOp: the program uses an op that the reference runtime does not know.
+            UnknownOp: the program uses an op that the reference runtime does not support.
             UnsupportedProgram: a form of an op, or of the program, that the reference runtime cannot execute.
         """
         return cls(load_program(package), threads=threads, also=also)
@@ -68,7 +55,7 @@ class ReferenceRuntime:
     def predict(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Return the outputs by name: arrays, and for a classifier the label and a dictionary of probabilities.
 
-        An image input takes a Pillow image, or an array of bytes (height, width, channels) in RGB order, of the
+        An image input takes a Pillow image or a uint8 array of shape (height, width, channels) in RGB order, of the
         size that the model declares.
 
         Raises:
@@ -77,10 +64,10 @@ class ReferenceRuntime:
         return self.run(self.prepare(inputs))
 
     def run(self, prepared: dict[str, Any]) -> dict[str, Any]:
-        """Return the outputs, as ``predict`` does, for inputs that ``prepare`` made ready.
+        """Return the outputs, as ``predict`` does, for inputs that ``prepare`` returned.
 
         Raises:
-            UnsupportedProgram: ONNX Runtime fails at these inputs; the sentence names the node.
+            UnsupportedProgram: ONNX Runtime fails with these inputs; the message names the node.
         """
         try:
             values = self._session.run(None, prepared)
@@ -99,20 +86,20 @@ class ReferenceRuntime:
         return result
 
     def predict_many(self, samples: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-        """Return the outputs for each of many inputs, in order and one at a time, so that memory stays flat."""
+        """Yield the outputs for each sample, in order and one at a time, so that memory stays constant."""
         return (self.predict(sample) for sample in samples)
 
     def save_onnx(self, path: Path) -> None:
-        """Write the program as an ONNX graph, with its own outputs alone.
+        """Write the program as an ONNX graph, without the additional outputs of ``also``.
 
-        It is translated anew: a graph kept for this would hold every weight once more for as long as the model lives.
+        The program is translated again: keeping the graph would keep a second copy of all weights in memory.
         """
         import onnx
 
         onnx.save(to_onnx(self.program), str(path))
 
     def prepare(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the inputs in the shapes and types that the program takes.
+        """Return the inputs with the shapes and types that the program takes.
 
         Raises:
             InputError: an input is missing, unknown, or of another shape.
@@ -122,16 +109,17 @@ class ReferenceRuntime:
             raise InputError(
                 f"'{self.program.source}' takes the inputs {sorted(self.inputs)}, but was given {sorted(inputs)}."
             )
-        return {name: self._prepared(name, value) for name, value in inputs.items()}
+        return {name: self._prepare_input(name, value) for name, value in inputs.items()}
 
-    def _prepared(self, name: str, value: Any) -> Any:
+    def _prepare_input(self, name: str, value: Any) -> Any:
+        """Return one input as an array; ``InputError`` when its shape is wrong."""
         shape = self.inputs[name]
         if name in self._images:
-            value = _image(value, self._images[name])
+            value = _image_array(value, self._images[name])
         array = np.ascontiguousarray(value, dtype=self._types[name])
         fits = len(array.shape) == len(shape) and all(
-            isinstance(wanted, str) or wanted == given for wanted, given in zip(shape, array.shape, strict=True)
-        )
+            isinstance(expected, str) or expected == size for expected, size in zip(shape, array.shape, strict=True)
+        )  # ONNX names dimensions of any size
         if not fits:
             raise InputError(
                 f"The input '{name}' of '{self.program.source}' has the shape {shape}, but was given {array.shape}."
@@ -139,13 +127,34 @@ class ReferenceRuntime:
         return array
 
 
+def _make_session(program: Program, model: Any, threads: int | None) -> Any:
+    """Return an ONNX Runtime session of a graph; ``UnsupportedProgram`` when ONNX Runtime refuses the graph."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors; its warnings are about graphs, not about results
+    options.add_session_config_entry("session.disable_quant_qdq", "1")  # keeps float32 between quantised operations
+    if threads is not None:
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+    try:
+        return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    except MemoryError:
+        raise
+    except Exception as error:  # of many types without a common one; its text names the node, and so the op
+        raise UnsupportedProgram(
+            f"ONNX Runtime does not take the graph of '{program.source}': {first_line(error)}"
+        ) from error
+
+
 def _numpy_type(name: str) -> np.dtype[Any]:
+    """Return NumPy's type for the name of a tensor type in ONNX Runtime, such as ``tensor(float)``."""
     kinds = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(double)": "float64"}
     return np.dtype(kinds.get(name, name.removeprefix("tensor(").removesuffix(")")))
 
 
-def _colour(feature: Any) -> str:
-    """Return ``RGB``, ``BGR`` or ``GRAYSCALE``: how a model wants the channels of an image input."""
+def _colour_space(feature: Any) -> str:
+    """Return the channel order of an image input: ``RGB``, ``BGR`` or ``GRAYSCALE``."""
     from coremltools.proto import FeatureTypes_pb2
 
     space = feature.type.imageType.colorSpace
@@ -153,8 +162,8 @@ def _colour(feature: Any) -> str:
     return "GRAYSCALE" if name.startswith("GRAYSCALE") else name
 
 
-def _image(value: Any, colour: str) -> Any:
-    """Return an image as the program's function takes it: (1, channels, height, width), values from 0 to 255.
+def _image_array(value: Any, colour: str) -> Any:
+    """Return an image as the program takes it: shape (1, channels, height, width), values from 0 to 255.
 
     The scale and bias of an ``ImageType`` are operations of the program itself.
     """
@@ -164,7 +173,7 @@ def _image(value: Any, colour: str) -> Any:
         value = np.asarray(value.convert("L" if colour == "GRAYSCALE" else "RGB"))
     array = np.asarray(value)
     if array.ndim == 4:
-        return array  # already as the function takes it
+        return array  # already as the program takes it
     if colour == "GRAYSCALE":
         return array.reshape(1, 1, *array.shape[:2])
     if array.ndim != 3 or array.shape[2] != 3:

@@ -1,4 +1,4 @@
-"""TensorFlow on the model that was converted: what the host does without Core ML."""
+"""The TensorFlow runtime: executes the original model, from before its conversion, on the host."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-NVIDIA = Path("/dev/nvidiactl")
-"""There when the driver of an NVIDIA GPU is loaded."""
+NVIDIA_DEVICE = Path("/dev/nvidiactl")
+"""This file exists when the driver of an NVIDIA GPU is loaded."""
 
 NO_GPU = "TensorFlow has no GPU here."
 
@@ -33,23 +33,28 @@ class TensorFlow:
 
     @property
     def version(self) -> str:
-        """Return TensorFlow's version, and that of Metal's plugin where it is installed."""
-        metal = _installed("tensorflow-metal")
-        return f"TensorFlow {_installed('tensorflow')}" + (f", tensorflow-metal {metal}" if metal else "")
+        """Return the versions of TensorFlow and, where it is installed, of its Metal plugin."""
+        metal = _installed_version("tensorflow-metal")
+        return f"TensorFlow {_installed_version('tensorflow')}" + (f", tensorflow-metal {metal}" if metal else "")
 
-    def why_not_here(self, unit: UnitName, /) -> str:
-        """Return in a sentence why a unit cannot be used here; a GPU is only surely there once it has started."""
+    def unavailable_reason(self, unit: UnitName, /) -> str:
+        """Return a sentence that says why this machine cannot use a unit, "" when it may.
+
+        Whether TensorFlow can use a GPU is only certain after ``start``.
+        """
         if importlib.util.find_spec("tensorflow") is None:
             return "TensorFlow is not installed here."
-        if unit == "host-gpu" and not (_installed("tensorflow-metal") if sys.platform == "darwin" else NVIDIA.exists()):
+        if unit == "host-gpu" and not (
+            _installed_version("tensorflow-metal") if sys.platform == "darwin" else NVIDIA_DEVICE.exists()
+        ):
             return NO_GPU
         return ""
 
     def start(self, unit: UnitName, /) -> None:
-        """Import TensorFlow, and leave it the unit alone.
+        """Import TensorFlow, and hide the GPUs from it when the unit is the CPU.
 
         Raises:
-            NoSuchUnitError: a GPU was asked for, and TensorFlow sees none.
+            NoSuchUnitError: a GPU was requested, and TensorFlow sees none.
         """
         import tensorflow as tf
 
@@ -59,22 +64,22 @@ class TensorFlow:
         if unit == "host-cpu" and gpus:
             tf.config.set_visible_devices([], "GPU")
 
-    def load(self, model: Path, unit: UnitName, *, allow_code: bool = False) -> LoadedFunction:  # noqa: ARG002 - started
-        """Return the model of a Keras file or of a SavedModel's folder; the unit is the one that was started.
+    def load(self, model: Path, unit: UnitName, *, allow_code: bool = False) -> LoadedFunction:  # noqa: ARG002 - chosen by start
+        """Return the model of a Keras file or of a SavedModel folder, on the unit that ``start`` chose.
 
         Raises:
             ModelLoadError: TensorFlow could not load it.
         """
         try:
             if model.is_dir():
-                return LoadedFunction(*_saved_model(model))
-            return LoadedFunction(*_keras_model(model, allow_code=allow_code))
+                return LoadedFunction(*_load_saved_model(model))
+            return LoadedFunction(*_load_keras(model, allow_code=allow_code))
         except (ValueError, OSError, TypeError, InputError) as problem:
             raise ModelLoadError(f"TensorFlow could not load '{model.name}': {problem}") from problem
 
 
 class LoadedFunction:
-    """A model as a function of its inputs in order; it is traced at the first prediction, as TensorFlow does."""
+    """A model as a function of its inputs in order; TensorFlow traces it at the first prediction."""
 
     predict: Callable[[Sequence[Any]], list[Any]]
 
@@ -86,18 +91,20 @@ class LoadedFunction:
         flatten = tf.nest.flatten
 
         def predict(prepared: Sequence[Any]) -> list[Any]:
-            """Return the outputs as arrays on the host, which waits for a GPU to be done."""
-            return [each.numpy() for each in flatten(function(*prepared))]
+            """Return the outputs as arrays in host memory, which waits until a GPU has finished."""
+            return [tensor.numpy() for tensor in flatten(function(*prepared))]
 
         self.predict = predict
 
     def prepare(self, sample: Mapping[str, NDArray[Any]]) -> list[Any]:
-        """Return a sample's tensors on the unit; an only input may have any name, and a batch of one is added.
+        """Return the tensors of a sample on the unit, with a batch axis of 1 where it is missing.
+
+        The array of a model with a single input may have any name.
 
         Raises:
             InputError: the sample lacks an input of the model.
         """
-        names = [each.name for each in self._inputs]
+        names = [spec.name for spec in self._inputs]
         if len(names) == 1 and len(sample) == 1:
             values = list(sample.values())
         else:
@@ -105,42 +112,44 @@ class LoadedFunction:
             if missing:
                 raise InputError(f"The model takes the inputs {names}; the samples lack {missing}.")
             values = [sample[name] for name in names]
-        return [_tensor(value, wanted) for value, wanted in zip(values, self._inputs, strict=True)]
+        return [_to_tensor(value, spec) for value, spec in zip(values, self._inputs, strict=True)]
 
     def outputs(self, predicted: Sequence[Any], /) -> dict[str, NDArray[np.float64]]:
-        """Return the outputs by name, flat."""
+        """Return the outputs by name, float64 of shape (values,)."""
         import numpy as np
 
         return {
             name: np.asarray(value, np.float64).reshape(-1) for name, value in zip(self._names, predicted, strict=True)
         }
 
-    def own_seconds(self) -> None:
-        """Return nothing: it has no clock of its own."""
+    def runtime_seconds(self) -> None:
+        """Return ``None``: TensorFlow has no clock of its own."""
 
     def unload(self) -> None:
-        """Drop the model and its traces."""
+        """Release the model and its traces."""
         import keras
 
         del self.predict, self._model
         keras.utils.clear_session()
 
 
-def _keras_model(path: Path, *, allow_code: bool) -> tuple[Any, Callable[..., Any], Sequence[Any], Sequence[str]]:
+def _load_keras(path: Path, *, allow_code: bool) -> tuple[Any, Callable[..., Any], Sequence[Any], Sequence[str]]:
+    """Return the model, its function, the specifications of its inputs and the names of its outputs."""
     import keras
     import tensorflow as tf
 
     with with_its_suffix(path) as named:
         model = keras.models.load_model(named, compile=False, safe_mode=not allow_code)
-    several = len(model.inputs) > 1
+    has_several_inputs = len(model.inputs) > 1
 
     def function(*tensors: Any) -> Any:
-        return model(list(tensors) if several else tensors[0], training=False)
+        return model(list(tensors) if has_several_inputs else tensors[0], training=False)
 
-    return model, tf.function(function, autograph=False), model.inputs, [each.name for each in model.outputs]
+    return model, tf.function(function, autograph=False), model.inputs, [tensor.name for tensor in model.outputs]
 
 
-def _saved_model(path: Path) -> tuple[Any, Callable[..., Any], Sequence[Any], Sequence[str]]:
+def _load_saved_model(path: Path) -> tuple[Any, Callable[..., Any], Sequence[Any], Sequence[str]]:
+    """Return the same as ``_load_keras`` for the serving signature of a SavedModel."""
     import tensorflow as tf
 
     model = tf.saved_model.load(str(path))
@@ -148,7 +157,7 @@ def _saved_model(path: Path) -> tuple[Any, Callable[..., Any], Sequence[Any], Se
     inputs = [
         tf.TensorSpec(spec.shape, spec.dtype, name) for name, spec in signature.structured_input_signature[1].items()
     ]
-    names = [each.name for each in inputs]
+    names = [spec.name for spec in inputs]
 
     def function(*tensors: Any) -> Any:
         return signature(**dict(zip(names, tensors, strict=True)))
@@ -156,17 +165,18 @@ def _saved_model(path: Path) -> tuple[Any, Callable[..., Any], Sequence[Any], Se
     return model, function, inputs, sorted(signature.structured_outputs)
 
 
-def _tensor(value: NDArray[Any], wanted: Any) -> Any:
-    """Return a sample's tensor, with the axes that a picture lacks: the batch, and the only channel of a grey one."""
+def _to_tensor(value: NDArray[Any], spec: Any) -> Any:
+    """Return the tensor of a sample; missing axes are added: the batch, and the channel of a greyscale image."""
     import tensorflow as tf
 
-    rank = len(wanted.shape)
-    if value.ndim == rank - 2 and wanted.shape[-1] == 1:
+    rank = len(spec.shape)
+    if value.ndim == rank - 2 and spec.shape[-1] == 1:
         value = value[..., None]
-    return tf.constant(value[None] if value.ndim == rank - 1 else value, dtype=wanted.dtype)
+    return tf.constant(value[None] if value.ndim == rank - 1 else value, dtype=spec.dtype)
 
 
-def _installed(package: str) -> str:
+def _installed_version(package: str) -> str:
+    """Return the version of an installed package, "" when it is not installed."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:

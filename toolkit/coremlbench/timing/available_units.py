@@ -1,4 +1,4 @@
-"""What can be timed on this machine; where there is macOS, Core ML itself is asked for its devices, in a child."""
+"""Which units can be timed on this machine. On macOS a child process asks Core ML for its devices."""
 
 from __future__ import annotations
 
@@ -7,49 +7,80 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from coremlbench.runs.steps import worker as our_worker
+from coremlbench.runs.steps import worker as worker_command
 from coremlbench.runtimes import RUNTIMES
 from coremlbench.runtimes.coreml import macos_version
 from coremlbench.supervision.supervisor import supervise
+from coremlbench.timing.plan import UnavailableReason, Units
 from coremlbench.types.process import Limits
 from coremlbench.types.timing import RuntimeName, UnitName
 
 SILENCE = 120.0
 
-WhyNot = Mapping[RuntimeName, Mapping[UnitName, str]]
-"""For each unit of each runtime the sentence that says why it cannot be used here, "" where it can."""
+UnavailableReasons = Mapping[RuntimeName, Mapping[UnitName, str]]
+"""For each unit of each runtime the sentence that says why it cannot be used on this machine, "" where it can."""
 
 
 @dataclass(frozen=True)
-class Survey:
-    """What can run here, and whether what passes for Core ML is the tests' stand-in for it."""
+class MachineCapabilities:
+    """What this machine can run, and the commands of the workers that run it; tests pass a stand-in.
 
-    why_not: WhyNot
+    ``stand_in`` says that the tests' stand-in was found in the place of Core ML.
+    """
+
+    units: Units
+    unavailable_reason: UnavailableReason
+    worker: Callable[[str], Sequence[str]] = worker_command
     stand_in: bool = False
 
 
-def survey_machine() -> Survey:
-    """Return what can run here, quickly: only a Mac can have what has to be asked for in a child."""
-    return ask_machine() if macos_version() else Survey(expected())
+@dataclass(frozen=True)
+class UnitAvailability:
+    """Why units cannot be used on this machine, and whether the tests' stand-in is in the place of Core ML."""
+
+    reasons: UnavailableReasons
+    stand_in: bool = False
 
 
-def ask_machine(worker: Callable[[str], Sequence[str]] = our_worker) -> Survey:
-    """Return what can run here, as Core ML tells it: a virtual Mac has no Neural Engine, and would time the CPU for it.
-
-    When the child fails, what the table of runtimes expects is taken: the failure will show again in each cell.
+def detect_units() -> MachineCapabilities:
+    """Return what this machine can run.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C came meanwhile; there is no run yet whose record could say so.
+        KeyboardInterrupt: Ctrl-C ended the child process that asks Core ML.
+    """
+    availability = unit_availability()
+    return MachineCapabilities(
+        units={name: tuple(units) for name, units in availability.reasons.items()},
+        unavailable_reason=lambda runtime, unit: availability.reasons[runtime][unit],
+        stand_in=availability.stand_in,
+    )
+
+
+def unit_availability() -> UnitAvailability:
+    """Return the availability of every unit. Only macOS needs a child process, which takes seconds."""
+    return probe_units() if macos_version() else UnitAvailability(static_availability())
+
+
+def probe_units(worker: Callable[[str], Sequence[str]] = worker_command) -> UnitAvailability:
+    """Return the availability of every unit according to Core ML, asked in a child process.
+
+    A virtual Mac has no Neural Engine, and Core ML would silently use its CPU instead. When the child fails, the
+    static availability is returned; the same failure will show again in each cell.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C ended the child. There is no run yet whose record could hold it.
     """
     with tempfile.TemporaryDirectory(prefix="coremlbench-") as folder:
         ended = supervise(worker("runtimes"), folder=Path(folder), request={}, limits=Limits(silence=SILENCE))
     if ended.stopped == "interrupted":
         raise KeyboardInterrupt
     if ended.result is None:
-        return Survey(expected())
-    return Survey(ended.result["why_not"], ended.result["stand_in"])
+        return UnitAvailability(static_availability())
+    return UnitAvailability(ended.result["unavailable_reasons"], ended.result["stand_in"])
 
 
-def expected() -> WhyNot:
-    """Return why not, as far as the runtimes can say without being imported."""
-    return {name: {unit: runtime.why_not_here(unit) for unit in runtime.units} for name, runtime in RUNTIMES.items()}
+def static_availability() -> UnavailableReasons:
+    """Return why units cannot be used, as far as the runtimes know it without being imported."""
+    return {
+        name: {unit: runtime.unavailable_reason(unit) for unit in runtime.units} for name, runtime in RUNTIMES.items()
+    }

@@ -1,17 +1,18 @@
-"""What Apple's chips could do at most: literal rows, each with its source. A figure nobody gave is ``None``.
+"""Peak figures of Apple's chips, each with its source; ``None`` for a figure that has not been published.
 
-Where sources differ, or a chip is sold with fewer cores or slower memory, the larger figure stands: it makes for the
-lower floor, and a floor must not be above what a machine can do.
+Where sources differ, or a chip is sold with fewer cores or slower memory, the larger figure is used. It gives a lower
+roofline bound, and a bound must never be above the time that a machine needs.
 
-- Memory: width of the bus times the rate of the memory, which Apple rounds down (409.6 GB/s is "400GB/s").
-- GPU: Apple gives teraflops (float32) for the M1 and M2 families only. Since the M3 a core works on float16, float32
-  and integers at the same time, so the float32 figure counts twice. The GPU of the M5 has matrix units, of which
-  Apple says "over 4x the peak GPU compute" of the M4 and gives no figure.
-- Neural Engine: Apple's operations a second. Apple does not say of what: up to the M3 of float16, on the M4 they are
-  taken to be of int8, which float16 does not reach. There is none for the M5, and the M3 Ultra's is twice the M3's.
-- On-chip memory: what weights may stay in from one call to the next. The system-level cache is 8, 24, 48 or 96 MB in
-  the M1 to M3, and beside it are the caches of the CPU (20 to 72 MB) and of the GPU. Apple publishes none of it; the
-  sum is rounded up generously.
+- Memory bandwidth: bus width times memory rate, which Apple rounds down (409.6 GB/s is "400GB/s").
+- GPU: Apple gives teraflops (float32) for the M1 and M2 families only. Since the M3 a core executes float16, float32
+  and integers at the same time, so the float32 figure is doubled. The GPU of the M5 has matrix units: Apple says "over
+  4x the peak GPU compute" of the M4 and gives no figure.
+- Neural Engine: Apple's operations a second. Apple does not name the data type. Up to the M3 it is taken to be
+  float16; for the M4 it is taken to be int8, a rate that float16 does not reach. There is no figure for the M5; that
+  of the M3 Ultra is twice the M3's.
+- On-chip memory: where weights may stay from one call to the next. The system-level cache is 8, 24, 48 or 96 MB in
+  the M1 to M3; the caches of the CPU (20 to 72 MB) and of the GPU are added. Apple publishes none of these; the sum is
+  rounded up generously.
 """
 
 from __future__ import annotations
@@ -21,15 +22,15 @@ from dataclasses import dataclass
 
 NEWSROOM = "apple.com/newsroom"
 CORE_RATES = "github.com/huggingface/huggingface.js/pull/1044"
-"""Teraflops of the M3 and M4 families, collected by others: Apple publishes none."""
+"""Teraflops of the M3 and M4 families, collected by others; Apple publishes none."""
 
 
 @dataclass(frozen=True)
 class Chip:
     """The peak figures of one chip.
 
-    ``gpu_core`` is operations a second of one of at most ``gpu_cores`` cores, ``neural_engine`` operations a second of
-    the whole engine, ``bandwidth`` bytes a second, ``on_chip`` bytes.
+    ``bandwidth`` is in bytes a second. ``gpu_core`` is the operations a second of one of at most ``gpu_cores`` cores,
+    ``neural_engine`` those of the whole engine. ``on_chip`` is in bytes.
     """
 
     name: str
@@ -44,7 +45,7 @@ class Chip:
 MB = 1 << 20
 BASE, PRO, MAX, ULTRA = 32 * MB, 64 * MB, 128 * MB, 256 * MB
 CLOCKS = "github.com/philipturner/metal-benchmarks"
-"""The GPUs' clocks, operations and system-level caches of the M1 and M2 families, measured by others."""
+"""GPU clocks, operations and system-level caches of the M1 and M2 families, measured by others."""
 M1_SOURCE = f"{NEWSROOM}: 2020/11 M1, 2021/10 M1 Pro and M1 Max, 2022/03 M1 Ultra; {CLOCKS}"
 M2_SOURCE = f"{NEWSROOM}: 2022/06 M2, 2023/01 M2 Pro and M2 Max, 2023/06 M2 Ultra; {CLOCKS}"
 M3_SOURCE = f"{NEWSROOM}: 2023/10 M3, M3 Pro and M3 Max, 2025/03 M3 Ultra; {CORE_RATES}; Apple Tech Talk 111375"
@@ -74,6 +75,6 @@ CHIPS = (
 
 
 def find_chip(name: str) -> Chip | None:
-    """Return the row of the chip that a machine's description names, ``None`` when it is not in the table."""
-    found = re.search(r"Apple (M\d+(?: (?:Pro|Max|Ultra))?)\b", name)
-    return next((chip for chip in CHIPS if found is not None and chip.name == found[1]), None)
+    """Return the chip that the description of a machine names, ``None`` when it is not in the table."""
+    match = re.search(r"Apple (M\d+(?: (?:Pro|Max|Ultra))?)\b", name)
+    return next((chip for chip in CHIPS if match is not None and chip.name == match[1]), None)

@@ -1,4 +1,4 @@
-"""Say how the machine is at this moment: heat, power, load, free memory. What the system does not tell is ``None``."""
+"""Read a machine's thermal state, power source, load and free memory; ``None`` for what the system does not report."""
 
 from __future__ import annotations
 
@@ -18,58 +18,62 @@ FOUNDATION = "/System/Library/Frameworks/Foundation.framework/Foundation"
 
 
 def read_conditions() -> Conditions:
-    """Return the conditions now, without ever failing: a round matters more than what is known about it.
+    """Return the current conditions. It never raises, since a round must not be lost for want of them.
 
-    It takes some hundredths of a second on macOS, where ``pmset`` is asked.
+    On macOS it takes some hundredths of a second, because it runs ``pmset``.
     """
-    mac = platform.system() == "Darwin"
-    low_power = None
-    if mac:
-        low_power = _process_info("isLowPowerModeEnabled")
-        if low_power is None:
-            low_power = parse_low_power_mode(_output("pmset", "-g"))
+    if platform.system() == "Darwin":
+        source, low_power = parse_power_source(_command_output("pmset", "-g", "batt")), _mac_low_power_mode()
+    else:
+        source, low_power = power_source(POWER_SUPPLIES), None
     return Conditions(
         thermal_state=thermal_state(),
-        power_source=parse_power_source(_output("pmset", "-g", "batt")) if mac else power_source(POWER_SUPPLIES),
-        low_power_mode=None if low_power is None else bool(low_power),
+        power_source=source,
+        low_power_mode=low_power,
         load_average=_load_average(),
         free_memory_bytes=_free_memory(),
     )
 
 
 def thermal_state() -> str | None:
-    """Return macOS's thermal state, ``None`` elsewhere; quick enough to be asked between two stretches of calls."""
+    """Return macOS's thermal state, ``None`` on other systems; fast enough to be read between blocks of calls."""
     return thermal_name(_process_info("thermalState"))
 
 
 def thermal_name(level: int | None) -> str | None:
-    """Return the name of a thermal state by its number."""
+    """Return the name of a thermal state by its number, ``None`` for an unknown number."""
     return THERMAL_STATES[level] if level is not None and 0 <= level < len(THERMAL_STATES) else None
 
 
 # --- macOS --------------------------------------------------------------------------------------------------
 
 
+def _mac_low_power_mode() -> bool | None:
+    enabled = _process_info("isLowPowerModeEnabled")
+    return parse_low_power_mode(_command_output("pmset", "-g")) if enabled is None else bool(enabled)
+
+
 def parse_power_source(text: str) -> str | None:
-    """Return ``AC`` or ``battery`` from ``pmset -g batt``; a UPS is a battery."""
-    found = re.search(r"drawing from '(AC|Battery|UPS) Power'", text)
-    return None if found is None else "AC" if found[1] == "AC" else "battery"
+    """Return ``AC`` or ``battery`` from the output of ``pmset -g batt``; a UPS counts as a battery."""
+    match = re.search(r"drawing from '(AC|Battery|UPS) Power'", text)
+    return None if match is None else "AC" if match[1] == "AC" else "battery"
 
 
 def parse_low_power_mode(text: str) -> bool | None:
-    """Return whether ``pmset -g`` tells of the low-power mode.
+    """Return whether the low-power mode is on, from the output of ``pmset -g``; ``None`` when it has no such line.
 
-    It is ``lowpowermode`` 0 or 1, or on Macs that also have a high-power mode ``powermode`` 0, 1 (low) or 2 (high).
+    The line is ``lowpowermode`` 0 or 1. Macs that also have a high-power mode have ``powermode``: 0, 1 (low) or 2
+    (high).
     """
-    found = re.search(r"^\s*(?:lowpowermode|powermode)\s+(\d)\s*$", text, re.MULTILINE)
-    return None if found is None else found[1] == "1"
+    match = re.search(r"^\s*(?:lowpowermode|powermode)\s+(\d)\s*$", text, re.MULTILINE)
+    return None if match is None else match[1] == "1"
 
 
 def _process_info(selector: str) -> int | None:
-    """Return a number that Foundation's ``NSProcessInfo`` tells, through the Objective-C runtime's C interface.
+    """Return a numeric property of Foundation's ``NSProcessInfo``, read through the C interface of Objective-C.
 
-    Unlike ``powermetrics`` it needs no root, and unlike PyObjC no package. A property that this macOS lacks is
-    ``None``: asking for it would end the process.
+    It needs no root, unlike ``powermetrics``, and no package, unlike PyObjC. ``None`` for a property that this macOS
+    does not have: reading it would abort the process.
     """
     if platform.system() != "Darwin":
         return None
@@ -83,15 +87,15 @@ def _process_info(selector: str) -> int | None:
         address = ctypes.cast(objc.objc_msgSend, ctypes.c_void_p).value
         assert address is not None
         pointer = ctypes.c_void_p
-        ask = ctypes.CFUNCTYPE(pointer, pointer, pointer)(address)
+        send = ctypes.CFUNCTYPE(pointer, pointer, pointer)(address)
         responds = ctypes.CFUNCTYPE(ctypes.c_bool, pointer, pointer, pointer)(address)
         # A BOOL fills one byte of the register, an NSInteger all of it.
         kind = ctypes.c_bool if selector.startswith("is") else ctypes.c_long
-        number = ctypes.CFUNCTYPE(kind, pointer, pointer)(address)
-        info = ask(objc.objc_getClass(b"NSProcessInfo"), objc.sel_registerName(b"processInfo"))
-        wanted = objc.sel_registerName(selector.encode())
-        if info and responds(info, objc.sel_registerName(b"respondsToSelector:"), wanted):
-            return int(number(info, wanted))
+        read_number = ctypes.CFUNCTYPE(kind, pointer, pointer)(address)
+        info = send(objc.objc_getClass(b"NSProcessInfo"), objc.sel_registerName(b"processInfo"))
+        getter = objc.sel_registerName(selector.encode())
+        if info and responds(info, objc.sel_registerName(b"respondsToSelector:"), getter):
+            return int(read_number(info, getter))
     return None
 
 
@@ -99,21 +103,22 @@ def _process_info(selector: str) -> int | None:
 
 
 def power_source(folder: Path) -> str | None:
-    """Return ``AC`` or ``battery`` from Linux's power supplies; ``None`` without any, as in most servers.
+    """Return ``AC`` or ``battery`` from the power supplies in Linux's sysfs; ``None`` without any, as in most servers.
 
-    The mains count where there are any; a battery alone tells by whether it discharges.
+    A mains supply decides when there is one; otherwise the power source is a battery if any battery discharges.
     """
-    supplies = [(_text(each / "type"), each) for each in sorted(folder.glob("*"))]
-    mains = [_text(each / "online") for kind, each in supplies if kind in {"Mains", "USB"}]
-    batteries = [each for kind, each in supplies if kind == "Battery" and _text(each / "scope") != "Device"]
+    supplies = [(_read_text(supply / "type"), supply) for supply in sorted(folder.glob("*"))]
+    mains = [_read_text(supply / "online") for kind, supply in supplies if kind in {"Mains", "USB"}]
+    batteries = [supply for kind, supply in supplies if kind == "Battery" and _read_text(supply / "scope") != "Device"]
     if "1" in mains:
         return "AC"
-    if batteries:
-        return "battery" if "0" in mains or any(_text(each / "status") == "Discharging" for each in batteries) else "AC"
-    return None
+    if not batteries:
+        return None
+    discharging = any(_read_text(battery / "status") == "Discharging" for battery in batteries)
+    return "battery" if "0" in mains or discharging else "AC"
 
 
-# --- both ---------------------------------------------------------------------------------------------------
+# --- both systems -------------------------------------------------------------------------------------------
 
 
 def _load_average() -> float | None:
@@ -130,13 +135,15 @@ def _free_memory() -> int | None:
     return None
 
 
-def _text(path: Path) -> str:
+def _read_text(path: Path) -> str:
+    """Return the stripped text of a file, empty when it cannot be read."""
     with suppress(OSError):
         return path.read_text(errors="replace").strip()
     return ""
 
 
-def _output(*command: str) -> str:
+def _command_output(*command: str) -> str:
+    """Return the standard output of a command, empty when it cannot be run or takes more than five seconds."""
     with suppress(OSError, subprocess.SubprocessError):
         return subprocess.run(
             command, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL, timeout=5, check=False

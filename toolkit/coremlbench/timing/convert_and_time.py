@@ -1,4 +1,4 @@
-"""Convert models and time the packages, or time those of a kit."""
+"""Convert models and time their packages, or time the packages of a kit."""
 
 from __future__ import annotations
 
@@ -14,15 +14,18 @@ if TYPE_CHECKING:
     from coremlbench.conversion.options import ConvertOptions
     from coremlbench.timing.kit import Kit
     from coremlbench.timing.matrix import OnRound
-    from coremlbench.timing.plan import Subject, TimingOptions
+    from coremlbench.timing.plan import TimingInput, TimingOptions
     from coremlbench.types.timing import TimingRecord
 
 
 @dataclass(frozen=True)
 class ConvertedAndTimed:
-    """What came of it: the packages, the exit code of the conversions, and the matrix unless there was none to time."""
+    """The packages, the exit code of the conversions, and the matrix with its folder.
 
-    subject: Subject
+    ``timing`` is ``None`` when there was no package to time, or the conversions were interrupted.
+    """
+
+    timing_input: TimingInput
     exit_code: int
     timing: tuple[TimingRecord, Path] | None
 
@@ -38,39 +41,41 @@ def convert_and_time(
     on_round: OnRound | None = None,
     kit: Path | None = None,
 ) -> ConvertedAndTimed:
-    """Return the matrix of what the models were converted to; packages that failed or are wrong are not timed.
+    """Convert models, and time the packages that are neither failed nor wrong. Without models, the defaults are taken.
 
     Raises:
-        InputError: a model cannot be used, nothing can run here, or a folder cannot be used.
+        InputError: a model cannot be used, nothing can run on this machine, or a folder cannot be used.
     """
     from coremlbench.conversion import job, sources
-    from coremlbench.timing.matrix import check_here, this_machine, time_models
-    from coremlbench.timing.packages import subject_of
+    from coremlbench.timing.available_units import detect_units
+    from coremlbench.timing.matrix import check_machine, time_models
+    from coremlbench.timing.packages import select_packages
 
-    here = this_machine()
-    check_here(timing, kit, here)
-    found = sources.resolve_all(models, results=results, allow_code=conversion.allow_code)
+    capabilities = detect_units()
+    check_machine(timing, kit, capabilities)
+    requested = sources.resolve_all(models, results=results, allow_code=conversion.allow_code)
     conversions = job.convert_models(
-        found or sources.default_sources(results, timing.seed),
+        requested or sources.default_sources(results, timing.seed),
         conversion,
         results=results,
         command=command,
         on_progress=on_progress,
     )
-    subject, code = subject_of(conversions), job.exit_code([record for record, _ in conversions])
-    if not subject.packages or code == INTERRUPTED:
-        return ConvertedAndTimed(subject, code, None)
+    timing_input = select_packages(conversions)
+    exit_code = job.exit_code([record for record, _ in conversions])
+    if not timing_input.packages or exit_code == INTERRUPTED:
+        return ConvertedAndTimed(timing_input, exit_code, None)
     timed = time_models(
-        subject,
+        timing_input,
         timing,
         results=results,
         command=command,
         on_progress=on_progress,
-        here=here,
+        capabilities=capabilities,
         on_round=on_round,
         kit=kit,
     )
-    return ConvertedAndTimed(subject, code, timed)
+    return ConvertedAndTimed(timing_input, exit_code, timed)
 
 
 def time_kit(
@@ -82,19 +87,20 @@ def time_kit(
     on_progress: Callable[[Progress], None],
     on_round: OnRound | None = None,
 ) -> tuple[TimingRecord, Path]:
-    """Return the matrix of a kit's packages on this machine.
+    """Return the matrix of a kit's packages on this machine, and the folder that holds it.
 
     Raises:
-        InputError: nothing of it can run here, or the results folder cannot be used.
+        InputError: none of the packages can run on this machine, or the results folder cannot be used.
     """
-    from coremlbench.timing.matrix import this_machine, time_models
+    from coremlbench.timing.available_units import detect_units
+    from coremlbench.timing.matrix import time_models
 
     return time_models(
-        kit.subject,
+        kit.timing_input,
         timing,
         results=results,
         command=command,
         on_progress=on_progress,
-        here=this_machine(),
+        capabilities=detect_units(),
         on_round=on_round,
     )

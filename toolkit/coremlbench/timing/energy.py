@@ -1,6 +1,6 @@
-"""Read the joules that a stretch of time took, where the machine tells; where it does not, say nothing, never 0.
+"""Energy meters: the joules used between two points in time, ``None`` where the machine cannot measure them.
 
-The counters are the whole chip's: whatever else runs meanwhile is in them, and so is idling.
+The counters cover the whole chip, including other processes and idle power.
 """
 
 from __future__ import annotations
@@ -12,27 +12,27 @@ from typing import Any, Protocol
 
 POWERCAP = Path("/sys/class/powercap")
 APPLE_FIELDS = ("cpu_total_mj", "gpu_mj", "gpu_sram_mj", "ane_mj", "dram_mj")
-"""What is added up of Apple silicon's counters, in millijoules; older chips lack some of them."""
+"""The counters of Apple silicon that are summed, in millijoules; older chips lack some of them."""
 
 
 class Meter(Protocol):
-    """Something that counts the joules of a stretch of time."""
+    """Measures the joules used since its start."""
 
     name: str
 
     def start(self) -> None:
-        """Begin to count."""
+        """Start the measurement."""
 
     def joules(self) -> float | None:
-        """Return the joules since the start, ``None`` when they cannot be told."""
+        """Return the joules since the start, ``None`` when they cannot be measured."""
 
 
 def energy_meter() -> Meter | None:
-    """Return what counts joules on this machine, ``None`` where nothing does.
+    """Return the energy meter of this machine, ``None`` when there is none.
 
-    On Apple silicon that is the optional package ``zeus-apple-silicon``, which reads the system's own counters
-    (IOReport's Energy Model) without root. They are Apple's estimates from clocks and load, not a sensor's; source:
-    github.com/ml-energy/zeus-apple-silicon. On Linux it is RAPL, which most systems let only root read.
+    On Apple silicon it is the optional package ``zeus-apple-silicon``, which reads the counters of IOReport's Energy
+    Model without root. Those are Apple's estimates from clocks and load, not sensor readings; source:
+    github.com/ml-energy/zeus-apple-silicon. On Linux it is RAPL, which only root can read on most systems.
     """
     if sys.platform == "darwin":
         with suppress(Exception):  # not installed, an Intel Mac, or a chip it does not know
@@ -45,7 +45,7 @@ def energy_meter() -> Meter | None:
 
 
 class AppleMeter:
-    """The joules of an Apple chip's CPU, GPU, Neural Engine and memory."""
+    """Measures the joules of an Apple chip's CPU, GPU, Neural Engine and memory."""
 
     name = "IOReport (estimated by the system)"
 
@@ -53,7 +53,7 @@ class AppleMeter:
         self._monitor = monitor
 
     def start(self) -> None:
-        """Begin to count."""
+        """Start the measurement."""
         self._monitor.begin_window("coremlbench", restart=True)
 
     def joules(self) -> float | None:
@@ -62,13 +62,13 @@ class AppleMeter:
 
 
 def apple_joules(metrics: Any) -> float | None:
-    """Return the sum of the parts that the chip counts; ``None`` when it counts none or all of them stood still."""
+    """Return the sum of the counters of a chip; ``None`` when it has none of them or all are zero."""
     known = [part for part in (getattr(metrics, field, None) for field in APPLE_FIELDS) if part is not None]
     return sum(known) / 1000 or None
 
 
 class RaplMeter:
-    """The joules of the processor's packages and memory, from Linux's powercap counters (microjoules that wrap)."""
+    """Measures the joules of processor packages and memory, by Linux's powercap counters (microjoules that wrap)."""
 
     name = "RAPL"
 
@@ -77,38 +77,38 @@ class RaplMeter:
         self._before: dict[Path, int | None] = {}
 
     def start(self) -> None:
-        """Begin to count."""
-        self._before = {domain: _number(domain / "energy_uj") for domain in self._domains}
+        """Start the measurement."""
+        self._before = {domain: _read_number(domain / "energy_uj") for domain in self._domains}
 
     def joules(self) -> float | None:
-        """Return the joules since the start; a counter that wrapped once is put right.
+        """Return the joules since the start; a counter may wrap once.
 
-        ``None`` when a counter could not be read at either end: counted from 0 it would be the joules since the boot.
+        ``None`` when a counter could not be read at the start or now, or when none of them moved.
         """
         total = 0
         for domain, before in self._before.items():
-            now, span = _number(domain / "energy_uj"), _number(domain / "max_energy_range_uj")
-            if before is None or now is None or (now < before and span is None):
+            now, maximum = _read_number(domain / "energy_uj"), _read_number(domain / "max_energy_range_uj")
+            if before is None or now is None or (now < before and maximum is None):
                 return None
-            total += now - before if now >= before else now - before + (span or 0)
+            total += now - before if now >= before else now - before + (maximum or 0)
         return total / 1e6 or None
 
 
 def rapl_domains(folder: Path) -> tuple[Path, ...]:
-    """Return the counters of packages and of memory beside them that this process may read.
+    """Return the counters of processor packages and of their memory that this process can read.
 
-    Cores and graphics are parts of their package, and ``psys`` holds it whole: they would be counted twice.
+    Cores and graphics are parts of a package, and ``psys`` contains the package: they would be counted twice.
     """
-    found = []
+    domains = []
     for domain in sorted(folder.glob("intel-rapl:*")):
         with suppress(OSError):
             name = (domain / "name").read_text().strip()
-            if (name.startswith("package") or name == "dram") and _number(domain / "energy_uj") is not None:
-                found.append(domain)
-    return tuple(found)
+            if (name.startswith("package") or name == "dram") and _read_number(domain / "energy_uj") is not None:
+                domains.append(domain)
+    return tuple(domains)
 
 
-def _number(path: Path) -> int | None:
+def _read_number(path: Path) -> int | None:
     with suppress(OSError, ValueError):
         return int(path.read_text())
     return None

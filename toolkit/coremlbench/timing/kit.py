@@ -1,7 +1,7 @@
-"""A kit: a folder with all that another machine needs to time the same packages, and to check what they give.
+"""Kits: folders with all that another machine needs to time the same packages and to check their outputs.
 
-A Mac times with one command what was converted and proven elsewhere. Nothing in a kit is trusted: every file must be
-the one that the manifest lists, and no name in it may lead out of the folder.
+A kit lets a Mac time, with one command, packages that were converted and proven on another machine. Nothing in a kit
+is trusted: every file must have the hash that the manifest lists, and no path may lead out of the folder.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 from coremlbench import __version__
 from coremlbench.system import serialization
 from coremlbench.system.files import hash_file, write_whole
-from coremlbench.timing.plan import FULL, QUICK, Package, Subject, TimingOptions, file_stem
+from coremlbench.timing.plan import FULL, QUICK, TimedPackage, TimingInput, TimingOptions, file_stem
 from coremlbench.types.conversion import Variant
 from coremlbench.types.errors import InputError
 from coremlbench.types.timing import TimedModel
@@ -26,72 +26,72 @@ MANIFEST = "manifest.json"
 README = "README.txt"
 FOLDERS = ("packages", "inputs", "expected")
 FORMAT, VERSION = "coremlbench-kit", 1
-LARGEST_MANIFEST = 20_000_000
+MAX_MANIFEST_BYTES = 20_000_000
 
 README_TEXT = """\
 A kit of coremlbench: {count} Core ML packages with inputs and expected outputs.
 
-On a Mac (macOS 13 or newer; 14.4 or newer also tells where each operation ran), with coremlbench {version}
-installed and this folder at hand, run
+On a Mac with macOS 13 or later and coremlbench {version}, run in this folder
 
     coremlbench convert-and-time --from-kit .
 
-It checks that every file is the one that was packed, times each package on the CPU, the GPU and the Neural Engine in
-processes of their own, compares what Core ML gives with the expected outputs, and saves a record under results/.
-`--quick` gives a first look in a few minutes. Bring the results folder back to compare machines:
+It checks the hash of every file, times each package on the CPU, the GPU and the Neural Engine in separate processes,
+compares Core ML's outputs with the expected ones, and saves a record under results/. From macOS 14.4 on the record also
+says where each operation ran. `--quick` takes a few minutes. To compare machines, copy the results folder back and run
 
     coremlbench report results/
 
-What is in here: packages/ (the models), inputs/ and expected/ (NumPy archives), {manifest} (models, proofs, settings,
+Contents: packages/ (the models), inputs/ and expected/ (NumPy archives), {manifest} (models, proofs, settings,
 and the SHA-256 of every file). {models}
 """
 
 
 @dataclass(frozen=True)
 class Kit:
-    """A kit that was checked: what to time, with which settings. ``sha256`` is the manifest's and names the kit."""
+    """A kit whose files were checked. ``sha256`` is that of its manifest and identifies the kit."""
 
-    subject: Subject
+    timing_input: TimingInput
     options: TimingOptions
     sha256: str
 
 
 def check_kit_folder(folder: Path) -> None:
-    """Make the folder of a new kit, and raise ``InputError`` when there is something in it or none can be made.
+    """Make the folder of a new kit. The parts of a kit that was not finished may be in it; they are overwritten.
 
-    What is left of a kit that was not finished does not count; it is written over.
+    Raises:
+        InputError: the folder holds anything else, or cannot be made.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        taken = [path for path in folder.iterdir() if not _unfinished(path)]
+        others = [path for path in folder.iterdir() if not _is_unfinished_part(path)]
     except OSError as problem:
         raise InputError(
             f"The kit cannot be written to {folder} ({problem.strerror}); name another folder with --kit."
         ) from problem
-    if taken:
+    if others:
         raise InputError(f"The folder {folder} is not empty; name a new one with --kit.")
 
 
-def write_kit(subject: Subject, options: TimingOptions, folder: Path) -> str:
-    """Return the hash of the kit that ``folder`` now is; all packages have inputs.
+def write_kit(timing_input: TimingInput, options: TimingOptions, folder: Path) -> str:
+    """Write a kit to ``folder`` and return the SHA-256 of its manifest. All packages must have inputs.
 
-    The manifest comes last, so that a kit which was not finished is none.
+    The manifest is written last, so an unfinished kit has none and cannot be read.
 
     Raises:
-        InputError: the folder is there and not empty, or cannot be written.
+        InputError: the folder is not empty, or cannot be written.
     """
     check_kit_folder(folder)
     try:
         for kind in FOLDERS:
             shutil.rmtree(folder / kind, ignore_errors=True)
-        entries = [_put(folder, number, package) for number, package in enumerate(subject.packages)]
+        entries = [_pack(folder, number, package) for number, package in enumerate(timing_input.packages)]
         manifest = {
             "format": FORMAT,
             "version": VERSION,
             "coremlbench": __version__,
             "made": datetime.now(timezone.utc).isoformat(),
-            "options": serialization.to_json(portable(options)),
-            "models": [_portable(model) for model in subject.models],
+            "options": serialization.to_json(portable_options(options)),
+            "models": [_portable_model(model) for model in timing_input.models],
             "packages": entries,
             "files": {
                 path.relative_to(folder).as_posix(): {"sha256": hash_file(path), "bytes": path.stat().st_size}
@@ -100,7 +100,7 @@ def write_kit(subject: Subject, options: TimingOptions, folder: Path) -> str:
                 if path.is_file()
             },
         }
-        models = f"Models: {', '.join(model.name for model in subject.models)}."
+        models = f"Models: {', '.join(model.name for model in timing_input.models)}."
         text = README_TEXT.format(count=len(entries), version=__version__, manifest=MANIFEST, models=models)
         (folder / README).write_text(text, encoding="utf-8")
         write_whole(folder / MANIFEST, json.dumps(manifest, indent=1).encode() + b"\n")
@@ -111,11 +111,11 @@ def write_kit(subject: Subject, options: TimingOptions, folder: Path) -> str:
     return hash_file(folder / MANIFEST)
 
 
-def portable(options: TimingOptions) -> TimingOptions:
-    """Return the settings that are another machine's as well: how to measure, and not what one machine bears.
+def portable_options(options: TimingOptions) -> TimingOptions:
+    """Return the settings that also apply to another machine: how to measure, without limits of this machine.
 
-    A first look here is none there: what ``--quick`` takes less of is the full method's again, and ``--quick`` may be
-    given there. Runtimes, units and limits are that machine's own, and code is allowed by nobody but its user.
+    Settings that ``--quick`` shortened are those of the full method again; ``--quick`` can be given on the other
+    machine. Runtimes, units and limits are reset to their defaults, and only that machine's user may allow code.
     """
     if options.quick:
         names = [field.name for field in fields(options)]
@@ -134,13 +134,13 @@ def portable(options: TimingOptions) -> TimingOptions:
     )
 
 
-def _unfinished(path: Path) -> bool:
-    """Return whether a file or folder is part of a kit without a manifest, which comes last."""
+def _is_unfinished_part(path: Path) -> bool:
+    """Return whether a file or folder is part of a kit without a manifest, which is written last."""
     return path.name in (*FOLDERS, README) and not (path.parent / MANIFEST).exists()
 
 
-def _put(folder: Path, number: int, package: Package) -> dict[str, Any]:
-    """Return the manifest's entry of a package, copied into the kit with its inputs and expected outputs."""
+def _pack(folder: Path, number: int, package: TimedPackage) -> dict[str, Any]:
+    """Copy a package, its inputs and expected outputs into the kit; return its entry in the manifest."""
     name = f"{number:03d}-{file_stem(package.model, package.variant.name, package.variant.batch)}"
     entry: dict[str, Any] = {
         "model": package.model,
@@ -163,8 +163,8 @@ def _put(folder: Path, number: int, package: Package) -> dict[str, Any]:
     return entry
 
 
-def _portable(model: TimedModel) -> dict[str, Any]:
-    """Return a model as JSON values without this machine's paths."""
+def _portable_model(model: TimedModel) -> dict[str, Any]:
+    """Return a model as JSON values, without paths of this machine."""
     variants = tuple(replace(variant, path="", onnx="") for variant in model.variants)
     source = replace(model.source, path=Path(model.source.path).name)
     return dict(serialization.to_json(replace(model, source=source, variants=variants)))
@@ -174,17 +174,18 @@ def _portable(model: TimedModel) -> dict[str, Any]:
 
 
 def read_kit(folder: Path) -> Kit:
-    """Return the kit in ``folder``, every file of it checked.
+    """Return the kit in ``folder`` after checking every file.
 
     Raises:
-        InputError: it is no kit, of a newer release, incomplete, changed, or names files outside its folder.
+        InputError: there is no kit; or it is of a newer release, incomplete or changed, or names files outside its
+            folder.
     """
-    content, sha256 = _manifest(folder)
+    content, sha256 = _read_manifest(folder)
     try:
-        files = {str(name): (str(each["sha256"]), int(each["bytes"])) for name, each in content["files"].items()}
-        models = tuple(serialization.from_json(TimedModel, each) for each in content["models"])
+        files = {str(name): (str(file["sha256"]), int(file["bytes"])) for name, file in content["files"].items()}
+        models = tuple(serialization.from_json(TimedModel, model) for model in content["models"])
         options = serialization.from_json(TimingOptions, content["options"])
-        entries = [_Entry(**each) for each in content["packages"]]
+        entries = [_Entry(**entry) for entry in content["packages"]]
     except (KeyError, TypeError, ValueError, AttributeError) as problem:
         raise InputError(f"The manifest of the kit {folder} is damaged ({_first_line(problem)}); copy it again.") from (
             problem
@@ -193,12 +194,14 @@ def read_kit(folder: Path) -> Kit:
     variants: dict[tuple[str, str, int], Variant] = {
         (model.name, variant.name, variant.batch): variant for model in models for variant in model.variants
     }
-    packages = tuple(_package(folder, entry, files, variants) for entry in entries)
-    return Kit(Subject(models, packages, kit=sha256), portable(options), sha256)
+    packages = tuple(_checked_package(folder, entry, files, variants) for entry in entries)
+    return Kit(TimingInput(models, packages, kit=sha256), portable_options(options), sha256)
 
 
 @dataclass(frozen=True)
 class _Entry:
+    """A package in the manifest; the last three are paths relative to the kit's folder."""
+
     model: str
     variant: str
     batch: int
@@ -207,10 +210,11 @@ class _Entry:
     expected: str | None
 
 
-def _manifest(folder: Path) -> tuple[dict[str, Any], str]:
+def _read_manifest(folder: Path) -> tuple[dict[str, Any], str]:
+    """Return the content of the manifest and its SHA-256; ``InputError`` when it cannot be used."""
     path = folder / MANIFEST
     try:
-        if path.stat().st_size > LARGEST_MANIFEST:
+        if path.stat().st_size > MAX_MANIFEST_BYTES:
             raise InputError(f"The manifest of the kit {folder} is too large to be one; make the kit again.")
         content = json.loads(path.read_bytes())
     except FileNotFoundError as problem:
@@ -230,13 +234,14 @@ def _manifest(folder: Path) -> tuple[dict[str, Any], str]:
 
 
 def _check_files(folder: Path, files: dict[str, tuple[str, int]]) -> None:
-    """Raise ``InputError`` unless the folder holds exactly the files of the manifest, beside the two of its own.
+    """Raise ``InputError`` unless the kit's folders hold exactly the files of the manifest, unchanged.
 
-    A file that nobody listed could be part of a package, so it is refused as a changed one is.
+    ``files`` has the SHA-256 and the bytes of each. A file that is not listed could become part of a package, so it is
+    refused like a changed one.
     """
     for name, (digest, size) in files.items():
-        path = folder / _inside(folder, name)
-        if _leads_away(folder, path) or not path.is_file():
+        path = folder / _check_relative(folder, name)
+        if _is_link_outside(folder, path) or not path.is_file():
             raise InputError(f"The kit {folder} lacks {name}; copy the kit again, whole.")
         if path.stat().st_size != size or hash_file(path) != digest:
             raise InputError(f"{name} in the kit {folder} is not the file that was packed; copy the kit again.")
@@ -244,42 +249,38 @@ def _check_files(folder: Path, files: dict[str, tuple[str, int]]) -> None:
         name = path.relative_to(folder).as_posix()
         if path.is_dir() and not path.is_symlink():
             continue
-        # The Finder leaves its own file in every folder that it shows; Core ML does not read it.
-        if name not in files and name not in (MANIFEST, README) and path.name != ".DS_Store" and _counts(name):
+        # macOS Finder writes .DS_Store into every folder that it shows; Core ML does not read it.
+        if name not in files and path.name != ".DS_Store" and name.split("/", maxsplit=1)[0] in FOLDERS:
             raise InputError(f"{name} in the kit {folder} is not in its manifest; remove it, or copy the kit again.")
 
 
-def _counts(name: str) -> bool:
-    """Return whether a file of this name is in one of the kit's own folders; what lies beside them does no harm."""
-    return name.split("/", maxsplit=1)[0] in FOLDERS
-
-
-def _inside(folder: Path, name: str) -> PurePosixPath:
+def _check_relative(folder: Path, name: str) -> PurePosixPath:
+    """Return ``name`` as a path; ``InputError`` when it could lead out of the kit."""
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name or not path.parts:
         raise InputError(f"The manifest of the kit {folder} names {name!r}, outside of it; do not use this kit.")
     return path
 
 
-def _leads_away(folder: Path, path: Path) -> bool:
-    """Return whether a link on the way to ``path`` leaves the kit."""
+def _is_link_outside(folder: Path, path: Path) -> bool:
+    """Return whether ``path`` is outside of the kit once symbolic links are followed."""
     return not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
-def _package(
+def _checked_package(
     folder: Path, entry: _Entry, files: dict[str, tuple[str, int]], variants: dict[tuple[str, str, int], Variant]
-) -> Package:
-    """Return a package of the kit; all it names must be among the files that were checked."""
+) -> TimedPackage:
+    """Return a package of the kit; ``InputError`` when it names a file that is not among the checked ones."""
     key = (entry.model, entry.variant, entry.batch)
     if key not in variants:
         raise InputError(f"The kit {folder} has a package of {entry.model!r} that its models do not list.")
     names = [entry.inputs, *([entry.expected] if entry.expected else [])]
     for name in (entry.package, *names):
-        _inside(folder, name)
+        _check_relative(folder, name)
     listed = entry.package in files or any(name.startswith(f"{entry.package}/") for name in files)
     if not listed or any(name not in files for name in names):
         raise InputError(f"The kit {folder} names files for {entry.model!r} that it does not list; make it again.")
-    return Package(
+    return TimedPackage(
         model=entry.model,
         variant=variants[key],
         path=folder / entry.package,

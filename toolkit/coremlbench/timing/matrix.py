@@ -1,4 +1,4 @@
-"""The timing story: a matrix of packages, units and rounds, each in a process of its own, saved as it goes."""
+"""Run a matrix of packages, units and rounds. Each round of a cell is one process; the record is saved after each."""
 
 from __future__ import annotations
 
@@ -9,380 +9,330 @@ from typing import Any
 
 from coremlbench.runs.lifecycle import FAILED, Run, Save, exit_code_of, recorded
 from coremlbench.runs.stages import Stages
-from coremlbench.runs.steps import worker
 from coremlbench.system.files import hash_path
-from coremlbench.system.formatting import format_seconds
+from coremlbench.timing.available_units import MachineCapabilities
+from coremlbench.timing.inputs import has_inputs, provide_inputs
 from coremlbench.timing.kit import check_kit_folder, write_kit
 from coremlbench.timing.plan import (
-    Package,
-    Plan,
-    Subject,
+    Cell,
+    MatrixPlan,
+    TimedPackage,
+    TimingInput,
     TimingOptions,
-    Units,
-    WhyNotHere,
-    asked_for,
     deviations_of,
-    measurements_of,
     plan_cells,
+    requested_units,
 )
-from coremlbench.timing.rounds import (
-    GO_ON,
-    Bench,
-    MatrixStoppedError,
-    Ticker,
-    compile_package,
-    plan_of,
-    provide_inputs,
-    sustain,
-    time_round,
-    with_round,
+from coremlbench.timing.records import (
+    add_compute_plan,
+    add_notes,
+    add_round,
+    drop_rounds,
+    has_round,
+    is_given_up,
+    is_over_budget,
+    mark_stand_in,
+    plan_record,
+    replace_row,
+    settle_cell,
+    total_seconds,
 )
+from coremlbench.timing.rounds import RESUME_HINT, MatrixStoppedError, RoundRunner
 from coremlbench.types.errors import InputError
 from coremlbench.types.failure import Evidence, Failure
 from coremlbench.types.process import Progress
-from coremlbench.types.timing import ComputePlan, Floor, Measurement, Round, Timed, TimingRecord
+from coremlbench.types.timing import Measurement, Round, Timed, TimingRecord
 from coremlbench.types.training_records import Phase
 
 EXPERIMENT = "convert-and-time"
-TRIES = 2
-"""A cell that failed so often is given up: a crash or a hang each round would take longer than the rest."""
 
 OnRound = Callable[[Measurement, Round], None]
 
 
-@dataclass(frozen=True)
-class Here:
-    """What this machine can run, and the commands of the workers that do it; tests put a stand-in there.
+class MatrixProgress:
+    """Reports the progress of the whole matrix; the messages of a worker are added to that of the current phase."""
 
-    ``stand_in`` says that the stand-in was found where Core ML would be.
-    """
+    def __init__(self, on_progress: Callable[[Progress], None]) -> None:
+        self._on_progress = on_progress
+        self._current = Progress("inputs", 0, 0)
 
-    units: Units
-    why_not_here: WhyNotHere
-    worker: Callable[[str], Sequence[str]] = worker
-    stand_in: bool = False
+    def update(self, phase: str, done: int, total: int, title: str = "") -> None:
+        """Report which part of the matrix starts now."""
+        self._current = Progress(phase, done, total, title)
+        self._on_progress(self._current)
+
+    def __call__(self, progress: Progress) -> None:
+        """Report the progress of the current worker."""
+        step = progress.message or progress.phase
+        message = f"{self._current.message} ({step})" if self._current.message else step
+        self._on_progress(replace(self._current, message=message, figures=progress.figures))
 
 
-def this_machine() -> Here:
-    """Return the runtimes as they are here."""
-    from coremlbench.timing.available_units import survey_machine
-
-    found = survey_machine()
-    return Here(
-        units={name: tuple(units) for name, units in found.why_not.items()},
-        why_not_here=lambda runtime, unit: found.why_not[runtime][unit],
-        stand_in=found.stand_in,
-    )
+# --- a new matrix -------------------------------------------------------------------------------------------
 
 
 def time_models(
-    subject: Subject,
+    timing_input: TimingInput,
     options: TimingOptions,
     *,
     results: Path,
     command: Sequence[str],
     on_progress: Callable[[Progress], None],
-    here: Here,
+    capabilities: MachineCapabilities,
     on_round: OnRound | None = None,
     kit: Path | None = None,
 ) -> tuple[TimingRecord, Path]:
-    """Return the record of a whole matrix and the folder that holds it; ``on_round`` sees each round as it ends.
+    """Return the record of a whole matrix and the folder that holds it; ``on_round`` gets each round as it ends.
 
-    ``kit`` is a new folder where the packages are left for another machine before the first round; with it, a matrix
-    may have no cell that can run here.
+    ``kit`` is a new folder; the packages are packed there for another machine before the first round. With a kit, a
+    matrix may have no cell that can run on this machine.
 
     Raises:
-        InputError: nothing that was asked for can run on this machine, or a folder cannot be used.
+        InputError: nothing that was requested can run on this machine, or a folder cannot be used.
     """
-    plan = plan_cells(subject.packages, options, here.units, here.why_not_here)
-    check_here(options, kit, here)
+    plan = plan_cells(timing_input.packages, options, capabilities.units, capabilities.unavailable_reason)
+    check_machine(options, kit, capabilities)
     if not plan.cells and kit is None:
         raise InputError(f"There is nothing to time. {' '.join(plan.notes)}")
-    ticker = Ticker(on_progress)
+    progress = MatrixProgress(on_progress)
 
     def work(record: TimingRecord, folder: Path, stages: Stages, save: Save[TimingRecord]) -> TimingRecord:
-        bench = Bench(folder, stages, options, here.worker, kit, stand_in=here.stand_in)
-        return measure(_planned(record, subject, plan, options), plan, bench, save, ticker, on_round)
+        runner = RoundRunner(folder, stages, options, capabilities.worker, stand_in=capabilities.stand_in)
+        planned = plan_record(record, timing_input, plan, options)
+        return MatrixRun(planned, plan, runner, save, progress, on_round, kit).run()
 
-    run = run_of(options, command, plan, where(subject, results, plan.not_here, kit))
-    return recorded(run, work, results=results, on_progress=ticker)
+    locations = package_locations(timing_input, results, plan.unavailable, kit)
+    return recorded(describe_run(options, command, plan, locations), work, results=results, on_progress=progress)
 
 
-def check_here(options: TimingOptions, kit: Path | None, here: Here) -> None:
-    """Raise ``InputError`` when nothing that was asked for can be done: before the long work."""
+def check_machine(options: TimingOptions, kit: Path | None, capabilities: MachineCapabilities) -> None:
+    """Check that something can be timed, or the kit's folder be used; called before conversions, which take long.
+
+    Raises:
+        InputError: no requested unit can run on this machine, or the folder of the kit cannot be used.
+    """
     if kit is not None:
         check_kit_folder(kit)
         return
-    asked = asked_for(options, here.units, here.why_not_here)
-    if not asked:
+    requested = requested_units(options, capabilities.units, capabilities.unavailable_reason)
+    if not requested:
         raise InputError("No runtime that was asked for has a unit of that name; `--help` lists them.")
-    if all(asked.values()):
-        reasons = " ".join(dict.fromkeys(asked.values()))
+    if all(requested.values()):
+        reasons = " ".join(dict.fromkeys(requested.values()))
         raise InputError(f"None of what was asked for can be timed on this machine. {reasons}")
 
 
-def run_of(options: TimingOptions, command: Sequence[str], plan: Plan, packages: dict[str, Any]) -> Run[TimingRecord]:
-    """Return what the run is known to be; ``packages`` says where the packages lie."""
+def describe_run(
+    options: TimingOptions, command: Sequence[str], plan: MatrixPlan, locations: dict[str, Any]
+) -> Run[TimingRecord]:
+    """Return the description of a run before it starts; ``locations`` is from ``package_locations``."""
     return Run(
         record=TimingRecord,
         experiment=EXPERIMENT,
         engine="+".join(dict.fromkeys(cell.runtime for cell in plan.cells)),
-        options=asdict(options) | {"runtimes": list(options.runtimes), "units": list(options.units)} | packages,
+        options=asdict(options) | {"runtimes": list(options.runtimes), "units": list(options.units)} | locations,
         deviations=deviations_of(options),
         command=command,
         limits=options,
     )
 
 
-def where(subject: Subject, results: Path, not_here: Sequence[str], kit: Path | None) -> dict[str, Any]:
-    """Return where things lie, for a resume: packages relative to the results folder when they are in it."""
+def package_locations(
+    timing_input: TimingInput, results: Path, unavailable: Sequence[str], kit: Path | None
+) -> dict[str, Any]:
+    """Return the recorded options that a resume needs: ``packages``, ``not_here`` and ``kit``.
 
-    def shown(path: Path | None) -> str | None:
-        if path is None:
-            return None
-        path = path.absolute()
-        return str(path.relative_to(results.absolute()) if path.is_relative_to(results.absolute()) else path)
-
-    drawn = {model.name for model in subject.models if model.source.kind == "random-weights"}
-    packages = [
-        {
-            "model": package.model,
-            "variant": package.variant.name,
-            "batch": package.variant.batch,
-            "path": shown(package.path),
-            "original": shown(package.original),
-            # The record tells the hash of any other original; that of random weights is of their name and seed.
-            "original_sha256": hash_path(package.original) if package.original and package.model in drawn else None,
-        }
-        for package in subject.packages
-    ]
-    return {"packages": packages, "not_here": list(not_here), "kit": str(kit.absolute()) if kit is not None else None}
+    Paths below the results folder are relative to it, others are absolute. The record of a model has the hash of its
+    original; for random weights that hash covers only the name and the seed, so the hash of the file is added here.
+    """
+    random_models = {model.name for model in timing_input.models if model.source.kind == "random-weights"}
+    return {
+        "packages": [
+            _package_location(package, results, hash_original=package.model in random_models)
+            for package in timing_input.packages
+        ],
+        "not_here": list(unavailable),
+        "kit": str(kit.absolute()) if kit is not None else None,
+    }
 
 
-def _planned(record: TimingRecord, subject: Subject, plan: Plan, options: TimingOptions) -> TimingRecord:
-    """Return the record of a matrix before its first round."""
-    from coremlbench.timing.roofline import floor_of
-    from coremlbench.timing.statistics import orders
-
-    rows, notes = [], [*subject.notes, *(() if subject.kit else plan.notes)]
-    for cell, row in zip(plan.cells, measurements_of(plan.cells, subject.models), strict=True):
-        if cell.runtime == "coreml":
-            floor = floor_of(record.machine, cell.unit, cell.package.variant)
-            if isinstance(floor, Floor):
-                row = replace(row, floor=floor)  # noqa: PLW2901 - the row with what is known of it
-            else:
-                notes.append(floor)
-        rows.append(row)
-    return replace(
-        record,
-        quick=options.quick,
-        seed=options.seed,
-        models=subject.models,
-        measurements=tuple(rows),
-        orders=orders(len(plan.cells), options.rounds, options.seed, blocks=_blocks(plan)),
-        kit=subject.kit,
-        notes=tuple(dict.fromkeys(notes)),
-    )
+def _package_location(package: TimedPackage, results: Path, *, hash_original: bool) -> dict[str, Any]:
+    original = package.original
+    return {
+        "model": package.model,
+        "variant": package.variant.name,
+        "batch": package.variant.batch,
+        "path": _relative_to(results, package.path),
+        "original": _relative_to(results, original) if original else None,
+        "original_sha256": hash_path(original) if original and hash_original else None,
+    }
 
 
-def _blocks(plan: Plan) -> list[list[int]]:
-    """Return the cells of each package: they are compared with each other and stay together in a round."""
-    blocks: dict[Path, list[int]] = {}
-    for cell in plan.cells:
-        blocks.setdefault(cell.package.path, []).append(cell.index)
-    return list(blocks.values())
+def _relative_to(results: Path, path: Path) -> str:
+    path, results = path.absolute(), results.absolute()
+    return str(path.relative_to(results) if path.is_relative_to(results) else path)
 
 
 # --- the run ------------------------------------------------------------------------------------------------
 
 
-def measure(
-    record: TimingRecord,
-    plan: Plan,
-    bench: Bench,
-    save: Save[TimingRecord],
-    ticker: Ticker,
-    on_round: OnRound | None,
-) -> TimingRecord:
-    """Return the record with all rounds that it does not hold yet; it is saved after each."""
-    known = [record]
+@dataclass
+class MatrixRun:
+    """A matrix while it runs, new or resumed. ``record`` is its current state; rounds it already has are not repeated.
 
-    def keep(each: TimingRecord) -> TimingRecord:
-        known.append(replace(each, peak_bytes=max(each.peak_bytes, bench.stages.peak_bytes)))
-        save(known[-1])
-        return known[-1]
+    ``kit`` is the folder in which to pack the packages as soon as they have inputs.
+    """
 
-    try:
-        record, plan = _prepared(keep(_marked(record, bench)), plan, bench, keep, ticker)
-        record = _all_rounds(record, plan, bench, keep, ticker, on_round)
-        if bench.options.sustain is not None:
-            record = _sustained(record, plan, bench, keep, ticker)
-    except MatrixStoppedError as stopped:
-        return replace(known[-1], outcome=stopped.failure)
-    except KeyboardInterrupt:  # between two children
-        reason = "The run was interrupted between two rounds."
-        return replace(known[-1], outcome=Failure("interrupted", reason, GO_ON, Evidence()))
-    rows = tuple(_judged(row) for row in record.measurements)
-    failed = sum(row.failure is not None for row in rows)
-    return replace(
-        record,
-        measurements=rows,
-        versions={row.runtime: row.runtime_version for row in rows if row.runtime_version},
-        outcome=Timed(cells=len(rows) - failed, failed=failed, not_here=plan.not_here),
-    )
+    record: TimingRecord
+    plan: MatrixPlan
+    runner: RoundRunner
+    save: Save[TimingRecord]
+    progress: MatrixProgress
+    on_round: OnRound | None = None
+    kit: Path | None = None
 
+    def run(self) -> TimingRecord:
+        """Return the record with all rounds; it is saved after each. A matrix that was stopped has a failure."""
+        try:
+            self._update(self.record)
+            self._prepare()
+            self._time_rounds()
+            if self.runner.options.sustain is not None:
+                self._time_sustained()
+        except MatrixStoppedError as stopped:
+            return replace(self.record, outcome=stopped.failure)
+        except KeyboardInterrupt:  # between two child processes
+            reason = "The run was interrupted between two rounds."
+            return replace(self.record, outcome=Failure("interrupted", reason, RESUME_HINT, Evidence()))
+        return self._finish()
 
-def _prepared(
-    record: TimingRecord, plan: Plan, bench: Bench, keep: Callable[[TimingRecord], TimingRecord], ticker: Ticker
-) -> tuple[TimingRecord, Plan]:
-    """Return the record and the plan with inputs, compiled models and compute plans."""
-    ticker.at("inputs", 0, len(plan.packages), "")
-    ready, failures, notes = provide_inputs(bench, plan.packages)
-    ticker.at("inputs", len(plan.packages), len(plan.packages), "")
-    given = {package.path: package for package in ready}
-    cells = tuple(replace(cell, package=given[cell.package.path]) for cell in plan.cells)
-    record = keep(_with_kit(replace(record, notes=tuple(dict.fromkeys((*record.notes, *notes)))), ready, bench))
+    def _update(self, record: TimingRecord) -> None:
+        """Save another state of the record, with all that is known of the stand-in and of memory."""
+        if self.runner.stand_in:
+            record = mark_stand_in(record)
+        self.record = replace(record, peak_bytes=max(record.peak_bytes, self.runner.stages.peak_bytes))
+        self.save(self.record)
 
-    with_coreml = [each for each in ready if any(c.runtime == "coreml" and c.package == each for c in cells)]
-    for number, package in enumerate(with_coreml):
-        ticker.at("compile", number, len(with_coreml), f"{package.model} {package.variant.name}")
-        problem = failures.get(package.path) or compile_package(bench, number, package)
-        if problem is not None:
-            failures[package.path] = problem
+    # Before the first round: inputs, the kit, compiled models and compute plans.
 
-    record = _marked(record, bench)
-    rows = list(record.measurements)
-    for cell in cells:
-        row = rows[cell.index]
-        if cell.package.path in failures and (cell.runtime == "coreml" or not _has_inputs(cell.package)):
-            rows[cell.index] = replace(row, failure=failures[cell.package.path])
-        elif cell.runtime == "coreml" and row.plan is None:
-            ticker.at("plan", cell.index, len(cells), cell.title)
-            rows[cell.index] = _with_plan(row, plan_of(bench, cell.index, cell.package, cell.unit))
-            record = keep(replace(record, measurements=tuple(rows)))
-    return keep(replace(record, measurements=tuple(rows))), replace(plan, packages=tuple(ready), cells=cells)
+    def _prepare(self) -> None:
+        failures = self._provide_inputs()
+        self._pack_kit()
+        self._compile_packages(failures)
+        self._mark_failures(failures)
+        self._read_compute_plans()
 
+    def _provide_inputs(self) -> dict[Path, Failure]:
+        """Provide inputs and expected outputs; return the failures by the path of the package."""
+        total = len(self.plan.packages)
+        self.progress.update("inputs", 0, total)
+        provided = provide_inputs(self.runner, self.plan.packages)
+        self.progress.update("inputs", total, total)
+        packages = {package.path: package for package in provided.packages}
+        cells = tuple(replace(cell, package=packages[cell.package.path]) for cell in self.plan.cells)
+        self.plan = replace(self.plan, packages=provided.packages, cells=cells)
+        self._update(add_notes(self.record, *provided.notes))
+        return provided.failures
 
-def _marked(record: TimingRecord, bench: Bench) -> TimingRecord:
-    """Return the record with every row of the stand-in marked as its own, also those that it will never answer for."""
-    if not bench.stand_in:
-        return record
-    rows = tuple(replace(row, stand_in=True) if row.runtime == "coreml" else row for row in record.measurements)
-    return replace(record, measurements=rows)
-
-
-def _has_inputs(package: Package) -> bool:
-    return package.inputs is not None and package.inputs.is_file()
-
-
-def _with_kit(record: TimingRecord, packages: Sequence[Package], bench: Bench) -> TimingRecord:
-    """Return the record with the hash of the kit that is left for another machine, when one is wanted."""
-    if bench.kit is None:
-        return record
-    usable = tuple(package for package in packages if _has_inputs(package))
-    try:
-        return replace(record, kit=write_kit(Subject(record.models, usable), bench.options, bench.kit))
-    except InputError as problem:
-        return replace(record, notes=(*record.notes, str(problem)))
-
-
-def _with_plan(row: Measurement, plan: ComputePlan) -> Measurement:
-    from coremlbench.timing.compute_plan import ran_on
-
-    return replace(row, plan=plan, ran_on=ran_on(plan, row.unit))
-
-
-def _all_rounds(
-    record: TimingRecord,
-    plan: Plan,
-    bench: Bench,
-    keep: Callable[[TimingRecord], TimingRecord],
-    ticker: Ticker,
-    on_round: OnRound | None,
-) -> TimingRecord:
-    total = sum(map(len, record.orders))
-    done = 0
-    for number, order in enumerate(record.orders):
-        if _over_budget(record, number, bench.options):
-            record = keep(_cut_short(record, number, bench.options))
-            break
-        for place, index in enumerate(order):
-            row, cell = record.measurements[index], plan.cells[index]
-            ticker.at("time", done, total, f"round {number + 1} of {len(record.orders)}, {cell.title}")
-            done += 1
-            if given_up(row) or any(each.round == number for each in row.rounds):
-                continue
-            each, result = time_round(bench, cell, number, place)
-            row = with_round(row, each, result)
-            rows = (*record.measurements[:index], row, *record.measurements[index + 1 :])
-            record = keep(replace(record, measurements=rows))
-            if on_round is not None:
-                on_round(row, each)
-    ticker.at("time", done, done, "")
-    phases = tuple(phase for phase in record.phases if phase.name != "time")
-    return replace(record, phases=(*phases, Phase("time", _seconds(record), done, bench.stages.peak_bytes)))
-
-
-def _seconds(record: TimingRecord) -> float:
-    """Return what all rounds of all cells took."""
-    return sum(each.seconds for row in record.measurements for each in row.rounds)
-
-
-def _over_budget(record: TimingRecord, number: int, options: TimingOptions) -> bool:
-    begun = any(each.round == number for row in record.measurements for each in row.rounds)
-    return number > 0 and not begun and options.budget is not None and _seconds(record) >= options.budget
-
-
-def _cut_short(record: TimingRecord, number: int, options: TimingOptions) -> TimingRecord:
-    took = format_seconds(_seconds(record))
-    note = (
-        f"The first look ended after {number} of {len(record.orders)} rounds, which took {took}: name fewer models, or "
-        "leave out --quick, for more."
-    )
-    return replace(
-        record,
-        orders=record.orders[:number],
-        deviations=deviations_of(replace(options, rounds=number)),
-        notes=(*record.notes, note),
-    )
-
-
-def _sustained(
-    record: TimingRecord, plan: Plan, bench: Bench, keep: Callable[[TimingRecord], TimingRecord], ticker: Ticker
-) -> TimingRecord:
-    """Return the record with a sustained run of each cell that has figures and was not given up."""
-    for cell in plan.cells:
-        row = record.measurements[cell.index]
-        if row.sustained or given_up(row) or not any(each.failure is None for each in row.rounds):
-            continue
-        ticker.at("sustain", cell.index, len(plan.cells), cell.title)
-        found = sustain(bench, cell)
-        if isinstance(found, Failure):
-            row = replace(row, notes=(*row.notes, f"The sustained run failed: {found.reason}"))
+    def _pack_kit(self) -> None:
+        """Write the kit, if one was requested, and note its hash in the record, or why it could not be written."""
+        if self.kit is None:
+            return
+        usable = tuple(package for package in self.plan.packages if has_inputs(package))
+        try:
+            sha256 = write_kit(TimingInput(self.record.models, usable), self.runner.options, self.kit)
+        except InputError as problem:
+            self._update(replace(self.record, notes=(*self.record.notes, str(problem))))
         else:
-            row = replace(row, sustained=found)
-        rows = (*record.measurements[: cell.index], row, *record.measurements[cell.index + 1 :])
-        record = keep(replace(record, measurements=rows))
-    return record
+            self._update(replace(self.record, kit=sha256))
+
+    def _compile_packages(self, failures: dict[Path, Failure]) -> None:
+        """Compile each package that Core ML is to run; add what could not be compiled to ``failures``."""
+        used = {cell.package.path for cell in self.plan.cells if cell.runtime == "coreml"}
+        packages = [package for package in self.plan.packages if package.path in used]
+        for number, package in enumerate(packages):
+            self.progress.update("compile", number, len(packages), f"{package.model} {package.variant.name}")
+            failure = failures.get(package.path) or self.runner.compile(number, package)
+            if failure is not None:
+                failures[package.path] = failure
+
+    def _mark_failures(self, failures: dict[Path, Failure]) -> None:
+        """Mark the cells that cannot run, because inputs or a compiled model are missing."""
+        record = self.record
+        for cell in self.plan.cells:
+            failure = failures.get(cell.package.path)
+            if failure is not None and (cell.runtime == "coreml" or not has_inputs(cell.package)):
+                row = replace(record.measurements[cell.index], failure=failure)
+                record = replace_row(record, cell.index, row)
+        self._update(record)
+
+    def _read_compute_plans(self) -> None:
+        """Read the compute plan of each Core ML cell that can run and has none."""
+        for cell in self.plan.cells:
+            row = self.record.measurements[cell.index]
+            if cell.runtime == "coreml" and cell.package.path in self.runner.compiled and row.plan is None:
+                self.progress.update("plan", cell.index, len(self.plan.cells), cell.title)
+                plan = self.runner.compute_plan(cell.index, cell.package, cell.unit)
+                self._update(replace_row(self.record, cell.index, add_compute_plan(row, plan)))
+
+    # The rounds.
+
+    def _time_rounds(self) -> None:
+        """Time every cell once in each round, in the recorded orders, until the budget is used up."""
+        total = sum(map(len, self.record.orders))
+        done = 0
+        for number, order in enumerate(self.record.orders):
+            if is_over_budget(self.record, number, self.runner.options.budget):
+                self._update(drop_rounds(self.record, number, self.runner.options))
+                break
+            for position, index in enumerate(order):
+                title = f"round {number + 1} of {len(self.record.orders)}, {self.plan.cells[index].title}"
+                self.progress.update("time", done, total, title)
+                self._time_cell(self.plan.cells[index], number, position)
+                done += 1
+        self.progress.update("time", done, done)
+        timing = Phase("time", total_seconds(self.record), done, self.runner.stages.peak_bytes)
+        others = (phase for phase in self.record.phases if phase.name != "time")
+        self.record = replace(self.record, phases=(*others, timing))
+
+    def _time_cell(self, cell: Cell, number: int, position: int) -> None:
+        """Time one round of a cell, unless the cell was given up or a resumed record has this round."""
+        row = self.record.measurements[cell.index]
+        if is_given_up(row) or has_round(row, number):
+            return
+        timed, result = self.runner.time_round(cell, number, position)
+        row = add_round(row, timed, result)
+        self._update(replace_row(self.record, cell.index, row))
+        if self.on_round is not None:
+            self.on_round(row, timed)
+
+    def _time_sustained(self) -> None:
+        """Add a sustained run to each cell that has figures and was not given up."""
+        for cell in self.plan.cells:
+            row = self.record.measurements[cell.index]
+            if row.sustained or is_given_up(row) or all(timed.failure is not None for timed in row.rounds):
+                continue
+            self.progress.update("sustain", cell.index, len(self.plan.cells), cell.title)
+            points = self.runner.sustain(cell)
+            if isinstance(points, Failure):
+                row = replace(row, notes=(*row.notes, f"The sustained run failed: {points.reason}"))
+            else:
+                row = replace(row, sustained=points)
+            self._update(replace_row(self.record, cell.index, row))
+
+    def _finish(self) -> TimingRecord:
+        """Return the record of a matrix that came to its end."""
+        rows = tuple(settle_cell(row) for row in self.record.measurements)
+        failed = sum(row.failure is not None for row in rows)
+        return replace(
+            self.record,
+            measurements=rows,
+            versions={row.runtime: row.runtime_version for row in rows if row.runtime_version},
+            outcome=Timed(cells=len(rows) - failed, failed=failed, not_here=self.plan.unavailable),
+        )
 
 
-def given_up(row: Measurement) -> bool:
-    """Return whether a cell is not tried any more."""
-    return row.failure is not None or sum(each.failure is not None for each in row.rounds) >= TRIES
-
-
-def _judged(row: Measurement) -> Measurement:
-    """Return a cell as it ended: failed when it was given up or has no figures, else noted where a round failed."""
-    failures = [each.failure for each in row.rounds if each.failure is not None]
-    if row.failure is not None or not failures:
-        return row
-    if given_up(row) or len(failures) == len(row.rounds):
-        return replace(row, failure=failures[-1])
-    note = f"{len(failures)} of {len(row.rounds)} rounds failed: {failures[-1].reason}"
-    return replace(row, notes=(*row.notes, note))
-
-
-def exit_code(record: TimingRecord) -> int:
+def matrix_exit_code(record: TimingRecord) -> int:
     """Return 0 unless all cells failed, 3 when they did or the matrix failed, 130 when it was interrupted."""
     if isinstance(record.outcome, Timed):
         return FAILED if record.outcome.failed and not record.outcome.cells else 0

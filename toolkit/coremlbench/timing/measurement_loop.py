@@ -1,7 +1,7 @@
-"""The loop that everything is timed with: warm-up, then single calls, each with its own wall time, all of them kept.
+"""The measurement loop: warm-up, then single calls. The wall time of every call is kept.
 
-It runs inside a worker, next to whatever is timed, so it needs NumPy and the standard library alone.
-``benchmarks/overhead.py`` tells what it adds to a call.
+It runs in a worker beside the runtime that is timed, so it needs only NumPy and the standard library.
+``benchmarks/overhead.py`` measures what it adds to a call.
 """
 
 from __future__ import annotations
@@ -23,23 +23,24 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Clock = Callable[[], int]
-"""Returns nanoseconds that never run backwards."""
+"""Returns nanoseconds of a monotonic clock."""
 CHUNK = 1 << 16
-"""Samples that memory is taken for at a time: half a megabyte, between two calls and never within one."""
-SIGN_OF_LIFE = 1_000_000_000
-"""Nanoseconds between two calls of ``alive``."""
+"""Samples for which memory is allocated at a time (half a megabyte): between two calls, never during one."""
+HEARTBEAT_NS = 1_000_000_000
+"""Nanoseconds between two calls of ``heartbeat``."""
 
 
 @dataclass(frozen=True)
 class TimedCalls:
-    """Every call of the timed stretch in order, in seconds, and how much warm-up came before.
+    """The seconds of every timed call in order, and how much warm-up came before.
 
-    ``wall`` is float64. ``own`` is what the runtime says of the same calls, NaN where it said nothing, and ``None``
-    when it never does. ``joules`` were used in the timed stretch, by the whole chip.
+    ``wall`` is by the wall clock, float64 of shape (calls,). ``runtime`` is by the runtime's own clock, of the same
+    shape, NaN where it gave nothing; ``None`` when it never gave anything. ``joules`` is the energy of all timed
+    calls, used by the whole chip.
     """
 
     wall: NDArray[np.float64]
-    own: NDArray[np.float64] | None
+    runtime: NDArray[np.float64] | None
     warmup_calls: int
     warmup_seconds: float
     joules: float | None = None
@@ -52,81 +53,85 @@ def time_calls(
     warmup_seconds: float,
     calls: int,
     seconds: float,
-    own_seconds: Callable[[], float | None] | None = None,
+    runtime_seconds: Callable[[], float | None] | None = None,
     meter: Meter | None = None,
-    alive: Callable[[int], None] | None = None,
+    heartbeat: Callable[[int], None] | None = None,
     clock: Clock = time.perf_counter_ns,
 ) -> TimedCalls:
-    """Return the wall time of every single call, made until there are ``calls`` of them and ``seconds`` have passed.
+    """Return the wall time of every call; calls are made until both ``calls`` and ``seconds`` are reached.
 
-    The warm-up takes ``warmup_calls`` calls and ``warmup_seconds``, whichever ends later, on the same path. What a
-    call returns is freed within its time. ``own_seconds`` and ``alive``, which takes the calls so far about once a
-    second, run between two calls, outside the time of either. Python's garbage collector runs before each stretch and
-    not within. All times are readings of ``clock``, and a stretch lasts at least its seconds by them.
+    The warm-up makes the same calls until both ``warmup_calls`` and ``warmup_seconds`` are reached. Deallocation of
+    the result is timed with the call. ``runtime_seconds`` returns the last call's seconds by the runtime's own clock.
+    ``heartbeat`` gets the number of calls so far, about once a second. Both run between two calls and are not timed.
+    Python's garbage collector runs before the warm-up and before the timed calls, and not during them. ``clock``
+    measures all times.
     """
-    with _no_collection():
+    with _garbage_collection_paused():
         began = clock()
-        warm, _, warmed = _stretch(call, warmup_calls, began, warmup_seconds, own_seconds, alive, clock)
-    with _no_collection():
+        warmup, _, now = _time_block(call, warmup_calls, began, warmup_seconds, runtime_seconds, heartbeat, clock)
+    with _garbage_collection_paused():
         if meter is not None:
             meter.start()
-        wall, own, _ = _stretch(call, calls, clock(), seconds, own_seconds, alive, clock)
+        wall, runtime, _ = _time_block(call, calls, clock(), seconds, runtime_seconds, heartbeat, clock)
         joules = meter.joules() if meter is not None else None
-    return TimedCalls(_in_seconds(wall), _own(own), len(warm), (warmed - began) / 1e9, joules)
+    return TimedCalls(_in_seconds(wall), _as_array(runtime), len(warmup), (now - began) / 1e9, joules)
 
 
 def sustain(
     call: Callable[[], object],
     seconds: float,
-    stretch: float,
+    block_seconds: float,
     *,
     thermal_state: Callable[[], str | None] | None = None,
     on_point: Callable[[SustainedPoint], None] | None = None,
-    alive: Callable[[int], None] | None = None,
+    heartbeat: Callable[[int], None] | None = None,
     clock: Clock = time.perf_counter_ns,
 ) -> list[SustainedPoint]:
-    """Return one point for each ``stretch`` of calls made without pause for ``seconds``: how a warming machine slows.
+    """Call without pause for ``seconds`` and return one point for each block of ``block_seconds``.
 
-    A point's ``seconds`` are those from the start to the end of the stretch's last call, and the last point's are
-    ``seconds`` or more. A stretch has one call at least. Single calls are summed up, not kept: ten minutes of them
-    would be many. ``alive`` takes the calls of the stretch so far, about once a second, as in ``time_calls``.
+    The points show how a machine slows down as it warms up. ``seconds`` of a point is the time from the start to the
+    end of the block's last call; that of the last point is at least ``seconds``. A block has at least one call. Single
+    calls are not kept: ten minutes of them would be too many. ``heartbeat`` gets the number of calls of the current
+    block, about once a second. ``on_point`` gets each point at the end of its block.
     """
     import numpy as np
 
     points: list[SustainedPoint] = []
     began = now = clock()
-    count = math.ceil(seconds / stretch)
-    for end in (seconds if number == count else min(seconds, stretch * number) for number in range(1, count + 1)):
-        passed = (now - began) / 1e9  # the reading that ended the last stretch: a later one could leave out the end
-        if passed >= end:  # one call took longer than a whole stretch
+    count = math.ceil(seconds / block_seconds)
+    for end in (seconds if number == count else min(seconds, block_seconds * number) for number in range(1, count + 1)):
+        passed = (
+            now - began
+        ) / 1e9  # by the reading that ended the last block; a new reading could skip the last block
+        if passed >= end:  # one call took longer than a whole block
             continue
-        with _no_collection():
-            wall, _, now = _stretch(call, 1, began, end, None, alive, clock)
+        with _garbage_collection_paused():
+            wall, _, now = _time_block(call, 1, began, end, None, heartbeat, clock)
         passed = (now - began) / 1e9
-        p50, p95 = (float(each) for each in np.quantile(_in_seconds(wall), (0.5, 0.95)))
+        p50, p95 = (float(quantile) for quantile in np.quantile(_in_seconds(wall), (0.5, 0.95)))
         points.append(SustainedPoint(passed, p50, p95, len(wall), thermal_state() if thermal_state else None))
         if on_point is not None:
             on_point(points[-1])
     return points
 
 
-def _stretch(
+def _time_block(
     call: Callable[[], object],
     calls: int,
     began: int,
     seconds: float,
-    own_seconds: Callable[[], float | None] | None,
-    alive: Callable[[int], None] | None,
+    runtime_seconds: Callable[[], float | None] | None,
+    heartbeat: Callable[[int], None] | None,
     clock: Clock,
 ) -> tuple[array[int], list[float | None], int]:
-    """Return the nanoseconds of each call, what the runtime says of it, and the reading at the last call's end.
+    """Return the nanoseconds of each call, its seconds by the runtime's own clock, and the reading after the last call.
 
-    Both limits must be reached: ``calls`` from now on, and ``seconds`` since the reading ``began``. What happens
-    between the two readings of a call is the call and nothing else. Memory is taken, and touched, a chunk at a time.
+    Calls are made until there are ``calls`` of them and ``seconds`` have passed since the reading ``began``. Nothing
+    but the call happens between its two readings. Memory is allocated, and written to, one chunk at a time.
     """
-    wall, own = array("q"), list[float | None]()
+    wall, runtime = array("q"), list[float | None]()
     end = began + _nanoseconds(seconds)
-    now = sign = clock()
+    now = last_heartbeat = clock()
     done = 0
     while done < calls or now < end:
         chunk = array("q", bytes(8 * CHUNK))
@@ -136,36 +141,36 @@ def _stretch(
             now = clock()
             chunk[index] = now - before
             done += 1
-            if own_seconds is not None:
-                own.append(own_seconds())
-            if now - sign >= SIGN_OF_LIFE and alive is not None:
-                alive(done)
-                sign = now
+            if runtime_seconds is not None:
+                runtime.append(runtime_seconds())
+            if now - last_heartbeat >= HEARTBEAT_NS and heartbeat is not None:
+                heartbeat(done)
+                last_heartbeat = now
             if now >= end and done >= calls:
                 break
         wall.extend(chunk[: done - len(wall)])
-    return wall, own, now
+    return wall, runtime, now
 
 
 @contextmanager
-def _no_collection() -> Iterator[None]:
-    """Collect garbage now, and not again before the end: a collection would fall on some calls and not on others."""
-    was_on = gc.isenabled()
+def _garbage_collection_paused() -> Iterator[None]:
+    """Collect garbage now and not within the block: a collection would slow some calls and not others."""
+    was_enabled = gc.isenabled()
     gc.collect()
     gc.disable()
     try:
         yield
     finally:
-        if was_on:
+        if was_enabled:
             gc.enable()
 
 
 def _nanoseconds(seconds: float) -> int:
-    """Return the least number of nanoseconds that are, as seconds, not less than ``seconds``."""
-    least = math.floor(seconds * 1e9)
-    while least / 1e9 < seconds:  # the product was rounded, or had a fraction
-        least += 1
-    return least
+    """Return the smallest number of nanoseconds that is, converted back, not less than ``seconds``."""
+    nanoseconds = math.floor(seconds * 1e9)
+    while nanoseconds / 1e9 < seconds:  # the product was rounded, or had a fraction
+        nanoseconds += 1
+    return nanoseconds
 
 
 def _in_seconds(nanoseconds: array[int]) -> NDArray[np.float64]:
@@ -174,9 +179,10 @@ def _in_seconds(nanoseconds: array[int]) -> NDArray[np.float64]:
     return np.frombuffer(nanoseconds, dtype=np.int64) / 1e9 if nanoseconds else np.empty(0)
 
 
-def _own(durations: list[Any]) -> NDArray[np.float64] | None:
+def _as_array(seconds: list[Any]) -> NDArray[np.float64] | None:
+    """Return the seconds with NaN for ``None``, or ``None`` when all are ``None``."""
     import numpy as np
 
-    if all(each is None for each in durations):
+    if all(value is None for value in seconds):
         return None
-    return np.array([np.nan if each is None else each for each in durations], dtype=np.float64)
+    return np.array(seconds, dtype=np.float64)  # None becomes NaN

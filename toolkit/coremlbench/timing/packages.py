@@ -1,4 +1,4 @@
-"""From conversions to what a matrix times: proven packages, each with the network it came from."""
+"""Select the packages of conversions that a matrix times, each with the network it came from."""
 
 from __future__ import annotations
 
@@ -7,40 +7,41 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from coremlbench.conversion.outcome import NOT_COMPARED
-from coremlbench.timing.plan import Package, Subject
+from coremlbench.timing.plan import TimedPackage, TimingInput
 from coremlbench.types.conversion import ConversionRecord, Variant
 from coremlbench.types.failure import Failure
 from coremlbench.types.timing import TimedModel
 
-ORIGINALS = ("keras", "h5", "saved-model")
-"""The formats that TensorFlow loads."""
+TENSORFLOW_FORMATS = ("keras", "h5", "saved-model")
+"""The formats of originals that TensorFlow loads."""
 
-KEPT = "original.keras"
-"""Where a conversion keeps a network with random weights."""
+ORIGINAL_MODEL_FILE = "original.keras"
+"""The file in a conversion's folder that holds a network with random weights."""
 
 
-def subject_of(conversions: Sequence[tuple[ConversionRecord, Path]]) -> Subject:
-    """Return the packages of conversions, without those that failed or whose outputs are wrong; notes say which.
+def select_packages(conversions: Sequence[tuple[ConversionRecord, Path]]) -> TimingInput:
+    """Return the packages of conversions (record and folder) that can be timed; notes name those that cannot.
 
-    A wrong package computes something else than its model, so its times would be those of something else.
+    Packages that failed are left out, and so are packages with wrong outputs: they compute something else than their
+    model, so their times would be meaningless.
     """
     models, packages, notes = [], [], []
-    taken: Counter[str] = Counter()
+    uses: Counter[str] = Counter()
     for record, folder in conversions:
         if isinstance(record.outcome, Failure) and not record.variants:
             notes.append(f"{record.options.get('model', record.experiment)} was not timed: {record.outcome.reason}")
         if record.source is None:
             continue
-        taken[record.source.name] += 1
-        number = taken[record.source.name]
-        name = record.source.name if number == 1 else f"{record.source.name} ({number})"
-        usable = []
-        for variant in record.variants:
-            reason = _why_not(variant)
-            if reason:
-                notes.append(f"{name} {variant.name} was not timed: {reason}")
-            else:
-                usable.append(variant)
+        uses[record.source.name] += 1
+        count = uses[record.source.name]
+        name = record.source.name if count == 1 else f"{record.source.name} ({count})"
+        reasons = [_exclusion_reason(variant) for variant in record.variants]
+        notes += [
+            f"{name} {variant.name} was not timed: {reason}"
+            for variant, reason in zip(record.variants, reasons, strict=True)
+            if reason
+        ]
+        usable = [variant for variant, reason in zip(record.variants, reasons, strict=True) if not reason]
         if not usable:
             continue
         models.append(
@@ -52,12 +53,13 @@ def subject_of(conversions: Sequence[tuple[ConversionRecord, Path]]) -> Subject:
                 note=record.source.note,
             )
         )
-        original = _original(record, folder)
-        packages += [Package(name, variant, folder / variant.path, original) for variant in usable]
-    return Subject(tuple(models), tuple(packages), notes=tuple(notes))
+        original = _find_original(record, folder)
+        packages += [TimedPackage(name, variant, folder / variant.path, original) for variant in usable]
+    return TimingInput(tuple(models), tuple(packages), notes=tuple(notes))
 
 
-def _why_not(variant: Variant) -> str:
+def _exclusion_reason(variant: Variant) -> str:
+    """Return why a package is not timed, "" when it is."""
     if variant.failure is not None:
         return variant.failure.reason
     if not variant.path:
@@ -69,10 +71,10 @@ def _why_not(variant: Variant) -> str:
     return ""
 
 
-def _original(record: ConversionRecord, folder: Path) -> Path | None:
-    """Return the network that TensorFlow can load; one with random weights was kept by the conversion."""
+def _find_original(record: ConversionRecord, folder: Path) -> Path | None:
+    """Return the file or folder that TensorFlow can load, ``None`` when there is none."""
     source = record.source
-    if source is None or source.format not in ORIGINALS:
+    if source is None or source.format not in TENSORFLOW_FORMATS:
         return None
-    path = folder / KEPT if source.kind == "random-weights" else Path(source.path)
+    path = folder / ORIGINAL_MODEL_FILE if source.kind == "random-weights" else Path(source.path)
     return path if path.exists() else None

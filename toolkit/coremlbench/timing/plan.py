@@ -1,4 +1,4 @@
-"""What a matrix times, and how: the settings, the packages, and the cells that can run on this machine."""
+"""What a timing matrix measures and how: its settings, its packages, and the cells that can run on this machine."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from coremlbench.types.conversion import Variant, VariantName
 from coremlbench.types.timing import Measurement, RuntimeName, TimedModel, UnitName
 
 ORIGINAL: VariantName = "as-is"
-"""The variant of a cell of TensorFlow: it runs the network that the packages were converted from, not a package."""
+"""The variant of a TensorFlow cell: it runs the network that the packages were converted from, not a package."""
 
 
 @dataclass(frozen=True)
 class TimingOptions:
-    """How much is measured of each cell; empty ``runtimes`` and ``units`` mean all that can run here.
+    """How much is measured of each cell. Empty ``runtimes`` and ``units`` mean all that can run on this machine.
 
     Every process warms up for at least ``warmup_calls`` and ``warmup_seconds``, then times at least ``calls`` and
-    ``seconds``, going through ``samples`` different inputs. No further round begins once those before took ``budget``
-    seconds of processes. ``sustain`` adds a process for each cell that runs for so many seconds on end. ``timeout`` is
-    for the whole matrix, ``silence`` and ``memory_limit`` for each process. ``allow_code`` lets an original bring code
-    of its own.
+    ``seconds``, cycling through ``samples`` different inputs. No further round starts once the processes of earlier
+    rounds took ``budget`` seconds in total. ``sustain`` adds one process for each cell that calls the model for that
+    many seconds without a pause. ``timeout`` limits the whole matrix; ``silence`` and ``memory_limit`` limit each
+    process. ``allow_code`` lets an original model file run code of its own.
     """
 
     rounds: int = 5
@@ -46,15 +46,15 @@ class TimingOptions:
 
 FULL = TimingOptions()
 QUICK = TimingOptions(rounds=2, calls=50, seconds=1.0, warmup_calls=5, warmup_seconds=0.2, budget=50.0, quick=True)
-"""A first look: enough to see figures, too little to tell small differences from noise."""
+"""The settings of ``--quick``: enough for a first look, too little to tell small differences from noise."""
 
 
 @dataclass(frozen=True)
-class Package:
-    """A package ready to be timed, and the files on this machine that go with it.
+class TimedPackage:
+    """A package to be timed, and the files on this machine that belong to it.
 
-    ``original`` is the network it was converted from, as Keras saved it. ``inputs`` and ``expected`` come with a kit;
-    without them they are made from the package itself.
+    ``original`` is the network it was converted from, as Keras saved it. ``inputs`` and ``expected`` are ``.npz``
+    files; a kit brings them, otherwise they are made from the package itself.
     """
 
     model: str
@@ -66,98 +66,106 @@ class Package:
 
 
 @dataclass(frozen=True)
-class Subject:
-    """All that a matrix times: the models as they are recorded, and their packages. ``kit`` is its hash, if any."""
+class TimingInput:
+    """All that a matrix times: the models as recorded, and their packages. ``kit`` is the kit's SHA-256, if any."""
 
     models: tuple[TimedModel, ...]
-    packages: tuple[Package, ...]
+    packages: tuple[TimedPackage, ...]
     kit: str = ""
     notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell of the matrix, by its place among the measurements."""
+    """One cell of the matrix; ``index`` is its position among the record's measurements."""
 
     index: int
-    package: Package
+    package: TimedPackage
     runtime: RuntimeName
     unit: UnitName
 
     @property
     def variant(self) -> VariantName:
-        """Return what is timed of the model."""
+        """Return the variant that is timed; ``ORIGINAL`` for TensorFlow."""
         return ORIGINAL if self.runtime == "tensorflow" else self.package.variant.name
 
     @property
     def slug(self) -> str:
-        """Return a name for the files of this cell; it holds nothing that a path could be made of."""
+        """Return a file name for this cell, without any character that could form a path."""
         parts = (self.package.model, self.variant, self.package.variant.batch, self.runtime, self.unit)
         return f"{self.index:03d}-{file_stem(*parts)}"
 
     @property
     def title(self) -> str:
-        """Return what people see."""
+        """Return the name that users see."""
         batch = f" batch {self.package.variant.batch}" if self.package.variant.batch > 1 else ""
         variant = "original" if self.runtime == "tensorflow" else self.variant
         return f"{self.package.model} {variant}{batch}, {self.runtime} {self.unit}"
 
 
 @dataclass(frozen=True)
-class Plan:
-    """All packages of a matrix, its cells in the order of its measurements, and what cannot run here (sentences)."""
+class MatrixPlan:
+    """The packages of a matrix and its cells, in the order of the record's measurements.
 
-    packages: tuple[Package, ...]
+    ``unavailable`` holds a sentence for each unit that cannot run on this machine.
+    """
+
+    packages: tuple[TimedPackage, ...]
     cells: tuple[Cell, ...]
-    not_here: tuple[str, ...] = ()
+    unavailable: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 
 Units = dict[RuntimeName, tuple[UnitName, ...]]
-WhyNotHere = Callable[[RuntimeName, UnitName], str]
+UnavailableReason = Callable[[RuntimeName, UnitName], str]
+"""Returns a sentence that says why a unit cannot be used on this machine, "" when it can."""
 
 
-def plan_cells(packages: Sequence[Package], options: TimingOptions, units: Units, why_not_here: WhyNotHere) -> Plan:
-    """Return the cells that can run here: every package on every unit that was asked for.
+def plan_cells(
+    packages: Sequence[TimedPackage], options: TimingOptions, units: Units, unavailable_reason: UnavailableReason
+) -> MatrixPlan:
+    """Return the cells that can run on this machine: every package on every requested unit.
 
-    ``units`` are all that each runtime has; ``why_not_here`` tells in a sentence why one cannot run, "" when it can.
-    TensorFlow runs a model's original, once for each batch, whatever the variants.
+    ``units`` lists all units of each runtime. TensorFlow runs a model's original: one cell for each batch size,
+    whatever the variants.
     """
-    wanted = asked_for(options, units, why_not_here)
+    requested = requested_units(options, units, unavailable_reason)
     cells: dict[tuple[Any, ...], Cell] = {}
-    without: dict[str, None] = {}
+    without_original: dict[str, None] = {}
     for package in packages:
-        for (runtime, unit), reason in wanted.items():
+        for (runtime, unit), reason in requested.items():
             if reason:
                 continue
             if runtime == "tensorflow" and package.original is None:
-                without[package.model] = None
+                without_original[package.model] = None
                 continue
             cell = Cell(len(cells), package, runtime, unit)
             cells.setdefault((package.model, cell.variant, package.variant.batch, runtime, unit), cell)
-    notes = [f"{model} has no original that TensorFlow can load, so TensorFlow was not timed." for model in without]
-    return Plan(
-        tuple(packages),
-        tuple(cells.values()),
-        tuple(dict.fromkeys(reason for reason in wanted.values() if reason)),
-        tuple(notes),
+    return MatrixPlan(
+        packages=tuple(packages),
+        cells=tuple(cells.values()),
+        unavailable=tuple(dict.fromkeys(reason for reason in requested.values() if reason)),
+        notes=tuple(
+            f"{model} has no original that TensorFlow can load, so TensorFlow was not timed."
+            for model in without_original
+        ),
     )
 
 
-def asked_for(
-    options: TimingOptions, units: Units, why_not_here: WhyNotHere
+def requested_units(
+    options: TimingOptions, units: Units, unavailable_reason: UnavailableReason
 ) -> dict[tuple[RuntimeName, UnitName], str]:
-    """Return the units that were asked for, each with the sentence on why it cannot run here, "" when it can."""
+    """Return the requested units, each with the reason why it cannot run on this machine, "" when it can."""
     return {
-        (runtime, unit): why_not_here(runtime, unit)
+        (runtime, unit): unavailable_reason(runtime, unit)
         for runtime in (options.runtimes or tuple(units))
         for unit in units[runtime]
         if not options.units or unit in options.units
     }
 
 
-def measurements_of(cells: Sequence[Cell], models: Sequence[TimedModel]) -> tuple[Measurement, ...]:
-    """Return the cells as they are recorded before the first round."""
+def initial_measurements(cells: Sequence[Cell], models: Sequence[TimedModel]) -> tuple[Measurement, ...]:
+    """Return one measurement without rounds for each cell, in the same order."""
     sources = {model.name: model.source for model in models}
     return tuple(
         Measurement(
@@ -175,20 +183,20 @@ def measurements_of(cells: Sequence[Cell], models: Sequence[TimedModel]) -> tupl
 
 
 def deviations_of(options: TimingOptions) -> tuple[str, ...]:
-    """Return in words where less is measured than the method asks for."""
-    words = {
+    """Return a phrase for each setting that measures less than the full method, ``quick`` first."""
+    templates = {
         "rounds": "{} rounds",
         "calls": "at least {} calls",
         "seconds": "at least {:g} s a round",
         "warmup_calls": "warm-up of {} calls",
         "warmup_seconds": "warm-up of {:g} s",
     }
-    given, full = asdict(options), asdict(FULL)
-    found = [text.format(given[name]) for name, text in words.items() if given[name] < full[name]]
-    found = ["1 round" if each == "1 rounds" else each for each in found]
-    return (*(["quick"] if options.quick else []), *found)
+    values, full = asdict(options), asdict(FULL)
+    phrases = [template.format(values[name]) for name, template in templates.items() if values[name] < full[name]]
+    phrases = ["1 round" if phrase == "1 rounds" else phrase for phrase in phrases]
+    return (*(["quick"] if options.quick else []), *phrases)
 
 
 def file_stem(*parts: Any) -> str:
-    """Return the parts as a file's name without its suffix."""
+    """Return the parts joined to a file name without a suffix."""
     return "_".join(slug(str(part)) for part in parts)

@@ -1,4 +1,4 @@
-"""Go on with a matrix that was interrupted: the same cells, orders and seed; what was timed is kept."""
+"""Resume a matrix that was interrupted: the same cells, orders and seed. Rounds that were timed are not repeated."""
 
 from __future__ import annotations
 
@@ -13,14 +13,18 @@ from coremlbench.runs.stages import Stages
 from coremlbench.system import serialization
 from coremlbench.system.files import hash_path
 from coremlbench.system.machine import describe_machine
-from coremlbench.timing.matrix import Here, OnRound, measure, run_of, this_machine
-from coremlbench.timing.plan import ORIGINAL, Cell, Package, Plan, TimingOptions
-from coremlbench.timing.rounds import Bench, Ticker
+from coremlbench.timing.available_units import MachineCapabilities, detect_units
+from coremlbench.timing.matrix import MatrixProgress, MatrixRun, OnRound, describe_run
+from coremlbench.timing.plan import ORIGINAL, Cell, MatrixPlan, TimedPackage, TimingOptions
+from coremlbench.timing.rounds import RoundRunner
 from coremlbench.types.conversion import Variant
 from coremlbench.types.errors import InputError
 from coremlbench.types.failure import Failure
 from coremlbench.types.process import Progress
 from coremlbench.types.timing import Measurement, TimingRecord
+
+PackageKey = tuple[str, str, int]
+"""The model, variant and batch size of a package."""
 
 
 def resume(
@@ -30,124 +34,140 @@ def resume(
     command: Sequence[str],
     on_progress: Callable[[Progress], None],
     on_round: OnRound | None = None,
-    here: Here | None = None,
+    capabilities: MachineCapabilities | None = None,
 ) -> tuple[TimingRecord, Path]:
-    """Return the record of a matrix that goes on in its own folder; ``run`` is its id, "" the newest unfinished one.
+    """Return the record of a resumed matrix and its folder, which stays the same.
+
+    ``run`` is the id of the matrix or its beginning; "" means the newest unfinished one.
 
     Raises:
         InputError: there is no such matrix, it is still running, it is another machine's, or a package has changed.
     """
-    here = here or this_machine()
-    record = find(run, results)
-    options = options_of(record)
-    plan = _plan(record, results, here)
-    ticker = Ticker(on_progress)
-    left = sum(map(len, record.orders)) - sum(len(row.rounds) for row in record.measurements)
-    note = f"Resumed after {sum(len(row.rounds) for row in record.measurements)} rounds of cells, with {left} to go."
-    # Cells that had no round failed for want of inputs or of a compiled model, which are made anew.
-    rows = tuple(row if row.rounds else replace(row, failure=None) for row in record.measurements)
-    record = replace(record, measurements=rows, notes=(*record.notes, note))
-
-    # A kit that was wanted and is not there yet is left now.
-    kit = Path(record.options["kit"]) if record.options.get("kit") and not record.kit else None
+    capabilities = capabilities or detect_units()
+    record = find_unfinished(run, results)
+    options = saved_options(record)
+    plan = _restore_plan(record, results, capabilities)
+    progress = MatrixProgress(on_progress)
+    kit = Path(record.options["kit"]) if record.options.get("kit") and not record.kit else None  # not written yet
 
     def work(known: TimingRecord, folder: Path, stages: Stages, save: Save[TimingRecord]) -> TimingRecord:
-        bench = Bench(folder, stages, options, here.worker, kit, stand_in=here.stand_in)
-        return measure(known, plan, bench, save, ticker, on_round)
+        runner = RoundRunner(folder, stages, options, capabilities.worker, stand_in=capabilities.stand_in)
+        return MatrixRun(known, plan, runner, save, progress, on_round, kit).run()
 
-    packages = {key: record.options[key] for key in ("packages", "not_here", "kit")}
-    return continued(run_of(options, command, plan, packages), record, results / record.id, work, on_progress=ticker)
+    description = describe_run(
+        options, command, plan, {key: record.options[key] for key in ("packages", "not_here", "kit")}
+    )
+    return continued(description, _reopen(record), results / record.id, work, on_progress=progress)
 
 
-def find(run: str, results: Path) -> TimingRecord:
-    """Return the record of a matrix that has rounds to go.
+def find_unfinished(run: str, results: Path) -> TimingRecord:
+    """Return the record of the newest unfinished matrix whose id starts with ``run``.
 
     Raises:
-        InputError: there is none, or it cannot go on here.
+        InputError: there is none, or it cannot be resumed on this machine.
     """
     records, _ = store.load_all(results)
-    timings = [each for each in records if isinstance(each, TimingRecord)]
+    matrices = [record for record in records if isinstance(record, TimingRecord)]
     if run:
-        timings = [each for each in timings if each.id.startswith(run)]
-        if not timings:
+        matrices = [record for record in matrices if record.id.startswith(run)]
+        if not matrices:
             raise InputError(f"There is no matrix '{run}' under {results}; `coremlbench results` lists the runs.")
-    unfinished = [each for each in timings if isinstance(each.outcome, Failure)]
+    unfinished = [record for record in matrices if isinstance(record.outcome, Failure)]
     if not unfinished:
-        what = f"The matrix {timings[-1].id} is finished" if run else f"There is no unfinished matrix under {results}"
+        what = f"The matrix {matrices[-1].id} is finished" if run else f"There is no unfinished matrix under {results}"
         raise InputError(f"{what}; run `coremlbench convert-and-time` without --resume for a new one.")
     record = unfinished[-1]
+    _check_resumable(record, results)
+    return record
+
+
+def _check_resumable(record: TimingRecord, results: Path) -> None:
+    """Raise ``InputError`` when a matrix is still running, has no planned round, or is another machine's."""
     if store.is_running(results / record.id):
         raise InputError(f"The matrix {record.id} is still running; wait for its end, or stop it with Ctrl-C.")
     if not record.orders:
         raise InputError(f"The matrix {record.id} ended before its first round; start it anew without --resume.")
-    machine = describe_machine()
-    if record.machine.id != machine.id:
+    if record.machine.id != describe_machine().id:
         raise InputError(
             f"The matrix {record.id} was begun on another machine ({record.machine.chip}), and its rounds would not "
             "compare with those of this one; start a new one without --resume."
         )
-    return record
 
 
-def options_of(record: TimingRecord) -> TimingOptions:
-    """Return the settings that a matrix was begun with."""
-    known = {each.name for each in fields(TimingOptions)}
-    return serialization.from_json(TimingOptions, {key: value for key, value in record.options.items() if key in known})
+def saved_options(record: TimingRecord) -> TimingOptions:
+    """Return the settings of a recorded matrix."""
+    names = {field.name for field in fields(TimingOptions)}
+    return serialization.from_json(TimingOptions, {key: record.options[key] for key in record.options if key in names})
 
 
-def _plan(record: TimingRecord, results: Path, here: Here) -> Plan:
-    """Return the cells of a record, each with its package as it lies here.
+def _reopen(record: TimingRecord) -> TimingRecord:
+    """Return the record as it goes on: with a note, and without the failures of cells that had no round.
+
+    Those cells failed because inputs or a compiled model were missing, and both are made again.
+    """
+    done = sum(len(row.rounds) for row in record.measurements)
+    left = sum(map(len, record.orders)) - done
+    note = f"Resumed after {done} rounds of cells, with {left} to go."
+    rows = tuple(row if row.rounds else replace(row, failure=None) for row in record.measurements)
+    return replace(record, measurements=rows, notes=(*record.notes, note))
+
+
+def _restore_plan(record: TimingRecord, results: Path, capabilities: MachineCapabilities) -> MatrixPlan:
+    """Return the cells of a record, each with its package.
 
     Raises:
-        InputError: a package is gone or another one, or the original of one that TensorFlow runs.
+        InputError: a package, or an original that TensorFlow runs, is missing or has changed; or a unit is unavailable.
     """
-    entries = {(each["model"], each["variant"], each["batch"]): each for each in record.options["packages"]}
-    variants = {
+    locations: dict[PackageKey, dict[str, Any]] = {
+        (location["model"], location["variant"], location["batch"]): location for location in record.options["packages"]
+    }
+    variants: dict[PackageKey, Variant] = {
         (model.name, variant.name, variant.batch): variant for model in record.models for variant in model.variants
     }
-    packages = {key: _package(key[0], entry, variants[key], results) for key, entry in entries.items()}
-    _check_originals(record, entries, packages)
+    packages = {key: _restore_package(key[0], locations[key], variants[key], results) for key in locations}
+    _check_originals(record, locations, packages)
     cells = []
     for index, row in enumerate(record.measurements):
-        if reason := here.why_not_here(row.runtime, row.unit):
-            raise InputError(f"The matrix {record.id} cannot go on here. {reason}")
-        cells.append(Cell(index, packages[_key(row, packages)], row.runtime, row.unit))
-    return Plan(tuple(packages.values()), tuple(cells), tuple(record.options["not_here"]))
+        if reason := capabilities.unavailable_reason(row.runtime, row.unit):
+            raise InputError(f"The matrix {record.id} cannot be resumed on this machine. {reason}")
+        cells.append(Cell(index, packages[_package_key(row, packages)], row.runtime, row.unit))
+    return MatrixPlan(tuple(packages.values()), tuple(cells), tuple(record.options["not_here"]))
 
 
-def _key(row: Measurement, packages: dict[tuple[Any, ...], Any]) -> tuple[Any, ...]:
-    """Return which package a row belongs to; the row of an original belongs to the first one of its model."""
+def _package_key(row: Measurement, packages: dict[PackageKey, TimedPackage]) -> PackageKey:
+    """Return the package of a row; for TensorFlow the first one of the same model and batch size."""
     if row.variant == ORIGINAL and row.runtime == "tensorflow":
         return next(key for key in packages if (key[0], key[2]) == (row.model, row.batch))
     return (row.model, row.variant, row.batch)
 
 
-def _package(model: str, entry: dict[str, Any], variant: Variant, results: Path) -> Package:
-    path = results / entry["path"]  # an absolute path stays as it is
+def _restore_package(model: str, location: dict[str, Any], variant: Variant, results: Path) -> TimedPackage:
+    """Return a package from its recorded location; ``InputError`` when it is missing or has changed."""
+    path = results / location["path"]  # an absolute path stays as it is
     if not path.exists():
         raise InputError(f"The package {path} is gone, and the matrix cannot go on without it; start a new one.")
     if hash_path(path) != variant.sha256:
         raise InputError(f"The package {path} is not the one that was timed before; start a new matrix.")
-    original = results / entry["original"] if entry["original"] else None
-    return Package(model, variant, path, original)
+    original = results / location["original"] if location["original"] else None
+    return TimedPackage(model, variant, path, original)
 
 
 def _check_originals(
-    record: TimingRecord, entries: dict[tuple[Any, ...], dict[str, Any]], packages: dict[tuple[Any, ...], Package]
+    record: TimingRecord, locations: dict[PackageKey, dict[str, Any]], packages: dict[PackageKey, TimedPackage]
 ) -> None:
-    """Raise ``InputError`` unless the originals that TensorFlow runs are still those of the rounds before.
+    """Raise ``InputError`` when an original that TensorFlow runs is missing or has changed.
 
-    Those of random weights are known by the file that the conversion kept; older records do not tell its hash.
+    The hash of an original with random weights is with its location; older records have none, and it is not checked.
     """
     sources = {model.name: model.source for model in record.models}
-    used = {row.model: _key(row, packages) for row in record.measurements if row.runtime == "tensorflow"}
-    for model, key in used.items():
+    keys = {row.model: _package_key(row, packages) for row in record.measurements if row.runtime == "tensorflow"}
+    for model, key in keys.items():
         original = packages[key].original
         if original is None or not original.exists():
             raise InputError(
                 f"The original of {model} is gone, and the matrix cannot go on without it; start a new one."
             )
-        drawn = sources[model].kind == "random-weights"
-        wanted = entries[key].get("original_sha256") if drawn else sources[model].sha256
-        if wanted and hash_path(original) != wanted:
+        has_random_weights = sources[model].kind == "random-weights"
+        expected = locations[key].get("original_sha256") if has_random_weights else sources[model].sha256
+        if expected and hash_path(original) != expected:
             raise InputError(f"The original {original} is not the one that was timed before; start a new matrix.")

@@ -1,7 +1,7 @@
-"""The floor: the least time that a call's arithmetic and bytes take at the chip's peak figures. Never an estimate.
+"""The roofline bound: the least time of a call at the chip's peak arithmetic and memory rates. It is no estimate.
 
-The arithmetic is that of the plain algorithm, two operations for each multiply-add of a convolution or a matrix
-product. An implementation that needs fewer of them, such as Winograd's for 3x3 convolutions, can in theory go below.
+Arithmetic is counted as two operations for each multiply-add of a convolution or a matrix product, computed directly.
+An algorithm that needs fewer, such as Winograd's for 3x3 convolutions, can in theory be faster than the bound.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from coremlbench.types.timing import Floor, UnitName
 OPERATIONS_PER_MULTIPLY_ADD = 2
 
 
-def floor_of(machine: Machine, unit: UnitName, variant: Variant) -> Floor | str:
-    """Return the least time of one call with a whole batch, or a sentence that says why there is no floor.
+def roofline_bound(machine: Machine, unit: UnitName, variant: Variant) -> Floor | str:
+    """Return the least time of one call with a whole batch, or a sentence that says why there is no bound.
 
-    The unit's own figure counts: the GPU's for ``CPU_AND_GPU``, the Neural Engine's for ``CPU_AND_NE``, both at once
-    for ``ALL``. The CPU's share is not counted, because Apple publishes no figure of it. Weights are read from memory
-    as far as they do not fit on the chip; inputs, outputs and what lies between layers are taken to cost nothing.
+    The rate is that of the GPU for ``CPU_AND_GPU``, of the Neural Engine for ``CPU_AND_NE``, and their sum for
+    ``ALL``. The CPU is not counted, because Apple publishes no figure. Memory traffic is the weights that do not fit
+    on the chip; inputs, outputs and values between layers are not counted.
     """
     if unit in {"host-cpu", "host-gpu"}:
-        return f"A floor is given for Core ML's units only, and {unit} is none of them."
+        return f"The roofline bound is given for Core ML's units only, not for {unit}."
     chip = find_chip(machine.chip)
     if chip is None:
-        return f"The peak figures of {machine.chip or 'this chip'} are not in the table of chips, so there is no floor."
+        return f"The peak figures of {machine.chip or 'this chip'} are not in the table of chips: no roofline bound."
     if variant.arithmetic is None:
-        return f"The arithmetic of the {variant.name} package is not known, so there is no floor."
+        return f"The arithmetic of the {variant.name} package is not known: no roofline bound."
     operations = peak_operations(chip, unit, variant, gpu_cores(machine, chip))
     if isinstance(operations, str):
         return operations
@@ -46,21 +46,27 @@ def floor_of(machine: Machine, unit: UnitName, variant: Variant) -> Floor | str:
 
 
 def peak_operations(chip: Chip, unit: UnitName, variant: Variant, cores: int) -> float | str:
-    """Return the operations a second that a unit could do at most, or a sentence when nobody has said."""
+    """Return the peak operations a second of a unit, or a sentence that says why the rate is unknown."""
     gpu = None if chip.gpu_core is None else chip.gpu_core * cores
     if unit == "CPU_ONLY":
-        return f"Apple publishes no peak figure of the {chip.name}'s CPU, so there is no floor for CPU_ONLY."
+        return _unpublished(chip, "CPU", unit)
     if unit in {"CPU_AND_GPU", "ALL"} and gpu is None:
-        return f"Apple publishes no peak figure of the {chip.name}'s GPU, so there is no floor for {unit}."
-    if variant.name == "fp32":  # bars the Neural Engine
-        return gpu if gpu and unit != "CPU_AND_NE" else f"The Neural Engine runs no float32: no floor for {unit}."
+        return _unpublished(chip, "GPU", unit)
+    if variant.name == "fp32":  # does not run on the Neural Engine
+        no_bound = f"The Neural Engine runs no float32: no roofline bound for {unit}."
+        return gpu if gpu and unit != "CPU_AND_NE" else no_bound
     if unit in {"CPU_AND_NE", "ALL"} and chip.neural_engine is None:
-        return f"Apple publishes no peak figure of the {chip.name}'s Neural Engine, so there is no floor for {unit}."
-    parts = {"CPU_AND_GPU": gpu, "CPU_AND_NE": chip.neural_engine, "ALL": (gpu or 0) + (chip.neural_engine or 0)}
-    return parts[unit] or f"There is no peak figure for {unit}, so there is no floor."
+        return _unpublished(chip, "Neural Engine", unit)
+    rates = {"CPU_AND_GPU": gpu, "CPU_AND_NE": chip.neural_engine, "ALL": (gpu or 0) + (chip.neural_engine or 0)}
+    return rates[unit] or f"There is no peak figure: no roofline bound for {unit}."
+
+
+def _unpublished(chip: Chip, part: str, unit: UnitName) -> str:
+    """Return the sentence about a part of a chip without a published rate."""
+    return f"Apple publishes no peak figure of the {chip.name}'s {part}: no roofline bound for {unit}."
 
 
 def gpu_cores(machine: Machine, chip: Chip) -> int:
-    """Return the cores of the machine's GPU where it tells them, else the most that the chip is sold with."""
-    told = [re.search(r"^Apple .*\((\d+) cores\)", each) for each in machine.accelerators]
-    return next((int(found[1]) for found in told if found), chip.gpu_cores)
+    """Return the number of GPU cores of the machine, or the largest number that the chip is sold with."""
+    matches = (re.search(r"^Apple .*\((\d+) cores\)", accelerator) for accelerator in machine.accelerators)
+    return next((int(match[1]) for match in matches if match), chip.gpu_cores)

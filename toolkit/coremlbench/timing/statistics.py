@@ -1,9 +1,9 @@
-"""Turn raw seconds into figures: the summary of one round, the order of a matrix, and the ratio of two units.
+"""Statistics of timed calls: the summary of a round, the ratio of two cells, and the shuffled orders of a matrix.
 
-Calls of one process are no independent samples: they share its memory layout, its placement and its heat, and each
-resembles the one before. So nothing here treats them as such. One process gives one median, the rounds are what is
-sampled, and units are compared within a round. ``docs/method.md`` gives the reasons and the simulation that chose
-among the intervals; ``benchmarks/method.py`` runs it.
+Calls of one process are not independent samples: they share memory layout, CPU placement and temperature, and each
+correlates with the one before. So each process gives one median, the rounds are the sample, and cells are compared
+within a round. ``docs/method.md`` gives the reasons and the simulation by which the interval was chosen;
+``benchmarks/method.py`` runs it.
 """
 
 from __future__ import annotations
@@ -21,29 +21,28 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 QUANTILES = 41
-"""Quantiles kept of a round: at 0, 2.5, 5 … 100 percent."""
+"""The number of quantiles that are saved of a round: at 0, 2.5, 5 … 100 percent."""
 CALLS_FOR_P99 = 662
-"""The least calls that a 99th percentile is given for.
+"""The smallest number of calls for which the 99th percentile is given.
 
-So many are needed to be 99% sure that at least two calls in the sample are slower than the true percentile; source:
-MLPerf's early stopping (github.com/mlcommons/inference_policies, inference_rules.adoc). For p90 it asks 64 calls.
+With this many it is 99% certain that at least two calls are slower than the true percentile; source: MLPerf's early
+stopping (github.com/mlcommons/inference_policies, inference_rules.adoc). For p90 MLPerf requires 64 calls.
 """
 OUTLIER_FENCE = 3.0
-"""Interquartile ranges above the upper quartile from which on a call is called an outlier: Tukey's outer fence."""
-LEVEL = 0.96
-"""The confidence level that an interval is computed at to be called a 95% interval.
+"""A call is an outlier above the upper quartile plus so many interquartile ranges: Tukey's outer fence."""
+CONFIDENCE_LEVEL = 0.96
+"""The nominal level of Student's t interval that is reported as a 95% interval.
 
-A 95% interval of Student's covers 95 of 100 when everything is normal and as little as 94 when a drift or a one-sided
-noise is not. At 96% it covers 95 to 97 of 100 in the simulation, so that equal units are called different in at most
-5 of 100.
+A nominal 95% interval covers the true value in 95% of cases with normal noise, but in as few as 94% with drift or
+one-sided noise. At 96% it covers 95% to 97% in the simulation, so equal units are called different in at most 5%.
 """
 CLOCK_TICK = 1 / 24e6
-"""Seconds between two readings that Apple silicon's clock can tell apart; other clocks are finer."""
+"""The resolution of Apple silicon's clock in seconds; other clocks have a higher one."""
 
 
 @dataclass(frozen=True)
 class Summary:
-    """The figures of one round, under the names that ``Round`` has for them; ``None`` where the calls are too few."""
+    """The statistics of one round, with the field names of ``Round``; ``None`` where there are too few calls."""
 
     calls: int
     mean: float | None = None
@@ -59,10 +58,10 @@ class Summary:
 
 @dataclass(frozen=True)
 class Ratio:
-    """How many times as long the one takes as the other, with the 95% interval over the rounds.
+    """The ratio of the times of two cells, with its 95% interval over the rounds.
 
-    Below 1 the numerator is the faster one. ``low`` and ``high`` are ``None`` when a single round gives no interval.
-    ``different`` is false when the interval holds 1 or there is none: no difference is shown.
+    Below 1 the numerator is faster. ``low`` and ``high`` are ``None`` for a single round, which has no interval.
+    ``different`` is false when the interval contains 1 or there is none.
     """
 
     ratio: float
@@ -75,9 +74,9 @@ class Ratio:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a cell typically takes: the geometric mean of its rounds' medians, with the 95% interval over the rounds.
+    """The typical seconds of a cell: the geometric mean of its rounds' medians, with the 95% interval over the rounds.
 
-    ``low`` and ``high`` are ``None`` when a single round gives no interval.
+    ``low`` and ``high`` are ``None`` for a single round, which has no interval.
     """
 
     seconds: float
@@ -87,10 +86,13 @@ class Estimate:
 
 
 def summarise(wall: NDArray[np.float64]) -> Summary:
-    """Return the figures of a round from the seconds of its calls in the order they were made.
+    """Return the statistics of a round from the seconds of its calls, in order, of shape (calls,).
 
-    A quantile lies between the two samples around position q·(n - 1) of the sorted ones, linearly (number 7 of
-    Hyndman & Fan 1996, NumPy's default). No call is left out of any figure; outliers are counted beside them.
+    Quantiles are interpolated linearly at position q·(n - 1) of the sorted samples (type 7 of Hyndman & Fan 1996,
+    NumPy's default). Outliers are counted but not removed from any statistic.
+
+    Raises:
+        ValueError: ``wall`` has another number of axes.
     """
     import numpy as np
 
@@ -100,11 +102,11 @@ def summarise(wall: NDArray[np.float64]) -> Summary:
     if not samples.size:
         return Summary(calls=0)
     quantiles = np.quantile(samples, np.linspace(0, 1, QUANTILES))
-    p50, p90, p95, p99 = (float(each) for each in np.quantile(samples, (0.5, 0.9, 0.95, 0.99)))
+    p50, p90, p95, p99 = (float(quantile) for quantile in np.quantile(samples, (0.5, 0.9, 0.95, 0.99)))
     return Summary(
         calls=samples.size,
         mean=float(samples.mean()),
-        quantiles=tuple(float(each) for each in quantiles),
+        quantiles=tuple(float(quantile) for quantile in quantiles),
         p50=p50,
         p90=p90,
         p95=p95,
@@ -116,7 +118,10 @@ def summarise(wall: NDArray[np.float64]) -> Summary:
 
 
 def drift(samples: NDArray[np.float64]) -> float | None:
-    """Return the median of the last third of the calls over that of the first, less 1; ``None`` below three calls."""
+    """Return the median of the last third of the calls over that of the first third, minus 1.
+
+    ``None`` below three calls, or when the first third took no time.
+    """
     import numpy as np
 
     third = len(samples) // 3
@@ -125,14 +130,14 @@ def drift(samples: NDArray[np.float64]) -> float | None:
 
 
 def autocorrelation(samples: NDArray[np.float64]) -> float | None:
-    """Return the correlation of each call's rank with the next one's; ``None`` where nothing varies.
+    """Return the rank correlation of each call with the next one; ``None`` when the calls do not vary.
 
-    Ranks, because a single spike of a thousand times the median would hide what the other calls do.
+    Ranks are used because a single spike of a thousand times the median would hide the correlation of all others.
     """
     import numpy as np
 
-    _, place, counts = np.unique(samples, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]
+    _, inverse, counts = np.unique(samples, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
     before, after = ranks[:-1], ranks[1:]
     if len(before) < 2 or not before.std() or not after.std():
         return None
@@ -140,7 +145,7 @@ def autocorrelation(samples: NDArray[np.float64]) -> float | None:
 
 
 def outliers(samples: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return which calls lie far above the rest: more than three interquartile ranges above the upper quartile."""
+    """Return which calls are more than three interquartile ranges above the upper quartile, of shape (calls,)."""
     import numpy as np
 
     lower, upper = np.quantile(samples, (0.25, 0.75))
@@ -152,19 +157,20 @@ def outliers(samples: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 
 def ratio(numerator: Sequence[float], denominator: Sequence[float]) -> Ratio:
-    """Return how the medians of one cell compare with those of another, round by round.
+    """Return the ratio of two cells from their medians in seconds, one for each round, paired by position.
 
-    Both hold one median a round, in seconds; the same place is the same round. The ratio is the geometric mean of
-    the rounds' own; its interval is Student's on their logarithms, with the rounds as the sample.
+    It is the geometric mean of the ratios of the rounds. Its interval is Student's t interval of their logarithms.
 
     Raises:
-        ValueError: the two differ in length, hold no round, or a median is not a positive number.
+        ValueError: the two differ in length or are empty, or a median is not a positive number.
     """
     rounds = len(numerator)
     if rounds == 0 or rounds != len(denominator):
-        raise ValueError(f"Rounds go in pairs, and here are {rounds} of one and {len(denominator)} of another.")
+        raise ValueError(
+            f"Rounds are compared in pairs, but there are {rounds} of one cell and {len(denominator)} of the other."
+        )
     logs = [above - below for above, below in zip(_logs(numerator), _logs(denominator), strict=True)]
-    tick = CLOCK_TICK / 2 * (1 / min(numerator) + 1 / min(denominator))  # what the clock rounded off
+    tick = CLOCK_TICK / 2 * (1 / min(numerator) + 1 / min(denominator))  # rounding by the clock
     middle, half = _student(logs, tick)
     if half is None:
         return Ratio(math.exp(middle), None, None, 1, different=False, method="one round: no interval")
@@ -179,12 +185,12 @@ def ratio(numerator: Sequence[float], denominator: Sequence[float]) -> Ratio:
 
 
 def estimate(medians: Sequence[float]) -> Estimate:
-    """Return what a cell takes, from one median a round in seconds.
+    """Return the typical seconds of a cell from its medians in seconds, one for each round.
 
-    Unlike the ratio it is not freed from a drift or from what slowed a whole round: compare cells by their ratio.
+    To compare cells, use ``ratio``: unlike this estimate it cancels drift and what slowed a whole round.
 
     Raises:
-        ValueError: there is no round, or a median is not a positive number.
+        ValueError: there is no median, or one is not a positive number.
     """
     if len(medians) == 0:
         raise ValueError("A cell without a round that finished has no figure.")
@@ -195,35 +201,39 @@ def estimate(medians: Sequence[float]) -> Estimate:
 
 
 def _logs(medians: Sequence[float]) -> list[float]:
-    if not all(math.isfinite(each) and each > 0 for each in medians):
+    """Return the logarithms; ``ValueError`` when a median is not a positive number."""
+    if not all(math.isfinite(median) and median > 0 for median in medians):
         raise ValueError("A round's median must be a positive number of seconds.")
-    return [math.log(each) for each in medians]
+    return [math.log(median) for median in medians]
 
 
 def _student(values: Sequence[float], tick: float) -> tuple[float, float | None]:
-    """Return the mean and half the width of Student's interval, ``tick`` wider; no width for a single value."""
+    """Return the mean and half the width of Student's t interval plus ``tick``; the width is ``None`` for one value."""
     from scipy.special import stdtrit
 
     number = len(values)
     middle = math.fsum(values) / number
     if number == 1:
         return middle, None
-    spread = math.sqrt(math.fsum((each - middle) ** 2 for each in values) / (number - 1))
-    return middle, float(stdtrit(number - 1, (1 + LEVEL) / 2)) * spread / math.sqrt(number) + tick
+    spread = math.sqrt(math.fsum((value - middle) ** 2 for value in values) / (number - 1))
+    return middle, float(stdtrit(number - 1, (1 + CONFIDENCE_LEVEL) / 2)) * spread / math.sqrt(number) + tick
 
 
-def ratio_of_rounds(numerator: Sequence[Round], denominator: Sequence[Round], *, own: bool = False) -> Ratio | None:
-    """Return how two cells compare over the rounds that both finished; ``None`` when there is no such round.
+def ratio_of_rounds(
+    numerator: Sequence[Round], denominator: Sequence[Round], *, runtime_clock: bool = False
+) -> Ratio | None:
+    """Return the ratio of two cells over the rounds in which both succeeded; ``None`` when there is no such round.
 
-    With ``own`` Core ML's own durations are compared in place of the wall time of ``predict``.
+    With ``runtime_clock``, Core ML's own durations are compared instead of the wall time of ``predict``.
     """
-    above, below = _medians(numerator, own), _medians(denominator, own)
-    both = sorted(above.keys() & below.keys())
-    return ratio([above[each] for each in both], [below[each] for each in both]) if both else None
+    above, below = _medians(numerator, runtime_clock), _medians(denominator, runtime_clock)
+    common = sorted(above.keys() & below.keys())
+    return ratio([above[number] for number in common], [below[number] for number in common]) if common else None
 
 
-def _medians(rounds: Sequence[Round], own: bool) -> dict[int, float]:
-    medians = {each.round: each.own_p50 if own else each.p50 for each in rounds if each.failure is None}
+def _medians(rounds: Sequence[Round], runtime_clock: bool) -> dict[int, float]:
+    """Return the median seconds of the rounds that succeeded, by the number of the round."""
+    medians = {timed.round: timed.own_p50 if runtime_clock else timed.p50 for timed in rounds if timed.failure is None}
     return {number: median for number, median in medians.items() if median}
 
 
@@ -231,22 +241,22 @@ def _medians(rounds: Sequence[Round], own: bool) -> dict[int, float]:
 
 
 def orders(cells: int, rounds: int, seed: int, *, blocks: Sequence[Sequence[int]] = ()) -> tuple[tuple[int, ...], ...]:
-    """Return the order in which each round runs the cells 0 … ``cells`` - 1, shuffled anew each round by the seed.
+    """Return the order of the cells 0 … ``cells`` - 1 for each round, shuffled for each round by the seed.
 
-    ``blocks`` names cells that will be compared with each other, such as the units of one package. They stay next to
-    each other, shuffled among themselves, and the blocks are shuffled too: so a drift of hours falls on a pair as
-    that of minutes. A cell of no block is a block of its own. More rounds leave the order of the first ones as it is.
+    ``blocks`` lists cells that will be compared with each other, such as the units of one package. The cells of a
+    block stay adjacent, so that they run minutes apart and not hours; they are shuffled within the block, and the
+    blocks are shuffled too. A cell of no block is a block of its own. The first orders do not depend on ``rounds``.
 
     Raises:
-        ValueError: a block names a cell that is not there, or one cell stands in two.
+        ValueError: a block lists a cell that does not exist, or a cell is listed twice.
     """
-    named = [cell for block in blocks for cell in block]
-    if len(named) != len(set(named)) or not set(named) <= set(range(cells)):
+    listed = [cell for block in blocks for cell in block]
+    if len(listed) != len(set(listed)) or not set(listed) <= set(range(cells)):
         raise ValueError(f"Blocks must name cells from 0 to {cells - 1}, each once at most.")
-    whole = [*(list(block) for block in blocks), *([cell] for cell in range(cells) if cell not in set(named))]
-    shuffled = random.Random(f"coremlbench orders {seed}")
+    all_blocks = [*(list(block) for block in blocks), *([cell] for cell in range(cells) if cell not in set(listed))]
+    generator = random.Random(f"coremlbench orders {seed}")
     result = []
     for _ in range(rounds):
-        sequence = [shuffled.sample(block, len(block)) for block in shuffled.sample(whole, len(whole))]
+        sequence = [generator.sample(block, len(block)) for block in generator.sample(all_blocks, len(all_blocks))]
         result.append(tuple(cell for block in sequence for cell in block))
     return tuple(result)

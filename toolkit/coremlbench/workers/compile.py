@@ -1,4 +1,4 @@
-"""Compiles a Core ML model once for all its rounds: what Core ML itself takes and runs is the compiled one."""
+"""Worker that compiles a Core ML model once, for all its rounds. Core ML executes compiled models only."""
 
 from __future__ import annotations
 
@@ -13,29 +13,30 @@ from coremlbench.supervision.worker_main import Report, run
 
 
 def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
-    """Return where the compiled model is and how long Core ML took to make it.
+    """Return the path of the compiled model and the seconds that Core ML took to compile it.
 
-    The request holds ``package``, the ``.mlpackage`` or ``.mlmodel``, and ``compiled``, the ``.mlmodelc`` to make.
+    The request holds ``package``, the ``.mlpackage`` or ``.mlmodel``, and ``compiled``, the ``.mlmodelc`` to write; an
+    existing one is replaced.
 
     Raises:
-        ModelLoadError: Core ML could not compile it; the message holds what it said.
+        ModelLoadError: Core ML could not compile it; the message includes Core ML's error.
     """
-    sys.modules["tensorflow"] = None  # type: ignore[assignment]  # coremltools would import it for nothing
+    sys.modules["tensorflow"] = None  # type: ignore[assignment]  # coremltools would import it needlessly
     package, compiled = Path(request["package"]), Path(request["compiled"])
     report("compile", 0, 1, f"compiling '{package.name}'")
     runtime = CoreML()
     runtime.start("CPU_ONLY")
     from coremltools.models.utils import compile_model
 
-    began = time.perf_counter()
+    start = time.perf_counter()
     try:
-        made = compile_model(str(package))  # into a temporary folder: moving it is not Core ML's time
+        temporary = compile_model(str(package))  # in a temporary folder; moving it is not timed
     except RuntimeError as problem:
         raise ModelLoadError(f"Core ML could not compile '{package.name}': {problem}") from problem
-    seconds = time.perf_counter() - began
+    seconds = time.perf_counter() - start
     shutil.rmtree(compiled, ignore_errors=True)
     compiled.parent.mkdir(parents=True, exist_ok=True)
-    shutil.move(made, compiled)
+    shutil.move(temporary, compiled)
     return {
         "compiled": compiled,
         "compile_seconds": seconds,

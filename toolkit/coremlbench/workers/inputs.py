@@ -1,7 +1,7 @@
-"""Makes the inputs that packages are timed with, and what the reference runtime gives for them, in two files each.
+"""Worker that makes the inputs with which packages are timed, and the reference runtime's outputs for them.
 
-Started as ``python -I -m coremlbench.workers.inputs``. The values do not matter for the speed of the networks
-here, but they are the same on every machine: they depend on the package's inputs and the seed alone.
+Both are ``.npz`` files with an array for each input or output; its first axis is the samples. The values are the same
+on every machine: they depend only on the inputs of the package and on the seed.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 
 from coremlbench.mil_onnx import load_program
 from coremlbench.supervision.worker_main import Report, run
+from coremlbench.system.files import written_whole
 from coremlbench.types.errors import CoremlbenchError
 
 GRID = 8
-"""A picture is drawn from a grid of so many colours a side, smoothly: as compressible as a photograph, unlike noise."""
+"""Images are enlarged smoothly from so many random colours a side: as compressible as a photograph, unlike noise."""
 
 ARRAY_TYPES: dict[str, type[np.generic]] = {
     "FLOAT16": np.float16,
@@ -29,75 +30,89 @@ ARRAY_TYPES: dict[str, type[np.generic]] = {
     "INT32": np.int32,
     "INT8": np.int8,
 }
-"""NumPy's types by the names of ``ArrayFeatureType.ArrayDataType`` in Core ML's specification."""
+"""NumPy types by the names of ``ArrayFeatureType.ArrayDataType`` in Core ML's specification."""
 
 
 def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
-    """Return the notes on packages whose outputs cannot be told here; inputs are made for every package."""
-    sys.modules.setdefault("tensorflow", None)  # type: ignore[arg-type]  # coremltools would load it for nothing
+    """Make the files of all packages; return ``notes`` on packages without expected outputs.
+
+    The request holds ``packages``, each with the paths ``package``, ``inputs`` and ``expected``; the number of
+    ``samples``; and the ``seed``.
+
+    Raises:
+        CoremlbenchError: a package cannot be read, or has an input that is neither an image nor an array.
+    """
+    sys.modules.setdefault("tensorflow", None)  # type: ignore[arg-type]  # coremltools would import it needlessly
     notes = []
     for index, entry in enumerate(request["packages"]):
         report("inputs", index, len(request["packages"]), Path(entry["package"]).name)
-        notes.append(_provide(entry, request["samples"], request["seed"]))
+        notes.append(_make_files(entry, request["samples"], request["seed"]))
     report("inputs", len(request["packages"]), len(request["packages"]))
     return {"notes": notes}
 
 
-def _provide(entry: Mapping[str, str], samples: int, seed: int) -> str:
-    program = load_program(entry["package"])
-    inputs = make_inputs(program.description, samples, seed)
-    # The inputs come last: they tell that both are there.
+def _make_files(entry: Mapping[str, str], samples: int, seed: int) -> str:
+    """Write the two files of a package; return a note when the reference runtime cannot execute it, else "".
+
+    Inputs are written last: a file of inputs means that the expected outputs, if any, are complete.
+    """
+    note = ""
+    inputs = make_inputs(load_program(entry["package"]).description, samples, seed)
     try:
         _save(Path(entry["expected"]), expected_outputs(Path(entry["package"]), inputs))
     except CoremlbenchError as problem:
-        _save(Path(entry["inputs"]), inputs)
-        return f"What {Path(entry['package']).name} should give is not known here: {problem}"
+        note = f"The expected outputs of {Path(entry['package']).name} are not known: {problem}"
     _save(Path(entry["inputs"]), inputs)
-    return ""
+    return note
 
 
 def make_inputs(description: Any, samples: int, seed: int) -> dict[str, NDArray[Any]]:
-    """Return inputs by name for a model's description; the first axis counts the samples.
+    """Return random inputs by name for a model's description.
 
-    Pictures are bytes (height, width, 3), or (height, width) in grey; arrays hold numbers from 0 to 1, whole numbers
-    0 or 1.
+    Images are uint8 of shape (samples, height, width, 3), or (samples, height, width) in greyscale. Arrays of shape
+    (samples, …) hold numbers from 0 to 1, arrays of integers 0 or 1.
+
+    Raises:
+        CoremlbenchError: an input is neither an image nor an array.
     """
-    made = {}
+    inputs = {}
     for feature in description.input:
         random = np.random.default_rng([seed, zlib.crc32(feature.name.encode())])
         kind = feature.type.WhichOneof("Type")
         if kind == "imageType":
             image = feature.type.imageType
-            made[feature.name] = np.stack([_picture(random, image) for _ in range(samples)])
+            inputs[feature.name] = np.stack([_random_image(random, image) for _ in range(samples)])
         elif kind == "multiArrayType":
-            made[feature.name] = _array(random, feature.type.multiArrayType, samples)
+            inputs[feature.name] = _random_array(random, feature.type.multiArrayType, samples)
         else:
             raise CoremlbenchError(f"The input '{feature.name}' is a {kind}; only pictures and arrays can be timed.")
-    return made
+    return inputs
 
 
-def _picture(random: np.random.Generator, image: Any) -> NDArray[np.uint8]:
+def _random_image(random: np.random.Generator, image: Any) -> NDArray[np.uint8]:
+    """Return a smooth image of the size and colour space of an image input."""
     from PIL import Image
 
     colours = random.integers(0, 256, (GRID, GRID, 3), dtype=np.uint8)
-    picture = Image.fromarray(colours).resize((image.width, image.height), Image.Resampling.BICUBIC)
+    enlarged = Image.fromarray(colours).resize((image.width, image.height), Image.Resampling.BICUBIC)
     grey = image.ColorSpace.Name(image.colorSpace).startswith("GRAYSCALE")
-    return np.asarray(picture.convert("L") if grey else picture)
+    return np.asarray(enlarged.convert("L") if grey else enlarged)
 
 
-def _array(random: np.random.Generator, kind: Any, samples: int) -> NDArray[Any]:
-    shape = tuple(kind.shape) or tuple(max(1, each.lowerBound) for each in kind.shapeRange.sizeRanges)
-    wanted = ARRAY_TYPES.get(kind.ArrayDataType.Name(kind.dataType), np.float32)
-    if np.issubdtype(wanted, np.integer):
-        return random.integers(0, 2, (samples, *shape)).astype(wanted)
-    return random.random((samples, *shape), dtype=np.float32).astype(wanted)
+def _random_array(random: np.random.Generator, kind: Any, samples: int) -> NDArray[Any]:
+    """Return an array of the shape (without it, the smallest one) and type of an array input."""
+    shape = tuple(kind.shape) or tuple(max(1, size.lowerBound) for size in kind.shapeRange.sizeRanges)
+    dtype = ARRAY_TYPES.get(kind.ArrayDataType.Name(kind.dataType), np.float32)
+    if np.issubdtype(dtype, np.integer):
+        return random.integers(0, 2, (samples, *shape)).astype(dtype)
+    return random.random((samples, *shape), dtype=np.float32).astype(dtype)
 
 
 def expected_outputs(package: Path, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    """Return the reference runtime's outputs by name, in the order that every runtime gives them.
+    """Return the reference runtime's outputs by name, of shape (samples, values), as ``Loaded.outputs`` returns them.
 
     Raises:
-        CoremlbenchError: the reference runtime cannot run the program.
+        CoremlbenchError: the reference runtime cannot execute the program.
     """
     from coremlbench.runtimes import RUNTIMES
 
@@ -105,14 +120,13 @@ def expected_outputs(package: Path, inputs: Mapping[str, NDArray[Any]]) -> dict[
     count = len(next(iter(inputs.values())))
     samples = [loaded.prepare({name: value[index] for name, value in inputs.items()}) for index in range(count)]
     outputs = [loaded.outputs(loaded.predict(sample)) for sample in samples]
-    return {name: np.stack([each[name] for each in outputs]) for name in outputs[0]}
+    return {name: np.stack([values[name] for values in outputs]) for name in outputs[0]}
 
 
 def _save(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write arrays to a file that is whole or absent."""
-    temporary = path.with_name(f".writing-{path.name}")
-    np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]  # its other parameter is not among the names
-    temporary.replace(path)
+    """Write arrays to an ``.npz`` file atomically."""
+    with written_whole(path) as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # its other parameter is not among the names
 
 
 if __name__ == "__main__":

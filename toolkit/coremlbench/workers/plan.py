@@ -1,6 +1,6 @@
-"""Reads Core ML's compute plan of a compiled model: in a process of its own, since it can end in an abort.
+"""Worker that reads Core ML's compute plan of a compiled model. Core ML may abort the process while it does so.
 
-An ``.mlpackage`` in place of the compiled model ends the process (coremltools issue 2757): it is refused here.
+It does abort when given an ``.mlpackage`` (coremltools issue 2757), so only compiled models are accepted.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
     """Return the ``ComputePlan`` of the request's ``compiled`` model on its ``unit``, and ``stand_in``.
 
     Raises:
-        InputError: the model is not a compiled one.
+        InputError: the model is not compiled.
     """
-    sys.modules["tensorflow"] = None  # type: ignore[assignment]  # coremltools would import it for nothing
+    sys.modules["tensorflow"] = None  # type: ignore[assignment]  # coremltools would import it needlessly
     compiled, unit = Path(request["compiled"]), request["unit"]
     if compiled.suffix != ".mlmodelc":
         raise InputError(f"A compute plan is read from a compiled model, an .mlmodelc, and not from '{compiled.name}'.")
@@ -32,38 +32,39 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
     CoreML().start(unit)
     if macos_version() < MACOS_NEEDED:
         version = ".".join(map(str, macos_version()))
-        plan = ComputePlan(failure=f"Core ML tells its plan from macOS 14.4 on, and this is {version}.")
+        plan = ComputePlan(failure=f"Core ML gives its compute plan on macOS 14.4 and later, and this is {version}.")
     else:
         import coremltools
         from coremltools.models.compute_plan import MLComputePlan
 
         loaded = MLComputePlan.load_from_path(str(compiled), compute_units=coremltools.ComputeUnit[unit])
-        plan = make_plan(list(_rows(loaded, loaded.model_structure)), unit)
+        plan = make_plan(list(_planned_ops(loaded, loaded.model_structure)), unit)
         if not plan.ops:
-            plan = ComputePlan(failure="Core ML's plan tells the device of no operation.")
+            plan = ComputePlan(failure="Core ML's compute plan names no device for any operation.")
     return {**asdict(plan), "stand_in": is_stand_in()}
 
 
-def _rows(plan: Any, structure: Any) -> Iterator[PlannedOp]:
-    """Yield what is planned for each operation of a program, a network or the models of a pipeline.
+def _planned_ops(plan: Any, structure: Any) -> Iterator[PlannedOp]:
+    """Yield the planned device and cost of each operation of a program, a neural network or the models of a pipeline.
 
-    An operation without a planned device is a constant, or one that Core ML has done away with.
+    Operations without a planned device are left out: constants, and operations that Core ML optimised away.
     """
     if structure.program is not None:
         for function in structure.program.functions.values():
-            yield from _operations(plan, function.block)
+            yield from _block_ops(plan, function.block)
     if structure.neuralnetwork is not None:
         for layer in structure.neuralnetwork.layers:
             usage = plan.get_compute_device_usage_for_neuralnetwork_layer(layer)
-            if usage is not None:  # the costs of layers are not told
+            if usage is not None:  # Core ML gives no costs of layers
                 yield PlannedOp(layer.name, layer.type, device_name(usage.preferred_compute_device), 0.0)
     if structure.pipeline is not None:
-        # Core ML's binding makes the pipeline of pairs of a name and a structure.
+        # A pipeline is a list of (name, structure).
         for _, model in structure.pipeline.sub_models:
-            yield from _rows(plan, model)
+            yield from _planned_ops(plan, model)
 
 
-def _operations(plan: Any, block: Any) -> Iterator[PlannedOp]:
+def _block_ops(plan: Any, block: Any) -> Iterator[PlannedOp]:
+    """Yield the planned device and cost of each operation of a block and of the blocks within it."""
     for operation in block.operations:
         usage = plan.get_compute_device_usage_for_mlprogram_operation(operation)
         if usage is not None:
@@ -72,7 +73,7 @@ def _operations(plan: Any, block: Any) -> Iterator[PlannedOp]:
             device = device_name(usage.preferred_compute_device)
             yield PlannedOp(name, operation.operator_name, device, cost.weight if cost is not None else 0.0)
         for inner in operation.blocks:
-            yield from _operations(plan, inner)
+            yield from _block_ops(plan, inner)
 
 
 if __name__ == "__main__":

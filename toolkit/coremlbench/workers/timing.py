@@ -1,12 +1,12 @@
-"""One round of one cell: loads a model on one unit of one runtime, checks what it gives, and times each call.
+"""Worker for one round of one cell: loads a model on one unit of one runtime, checks its outputs, times each call.
 
-It is a process of its own because Core ML has been seen to kill (coremltools issue 2758), abort (2757) and hang it, and
-because calls within a process are not independent of one another.
+Each round is a process of its own because Core ML has been seen to be killed (coremltools issue 2758), to abort (2757)
+and to hang, and because calls within a process are not independent of one another.
 
-The request holds ``runtime``, ``unit``, the paths ``package``, ``compiled``, ``original`` (each or ``None``; a
-compiled model goes before its package), ``inputs`` and ``expected`` (``.npz``: an array for each input or output, its
-first axis the samples), ``warmup_calls``, ``warmup_seconds``, ``calls``, ``seconds``, ``sustain_seconds`` (or
-``None``) and ``samples``, the ``.npz`` to write; ``allow_code`` is optional.
+The request holds ``runtime`` and ``unit``; the paths ``package``, ``compiled`` and ``original``, each of which may be
+``None``; the paths ``inputs`` and ``expected`` of ``.npz`` files with an array for each input or output, whose first
+axis is the samples; ``warmup_calls``, ``warmup_seconds``, ``calls`` and ``seconds``; ``sustain_seconds`` or ``None``;
+the path ``samples`` of the ``.npz`` file to write; and optionally ``allow_code``.
 """
 
 from __future__ import annotations
@@ -29,43 +29,44 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-SUSTAINED_POINTS = 60
-"""Into how many stretches a sustained run is cut, none shorter than a second."""
+SUSTAINED_BLOCKS = 60
+"""The number of blocks of a sustained run; each is a second or longer."""
 
 
 class WrongOutputError(CoremlbenchError):
-    """The runtime's outputs are not those of the model: its times would mean nothing."""
+    """The outputs are not those of the model, so its times would be meaningless."""
 
 
 def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
-    """Return the times of loading and of the first prediction, and where the samples are.
+    """Return the times of loading and of the first prediction, the output error, and the results of the timed calls.
 
-    ``first_load_seconds`` is cold only where the system has no copy of the model from earlier in its cache;
+    ``first_load_seconds`` includes the work of a first load only if the system has no cached copy of the model.
     ``second_load_seconds`` is that of the same model in the same process, after it was unloaded.
 
     Raises:
-        WrongOutputError: the outputs have other names or sizes than the expected ones, or are no numbers.
+        InputError: the request has no form of the model that the runtime takes, or no samples.
+        WrongOutputError: the outputs differ in name or size from the expected ones, or are not finite.
     """
     runtime, unit = RUNTIMES[request["runtime"]], request["unit"]
     if "original" not in runtime.takes:
-        # coremltools imports TensorFlow when it is there: seconds and memory, and threads beside what is timed.
+        # coremltools would import TensorFlow, which takes seconds and memory and starts threads beside the timed calls.
         sys.modules["tensorflow"] = None  # type: ignore[assignment]
     report("start", 0, 1, f"starting {runtime.version}")
     runtime.start(unit)
-    model = _model(request, runtime.takes)
+    model = _model_path(request, runtime.takes)
 
     def load() -> Loaded:
         return runtime.load(model, unit, allow_code=request.get("allow_code", False))
 
     report("load", 0, 2, f"loading '{model.name}' for {unit}")
-    first_load, loaded = _timed(load)
+    first_load, loaded = _measure(load)
     loaded.unload()
     del loaded
     report("load", 1, 2, "loading it again")
-    second_load, loaded = _timed(load)
-    samples = [loaded.prepare(sample) for sample in _samples(Path(request["inputs"]))]
+    second_load, loaded = _measure(load)
+    samples = [loaded.prepare(sample) for sample in _load_samples(Path(request["inputs"]))]
     report("first predict", 0, 1, f"first prediction on {unit}")
-    first_predict, _ = _timed(lambda: loaded.predict(samples[0]))
+    first_predict, _ = _measure(lambda: loaded.predict(samples[0]))
     result = {
         "runtime_version": runtime.version,
         "stand_in": runtime.name == "coreml" and is_stand_in(),
@@ -77,9 +78,9 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
     }
     if request.get("expected"):
         report("check outputs", 0, len(samples), "comparing the outputs with the expected ones")
-        result["output_error"] = output_error(loaded, samples, _arrays(Path(request["expected"])))
-    following, predict = itertools.cycle(samples).__next__, loaded.predict
-    result |= _time(lambda: predict(following()), loaded, request, report)
+        result["output_error"] = output_error(loaded, samples, _load_arrays(Path(request["expected"])))
+    next_sample, predict = itertools.cycle(samples).__next__, loaded.predict
+    result |= _time(lambda: predict(next_sample()), loaded, request, report)
     return result
 
 
@@ -90,13 +91,12 @@ def _time(
     report: Report,
     clock: Callable[[], int] = time.perf_counter_ns,
 ) -> dict[str, Any]:
-    """Return the result's part on the timed calls, after writing all of them to the file of samples.
+    """Time the calls, write their seconds to the file of samples, and return the part of the result about them.
 
     ``clock`` returns nanoseconds.
     """
-    from coremlbench.timing.conditions import thermal_state
     from coremlbench.timing.energy import energy_meter
-    from coremlbench.timing.measurement_loop import sustain, time_calls
+    from coremlbench.timing.measurement_loop import time_calls
 
     report("time", 0, request["calls"], "warming up, then timing")
     timed = time_calls(
@@ -105,40 +105,52 @@ def _time(
         warmup_seconds=request["warmup_seconds"],
         calls=request["calls"],
         seconds=request["seconds"],
-        own_seconds=loaded.own_seconds if loaded.own_seconds() is not None else None,
+        runtime_seconds=loaded.runtime_seconds if loaded.runtime_seconds() is not None else None,
         meter=energy_meter(),
-        alive=lambda done: report("time", done, 0, "timing"),
+        heartbeat=lambda done: report("time", done, 0, "timing"),
         clock=clock,
     )
-    found: dict[str, Any] = {
+    seconds = request.get("sustain_seconds")
+    return {
         "calls": len(timed.wall),
         "warmup_calls": timed.warmup_calls,
         "warmup_seconds": timed.warmup_seconds,
         "energy_joules": timed.joules,
-        "samples_sha256": _save(Path(request["samples"]), timed.wall, timed.own),
-        "sustained": [],
+        "samples_sha256": _save_samples(Path(request["samples"]), timed.wall, timed.runtime),
+        "sustained": _sustain(call, seconds, report, clock) if seconds else [],
     }
-    seconds = request.get("sustain_seconds")
-    if seconds:
-        began = clock()
 
-        def tell(_: object = None) -> None:
-            report("sustain", round((clock() - began) / 1e9), round(seconds), "calling without pause")
 
-        tell()
-        stretch = max(1.0, seconds / SUSTAINED_POINTS)
-        points = sustain(call, seconds, stretch, thermal_state=thermal_state, on_point=tell, alive=tell, clock=clock)
-        found["sustained"] = [asdict(point) for point in points]
-    return found
+def _sustain(call: Callable[[], Any], seconds: float, report: Report, clock: Callable[[], int]) -> list[dict[str, Any]]:
+    """Call without pause for ``seconds``; return the points as JSON values, with progress within blocks too."""
+    from coremlbench.timing.conditions import thermal_state
+    from coremlbench.timing.measurement_loop import sustain
+
+    start = clock()
+
+    def report_progress(_: object = None) -> None:
+        report("sustain", round((clock() - start) / 1e9), round(seconds), "calling without pause")
+
+    report_progress()
+    points = sustain(
+        call,
+        seconds,
+        max(1.0, seconds / SUSTAINED_BLOCKS),
+        thermal_state=thermal_state,
+        on_point=report_progress,
+        heartbeat=report_progress,
+        clock=clock,
+    )
+    return [asdict(point) for point in points]
 
 
 def output_error(loaded: Loaded, samples: list[Any], expected: Mapping[str, NDArray[Any]]) -> float:
-    """Return the largest difference from the expected outputs, as a share of the range of all that are expected.
+    """Return the largest difference from the expected outputs, as a share of the range of all expected values.
 
-    Outputs are matched by name, or as the only one on both sides, since the original's have other names.
+    Outputs are matched by name; with one output on both sides the names may differ, as those of an original do.
 
     Raises:
-        WrongOutputError: they cannot be matched, or are no numbers where numbers are expected.
+        WrongOutputError: outputs cannot be matched, or are not finite where finite values are expected.
     """
     import numpy as np
 
@@ -148,23 +160,38 @@ def output_error(loaded: Loaded, samples: list[Any], expected: Mapping[str, NDAr
     for index, sample in enumerate(samples):
         outputs = loaded.outputs(loaded.predict(sample))
         for name, values in expected.items():
-            wanted = np.asarray(values[index], np.float64).reshape(-1)
-            given = outputs.get(name, next(iter(outputs.values())) if len(outputs) == len(expected) == 1 else None)
-            if given is None or given.shape != wanted.shape:
-                raise WrongOutputError(
-                    f"The expected output '{name}' has {wanted.size} numbers; the model gave "
-                    f"{ {each: value.size for each, value in outputs.items()} }: it is not the model that was expected."
-                )
-            if not np.isfinite(given[np.isfinite(wanted)]).all():
-                raise WrongOutputError(f"The output '{name}' is not a number where the expected one is.")
-            finite = np.isfinite(wanted)
-            largest = max(largest, float(np.abs(given - wanted)[finite].max(initial=0)))
-            low, high = min(low, wanted[finite].min(initial=low)), max(high, wanted[finite].max(initial=high))
+            reference = np.asarray(values[index], np.float64).reshape(-1)
+            finite = np.isfinite(reference)
+            difference = np.abs(_matching_output(outputs, name, reference, len(expected)) - reference)[finite]
+            largest = max(largest, float(difference.max(initial=0)))
+            low, high = min(low, reference[finite].min(initial=low)), max(high, reference[finite].max(initial=high))
     return float(largest / (high - low)) if high > low else largest
 
 
-def _model(request: Mapping[str, Any], takes: tuple[Artefact, ...]) -> Path:
-    """Return the path of the best form of the model that the runtime takes and the request has."""
+def _matching_output(
+    outputs: Mapping[str, NDArray[np.float64]], name: str, reference: NDArray[np.float64], count: int
+) -> NDArray[np.float64]:
+    """Return the output that belongs to the expected output ``name``, one of ``count``.
+
+    Raises:
+        WrongOutputError: there is none of that size, or it is not finite where ``reference`` is.
+    """
+    import numpy as np
+
+    output = outputs.get(name, next(iter(outputs.values())) if len(outputs) == count == 1 else None)
+    if output is None or output.shape != reference.shape:
+        sizes = {output_name: values.size for output_name, values in outputs.items()}
+        raise WrongOutputError(
+            f"The expected output '{name}' has {reference.size} numbers; the model gave {sizes}: it is not the model "
+            "that was expected."
+        )
+    if not np.isfinite(output[np.isfinite(reference)]).all():
+        raise WrongOutputError(f"The output '{name}' is not a number where the expected one is.")
+    return output
+
+
+def _model_path(request: Mapping[str, Any], takes: tuple[Artefact, ...]) -> Path:
+    """Return the path of the first form of the model in ``takes`` that the request has; ``InputError`` without any."""
     for artefact in takes:
         if request.get(artefact):
             return Path(request[artefact])
@@ -173,23 +200,27 @@ def _model(request: Mapping[str, Any], takes: tuple[Artefact, ...]) -> Path:
     )
 
 
-def _samples(path: Path) -> list[dict[str, NDArray[Any]]]:
-    arrays = _arrays(path)
+def _load_samples(path: Path) -> list[dict[str, NDArray[Any]]]:
+    """Return the samples of an ``.npz`` file, each with one array for each input; ``InputError`` without any."""
+    arrays = _load_arrays(path)
     count = min((len(array) for array in arrays.values()), default=0)
     if count == 0:
         raise InputError(f"'{path.name}' holds no samples to predict.")
     return [{name: array[index] for name, array in arrays.items()} for index in range(count)]
 
 
-def _arrays(path: Path) -> dict[str, NDArray[Any]]:
+def _load_arrays(path: Path) -> dict[str, NDArray[Any]]:
     import numpy as np
 
     with np.load(path, allow_pickle=False) as stored:
         return {name: stored[name] for name in stored.files}
 
 
-def _save(path: Path, wall: NDArray[np.float64], own: NDArray[np.float64] | None) -> str:
-    """Return the hash of the file, written whole, that holds the seconds of every call."""
+def _save_samples(path: Path, wall: NDArray[np.float64], runtime: NDArray[np.float64] | None) -> str:
+    """Write the seconds of every call to an ``.npz`` file atomically; return its SHA-256.
+
+    Its arrays are ``wall`` and, for a runtime with its own clock, ``own``.
+    """
     import io
 
     import numpy as np
@@ -197,18 +228,19 @@ def _save(path: Path, wall: NDArray[np.float64], own: NDArray[np.float64] | None
     from coremlbench.system.files import write_whole
 
     content = io.BytesIO()
-    if own is None:
+    if runtime is None:
         np.savez_compressed(content, wall=wall)
     else:
-        np.savez_compressed(content, wall=wall, own=own)
+        np.savez_compressed(content, wall=wall, own=runtime)
     write_whole(path, content.getvalue())
     return hashlib.sha256(content.getvalue()).hexdigest()
 
 
-def _timed(action: Callable[[], Any]) -> tuple[float, Any]:
-    began = time.perf_counter()
-    value = action()
-    return time.perf_counter() - began, value
+def _measure(action: Callable[[], Any]) -> tuple[float, Any]:
+    """Return the seconds that ``action`` took, and its result."""
+    start = time.perf_counter()
+    result = action()
+    return time.perf_counter() - start, result
 
 
 if __name__ == "__main__":

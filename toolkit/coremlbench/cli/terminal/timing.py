@@ -1,4 +1,4 @@
-"""What people see of a matrix: rows as they come, the tables at its end. Core ML's figures stand by themselves."""
+"""Terminal output of a matrix: a line for each round, and tables at the end. Core ML has a table of its own."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from coremlbench.cli.terminal.tables import plain_console, say, table_of
+from coremlbench.cli.terminal.tables import plain_console, say, share_of, shown, table_of
 from coremlbench.report.labels import RATIO, RUNTIME_WORDS, UNIT_WORDS, unit_told
 from coremlbench.report.timing import cell_row
 from coremlbench.report.warnings import warnings_of
 from coremlbench.system.formatting import format_bytes, format_percent, format_seconds, format_short
 from coremlbench.timing.kit import MANIFEST
-from coremlbench.timing.statistics import ratio_of_rounds
+from coremlbench.timing.statistics import Ratio, ratio_of_rounds
+from coremlbench.types.conversion import Variant
 from coremlbench.types.timing import Measurement, Round, Timed, TimedModel, TimingRecord
 
 if TYPE_CHECKING:
@@ -20,16 +21,19 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
-def round_line(row: Measurement, each: Round) -> str:
-    """Return one line on a round that has just ended."""
-    title = f"{_model(row)}, {RUNTIME_WORDS[row.runtime]} on {UNIT_WORDS[row.unit]}"
-    if each.failure is not None:
-        return f"  {title}: failed ({each.failure.kind})"
-    return f"  {title}: {_short(each.p50)} (p95 {_short(each.p95)}, {each.calls:,} calls){_mark(row)}"
+def round_line(row: Measurement, timed: Round) -> str:
+    """Return one line about a round that has just ended."""
+    if timed.failure is not None:
+        return f"  {_cell_title(row)}: failed ({timed.failure.kind})"
+    figures = f"{_short(timed.p50)} (p95 {_short(timed.p95)}, {timed.calls:,} calls)"
+    return f"  {_cell_title(row)}: {figures}{_stand_in_mark(row)}"
 
 
 def print_timing(record: TimingRecord, folder: Path, kit: Path | None = None) -> None:
-    """Print a matrix: Core ML's units, their comparison, the host's runtimes, failures, and what was not possible."""
+    """Print a matrix: Core ML's units, their comparison, host runtimes, failures, notes, and where it is saved.
+
+    ``kit`` is the folder of a kit that the run was to write.
+    """
     console = plain_console()
     _print_outcome(console, record)
     console.print(_package_table(record.models))
@@ -44,15 +48,15 @@ def print_timing(record: TimingRecord, folder: Path, kit: Path | None = None) ->
     if any(row.sustained for row in record.measurements):
         console.print(_sustained_table(record.measurements))
     _print_failures(console, record.measurements)
-    for line in _particulars(record):
+    for line in _notes(record):
         say(console, line)
     if kit is not None and (kit / MANIFEST).is_file():
-        say(console, f"kit: {_shown(kit)}; on a Mac, `coremlbench convert-and-time --from-kit {kit.name}`")
-    say(console, f"saved: {_shown(folder / 'run.json')}")
+        say(console, f"kit: {shown(kit)}; on a Mac, `coremlbench convert-and-time --from-kit {kit.name}`")
+    say(console, f"saved: {shown(folder / 'run.json')}")
 
 
 def print_no_package(notes: Sequence[str], *, interrupted: bool) -> None:
-    """Print why there was no package to time."""
+    """Print why there is no package to time; ``notes`` name each package that was left out."""
     console = plain_console()
     if interrupted:
         console.print("\nconvert-and-time: interrupted while it converted", style="bold red")
@@ -64,12 +68,13 @@ def print_no_package(notes: Sequence[str], *, interrupted: bool) -> None:
 
 
 def _print_outcome(console: Console, record: TimingRecord) -> None:
+    """Print how the matrix ended; for one that did not finish, the reason and what to do."""
     quick = ", a first look (--quick)" if record.quick else ""
     outcome = record.outcome
     if isinstance(outcome, Timed):
         failed = f", {outcome.failed} failed" if outcome.failed else ""
         style = "bold green" if outcome.cells else "bold red"
-        console.print(f"\nconvert-and-time: {_counted(outcome.cells, 'cell')} timed{failed}{quick}", style=style)
+        console.print(f"\nconvert-and-time: {_count(outcome.cells, 'cell')} timed{failed}{quick}", style=style)
         return
     done = sum(len(row.rounds) for row in record.measurements)
     total = sum(map(len, record.orders))
@@ -81,43 +86,45 @@ def _print_outcome(console: Console, record: TimingRecord) -> None:
 
 
 def _package_table(models: Sequence[TimedModel]) -> Table:
-    """Return what was timed, and how far it can be trusted."""
+    """Return the table of packages with the results of their proofs."""
     table = table_of("package", "size", "error", "same class", "accuracy", "verdict", title="Packages")
     for model in models:
-        for each in model.variants:
-            proof = each.proof
-            batch = f" ×{each.batch}" if each.batch > 1 else ""
-            row = [f"{model.name} {each.name}{batch}", format_bytes(each.bytes)]
-            if proof is None:
-                table.add_row(*row, "–", "–", "–", "not proven")
-                continue
-            accuracy = "–"
-            if proof.accuracy_before is not None and proof.accuracy_after is not None:
-                accuracy = f"{format_percent(proof.accuracy_before)} → {format_percent(proof.accuracy_after)}"
-            agreement = "–" if proof.agreement is None else format_percent(proof.agreement)
-            table.add_row(*row, f"{proof.relative_error:.1e}", agreement, accuracy, proof.verdict)
+        for variant in model.variants:
+            table.add_row(*_package_row(model.name, variant))
     return table
 
 
+def _package_row(model: str, variant: Variant) -> tuple[str, ...]:
+    batch = f" ×{variant.batch}" if variant.batch > 1 else ""
+    package, proof = (f"{model} {variant.name}{batch}", format_bytes(variant.bytes)), variant.proof
+    if proof is None:
+        return (*package, "–", "–", "–", "not proven")
+    accuracy = "–"
+    if proof.accuracy_before is not None and proof.accuracy_after is not None:
+        accuracy = f"{format_percent(proof.accuracy_before)} → {format_percent(proof.accuracy_after)}"
+    return (*package, f"{proof.relative_error:.1e}", share_of(proof.agreement), accuracy, proof.verdict)
+
+
 def _coreml_table(record: TimingRecord, rows: Sequence[Measurement], title: str) -> Table:
-    table = table_of("model", "asked for", "p50", "p95", "first load", "of the limit", "where it ran", title=title)
+    table = table_of("model", "asked for", "p50", "p95", "first load", "of the bound", "where it ran", title=title)
     table.columns[1].justify = table.columns[6].justify = "left"
     for row in rows:
-        found = cell_row(record, row)
-        share = "–" if found.floor_share is None else format_percent(found.floor_share)
-        figures = [_figure(row, found.p50), _short(found.p95), _seconds(found.first_load_seconds), share]
-        table.add_row(_model(row), UNIT_WORDS[row.unit], *figures, row.ran_on, style="red" if row.failure else None)
+        cell = cell_row(record, row)
+        figures = [_p50(row, cell.p50), _short(cell.p95), _seconds(cell.first_load_seconds), share_of(cell.floor_share)]
+        table.add_row(
+            _package_title(row), UNIT_WORDS[row.unit], *figures, row.ran_on, style="red" if row.failure else None
+        )
     return table
 
 
 def _host_table(record: TimingRecord, rows: Sequence[Measurement]) -> Table:
-    table = table_of("model", "runtime", "on", "p50", "p95", title="Runtimes of the host: nothing here is Core ML's")
+    table = table_of("model", "runtime", "on", "p50", "p95", title="Host runtimes (not Core ML)")
     table.columns[1].justify = table.columns[2].justify = "left"
     for row in rows:
-        found = cell_row(record, row)
-        figures = [_figure(row, found.p50), _short(found.p95)]
+        cell = cell_row(record, row)
+        figures = [_p50(row, cell.p50), _short(cell.p95)]
         table.add_row(
-            _model(row),
+            _package_title(row),
             RUNTIME_WORDS[row.runtime],
             UNIT_WORDS[row.unit],
             *figures,
@@ -127,57 +134,60 @@ def _host_table(record: TimingRecord, rows: Sequence[Measurement]) -> Table:
 
 
 def _sustained_table(rows: Sequence[Measurement]) -> Table:
-    """Return how the speed went when a cell ran on and on: what tells a machine with a fan from one without."""
-    table = table_of("model", "runtime", "on", "at first", "at last", "slower by", "heat at last")
-    table.title = "Without a pause"
+    """Return the table of sustained runs: how much slower a cell gets without pauses, as on a machine without a fan."""
+    table = table_of("model", "runtime", "on", "first block", "last block", "slower by", "thermal state")
+    table.title = "Sustained runs"
     table.columns[1].justify = table.columns[2].justify = "left"
     for row in rows:
         if row.sustained:
             first, last = row.sustained[0], row.sustained[-1]
             figures = [_short(first.p50), _short(last.p50), f"{100 * (last.p50 / first.p50 - 1):+.0f}%"]
-            where = [_model(row), RUNTIME_WORDS[row.runtime], UNIT_WORDS[row.unit]]
-            table.add_row(*where, *figures, last.thermal_state or "not told")
+            cell = [_package_title(row), RUNTIME_WORDS[row.runtime], UNIT_WORDS[row.unit]]
+            table.add_row(*cell, *figures, last.thermal_state or "unknown")
     return table
 
 
 def _print_ratios(console: Console, rows: Sequence[Measurement]) -> None:
-    """Print how the Neural Engine compares with the GPU, where both were timed."""
+    """Print the ratio of the Neural Engine to the GPU for each package that has figures of both."""
     table = table_of("model", RATIO, "95% interval", "", title="Neural Engine against GPU")
     table.columns[3].justify = "left"
-    for row in rows:
-        other = next((each for each in rows if each.unit == "CPU_AND_GPU" and _same(each, row)), None)
-        if row.unit != "CPU_AND_NE" or other is None or row.failure is not None or other.failure is not None:
+    for engine in rows:
+        gpu = next((row for row in rows if row.unit == "CPU_AND_GPU" and _is_same_package(row, engine)), None)
+        if engine.unit != "CPU_AND_NE" or gpu is None or engine.failure is not None or gpu.failure is not None:
             continue
-        found = ratio_of_rounds(row.rounds, other.rounds)
-        if found is None:
-            continue
-        interval = "–" if found.low is None or found.high is None else f"{found.low:.2f} to {found.high:.2f}"
-        said = "no difference shown"
-        if found.different:
-            times = max(found.ratio, 1 / found.ratio)
-            fast = row if found.ratio < 1 else other
-            said = f"{unit_told(fast.unit, fast.ran_on)} {times:.2f} times as fast"
-        table.add_row(_model(row), f"{found.ratio:.2f}", interval, said)
+        ratio = ratio_of_rounds(engine.rounds, gpu.rounds)
+        if ratio is not None:
+            table.add_row(_package_title(engine), *_ratio_figures(engine, gpu, ratio))
     if table.row_count:
         console.print(table)
+
+
+def _ratio_figures(engine: Measurement, gpu: Measurement, ratio: Ratio) -> tuple[str, str, str]:
+    """Return the ratio, its interval, and a phrase that says which of the two is faster."""
+    interval = "–" if ratio.low is None or ratio.high is None else f"{ratio.low:.2f} to {ratio.high:.2f}"
+    conclusion = "no difference shown"
+    if ratio.different:
+        faster = engine if ratio.ratio < 1 else gpu
+        factor = max(ratio.ratio, 1 / ratio.ratio)
+        conclusion = f"{unit_told(faster.unit, faster.ran_on)} {factor:.2f} times as fast"
+    return f"{ratio.ratio:.2f}", interval, conclusion
 
 
 def _print_failures(console: Console, rows: Sequence[Measurement]) -> None:
     for row in rows:
         if row.failure is not None:
-            title = f"{_model(row)}, {RUNTIME_WORDS[row.runtime]} on {UNIT_WORDS[row.unit]}"
-            say(console, f"{title}: {row.failure.kind}", style="red")
+            say(console, f"{_cell_title(row)}: {row.failure.kind}", style="red")
             say(console, f"  {row.failure.reason.splitlines()[0]}")
             say(console, f"  what to do: {row.failure.hint}")
 
 
-def _particulars(record: TimingRecord) -> list[str]:
-    """Return what a reader must know of the figures."""
-    untold: dict[str, list[str]] = {}
+def _notes(record: TimingRecord) -> list[str]:
+    """Return what a reader must know about the figures, one line each."""
+    models_by_note: dict[str, list[str]] = {}
     for model in record.models:
         if model.note:
-            untold.setdefault(model.note, []).append(model.name)
-    lines = [f"timing only, accuracy not told: {', '.join(names)}. {note}" for note, names in untold.items()]
+            models_by_note.setdefault(model.note, []).append(model.name)
+    lines = [f"timing only, accuracy unknown: {', '.join(names)}. {note}" for note, names in models_by_note.items()]
     if isinstance(record.outcome, Timed):
         lines += record.outcome.not_here
     errors = [row for row in record.measurements if row.output_error is not None and row.runtime == "coreml"]
@@ -185,28 +195,32 @@ def _particulars(record: TimingRecord) -> list[str]:
         worst = max(errors, key=lambda row: row.output_error or 0.0)
         lines.append(
             f"outputs: at most {format_percent(worst.output_error or 0.0)} of their range from the expected ones "
-            f"({_model(worst)} on {UNIT_WORDS[worst.unit]})"
+            f"({_package_title(worst)} on {UNIT_WORDS[worst.unit]})"
         )
     return [*lines, *(f"note: {warning.text}" for warning in warnings_of([record]))]
 
 
-def _counted(count: int, thing: str) -> str:
-    return f"{count:,} {thing}" + ("" if count == 1 else "s")
+def _count(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
-def _same(one: Measurement, other: Measurement) -> bool:
+def _is_same_package(one: Measurement, other: Measurement) -> bool:
     return (one.model, one.variant, one.batch) == (other.model, other.variant, other.batch)
 
 
-def _figure(row: Measurement, p50: float | None) -> str:
-    return "failed" if row.failure is not None else _short(p50) + _mark(row)
+def _p50(row: Measurement, p50: float | None) -> str:
+    return "failed" if row.failure is not None else _short(p50) + _stand_in_mark(row)
 
 
-def _mark(row: Measurement) -> str:
+def _stand_in_mark(row: Measurement) -> str:
     return " (stand-in)" if row.stand_in else ""
 
 
-def _model(row: Measurement) -> str:
+def _cell_title(row: Measurement) -> str:
+    return f"{_package_title(row)}, {RUNTIME_WORDS[row.runtime]} on {UNIT_WORDS[row.unit]}"
+
+
+def _package_title(row: Measurement) -> str:
     variant = "original" if row.runtime == "tensorflow" else row.variant
     return f"{row.model} {variant}" + (f" ×{row.batch}" if row.batch > 1 else "")
 
@@ -217,11 +231,3 @@ def _short(seconds: float | None) -> str:
 
 def _seconds(seconds: float | None) -> str:
     return "–" if seconds is None else format_seconds(seconds)
-
-
-def _shown(path: Path) -> str:
-    """Return a path relative to where the person is, when it lies below."""
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
