@@ -30,10 +30,10 @@ def bare(call: Callable[[], object], calls: int) -> float:
     return (time.perf_counter_ns() - began) / 1e9 / calls
 
 
-def ours(call: Callable[[], object], calls: int, own_seconds: Callable[[], float | None] | None = None) -> float:
+def ours(call: Callable[[], object], calls: int, runtime_seconds: Callable[[], float | None] | None = None) -> float:
     """Return the seconds a call takes in the timed loop, everything around the calls included."""
     began = time.perf_counter_ns()
-    timed = time_calls(call, warmup_calls=0, warmup_seconds=0, calls=calls, seconds=0, own_seconds=own_seconds)
+    timed = time_calls(call, warmup_calls=0, warmup_seconds=0, calls=calls, seconds=0, runtime_seconds=runtime_seconds)
     return (time.perf_counter_ns() - began) / 1e9 / len(timed.wall)
 
 

@@ -72,14 +72,15 @@ def _convert(program: Any, **settings: Any) -> Any:
 
 
 def _save(folder: Path, name: str, model: Any, samples: dict[str, np.ndarray]) -> Small:
-    from coremlbench.runtimes.coreml import numeric
+    from coremlbench.runtimes.coreml import numeric_outputs
 
     small = Small(folder / f"{name}.mlpackage", folder / f"{name}-inputs.npz", folder / f"{name}-expected.npz")
     model.save(str(small.package))
     runtime = ReferenceRuntime.load(small.package, threads=1)
     count = len(next(iter(samples.values())))
     outputs = [
-        numeric(runtime.predict({key: value[index] for key, value in samples.items()})) for index in range(count)
+        numeric_outputs(runtime.predict({key: value[index] for key, value in samples.items()}))
+        for index in range(count)
     ]
     np.savez(small.inputs, **samples)
     np.savez(small.expected, **{key: np.stack([each[key] for each in outputs]) for key in outputs[0]})

@@ -21,7 +21,7 @@ from coremlbench.conversion.outcome import NOT_COMPARED, finished, with_variants
 from coremlbench.conversion.sources import of_file
 from coremlbench.runs import store
 from coremlbench.system.files import hash_folder
-from coremlbench.timing.packages import subject_of
+from coremlbench.timing.packages import select_packages
 from coremlbench.types.conversion import ConversionRecord, Converted, Variant
 from coremlbench.types.failure import Failure
 from coremlbench.types.process import Progress
@@ -158,7 +158,7 @@ def test_what_was_made_and_proven_before_an_interruption_is_in_the_record(
     found = by_name(record)
     assert found["int8"].proof is not None
     assert [NOT_COMPARED in found[name].notes for name in ("as-is", "int8", "palettized-4")] == [False, False, True]
-    subject = subject_of([(record, folder)])
+    subject = select_packages([(record, folder)])
     assert [package.variant.name for package in subject.packages] == ["as-is", "int8"]  # the others are not timed
     assert [note.split(" was not timed")[0] for note in subject.notes] == ["wide palettized-6", "wide palettized-4"]
 

@@ -89,7 +89,7 @@ def convert_and_time(
     from coremlbench.timing.convert_and_time import convert_and_time as run
     from coremlbench.timing.convert_and_time import time_kit
     from coremlbench.timing.kit import read_kit
-    from coremlbench.timing.matrix import exit_code
+    from coremlbench.timing.matrix import matrix_exit_code
     from coremlbench.timing.resume import resume as go_on
     from coremlbench.types.errors import InputError
 
@@ -119,16 +119,16 @@ def convert_and_time(
             done = run(models, _conversion(given, timing), timing, kit=kit, **common)
             failed = done.exit_code
             if done.timing is None:
-                print_no_package(done.subject.notes, interrupted=failed == INTERRUPTED)
+                print_no_package(done.timing_input.notes, interrupted=failed == INTERRUPTED)
                 raise SystemExit(failed or FAILED)
             record, folder = done.timing
     if as_json:
         print_json(record)
     else:
         print_timing(record, folder, kit)
-    if exit_code(record) != INTERRUPTED:
+    if matrix_exit_code(record) != INTERRUPTED:
         page_at_the_end(results, folder, quiet=as_json)
-    raise SystemExit(exit_code(record) or failed)
+    raise SystemExit(matrix_exit_code(record) or failed)
 
 
 def _timing(given: dict[str, Any], packed: TimingOptions | None) -> TimingOptions:
