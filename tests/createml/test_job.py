@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from coremlbench.createml.classifier import Head
-from coremlbench.createml.feature_extraction import prepare
+from coremlbench.createml.feature_extraction import prepare_image
 from tests.standing_worker import COMMAND_LINE, point, python_that_stands
 
 pytestmark = [pytest.mark.usefixtures("turicreate", "squeezenet"), pytest.mark.timeout(240)]
@@ -96,10 +96,10 @@ def test_the_outcome_adds_up(trained: tuple[Path, dict[str, Any], str]) -> None:
     assert confusion.sum() == 30
     assert outcome["test_accuracy"] == pytest.approx(np.trace(confusion) / 30)
     assert outcome["test_accuracy"] > 0.8  # told apart by colour
-    for index, each in enumerate(outcome["per_class"]):
-        assert each["name"] == record["dataset"]["classes"][index]
-        assert each["images"] == 10
-        assert each["recall"] == pytest.approx(confusion[index, index] / 10)
+    for index, row in enumerate(outcome["per_class"]):
+        assert row["name"] == record["dataset"]["classes"][index]
+        assert row["images"] == 10
+        assert row["recall"] == pytest.approx(confusion[index, index] / 10)
     solver = outcome["solver"]
     assert solver["iterations"] <= solver["max_iterations"] == 25
     assert solver["status"]
@@ -129,7 +129,7 @@ def test_the_saved_model_is_the_trained_one(trained: tuple[Path, dict[str, Any],
         head = Head(tuple(saved["classes"]), saved["weights"], saved["bias"])
     assert list(head.classes) == record["dataset"]["classes"]
     for name in head.classes:
-        (pixels,) = prepare(pictures / "test" / name / "0.jpg", (227, 227), (), ())
+        (pixels,) = prepare_image(pictures / "test" / name / "0.jpg", (227, 227), (), ())
         answer = runtime.predict({"image": pixels})
         assert set(answer["classLabel_probs"]) == set(head.classes)
         assert sum(answer["classLabel_probs"].values()) == pytest.approx(1, abs=1e-4)
@@ -244,10 +244,10 @@ def started(pictures: Path, results: Path, *options: str, stand: str = "") -> It
 
 
 def wait_for(condition: Callable[[], Any]) -> Any:
-    """Return what the condition is when it is true, however busy the machine; the test's time limit ends it else."""
-    while not (found := condition()):
+    """Wait until the condition is true, and return its value; only the test's own time limit ends the wait."""
+    while not (result := condition()):
         time.sleep(0.005)
-    return found
+    return result
 
 
 def worker(process: subprocess.Popen[str], results: Path, stage: str) -> psutil.Process:
@@ -261,16 +261,16 @@ def worker(process: subprocess.Popen[str], results: Path, stage: str) -> psutil.
         below = psutil.Process(process.pid).children(recursive=True)
         return next(
             (
-                each
-                for each in below
-                if f"/work/{stage}" in " ".join(each.cmdline()[-2:]) and "guardian.py" not in " ".join(each.cmdline())
+                child
+                for child in below
+                if f"/work/{stage}" in " ".join(child.cmdline()[-2:]) and "guardian.py" not in " ".join(child.cmdline())
             ),
             None,
         )
 
-    found = wait_for(find)
-    assert isinstance(found, psutil.Process)
-    return found
+    child = wait_for(find)
+    assert isinstance(child, psutil.Process)
+    return child
 
 
 def nobody_left(before: set[int], marker: str) -> bool:
@@ -295,8 +295,8 @@ def assert_clean_failure(results: Path, kind: str, phase: str) -> dict[str, Any]
     assert outcome["reason"]
     assert outcome["hint"]
     assert outcome["evidence"]["phase"] == phase
-    kept = {path for path in tree(results / record["id"]) if not path.startswith("samples/")}
-    assert kept <= {"run.json", *(f"logs/{name}" for name in ALL_LOGS)}
+    files = {path for path in tree(results / record["id"]) if not path.startswith("samples/")}
+    assert files <= {"run.json", *(f"logs/{name}" for name in ALL_LOGS)}
     assert wait_for(lambda: nobody_left(set(), str(results)))
     return record
 
@@ -393,10 +393,10 @@ def test_the_next_run_after_a_killed_one_works_and_tidies_up(pictures: Path, tmp
 
 def test_a_full_disk_is_told_and_the_record_saved_all_the_same(pictures: Path, tmp_path: Path) -> None:
     """A file system of its own, in a mount namespace: the results' 230 MB fill up while the data is examined."""
-    disk, kept = tmp_path / "disk", tmp_path / "kept"
+    disk, copy = tmp_path / "disk", tmp_path / "kept"
     disk.mkdir()
     createml = subprocess.list2cmdline(command(pictures, disk / "results"))
-    script = f"mount -t tmpfs -o size=230m none {disk} && {createml}; code=$?; cp -r {disk}/results {kept}; exit $code"
+    script = f"mount -t tmpfs -o size=230m none {disk} && {createml}; code=$?; cp -r {disk}/results {copy}; exit $code"
     user = ["--user", "--map-root-user"] if os.geteuid() else []
     process = subprocess.Popen(
         ["unshare", *user, "--mount", "--propagation", "private", "sh", "-c", script],
@@ -415,6 +415,6 @@ def test_a_full_disk_is_told_and_the_record_saved_all_the_same(pictures: Path, t
         process.kill()
         reap(process)
     assert process.returncode == 3, shown
-    record = the_record(kept)
+    record = the_record(copy)
     assert record["outcome"]["kind"] == "disk-full", shown
-    assert tree(kept / record["id"]) <= {"run.json", *(f"logs/{name}" for name in ALL_LOGS)}
+    assert tree(copy / record["id"]) <= {"run.json", *(f"logs/{name}" for name in ALL_LOGS)}

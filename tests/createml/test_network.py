@@ -78,9 +78,9 @@ def test_every_kind_of_layer_does_what_keras_does(tmp_path: Path) -> None:
     network = every_kind(np.random.default_rng(1))
     write_keras(network, tmp_path / "network.h5")
     pixels = np.random.default_rng(2).integers(0, 256, (3, 23, 30, 3), dtype=np.uint8)
-    wanted = keras.models.load_model(tmp_path / "network.h5", compile=False)([pixels.astype(np.float32)]).numpy()
+    expected = keras.models.load_model(tmp_path / "network.h5", compile=False)([pixels.astype(np.float32)]).numpy()
     got = run_onnx(read_network(tmp_path / "network.h5"), pixels, bgr=False)
-    assert np.abs(got - wanted).max() <= 1e-5 * np.abs(wanted).max()
+    assert np.abs(got - expected).max() <= 1e-5 * np.abs(expected).max()
     assert {layer.kind for layer in network.layers} >= set(LAYERS) - {"Flatten", "Reshape"}
 
 
@@ -90,8 +90,8 @@ def test_a_network_that_expects_bgr_reads_rgb(tmp_path: Path) -> None:
     direct = Network(
         direct.size,
         tuple(
-            Layer(each.name, each.kind, ("in",), each.settings, each.weights) if each.name == "a" else each
-            for each in direct.layers
+            Layer(layer.name, layer.kind, ("in",), layer.settings, layer.weights) if layer.name == "a" else layer
+            for layer in direct.layers
         ),
         "in",
         "pool",

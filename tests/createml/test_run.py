@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coremlbench.createml.extractors import EXTRACTORS, Obtained
+from coremlbench.createml.extractors import EXTRACTORS, ObtainedExtractor
 from coremlbench.createml.feature_extraction import Part, Target, write_rows
 from coremlbench.createml.network import read_network
 from coremlbench.createml.network_onnx import write_onnx
-from coremlbench.createml.run import WORKER, CreateMLOptions, deviations_of
+from coremlbench.createml.options import CreateMLOptions, deviations_of
+from coremlbench.createml.run_context import TURICREATE_WORKER
 from coremlbench.createml.validation_split import split_validation, validation_size
 from coremlbench.experiments.metrics import confusion_matrix, per_class
 from coremlbench.failures.classify import classify
@@ -49,9 +50,9 @@ def test_another_seed_holds_back_other_images() -> None:
     assert split_validation(images, 0)[1] != split_validation(images, 1)[1]
 
 
-def obtained(name: str) -> Obtained:
+def obtained(name: str) -> ObtainedExtractor:
     weights = None if name == "VisionFeaturePrint_Scene" else Path("weights.h5")
-    return Obtained(EXTRACTORS[name], weights, Provenance(name, "here"), "the best")
+    return ObtainedExtractor(EXTRACTORS[name], weights, Provenance(name, "here"), "the best")
 
 
 def test_what_extracts_is_no_small_thing_of_a_run() -> None:
@@ -59,9 +60,9 @@ def test_what_extracts_is_no_small_thing_of_a_run() -> None:
     assert deviations_of(options) == ()  # auto has not chosen yet
     assert deviations_of(options, obtained=obtained("VisionFeaturePrint_Scene")) == ()
     assert deviations_of(options, obtained=obtained("resnet-50")) == ("extractor resnet-50",)
-    asked = replace(options, extractor="squeezenet_v1.1", extraction="turicreate", processes=1)
-    said = ("extractor squeezenet_v1.1", "extraction turicreate", "processes 1")
-    assert deviations_of(asked) == deviations_of(asked, obtained=obtained("squeezenet_v1.1")) == said
+    requested = replace(options, extractor="squeezenet_v1.1", extraction="turicreate", processes=1)
+    expected = ("extractor squeezenet_v1.1", "extraction turicreate", "processes 1")
+    assert deviations_of(requested) == deviations_of(requested, obtained=obtained("squeezenet_v1.1")) == expected
     # Nothing but Turi Create can run the protocol's own extractor.
     apples = replace(options, extraction="turicreate")
     assert deviations_of(apples, obtained=obtained("VisionFeaturePrint_Scene")) == ()
@@ -132,7 +133,7 @@ def test_the_worker_is_python_3_8_and_imports_only_turicreate_beside_the_standar
         "ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]))"
     )
     ended = subprocess.run(
-        [str(turicreate), "-I", "-c", code, str(WORKER)], capture_output=True, text=True, check=False
+        [str(turicreate), "-I", "-c", code, str(TURICREATE_WORKER)], capture_output=True, text=True, check=False
     )
     assert ended.returncode == 0, ended.stderr
     assert {name.partition(".")[0] for name in json.loads(ended.stdout)} - sys.stdlib_module_names == {"turicreate"}
@@ -161,7 +162,9 @@ def test_a_training_that_is_done_is_not_lost_to_a_crash_at_the_teardown(turicrea
         "scratch": str(tmp_path / "scratch"),
     }
     (tmp_path / "scratch").mkdir()
-    ended = supervise([str(turicreate), "-I", "-c", CRASH_LATE, str(WORKER)], folder=tmp_path, request=request)
+    ended = supervise(
+        [str(turicreate), "-I", "-c", CRASH_LATE, str(TURICREATE_WORKER)], folder=tmp_path, request=request
+    )
     assert classify(ended) is None, ended.log_tail
     assert ended.result is not None
     assert len(ended.result["predicted"]) == 30
@@ -194,7 +197,7 @@ def test_our_features_are_those_of_turi_create_s_own_extractor(
         "scratch": str(tmp_path / "scratch"),
     }
     (tmp_path / "stage").mkdir()
-    ended = supervise([str(turicreate), "-I", str(WORKER)], folder=tmp_path / "stage", request=request)
+    ended = supervise([str(turicreate), "-I", str(TURICREATE_WORKER)], folder=tmp_path / "stage", request=request)
     assert ended.result is not None, ended.log_tail
     assert (ended.result["rows"], ended.result["length"]) == (rows, 1000)
 

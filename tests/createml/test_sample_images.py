@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from coremlbench.createml.sample_images import EVENLY, MISTAKES, choose, with_samples
+from coremlbench.createml.sample_images import EVEN_SAMPLES, MISTAKE_SAMPLES, add_sample_images, choose_samples
 from coremlbench.types.data import ImageSet, LabelledImage, Provenance
 from coremlbench.types.training_records import Trained
 from tests import record_samples as records
@@ -12,16 +12,16 @@ from tests import record_samples as records
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), max_size=300))
 def test_samples_are_chosen_without_looking_and_mistakes_beside_them(pairs: list[tuple[int, int]]) -> None:
-    actual, predicted = [each for each, _ in pairs], [each for _, each in pairs]
-    chosen = choose(actual, predicted)
+    actual, predicted = [label for label, _ in pairs], [label for _, label in pairs]
+    chosen = choose_samples(actual, predicted)
     evenly = [index for index, mistake in chosen if not mistake]
     mistakes = [index for index, mistake in chosen if mistake]
-    assert len(evenly) == min(EVENLY, len(pairs))
-    assert evenly == [index for index, mistake in choose(actual, actual)]
+    assert len(evenly) == min(EVEN_SAMPLES, len(pairs))
+    assert evenly == [index for index, mistake in choose_samples(actual, actual)]
     assert not set(evenly) & set(mistakes)
     assert all(actual[index] != predicted[index] for index in mistakes)
     wrong = sum(actual[index] != predicted[index] for index in range(len(pairs)) if index not in evenly)
-    assert len(mistakes) == min(MISTAKES, wrong)
+    assert len(mistakes) == min(MISTAKE_SAMPLES, wrong)
 
 
 def test_copies_are_small_and_hold_no_metadata(tmp_path: Path) -> None:
@@ -40,13 +40,13 @@ def test_copies_are_small_and_hold_no_metadata(tmp_path: Path) -> None:
         provenance=Provenance("two", "here"),
         examined=3,
     )
-    record = with_samples(records.training(1, "createml"), images, [0, 1, 1], tmp_path / "run")
+    record = add_sample_images(records.training(1, "createml"), images, [0, 1, 1], tmp_path / "run")
     assert isinstance(record.outcome, Trained)
     assert record.outcome.samples == ()  # the run's folder is not there: the run is not lost for it
     (tmp_path / "run").mkdir()
-    record = with_samples(record, images, [0, 1, 1], tmp_path / "run")
+    record = add_sample_images(record, images, [0, 1, 1], tmp_path / "run")
     assert isinstance(record.outcome, Trained)
-    assert [(each.actual, each.predicted) for each in record.outcome.samples] == [
+    assert [(sample.actual, sample.predicted) for sample in record.outcome.samples] == [
         ("pizza", "pizza"),
         ("pizza", "sushi"),
     ]

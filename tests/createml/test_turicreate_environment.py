@@ -13,25 +13,25 @@ from coremlbench.createml.turicreate_environment import (
     LOCK,
     EnvironmentBuildError,
     Recipe,
-    ensure,
+    ensure_environment,
+    environment_folder,
     find_python38,
-    folder_of,
+    installed_python,
     package_index,
-    ready,
 )
 
 SIX = "six==1.16.0 --hash=sha256:8abb2f1d86890a2dfb989f9a77cfcfd3e47c2a354b01111771326f8aa26e0254\n"
 ENDLESS = "import os, time\nwhile str(os.getppid()) == os.environ['BUILDER']: time.sleep(0.01)"
-"""A proof that is not done before the process that asks for it is gone."""
-PROOF = 'import json, six; print("proof:" + json.dumps({"six": six.__version__}))'
+"""A self-test that ends only after the process that started it."""
+SELF_TEST = 'import json, six; print("proof:" + json.dumps({"six": six.__version__}))'
 
 BUILD = """
 import os, sys
 from pathlib import Path
-from coremlbench.createml.turicreate_environment import Recipe, ensure
+from coremlbench.createml.turicreate_environment import Recipe, ensure_environment
 os.environ["BUILDER"] = str(os.getpid())
 recipe = Recipe("small", Path(sys.argv[1]), sys.argv[3])
-print(ensure(recipe, Path(sys.argv[2]), lambda message: print(message, flush=True)))
+print(ensure_environment(recipe, Path(sys.argv[2]), lambda message: print(message, flush=True)))
 """
 
 
@@ -39,24 +39,24 @@ print(ensure(recipe, Path(sys.argv[2]), lambda message: print(message, flush=Tru
 def small(tmp_path: Path) -> Recipe:
     """An environment that is made in a second or two: one small package."""
     (tmp_path / "small.lock").write_text(SIX)
-    return Recipe("small", tmp_path / "small.lock", PROOF)
+    return Recipe("small", tmp_path / "small.lock", SELF_TEST)
 
 
 def build(recipe: Recipe, cache: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", BUILD, str(recipe.lock), str(cache), recipe.proof], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", BUILD, str(recipe.lock), str(cache), recipe.self_test], stdout=subprocess.PIPE, text=True
     )
 
 
 def test_it_is_made_once_and_proven(small: Recipe, tmp_path: Path) -> None:
-    said: list[str] = []
-    assert ready(small, tmp_path) is None
-    python = ensure(small, tmp_path, said.append)
-    assert ready(small, tmp_path) == python
-    assert json.loads((folder_of(small, tmp_path) / "proven.json").read_text())["six"] == "1.16.0"
-    assert said[0].startswith("making the environment of small with Python 3.8.")
+    messages: list[str] = []
+    assert installed_python(small, tmp_path) is None
+    python = ensure_environment(small, tmp_path, messages.append)
+    assert installed_python(small, tmp_path) == python
+    assert json.loads((environment_folder(small, tmp_path) / "proven.json").read_text())["six"] == "1.16.0"
+    assert messages[0].startswith("making the environment of small with Python 3.8.")
     again: list[str] = []
-    assert ensure(small, tmp_path, again.append) == python
+    assert ensure_environment(small, tmp_path, again.append) == python
     assert again == []
     version = subprocess.run(
         [str(python), "-I", "-c", "import sys; print(sys.version)"], capture_output=True, text=True, check=True
@@ -69,7 +69,7 @@ def test_two_processes_make_it_once(small: Recipe, tmp_path: Path) -> None:
     one, two = build(small, tmp_path), build(small, tmp_path)
     outputs = [process.communicate()[0].splitlines() for process in (one, two)]
     assert one.returncode == two.returncode == 0
-    assert outputs[0][-1] == outputs[1][-1] == str(ready(small, tmp_path))
+    assert outputs[0][-1] == outputs[1][-1] == str(installed_python(small, tmp_path))
     only_waited = [all(line.startswith("waiting for another run") for line in lines[:-1]) for lines in outputs]
     assert sorted(only_waited) == [False, True]
 
@@ -85,13 +85,15 @@ def test_a_killed_build_is_made_anew(step: str, small: Recipe, tmp_path: Path) -
             break
     process.communicate()
     assert process.returncode == -signal.SIGKILL
-    assert ready(small, tmp_path) is None
-    assert ensure(small, tmp_path, lambda message: None).exists()
+    assert installed_python(small, tmp_path) is None
+    assert ensure_environment(small, tmp_path, lambda message: None).exists()
     orphans = [
-        each for each in psutil.process_iter(["cmdline"]) if str(tmp_path) in " ".join(each.info["cmdline"] or ())
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if str(tmp_path) in " ".join(process.info["cmdline"] or ())
     ]
     psutil.wait_procs(orphans)  # uv outlives its parent for a moment, and writes to a folder nobody uses
-    assert ensure(small, tmp_path, lambda message: None).exists()
+    assert ensure_environment(small, tmp_path, lambda message: None).exists()
     assert [path.name for path in (tmp_path / "environments").glob("*.building")] == []
 
 
@@ -99,21 +101,21 @@ def test_a_killed_build_is_made_anew(step: str, small: Recipe, tmp_path: Path) -
 def test_an_environment_that_does_not_work_is_never_used(small: Recipe, tmp_path: Path) -> None:
     broken = Recipe("small", small.lock, "import six, a_package_that_is_not_there")
     with pytest.raises(EnvironmentBuildError, match="does not work: ModuleNotFoundError"):
-        ensure(broken, tmp_path, lambda message: None)
-    assert ready(broken, tmp_path) is None
-    assert ensure(small, tmp_path, lambda message: None).exists()
+        ensure_environment(broken, tmp_path, lambda message: None)
+    assert installed_python(broken, tmp_path) is None
+    assert ensure_environment(small, tmp_path, lambda message: None).exists()
 
 
 def test_a_package_with_another_hash_is_refused(small: Recipe, tmp_path: Path) -> None:
     small.lock.write_text(SIX.replace("8abb2f1d", "00000000"))
     with pytest.raises(EnvironmentBuildError, match="check the connection to your package index"):
-        ensure(small, tmp_path, lambda message: None)
+        ensure_environment(small, tmp_path, lambda message: None)
 
 
 def test_another_lock_gets_another_folder(small: Recipe, tmp_path: Path) -> None:
-    before = folder_of(small, tmp_path)
+    before = environment_folder(small, tmp_path)
     small.lock.write_text(SIX + "# another\n")
-    assert folder_of(small, tmp_path) != before
+    assert environment_folder(small, tmp_path) != before
 
 
 def test_the_lock_has_hashes_and_no_addresses() -> None:
@@ -139,10 +141,10 @@ def test_a_shim_that_does_not_start_is_passed_over(tmp_path: Path, monkeypatch: 
         executable(tmp_path / "versions" / name / "bin" / "python3.8", f'exec {real.path} "$@"')
     monkeypatch.setenv("PATH", f"{tmp_path / 'shims'}{os.pathsep}/usr/bin:/bin")
     monkeypatch.setenv("PYENV_ROOT", str(tmp_path))
-    found = find_python38()
-    assert found is not None
-    assert found.path == tmp_path / "versions" / "3.8.10" / "bin" / "python3.8"  # the newest, by number
-    assert found.suits_turicreate
+    python = find_python38()
+    assert python is not None
+    assert python.path == tmp_path / "versions" / "3.8.10" / "bin" / "python3.8"  # the newest, by number
+    assert python.supports_turicreate
 
 
 def test_another_processor_s_python_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,9 +153,9 @@ def test_another_processor_s_python_is_passed_over(tmp_path: Path, monkeypatch: 
     executable(tmp_path / "arm" / "python3.8", "echo '[[3, 8, 10], \"arm64\"]'")
     executable(tmp_path / "x86" / "python3.8", f'exec {real.path} "$@"')
     monkeypatch.setenv("PATH", os.pathsep.join([str(tmp_path / "arm"), str(tmp_path / "x86"), "/usr/bin", "/bin"]))
-    found = find_python38()
-    assert found is not None
-    assert found.path == tmp_path / "x86" / "python3.8"
+    python = find_python38()
+    assert python is not None
+    assert python.path == tmp_path / "x86" / "python3.8"
 
 
 def test_uv_is_told_the_index_that_pip_was_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

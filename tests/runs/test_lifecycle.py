@@ -1,4 +1,4 @@
-"""What a run leaves behind whatever ends it, also what goes wrong in this process, between two children."""
+"""The record that every end of a run leaves, also of errors in this process, between two child processes."""
 
 import errno
 import os
@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from coremlbench.createml.run import CreateMLOptions
+from coremlbench.createml.options import CreateMLOptions
 from coremlbench.runs import store
-from coremlbench.runs.lifecycle import Run, exit_code_of, recorded
+from coremlbench.runs.lifecycle import Run, exit_code_of, run_and_record
 from coremlbench.types.errors import InputError
 from coremlbench.types.failure import Failure
 from coremlbench.types.training_records import Phase, Trained, TrainingRecord
@@ -25,7 +25,7 @@ Work = Callable[[TrainingRecord, Path, Any, Any], TrainingRecord]
 
 def run(work: Work, results: Path, experiment: str = "tinyvgg") -> tuple[TrainingRecord, Path]:
     what = Run(TrainingRecord, experiment, "tensorflow", {}, (), ["coremlbench", "train"], limits=CreateMLOptions())
-    return recorded(what, work, results=results, on_progress=lambda _: None)
+    return run_and_record(what, work, results=results, on_progress=lambda _: None)
 
 
 def failure_of(record: TrainingRecord) -> Failure:

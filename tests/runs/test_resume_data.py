@@ -1,4 +1,4 @@
-"""Broken runs that are gone on with: they come to what unbroken runs come to, and are marked."""
+"""Resumed runs: their results equal those of uninterrupted runs, and their records say that they were resumed."""
 
 import hashlib
 import json
@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from coremlbench.createml.feature_journal import Written, finished, noting
+from coremlbench.createml.feature_journal import JournalEntry, open_journal, read_finished_rows
 from coremlbench.experiments.catalogue import select
 from coremlbench.experiments.comparison import compare, compared_seconds
 from coremlbench.runs import resume_data, store
 from coremlbench.system.files import allocate
-from coremlbench.training.job import Changes, plan, resume, train_once
+from coremlbench.training.job import Overrides, resolve_options, resume_training, train_once
 from coremlbench.types.errors import InputError
 from coremlbench.types.failure import Failure
 from coremlbench.types.process import Progress
@@ -35,15 +35,15 @@ def quiet(progress: Progress) -> None:
     pass
 
 
-# --- what is kept -------------------------------------------------------------------------------------------
+# --- resume data -------------------------------------------------------------------------------------------
 
 
 def broken_run(results: Path, name: str, *, outcome: Any = UNFINISHED, images: int = 2) -> Path:
     folder = results / name
-    (folder / resume_data.KEPT).mkdir(parents=True)
+    (folder / resume_data.RESUME_DIR).mkdir(parents=True)
     lines = ['{"plan": "p"}', *('{"row": 0, "rows": 1, "sha256": ""}' for _ in range(images))]
-    (folder / resume_data.KEPT / resume_data.JOURNAL).write_text("".join(line + "\n" for line in lines))
-    (folder / resume_data.KEPT / resume_data.FEATURES).write_bytes(bytes(100))
+    (folder / resume_data.RESUME_DIR / resume_data.JOURNAL_FILE).write_text("".join(line + "\n" for line in lines))
+    (folder / resume_data.RESUME_DIR / resume_data.FEATURES_FILE).write_bytes(bytes(100))
     store.save(replace(RECORD, id=name, started=name, outcome=outcome), folder)
     return folder
 
@@ -53,17 +53,17 @@ def test_the_newest_three_broken_runs_keep_what_they_did(tmp_path: Path) -> None
         broken_run(tmp_path, name)
     broken_run(tmp_path, "f", outcome=Trained(test_accuracy=1.0))
     broken_run(tmp_path, "g", images=0)
-    (tmp_path / "e" / resume_data.KEPT / ".writing-half").touch()
-    with store.hold(tmp_path / "a"):
-        resume_data.limit(tmp_path)
-    assert [path.parent.name for path in sorted(tmp_path.glob(f"*/{resume_data.KEPT}"))] == ["a", "c", "d", "e"]
-    assert not (tmp_path / "e" / resume_data.KEPT / ".writing-half").exists()
+    (tmp_path / "e" / resume_data.RESUME_DIR / ".writing-half").touch()
+    with store.lock_run(tmp_path / "a"):
+        resume_data.prune(tmp_path)
+    assert [path.parent.name for path in sorted(tmp_path.glob(f"*/{resume_data.RESUME_DIR}"))] == ["a", "c", "d", "e"]
+    assert not (tmp_path / "e" / resume_data.RESUME_DIR / ".writing-half").exists()
 
 
 def test_the_record_tells_what_is_kept(tmp_path: Path) -> None:
     failure = Failure("killed", "It was killed.", "Run it again.")
     folder = broken_run(tmp_path, "a")
-    record = resume_data.told(replace(RECORD, id="a", outcome=failure), folder)
+    record = resume_data.note_resume_data(replace(RECORD, id="a", outcome=failure), folder)
     assert record.notes[0].startswith("Kept of this run: the features of 2 images, ")
     assert "`coremlbench createml --resume a`" in record.notes[0]
     loaded = store.load(folder).outcome
@@ -71,17 +71,17 @@ def test_the_record_tells_what_is_kept(tmp_path: Path) -> None:
     assert "--resume a" in loaded.hint
     for outcome in (Trained(test_accuracy=1.0), replace(failure, kind="disk-full"), replace(failure, kind="gpu-fault")):
         folder = broken_run(tmp_path, type(outcome).__name__ + getattr(outcome, "kind", ""))
-        assert resume_data.told(replace(RECORD, outcome=outcome), folder).notes == ()
-        assert not (folder / resume_data.KEPT).exists()
+        assert resume_data.note_resume_data(replace(RECORD, outcome=outcome), folder).notes == ()
+        assert not (folder / resume_data.RESUME_DIR).exists()
 
 
 @pytest.mark.parametrize(
     ("name", "says"),
     [
         ("nowhere", "There is no run nowhere in"),
-        ("trained", "it came to its end"),
-        ("empty", "nothing of it was kept"),
-        ("running", "still running, or resumed already"),
+        ("trained", "it has finished"),
+        ("empty", "it has no resume data"),
+        ("running", "still running, or is being resumed already"),
         ("other", "it is a run of lenet"),
     ],
 )
@@ -90,43 +90,45 @@ def test_a_run_that_cannot_be_gone_on_with_is_told(name: str, says: str, tmp_pat
     broken_run(tmp_path, "empty", images=0)
     folder = broken_run(tmp_path, "other")
     store.save(replace(RECORD, id="other", experiment="lenet", outcome=UNFINISHED), folder)
-    with store.hold(broken_run(tmp_path, "running")):
+    with store.lock_run(broken_run(tmp_path, "running")):
         with pytest.raises(InputError, match=says):
-            resume_data.broken_run(tmp_path, ["createml"], name)
-        with pytest.raises(InputError, match="has kept anything to go on with"):
-            resume_data.broken_run(tmp_path, ["createml"], "")
+            resume_data.find_resumable_run(tmp_path, ["createml"], name)
+        with pytest.raises(InputError, match="can be resumed; run it without --resume"):
+            resume_data.find_resumable_run(tmp_path, ["createml"], "")
     broken_run(tmp_path, "y")
-    assert resume_data.broken_run(tmp_path, ["createml"], "")[0].id == "y"
+    assert resume_data.find_resumable_run(tmp_path, ["createml"], "")[0].id == "y"
 
 
 def test_settings_must_be_those_of_the_broken_run() -> None:
     record = replace(RECORD, options={"iterations": 25, "augment": ["flip"]})
-    resume_data.check_same(record, {"iterations": 25, "augment": ("flip",)})
-    with pytest.raises(InputError, match=r"had iterations 25, not 5; leave the option out to go on with it"):
-        resume_data.check_same(record, {"iterations": 5})
+    resume_data.check_same_settings(record, {"iterations": 25, "augment": ("flip",)})
+    with pytest.raises(InputError, match=r"had iterations 25, not 5; leave the option out to resume the run"):
+        resume_data.check_same_settings(record, {"iterations": 5})
 
 
 def test_only_rows_whose_hash_is_right_count(tmp_path: Path) -> None:
     journal, features = tmp_path / "journal", tmp_path / "features"
     data = bytes(range(60))
     features.write_bytes(data)
-    with noting(journal, "plan") as note:
+    with open_journal(journal, "plan") as note:
         for row, rows in ((0, 2), (4, 1), (2, 2)):
-            note(Written(row, rows, hashlib.sha256(data[row * 10 : (row + rows) * 10]).hexdigest()))
+            note(JournalEntry(row, rows, hashlib.sha256(data[row * 10 : (row + rows) * 10]).hexdigest()))
     with journal.open("ab") as lines:
         lines.write(b'{"row": 5, "ro')  # cut short
     features.write_bytes(data[:25] + b"x" + data[26:])
-    asked = {"plan": "plan", "row_bytes": 10, "size": 60}
-    assert finished(journal, features, **asked) == {0: 2, 4: 1}  # type: ignore[arg-type]  # each is what it says
-    with noting(journal, "plan") as note:
-        note(Written(5, 1, hashlib.sha256(data[50:]).hexdigest()))
-    with pytest.raises(InputError, match="is not what the broken run had"):
-        finished(journal, features, plan="another", row_bytes=10, size=60)
-    with pytest.raises(InputError, match="is not what the broken run had"):
-        finished(journal, features, plan="another", row_bytes=10, size=61)
-    assert finished(journal, features, plan="plan", row_bytes=10, size=60) == {0: 2, 4: 1, 5: 1}, "the cut line is one"
-    assert finished(journal, features, plan="plan", row_bytes=10, size=61) == {}
-    assert finished(tmp_path / "none", features, plan="plan", row_bytes=10, size=60) == {}
+    expected = {"fingerprint": "plan", "row_bytes": 10, "size": 60}
+    assert read_finished_rows(journal, features, **expected) == {0: 2, 4: 1}  # type: ignore[arg-type]  # a dict of mixed types
+    with open_journal(journal, "plan") as note:
+        note(JournalEntry(5, 1, hashlib.sha256(data[50:]).hexdigest()))
+    with pytest.raises(InputError, match="differ from those of the failed run"):
+        read_finished_rows(journal, features, fingerprint="another", row_bytes=10, size=60)
+    with pytest.raises(InputError, match="differ from those of the failed run"):
+        read_finished_rows(journal, features, fingerprint="another", row_bytes=10, size=61)
+    assert read_finished_rows(journal, features, fingerprint="plan", row_bytes=10, size=60) == {0: 2, 4: 1, 5: 1}, (
+        "the cut line is one"
+    )
+    assert read_finished_rows(journal, features, fingerprint="plan", row_bytes=10, size=61) == {}
+    assert read_finished_rows(tmp_path / "none", features, fingerprint="plan", row_bytes=10, size=60) == {}
 
 
 @pytest.mark.parametrize(
@@ -144,28 +146,28 @@ def test_only_rows_whose_hash_is_right_count(tmp_path: Path) -> None:
 def test_what_a_crash_of_the_machine_left_in_the_journal_is_passed_over(damage: bytes, tmp_path: Path) -> None:
     journal, features = tmp_path / "journal", tmp_path / "features"
     features.write_bytes(bytes(30))
-    whole = Written(0, 1, hashlib.sha256(bytes(10)).hexdigest())
-    with noting(journal, "plan") as note:
+    whole = JournalEntry(0, 1, hashlib.sha256(bytes(10)).hexdigest())
+    with open_journal(journal, "plan") as note:
         note(whole)
         with journal.open("ab") as lines:
             lines.write(damage + b"\n")
         note(replace(whole, row=2))
-    assert finished(journal, features, plan="plan", row_bytes=10, size=30) == {0: 1, 2: 1}
+    assert read_finished_rows(journal, features, fingerprint="plan", row_bytes=10, size=30) == {0: 1, 2: 1}
     journal.write_bytes(damage + b"\n")
-    assert finished(journal, features, plan="plan", row_bytes=10, size=30) == {}
+    assert read_finished_rows(journal, features, fingerprint="plan", row_bytes=10, size=30) == {}
 
 
 def test_what_was_taken_from_a_broken_run_is_left_whole_for_another(tmp_path: Path) -> None:
     broken, folder = broken_run(tmp_path, "a"), tmp_path / "b"
     folder.mkdir()
-    (broken / resume_data.KEPT / ".writing-half").touch()
-    resume_data.take(broken, folder)
-    assert sorted(path.name for path in (folder / resume_data.KEPT).iterdir()) == [
-        resume_data.FEATURES,
-        resume_data.JOURNAL,
+    (broken / resume_data.RESUME_DIR / ".writing-half").touch()
+    resume_data.link_resume_data(broken, folder)
+    assert sorted(path.name for path in (folder / resume_data.RESUME_DIR).iterdir()) == [
+        resume_data.FEATURES_FILE,
+        resume_data.JOURNAL_FILE,
     ]
-    allocate(folder / resume_data.KEPT / resume_data.FEATURES, 10)
-    assert (broken / resume_data.KEPT / resume_data.FEATURES).read_bytes() == bytes(100)
+    allocate(folder / resume_data.RESUME_DIR / resume_data.FEATURES_FILE, 10)
+    assert (broken / resume_data.RESUME_DIR / resume_data.FEATURES_FILE).read_bytes() == bytes(100)
 
 
 # --- train --------------------------------------------------------------------------------------------------
@@ -182,7 +184,9 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def options(tmp_path_factory: pytest.TempPathFactory) -> Any:
     source = fashion_folder(tmp_path_factory.mktemp("source") / "fashion", 1200, 200)
     (row,) = select(["fashion-mnist"])
-    return plan(row, Changes(sources={"fashion-mnist": str(source)}, train=600, test=100, epochs=EPOCHS, device="cpu"))
+    return resolve_options(
+        row, Overrides(sources={"fashion-mnist": str(source)}, train=600, test=100, epochs=EPOCHS, device="cpu")
+    )
 
 
 def train(options: Any, results: Path, on_progress: Callable[[Progress], None] = quiet) -> tuple[TrainingRecord, Path]:
@@ -201,12 +205,12 @@ def kill_in(phase: str) -> Callable[[Progress], None]:
     return on_progress
 
 
-def go_on(results: Path, wanted: str = "", asked: Mapping[str, Any] | None = None) -> tuple[TrainingRecord, Path]:
-    return resume(
-        wanted,
+def resume(results: Path, run_id: str = "", requested: Mapping[str, Any] | None = None) -> tuple[TrainingRecord, Path]:
+    return resume_training(
+        run_id,
         ["fashion-mnist", "lenet"],
         {},
-        lambda _: asked or {},
+        lambda _: requested or {},
         results=results,
         command=["coremlbench", "train", "--resume"],
         on_progress=quiet,
@@ -231,7 +235,7 @@ def test_a_training_goes_on_from_its_last_epoch_and_comes_to_the_same(
     assert "the network after epoch 2" in broken.notes[-1]
     assert [row.epoch for row in broken.epochs] == [1, 2]
 
-    resumed, folder = go_on(tmp_path / "results")
+    resumed, folder = resume(tmp_path / "results")
     assert isinstance(resumed.outcome, Trained), resumed.outcome
     assert resumed.resumed_from == broken.id
     assert resumed.epochs[:2] == broken.epochs
@@ -265,8 +269,8 @@ def test_a_training_that_broke_twice_goes_on_and_other_settings_do_not(
     results = tmp_path / "results"
     broken, folder = train(options, results, kill_in("epoch 2 "))
     with pytest.raises(InputError, match="had batch 32, not 64"):
-        go_on(results, broken.id, {"batch": 64})
-    again, _ = resume(
+        resume(results, broken.id, {"batch": 64})
+    again, _ = resume_training(
         broken.id,
         ["fashion-mnist"],
         {},
@@ -278,12 +282,12 @@ def test_a_training_that_broke_twice_goes_on_and_other_settings_do_not(
     assert isinstance(again.outcome, Failure)
     assert again.resumed_from == broken.id
     assert [row.epoch for row in again.epochs] == [1, 2, 3, 4]
-    last, _ = go_on(results)
+    last, _ = resume(results)
     assert last.resumed_from == again.id
     assert isinstance(last.outcome, Trained)
     assert last.epochs == again.epochs
-    with pytest.raises(InputError, match="nothing of it was kept"):
-        go_on(results, again.id)
+    with pytest.raises(InputError, match="it has no resume data"):
+        resume(results, again.id)
     assert (folder / "run.json").is_file()
 
 
@@ -325,9 +329,11 @@ def test_a_create_ml_run_goes_on_from_its_features_and_comes_to_the_same(
     if victim == "parent":
         process.kill()
     else:
-        for each in psutil.Process(process.pid).children(recursive=True):
-            if "workers.extract" in " ".join(each.cmdline()) and "guardian.py" not in " ".join(each.cmdline()):
-                each.kill()
+        for process_below in psutil.Process(process.pid).children(recursive=True):
+            if "workers.extract" in " ".join(process_below.cmdline()) and "guardian.py" not in " ".join(
+                process_below.cmdline()
+            ):
+                process_below.kill()
     process.wait()
     assert wait_for(lambda: nobody_left(set(), str(tmp_path)))
     (broken,) = records(tmp_path)

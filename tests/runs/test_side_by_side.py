@@ -28,9 +28,9 @@ def test_runs_side_by_side_share_a_results_folder_and_an_empty_cache(tmp_path: P
         )
         for _ in range(2)
     ]
-    said = [run.communicate() for run in runs]
-    assert [run.returncode for run in runs] == [0, 0], said
-    first, second = (json.loads(out)[0] for out, _ in said)
+    outputs = [run.communicate() for run in runs]
+    assert [run.returncode for run in runs] == [0, 0], outputs
+    first, second = (json.loads(out)[0] for out, _ in outputs)
     assert first["id"] != second["id"]
     for record in (first, second):
         assert record == json.loads((results / record["id"] / "run.json").read_text())

@@ -81,6 +81,11 @@ def test_a_loss_that_is_not_a_number_survives() -> None:
     assert again.epochs[1].accuracy is None
 
 
+def test_a_file_name_that_is_not_utf_8_survives() -> None:
+    record = replace(RECORD, notes=(os.fsdecode(b"caf\xe9.jpg is not an image"),))
+    assert store.from_bytes(store.to_bytes(record)).notes == record.notes
+
+
 def test_unknown_keys_are_left_out_and_missing_ones_take_their_default() -> None:
     content = json.loads(store.to_bytes(RECORD))
     content["from_the_future"] = {"x": 1}
@@ -196,7 +201,7 @@ HOLDER = """
 import sys, time
 from pathlib import Path
 from coremlbench.runs import store
-with store.hold(Path(sys.argv[1])):
+with store.lock_run(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(600)
 """
@@ -239,7 +244,7 @@ def test_a_run_is_running_until_its_process_is_gone(run: Path) -> None:
     assert sorted(run.rglob("*")) == before, "asking made files"
     with held(run) as process:
         assert kinds(run.parent) == ["running"]
-        store.sweep(run.parent)
+        store.remove_stale(run.parent)
         assert (run / "work" / "extract" / "features.npy").exists()
         process.kill()
         process.wait()
@@ -253,12 +258,12 @@ def test_a_run_is_running_until_its_process_is_gone(run: Path) -> None:
 def test_sweeping_leaves_the_record_and_the_logs_of_a_killed_run(run: Path) -> None:
     with held(run):
         pass
-    store.sweep(run.parent)
+    store.remove_stale(run.parent)
     left = sorted(str(path.relative_to(run)) for path in run.rglob("*"))
     assert left == ["logs", "logs/extract-log.txt", "run.json"]
     assert (run / "logs" / "extract-log.txt").read_text() == "last words"
-    store.sweep(run.parent)
-    store.sweep(run.parent / "none")
+    store.remove_stale(run.parent)
+    store.remove_stale(run.parent / "none")
     assert sorted(str(path.relative_to(run)) for path in run.rglob("*")) == left
 
 
@@ -268,17 +273,17 @@ def test_sweeping_touches_nothing_that_is_not_a_run(tmp_path: Path) -> None:
     (tmp_path / ".writing-notes").touch()
     fresh = tmp_path / "fresh"
     fresh.mkdir()
-    (fresh / store.LOCK).touch()
+    (fresh / store.LOCK_FILE).touch()
     old = tmp_path / "old"
     old.mkdir()
     ids = [tmp_path / f"20261123-185501-createml-00{number}" for number in ("00", "01")]
-    for each in (*ids, tmp_path / "empty"):
-        each.mkdir()
-    for each in (ids[0], tmp_path / "empty"):  # killed before the lock; and somebody's own
-        os.utime(each, (0, 0))
-    (old / store.LOCK).touch()
-    os.utime(old / store.LOCK, (0, 0))
-    store.sweep(tmp_path)
+    for folder in (*ids, tmp_path / "empty"):
+        folder.mkdir()
+    for folder in (ids[0], tmp_path / "empty"):  # killed before the lock; and somebody's own
+        os.utime(folder, (0, 0))
+    (old / store.LOCK_FILE).touch()
+    os.utime(old / store.LOCK_FILE, (0, 0))
+    store.remove_stale(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [".writing-notes", ids[1].name, "empty", "fresh", "mine"]
     assert (tmp_path / "mine" / "work" / "file").exists()
 
@@ -289,7 +294,7 @@ from pathlib import Path
 from coremlbench.runs import store
 folder = Path(sys.argv[1])
 for number in range(400):
-    with store.hold(folder):
+    with store.lock_run(folder):
         ours = [folder / f".writing-{number}", folder / "work" / f"{number}", folder / store.LOCK]
         ours[1].parent.mkdir(exist_ok=True)
         for path in ours[:2]:
@@ -305,12 +310,12 @@ for number in range(400):
 def test_sweeping_takes_nothing_from_a_run_that_is_taken_up_in_the_midst_of_it(run: Path) -> None:
     with start(TAKEN_UP, run) as process:
         while process.poll() is None:
-            store.sweep(run.parent)
+            store.remove_stale(run.parent)
     assert process.returncode == 0
 
 
 def test_holding_leaves_nothing_behind(tmp_path: Path) -> None:
-    with store.hold(tmp_path):
+    with store.lock_run(tmp_path):
         assert store.is_running(tmp_path)
     assert not store.is_running(tmp_path)
     assert list(tmp_path.iterdir()) == []

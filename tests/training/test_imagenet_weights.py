@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from coremlbench.training.imagenet_weights import FILE, copy_whole, obtain
+from coremlbench.training.imagenet_weights import FILE, copy_whole, obtain_weights
 from coremlbench.types.errors import InputError
 
 
@@ -25,11 +25,11 @@ def nothing_to_reach(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_a_network_without_published_weights_has_none(tmp_path: Path) -> None:
-    assert obtain(None, tmp_path, quiet) == (None, None)
+    assert obtain_weights(None, tmp_path, quiet) == (None, None)
 
 
 def test_what_the_user_set_up_for_keras_does_not_reach_the_measurement(tmp_path: Path) -> None:
-    obtain(None, tmp_path, quiet)
+    obtain_weights(None, tmp_path, quiet)
     assert os.environ["KERAS_BACKEND"] == "tensorflow"
     assert os.environ["KERAS_HOME"] == str(tmp_path / "keras")
 
@@ -37,29 +37,29 @@ def test_what_the_user_set_up_for_keras_does_not_reach_the_measurement(tmp_path:
 @pytest.mark.parametrize("damaged", [False, True])
 def test_weights_that_cannot_be_had_become_random_and_say_so(tmp_path: Path, damaged: bool) -> None:
     if damaged:
-        kept = Path(os.environ["KERAS_HOME"]) / "models" / FILE
-        kept.parent.mkdir(parents=True)
-        kept.write_bytes(b"cut short")
-    weights, provenance = obtain("imagenet", tmp_path, quiet)
+        users_copy = Path(os.environ["KERAS_HOME"]) / "models" / FILE
+        users_copy.parent.mkdir(parents=True)
+        users_copy.write_bytes(b"cut short")
+    weights, provenance = obtain_weights("imagenet", tmp_path, quiet)
     assert weights is None
     assert provenance is not None
     assert provenance.name == "random"
-    assert "could not be had" in provenance.note
+    assert "are not available" in provenance.note
 
 
 def test_random_weights_can_be_asked_for(tmp_path: Path) -> None:
-    weights, provenance = obtain("random", tmp_path, quiet)
+    weights, provenance = obtain_weights("random", tmp_path, quiet)
     assert weights is None
     assert provenance is not None
-    assert "as was asked for" in provenance.note
+    assert "as requested" in provenance.note
 
 
 def test_another_file_is_not_taken_for_the_weights(tmp_path: Path) -> None:
     (tmp_path / "mine.h5").write_bytes(b"something else")
     with pytest.raises(InputError, match=r"mine\.h5 is not Keras's efficientnetb0_notop\.h5: its md5 is"):
-        obtain(str(tmp_path / "mine.h5"), tmp_path, quiet)
+        obtain_weights(str(tmp_path / "mine.h5"), tmp_path, quiet)
     with pytest.raises(InputError, match=r"There is no weights file .*nowhere; --weights takes imagenet, random or"):
-        obtain(str(tmp_path / "nowhere"), tmp_path, quiet)
+        obtain_weights(str(tmp_path / "nowhere"), tmp_path, quiet)
     assert not list(tmp_path.rglob(f"models/{FILE}"))
 
 

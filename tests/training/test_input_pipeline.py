@@ -66,10 +66,10 @@ def test_evaluation_goes_in_order() -> None:
     assert labels == [[0, 1], [2, 3], [4]]
 
 
-@pytest.mark.parametrize("kept", ["in memory", "in a file", "nowhere"])
-def test_pictures_come_the_same_however_they_are_kept(files: list[Path], tmp_path: Path, kept: str) -> None:
-    file = tmp_path / "pixels" if kept == "in a file" else None
-    rows = Rows(np.arange(len(files)), Pictures(files, SHAPE, file=file, keep=kept != "nowhere"))
+@pytest.mark.parametrize("cached", ["in memory", "in a file", "nowhere"])
+def test_pictures_come_the_same_however_they_are_kept(files: list[Path], tmp_path: Path, cached: str) -> None:
+    file = tmp_path / "pixels" if cached == "in a file" else None
+    rows = Rows(np.arange(len(files)), Pictures(files, SHAPE, file=file, keep=cached != "nowhere"))
     expected = {label: load_picture(path, SHAPE) for label, path in enumerate(files)}
     for pixels, labels in training_batches(rows, batch=7, seed=0, scale=1.0, first_epoch=1, last_epoch=2):
         for picture, label in zip(pixels.numpy(), labels.numpy(), strict=True):
@@ -82,11 +82,11 @@ def test_what_is_kept_is_not_read_again(tmp_path: Path) -> None:
     for number, pixels in enumerate(pictures(4, SHAPE, 0)[0]):
         paths.append(tmp_path / f"{number}.png")
         Image.fromarray(pixels).save(paths[-1])
-    kept = Pictures(paths, SHAPE)
-    first = kept.batch(np.arange(4))
+    images = Pictures(paths, SHAPE)
+    first = images.batch(np.arange(4))
     for path in paths:
         path.unlink()
-    np.testing.assert_array_equal(kept.batch(np.array([3, 1])), first[[3, 1]])
+    np.testing.assert_array_equal(images.batch(np.array([3, 1])), first[[3, 1]])
 
 
 def test_a_picture_that_is_gone_is_named(files: list[Path], tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_pictures_that_do_not_fit_in_memory_go_to_a_file(files: list[Path], tmp_
     assert open_splits(image_data(files), SHAPE, cache)[2] == ()
     assert not (tmp_path / "pixels").exists()
     train, _, notes = open_splits(image_data(files), SHAPE, cache | {"memory_bytes": needed - 1})
-    assert "more than the memory for them; kept in a file" in notes[0]
+    assert "more than the memory for them; cached in a file" in notes[0]
     assert len(train) == len(files)
     assert (tmp_path / "pixels" / "train.pixels").stat().st_size == len(files) * 90
 
@@ -115,11 +115,11 @@ def test_pictures_that_do_not_fit_in_memory_go_to_a_file(files: list[Path], tmp_
 def test_a_file_of_pixels_has_its_room_from_the_start(files: list[Path], tmp_path: Path) -> None:
     """One with holes would end the process with SIGBUS when the disk is full."""
     many = [path for path in files for _ in range(400)]
-    kept = Pictures(many, SHAPE, file=tmp_path / "pixels")
+    images = Pictures(many, SHAPE, file=tmp_path / "pixels")
     size = len(many) * SHAPE[0] * SHAPE[1] * SHAPE[2]
     assert (tmp_path / "pixels").stat().st_size == size
     assert (tmp_path / "pixels").stat().st_blocks * 512 >= size
-    assert np.array_equal(kept.batch(np.array([0, 401])), Pictures(many, SHAPE).batch(np.array([0, 401])))
+    assert np.array_equal(images.batch(np.array([0, 401])), Pictures(many, SHAPE).batch(np.array([0, 401])))
 
 
 def test_arrays_of_another_shape_are_refused(tmp_path: Path) -> None:

@@ -16,7 +16,14 @@ import pytest
 
 from coremlbench.experiments.catalogue import select
 from coremlbench.runs import store
-from coremlbench.training.job import Changes, exit_code, plan, planned, train_once, train_with_ladder
+from coremlbench.training.job import (
+    Overrides,
+    resolve_options,
+    tensorflow_experiments,
+    train_once,
+    train_with_ladder,
+    training_exit_code,
+)
 from coremlbench.training.run import TensorFlowOptions
 from coremlbench.types.errors import InputError
 from coremlbench.types.failure import Failure
@@ -52,7 +59,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 def options_of(experiment: str, sources: dict[str, str], **changes: Any) -> TensorFlowOptions:
     (row,) = select([experiment])
-    return plan(row, Changes(sources=sources, dataset=sources["pictures"], **changes))
+    return resolve_options(row, Overrides(sources=sources, dataset=sources["pictures"], **changes))
 
 
 def run(
@@ -65,9 +72,19 @@ def run(
 
 
 def test_a_plan_without_changes_is_the_protocol_on_the_drawn_pictures() -> None:
-    plans = {each.name: plan(each, Changes()) for each in planned()}
-    assert list(plans) == ["tinyvgg", "efficientnetb0", "lenet", "mnist-cnn", "fashion-mnist", "cifar10-resnet50"]
-    shown = {name: (each.dataset, each.train, each.epochs, each.batch, each.weights) for name, each in plans.items()}
+    options_by_name = {each.name: resolve_options(each, Overrides()) for each in tensorflow_experiments()}
+    assert list(options_by_name) == [
+        "tinyvgg",
+        "efficientnetb0",
+        "lenet",
+        "mnist-cnn",
+        "fashion-mnist",
+        "cifar10-resnet50",
+    ]
+    shown = {
+        name: (each.dataset, each.train, each.epochs, each.batch, each.weights)
+        for name, each in options_by_name.items()
+    }
     assert shown["tinyvgg"] == ("drawn-food", 7500, 5, 32, None)
     assert shown["efficientnetb0"] == ("drawn-food", 750, 5, 4, "imagenet")
     assert shown["mnist-cnn"] == ("mnist", 60_000, 12, 128, None)
@@ -80,28 +97,28 @@ def test_a_scale_takes_a_share_and_leaves_an_image_of_each_class(
     scale: float, counts: tuple[int, int], epochs: int
 ) -> None:
     (row,) = select(["mnist-cnn"])
-    options = plan(row, Changes(scale=scale))
+    options = resolve_options(row, Overrides(scale=scale))
     assert ((options.train, options.test), options.epochs) == (counts, epochs)
 
 
 def test_changes_that_do_not_concern_an_experiment_leave_it_alone() -> None:
-    changes = Changes(dataset="elsewhere", image_size=64, weights="random", batch=8, sources={"mnist": "a copy"})
-    (tinyvgg, lenet) = (plan(each, changes) for each in select(["tinyvgg", "lenet"]))
+    changes = Overrides(dataset="elsewhere", image_size=64, weights="random", batch=8, sources={"mnist": "a copy"})
+    (tinyvgg, lenet) = (resolve_options(each, changes) for each in select(["tinyvgg", "lenet"]))
     assert (tinyvgg.dataset, tinyvgg.input_shape, tinyvgg.weights) == ("elsewhere", (64, 64, 3), None)
     assert (lenet.dataset, lenet.input_shape, lenet.source, lenet.batch) == ("mnist", (28, 28, 1), "a copy", 8)
 
 
 def test_a_folder_gives_all_it_has_unless_a_count_is_asked_for() -> None:
     (row,) = select(["efficientnetb0"])
-    counts = [plan(row, Changes(dataset="mine", train=train)) for train in (None, 40)]
+    counts = [resolve_options(row, Overrides(dataset="mine", train=train)) for train in (None, 40)]
     assert [(each.train, each.test) for each in counts] == [(None, None), (40, None)]
     with pytest.raises(InputError, match="for a folder, use --train and --test"):
-        plan(row, Changes(dataset="mine", scale=0.1))
+        resolve_options(row, Overrides(dataset="mine", scale=0.1))
 
 
 def test_createml_is_sent_to_its_own_command() -> None:
     with pytest.raises(InputError, match="run it with `coremlbench createml`"):
-        plan(select(["createml"])[0], Changes())
+        resolve_options(select(["createml"])[0], Overrides())
 
 
 # --- runs ---------------------------------------------------------------------------------------------------
@@ -182,8 +199,8 @@ def test_the_largest_batch_that_fits_in_memory_is_the_result(sources: dict[str, 
     assert isinstance(worked, Trained)
     assert records[0].peak_bytes > 1.7 * GIB > records[-1].peak_bytes
     assert f"batch {records[-1].options['batch']}" in records[-1].deviations
-    assert exit_code(records) == 0
-    assert exit_code(records[:-1]) == 3
+    assert training_exit_code(records) == 0
+    assert training_exit_code(records[:-1]) == 3
     assert len(store.load_all(tmp_path)[0]) == len(records)
 
 
@@ -260,7 +277,7 @@ def test_all_six_at_a_fiftieth(sources: dict[str, str], tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     records = {record["experiment"]: record for record in json.loads(done.stdout)}
-    assert list(records) == [each.name for each in planned()]
+    assert list(records) == [each.name for each in tensorflow_experiments()]
     assert {record["outcome"]["status"] for record in records.values()} == {"trained"}
     weights = records["efficientnetb0"]["weights"]["name"]
     assert ("random weights" in records["efficientnetb0"]["deviations"]) == (weights == "random")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from coremlbench.supervision.supervisor import supervise
-from coremlbench.training.device_check import which_device
+from coremlbench.training.device_check import probe_device
 from coremlbench.types.failure import Failure
 from coremlbench.types.process import Exit, Limits
 from coremlbench.workers.device import compare_losses
@@ -33,7 +33,7 @@ def test_two_devices_that_learn_the_same_are_trusted(tmp_path: Path) -> None:
     first, second = ended.result["losses"]
     assert first[-1] < 0.5 * first[0]
     assert first[0] == pytest.approx(second[0], rel=1e-5)
-    assert (ended.result["device"], ended.result["reason"]) == ("CPU:0", "the CPU was asked for")
+    assert (ended.result["device"], ended.result["reason"]) == ("CPU:0", "the CPU was requested")
     assert "tensorflow" in ended.result["versions"]
 
 
@@ -41,10 +41,10 @@ def test_two_devices_that_learn_the_same_are_trusted(tmp_path: Path) -> None:
 def test_a_gpu_that_is_not_there_is_said_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     # Hidden by the environment where there is one, so that the test says the same everywhere.
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
-    found = which_device("gpu")
-    assert isinstance(found, Failure)
-    assert found.kind == "input"
-    assert found.reason.startswith("There is no GPU to train on: TensorFlow ")
+    failure = probe_device("gpu")
+    assert isinstance(failure, Failure)
+    assert failure.kind == "input"
+    assert failure.reason.startswith("There is no GPU to train on: TensorFlow ")
 
 
 @pytest.mark.parametrize(
@@ -57,9 +57,9 @@ def test_a_gpu_that_is_not_there_is_said_in_one_sentence(monkeypatch: pytest.Mon
     ],
 )
 def test_a_loss_that_goes_elsewhere_is_found(other: list[float], says: str) -> None:
-    found = compare_losses(falling(), other)
-    assert found is not None
-    assert says in found
+    difference = compare_losses(falling(), other)
+    assert difference is not None
+    assert says in difference
 
 
 def test_rounding_is_not_taken_for_a_fault() -> None:

@@ -1,10 +1,10 @@
 """Augmentation as Create ML documents it: each option multiplies the copies of a training image.
 
 Source: Apple, ``MLImageClassifier.ImageAugmentationOptions``. Rotation gives four copies at random angles, flip
-three (horizontal, vertical, both), each of the other options four. Options multiply, in the order of ``ORDER``
-("greatest to least training effectiveness"); once a further option would pass 100 combinations, it is cut to as
-many variants as fit. The originals are not among the copies. The ranges of the random values are not documented;
-those below are ours, and the record of a run states them.
+three (horizontal, vertical, both), each of the other options four. The options are combined in the order of
+``ORDER`` ("greatest to least training effectiveness"). At most 100 combinations are made: an option that would exceed
+that gets fewer variants. The original image is not among the copies. Apple does not document the ranges of the random
+values; those below are our choice, and the record of a run contains them.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
 
     Pixels = npt.NDArray[np.uint8]
 
-MOST_COMBINATIONS = 100
+MAX_COMBINATIONS = 100
 
 VARIANTS = {"crop": 4, "rotation": 4, "blur": 4, "exposure": 4, "noise": 4, "flip": 3}
-"""How many variants each option makes, in Create ML's order of application."""
+"""The number of variants per option, in Create ML's order of application."""
 
 ORDER = tuple(VARIANTS)
 
 ROTATION_DEGREES = (-180.0, 180.0)
-CROP_SIDE = (0.6, 0.95)  # share of the side that is kept
+CROP_SIDE = (0.6, 0.95)  # the crop's side as a share of the image's
 BLUR_RADIUS = (0.5, 2.5)  # pixels, standard deviation of the Gaussian
-EXPOSURE_STOPS = (-1.0, 1.0)  # a stop doubles the light
-NOISE_SIGMA = (4.0, 24.0)  # of 255
+EXPOSURE_STOPS = (-1.0, 1.0)  # +1 doubles the brightness
+NOISE_SIGMA = (4.0, 24.0)  # standard deviation; pixels go from 0 to 255
 
-RANGES = {
+AUGMENTATION_RANGES = {
     "rotation degrees": ROTATION_DEGREES,
     "crop side kept": CROP_SIDE,
     "blur radius in pixels": BLUR_RADIUS,
@@ -45,10 +45,10 @@ RANGES = {
 
 
 def parse(text: str) -> tuple[str, ...]:
-    """Return the options named in "flip,rotation", in Create ML's order; "none" names no option.
+    """Return the options in a comma-separated text such as "flip,rotation", in Create ML's order; none for "none".
 
     Raises:
-        InputError: a name is not one of ``ORDER``.
+        InputError: a name is not one of ``ORDER``, or there is none.
     """
     names = [name.strip().lower() for name in text.split(",") if name.strip()]
     if names == ["none"]:
@@ -61,40 +61,40 @@ def parse(text: str) -> tuple[str, ...]:
     return tuple(option for option in ORDER if option in names)
 
 
-def plan(options: Iterable[str]) -> tuple[tuple[str, int], ...]:
-    """Return each option with the number of variants it makes, at most 100 combinations together."""
+def variants_per_option(options: Iterable[str]) -> tuple[tuple[str, int], ...]:
+    """Return each option with its number of variants; their product is at most ``MAX_COMBINATIONS``."""
     total, steps = 1, []
     for option in sorted(set(options), key=ORDER.index):
-        variants = max(1, min(VARIANTS[option], MOST_COMBINATIONS // total))
+        variants = max(1, min(VARIANTS[option], MAX_COMBINATIONS // total))
         steps.append((option, variants))
         total *= variants
     return tuple(steps)
 
 
-def copies(options: Iterable[str]) -> int:
-    """Return how many copies a training image becomes: 12 for flip and rotation, 1 for no option."""
-    return math.prod(variants for _, variants in plan(options))
+def copies_per_image(options: Iterable[str]) -> int:
+    """Return the number of augmented copies of a training image: 12 for flip and rotation, 1 for no option."""
+    return math.prod(variants for _, variants in variants_per_option(options))
 
 
 def augment(pixels: Pixels, options: Sequence[str], seed: Sequence[int]) -> list[Pixels]:
-    """Return the copies of one image, each (H, W, 3) like it; the same seed gives the same copies."""
+    """Return the augmented copies of one image, uint8 (height, width, 3) like the image; ``seed`` determines them."""
     import numpy as np
 
     random = np.random.default_rng(list(seed))
     images = [pixels]
-    for option, variants in plan(options):
+    for option, variants in variants_per_option(options):
         images = [copy for image in images for copy in _APPLY[option](image, variants, random)]
     return images
 
 
 def _rotate(pixels: Pixels, variants: int, random: np.random.Generator) -> list[Pixels]:
-    """Rotate about the centre; what comes in from outside is the image mirrored at its edges, not black."""
+    """Return copies rotated by random angles about the centre; beyond its edges the image is mirrored."""
     import numpy as np
     from PIL import Image
 
     height, width = pixels.shape[:2]
     reach = math.ceil((math.hypot(height, width) - min(height, width)) / 2) + 1
-    # A mirror cannot be wider than what it shows, less the edge itself.
+    # np.pad's "reflect" can add at most the image's size less one.
     reach = min(reach, min(height, width) - 1)
     padded = Image.fromarray(np.pad(pixels, ((reach, reach), (reach, reach), (0, 0)), mode="reflect"))
     rotated = []
@@ -109,8 +109,8 @@ def _rotate(pixels: Pixels, variants: int, random: np.random.Generator) -> list[
             cos,
             reach + centre_y + sin * centre_x - cos * centre_y,
         )
-        turned = padded.transform((width, height), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
-        rotated.append(np.asarray(turned))
+        rotated_image = padded.transform((width, height), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
+        rotated.append(np.asarray(rotated_image))
     return rotated
 
 
@@ -172,10 +172,10 @@ _APPLY: dict[str, Callable[[Pixels, int, np.random.Generator], list[Pixels]]] = 
 
 
 def nearest_resize(pixels: Pixels, size: tuple[int, int]) -> Pixels:
-    """Return the image at (height, width) by the very rule Turi Create resizes with before it extracts.
+    """Return the image resized to ``size`` = (height, width) exactly as Turi Create resizes before extraction.
 
-    That is Boost GIL's ``resize_view`` with its nearest-neighbour sampler: corner pixels map onto corner pixels,
-    halves are rounded up. Tried against Turi Create 6.4.1 on images of many sizes: the pixels are identical.
+    Turi Create uses Boost GIL's ``resize_view`` with the nearest-neighbour sampler: corner pixels map to corner
+    pixels, and halves are rounded up. Checked against Turi Create 6.4.1 on images of many sizes: identical pixels.
     """
     import numpy as np
 

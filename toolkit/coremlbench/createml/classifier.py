@@ -1,4 +1,4 @@
-"""The classifier of a Create ML run as a Core ML model: the extractor's network with the trained head on top."""
+"""The trained classifier as a Core ML model: the feature extractor followed by a logistic regression (the head)."""
 
 from __future__ import annotations
 
@@ -21,21 +21,22 @@ IMAGE_INPUT = "image"
 
 @dataclass(frozen=True)
 class Head:
-    """A logistic regression: ``weights`` (classes, features) and ``bias`` (classes,), and the names by row."""
+    """A multinomial logistic regression: class names, ``weights`` (classes, features) and ``bias`` (classes,)."""
 
     classes: tuple[str, ...]
     weights: npt.NDArray[np.float64]
     bias: npt.NDArray[np.float64]
 
     def logits(self, features: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-        """Return (images, classes) logits of (images, features)."""
+        """Return the logits (images, classes) of features (images, features)."""
         return features @ self.weights.T + self.bias
 
 
 def read_head(classes: Sequence[str], coefficients: Mapping[str, Sequence[float]], length: int) -> Head:
-    """Return the head from Turi Create's coefficients: by label, the intercept first; label 0 is the reference.
+    """Return the head from Turi Create's coefficients, {label: [intercept, one weight per feature...]}.
 
-    In a multinomial logistic regression with a reference class, that class's logit is 0 by definition.
+    Label 0 is the reference class and has no coefficients: its logit is 0 by definition. ``length`` is the number of
+    features.
     """
     import numpy as np
 
@@ -57,7 +58,7 @@ def save_classifier(
     metadata: Mapping[str, str],
     precision: Precision = "float16",
 ) -> None:
-    """Save the network and its head as a Core ML image classifier (.mlpackage); see ``build_classifier``."""
+    """Save the model of ``build_classifier`` as an .mlpackage at ``path``, with description and metadata."""
     model = build_classifier(network, head, bgr=bgr, precision=precision)
     height, width = network.size
     model.author = "coremlbench"
@@ -67,7 +68,7 @@ def save_classifier(
     model.input_description[IMAGE_INPUT] = f"An image; Core ML scales it to {width} x {height}."
     for key, value in metadata.items():
         model.user_defined_metadata[key] = value
-    partial = path.with_name(f"partial-{path.name}")  # coremltools wants the suffix
+    partial = path.with_name(f"partial-{path.name}")  # coremltools requires the suffix .mlpackage
     shutil.rmtree(partial, ignore_errors=True)
     model.save(str(partial))
     partial.rename(path)
@@ -78,9 +79,9 @@ def build_classifier(
 ) -> Any:
     """Return the network and its head as a coremltools ``MLModel``.
 
-    Input ``image`` (RGB, the extractor's size); outputs ``classLabel`` and ``classLabel_probs``. The head keeps
-    float32: its logits are sums of a thousand products and would lose the order of close classes in float16, and it
-    costs nothing beside the network. ``target`` is the oldest system that is to run it.
+    The input is ``image`` (RGB, of the extractor's size), the outputs are ``classLabel`` and ``classLabel_probs``. The
+    head always computes in float32: its logits are sums of a thousand products, whose rounding in float16 could swap
+    close classes, and its cost is negligible. ``target`` is the minimum deployment target.
     """
     import coremltools as ct
 
@@ -102,9 +103,9 @@ def build_classifier(
 
 
 def build_program(network: Network, head: Head, *, bgr: bool) -> Any:
-    """Return the ML Program of the network and the head; its input is (1, 3, H, W) float32, 0 to 255, RGB."""
+    """Return the MIL program of network and head; its input is float32 RGB (1, 3, height, width) from 0 to 255."""
     import numpy as np
-    from coremltools.converters.mil import Builder as mb  # noqa: N813  its own documentation's name
+    from coremltools.converters.mil import Builder as mb  # noqa: N813  the name that coremltools' documentation uses
 
     height, width = network.size
 
@@ -115,7 +116,7 @@ def build_program(network: Network, head: Head, *, bgr: bool) -> Any:
             if layer.kind != "InputLayer":
                 sources = [values[name] for name in layer.inputs]
                 reverse = bgr and layer.inputs == (network.input,)
-                values[layer.name] = LAYERS[layer.kind](mb, _reversed(layer) if reverse else layer, sources)
+                values[layer.name] = LAYERS[layer.kind](mb, _with_reversed_input(layer) if reverse else layer, sources)
         features = mb.reshape(x=values[network.output], shape=[1, -1], name="features")
         logits = mb.linear(
             x=features,
@@ -128,8 +129,8 @@ def build_program(network: Network, head: Head, *, bgr: bool) -> Any:
     return program
 
 
-def _reversed(layer: Layer) -> Layer:
-    """Return a convolution that reads its input's channels in reverse; any other layer does not care."""
+def _with_reversed_input(layer: Layer) -> Layer:
+    """Return a convolution with the input channels of its kernel reversed; other layers are returned unchanged."""
     if "kernel" not in layer.weights:
         return layer
     return replace(layer, weights={**layer.weights, "kernel": layer.weights["kernel"][:, :, ::-1, :]})
@@ -221,7 +222,7 @@ LAYERS: dict[str, Callable[[Any, Layer, Sequence[Any]], Any]] = {
     "Reshape": lambda mb, layer, sources: mb.identity(x=sources[0], name=_name(layer)),
     "ZeroPadding2D": _zero_padding,
 }
-"""As in ``network_onnx``, whose reading of a file has already refused activations other than ReLU."""
+"""Layers to MIL operations. Activations are ReLU: ``network_onnx`` has rejected networks with others."""
 
 
 def _name(layer: Layer) -> str:
@@ -229,12 +230,12 @@ def _name(layer: Layer) -> str:
 
 
 def _padding(x: Any, kernel: Sequence[int], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return MIL's padding of a window; "same" is spelt out, with TensorFlow's odd pixel after."""
+    """Return MIL's padding arguments of a window; "same" is given explicitly, as TensorFlow pads an odd pixel after."""
     if settings["padding"] == "valid":
         return {"pad_type": "valid"}
     dilation = settings.get("dilation_rate", (1, 1))
     pads: list[int] = []
     for axis in (0, 1):
-        reach = (kernel[axis] - 1) * dilation[axis] + 1
-        pads += same_padding(int(x.shape[2 + axis]), reach, settings["strides"][axis])
+        extent = (kernel[axis] - 1) * dilation[axis] + 1
+        pads += same_padding(int(x.shape[2 + axis]), extent, settings["strides"][axis])
     return {"pad_type": "custom", "pad": pads}

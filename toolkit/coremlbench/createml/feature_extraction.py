@@ -1,10 +1,10 @@
-"""Feature extraction: each core decodes, augments and extracts, all of them side by side, in bounded memory.
+"""Pipelined feature extraction: one process per core decodes, augments and extracts, with bounded memory.
 
-A process for each core takes an image, decodes it once, makes its copies in memory and runs the network on them with
-one thread; the rows go straight to their place in a memory-mapped file. While one process decodes, another extracts,
-and no core waits: a network this small gains little from a second thread (on two cores, two processes with a thread
-each extract a third more than one process with two threads). Turi Create's own extraction decodes and resizes a
-batch, runs the network on it, and only then begins the next.
+Each process takes an image, decodes it once, makes its augmented copies in memory, runs the network on them with one
+thread, and writes the rows to their place in a memory-mapped file. While one process decodes, another runs the
+network, so no core waits. More processes are better than more threads for such a small network: on two cores, two
+processes with one thread each extract a third more than one process with two threads. Turi Create's own extraction
+alternates instead: it decodes and resizes a batch, runs the network on it, and then starts the next batch.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from coremlbench.createml.feature_journal import Written
+from coremlbench.createml.feature_journal import JournalEntry
 from coremlbench.system.files import allocate
 from coremlbench.types.errors import UnusableData
 
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     Pixels = npt.NDArray[np.uint8]
 
 BATCH = 4
-"""Images that the network sees at once: few, so that activations stay in the processor's caches (measured)."""
+"""Images per call of the network: few, so that the activations stay in the processor's caches (measured)."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """A stretch of images treated alike: the training images with their copies, or plain ones.
+    """A part of the dataset ("train", "validation" or "test") and the augmentation ``options`` for its images.
 
-    ``seed`` and the image's position decide its copies.
+    ``seed`` and an image's index determine its random copies.
     """
 
     name: str
@@ -44,18 +44,18 @@ class Part:
 
     @property
     def rows(self) -> int:
-        """Return the number of rows, copies included."""
-        from coremlbench.createml.augmentation import copies
+        """Return the number of rows: images times copies of each."""
+        from coremlbench.createml.augmentation import copies_per_image
 
-        return len(self.paths) * copies(self.options)
+        return len(self.paths) * copies_per_image(self.options)
 
 
 @dataclass(frozen=True)
 class Target:
-    """The file that the rows go to, in order: features of an ONNX network, or the pixels themselves.
+    """The output file: the features of an ONNX network, or without a network the prepared pixels.
 
-    ``size`` is the (height, width) that the network sees. Features are float32 (rows, length), pixels are uint8
-    (rows, height, width, 3), RGB.
+    Features are float32 (rows, length), pixels are uint8 RGB (rows, height, width, 3); ``size`` is the (height, width)
+    of the network's input.
     """
 
     path: Path
@@ -63,7 +63,7 @@ class Target:
     network: Path | None = None
 
     def row_bytes(self) -> int:
-        """Return the bytes of a row; for features this loads the network."""
+        """Return the size of a row in bytes; for features this loads the network."""
         if self.network is None:
             return self.size[0] * self.size[1] * 3
         return 4 * feature_length(self.network)
@@ -71,7 +71,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Task:
-    """One image: where it is, the row its copies begin at, and what decides them."""
+    """The work on one image: its path, its first row in the target, and its augmentation."""
 
     path: Path
     row: int
@@ -86,18 +86,18 @@ def write_rows(
     report: Callable[[int, int], None],
     *,
     finished: Mapping[int, int] | None = None,
-    note: Callable[[Written], None] = lambda _: None,
+    on_written: Callable[[JournalEntry], None] = lambda _: None,
     processes: int | None = None,
 ) -> int:
-    """Write the rows of every image of the parts to the target, and return how many they are.
+    """Write the rows of all images of the parts to the target; return their number.
 
-    ``report`` is called with the rows done and the rows in all, ``note`` with each image's as they are written.
-    ``finished`` maps the first row of the images that are in the target already to their number of rows.
-    ``processes`` is one a core unless given.
+    ``report`` is called with the number of rows done and in all, ``on_written`` after the rows of each image are
+    written. ``finished`` is {first row: number of rows} of the images that the target already holds. ``processes`` is
+    one per core unless given.
 
     Raises:
-        UnusableData: an image has vanished since it was examined.
-        OSError: there is no room for the file.
+        UnusableData: an image cannot be read any more.
+        OSError: the disk has no room for the file.
     """
     from coremlbench_datasets.parallel import in_processes
 
@@ -108,44 +108,44 @@ def write_rows(
     done = sum(finished.values())
     report(done, total)
     tasks = [task for task in _tasks(parts, target) if task.row not in finished]
-    for written in in_processes(work, tasks, workers=processes):
-        note(written)
+    for written in in_processes(extract_image, tasks, workers=processes):
+        on_written(written)
         done += written.rows
         report(done, total)
     return done
 
 
 def _tasks(parts: Sequence[Part], target: Target) -> Iterator[Task]:
-    from coremlbench.createml.augmentation import copies
+    from coremlbench.createml.augmentation import copies_per_image
 
     row = 0
     for part in parts:
         for index, path in enumerate(part.paths):
             yield Task(path, row, part.options, (part.seed, index), target)
-            row += copies(part.options)
+            row += copies_per_image(part.options)
 
 
-def work(task: Task) -> Written:
-    """Decode, resize, augment and extract one image; return which rows were written."""
+def extract_image(task: Task) -> JournalEntry:
+    """Decode, resize and augment one image, extract its features, and write them; return what was written."""
     import numpy as np
 
-    pixels = np.stack(prepare(task.path, task.target.size, task.options, task.seed))
+    pixels = np.stack(prepare_image(task.path, task.target.size, task.options, task.seed))
     if task.target.network is None:
         _rows(task.target.path, task.target.size, None)[task.row : task.row + len(pixels)] = pixels
-        return Written(task.row, len(pixels))
+        return JournalEntry(task.row, len(pixels))
     session = _session(task.target.network)
     features = np.concatenate(
         [session.run(None, {"pixels": pixels[start : start + BATCH]})[0] for start in range(0, len(pixels), BATCH)]
     ).astype(np.float32, copy=False)
     _rows(task.target.path, task.target.size, features.shape[1])[task.row : task.row + len(pixels)] = features
-    return Written(task.row, len(pixels), hashlib.sha256(features.tobytes()).hexdigest())
+    return JournalEntry(task.row, len(pixels), hashlib.sha256(features.tobytes()).hexdigest())
 
 
-def prepare(path: Path, size: tuple[int, int], options: Sequence[str], seed: Sequence[int]) -> list[Pixels]:
-    """Return one image as the network sees it, or its augmented copies: uint8 (H, W, 3) RGB each.
+def prepare_image(path: Path, size: tuple[int, int], options: Sequence[str], seed: Sequence[int]) -> list[Pixels]:
+    """Return the image resized for the network, or its augmented copies: uint8 RGB arrays (height, width, 3).
 
     Raises:
-        UnusableData: the image could be read when the data was examined, and no longer can.
+        UnusableData: the image cannot be read any more, although it could when the dataset was examined.
     """
     from coremlbench.createml.augmentation import augment, nearest_resize
     from coremlbench_datasets.images import UnreadableImage, decode
@@ -159,7 +159,7 @@ def prepare(path: Path, size: tuple[int, int], options: Sequence[str], seed: Seq
 
 @lru_cache(maxsize=1)
 def _session(network: Path) -> Any:
-    """Return this process's own session; one thread, as every core has a process."""
+    """Return this process's ONNX Runtime session of the network, with one thread as every core has a process."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -169,7 +169,7 @@ def _session(network: Path) -> Any:
 
 @lru_cache(maxsize=1)
 def feature_length(network: Path) -> int:
-    """Return how many features the network gives an image."""
+    """Return the length of the network's feature vector, found by running it on a black image."""
     import numpy as np
 
     session = _session(network)
@@ -179,7 +179,7 @@ def feature_length(network: Path) -> int:
 
 @lru_cache(maxsize=1)
 def _rows(path: Path, size: tuple[int, int], length: int | None) -> Any:
-    """Return the target's file as rows of features, or of pixels where ``length`` is None."""
+    """Return the target's file, mapped into memory, as rows of ``length`` features, or of pixels if that is None."""
     import numpy as np
 
     if length is None:

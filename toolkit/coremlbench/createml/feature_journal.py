@@ -1,7 +1,8 @@
-"""Which rows of a features file are whole: a line for each image, with the hash of its rows, written as it is done.
+"""A journal of a features file: JSON lines that say which images' rows are complete, with a hash of the rows.
 
-The first line names the plan the rows belong to. Only rows whose hash is right count later, so that it does not
-matter what a crash left in the file: a memory-mapped page may have reached the disk before its journal's line, or not.
+The first line is a header with the fingerprint of what the rows are computed from. After a crash the features file may
+lack rows that the journal lists, or hold rows that it does not list, because it is written through a memory map. So a
+resumed run uses only rows whose hash is right.
 """
 
 from __future__ import annotations
@@ -18,51 +19,53 @@ from typing import Any
 
 from coremlbench.types.errors import InputError
 
+HEADER_KEY = "plan"
 SYNC_SECONDS = 5.0
+"""How often the journal is forced to the disk."""
 
 
 @dataclass(frozen=True)
-class Written:
-    """The rows of one image, from ``row`` on, and the SHA-256 of their bytes (empty for pixels)."""
+class JournalEntry:
+    """The rows of one image are complete: the first row, their number, and their SHA-256 ("" for pixels)."""
 
     row: int
     rows: int
     sha256: str = ""
 
 
-def finished(journal: Path, features: Path, *, plan: str, row_bytes: int, size: int) -> dict[int, int]:
-    """Return the first row and the number of rows of each image that a broken run finished; empty without a journal.
+def read_finished_rows(journal: Path, features: Path, *, fingerprint: str, row_bytes: int, size: int) -> dict[int, int]:
+    """Return {first row: number of rows} of the images that a failed run finished; empty without usable data.
 
-    ``plan`` is the hash of what the rows are made from, ``size`` the bytes that the whole file must have. What a crash
-    of the machine made of the journal is passed over: each line stands for itself, and its hash for its rows.
+    ``fingerprint`` identifies what the rows are computed from, ``row_bytes`` is the size of a row, ``size`` that of the
+    whole features file. Damaged lines of the journal, and rows whose hash is wrong, are ignored.
 
     Raises:
-        InputError: the rows were made from something else.
+        InputError: the journal has another fingerprint: the rows were computed from something else.
     """
     if not journal.is_file() or not features.is_file():
         return {}
     header, *lines = journal.read_bytes().split(b"\n")
-    had = _parsed(header).get("plan")
-    if had is None:  # nobody knows what the rows are
+    recorded = _parse_line(header).get(HEADER_KEY)
+    if recorded is None:  # the header is damaged
         return {}
-    if had != plan:
+    if recorded != fingerprint:
         raise InputError(
-            "The pictures, the extractor, this machine or its software is not what the broken run had; run it again "
+            "The images, the extractor, the machine or its software differ from those of the failed run; run it again "
             "without --resume."
         )
     if features.stat().st_size != size:
         return {}
-    found: dict[int, int] = {}
+    finished: dict[int, int] = {}
     with features.open("rb") as file:
-        for each in filter(None, map(_written, lines)):
-            file.seek(each.row * row_bytes)
-            if hashlib.sha256(file.read(each.rows * row_bytes)).hexdigest() == each.sha256:
-                found[each.row] = each.rows
-    return found
+        for entry in filter(None, map(_parse_entry, lines)):
+            file.seek(entry.row * row_bytes)
+            if hashlib.sha256(file.read(entry.rows * row_bytes)).hexdigest() == entry.sha256:
+                finished[entry.row] = entry.rows
+    return finished
 
 
-def _parsed(line: bytes) -> dict[str, Any]:
-    """Return the object of a line, empty where it holds none: cut short, or blocks that never reached the disk."""
+def _parse_line(line: bytes) -> dict[str, Any]:
+    """Return the JSON object of a line; empty for a damaged line, cut short or never written to the disk."""
     with suppress(ValueError, RecursionError):
         content = json.loads(line)
         if isinstance(content, dict):
@@ -70,39 +73,36 @@ def _parsed(line: bytes) -> dict[str, Any]:
     return {}
 
 
-def _written(line: bytes) -> Written | None:
-    content = _parsed(line)
+def _parse_entry(line: bytes) -> JournalEntry | None:
+    content = _parse_line(line)
     row, rows, sha256 = (content.get(name) for name in ("row", "rows", "sha256"))
     if isinstance(row, int) and isinstance(rows, int) and isinstance(sha256, str) and row >= 0 < rows:
-        return Written(row, rows, sha256)
+        return JournalEntry(row, rows, sha256)
     return None
 
 
 @contextmanager
-def noting(journal: Path | None, plan: str) -> Iterator[Callable[[Written], None]]:
-    """Give a function that adds a line to the journal at once, or does nothing where there is none.
+def open_journal(journal: Path, fingerprint: str) -> Iterator[Callable[[JournalEntry], None]]:
+    """Open a journal for appending; the context manager's value is a function that appends an entry at once.
 
-    A disk without room for a line ends no extraction: what is not noted is extracted again by a resumed run. Every
-    few seconds the lines reach the disk itself, so that a power cut loses no more than those.
+    A new journal gets a header with the fingerprint. Entries that cannot be written, on a full disk, are dropped: a
+    resumed run extracts those images again. Every ``SYNC_SECONDS`` the entries are forced to the disk.
     """
-    if journal is None:
-        yield lambda _: None
-        return
     with journal.open("ab", buffering=0) as file:
         if not file.tell():
-            file.write(json.dumps({"plan": plan}).encode() + b"\n")
+            file.write(json.dumps({HEADER_KEY: fingerprint}).encode() + b"\n")
         elif not journal.read_bytes().endswith(b"\n"):
-            file.write(b"\n")  # the last line was cut short: it must not take the next one with it
+            file.write(b"\n")  # end the last line, which was cut short, so that the next entry starts a new one
         due = time.monotonic() + SYNC_SECONDS
 
-        def note(each: Written) -> None:
+        def append(entry: JournalEntry) -> None:
             nonlocal due
             with suppress(OSError):
-                file.write(json.dumps(asdict(each)).encode() + b"\n")
+                file.write(json.dumps(asdict(entry)).encode() + b"\n")
                 if time.monotonic() >= due:
                     os.fsync(file.fileno())
                     due = time.monotonic() + SYNC_SECONDS
 
-        yield note
+        yield append
         with suppress(OSError):
             os.fsync(file.fileno())

@@ -1,58 +1,46 @@
-"""The Create ML job: one run, its retries, and how a broken run is resumed."""
+"""A Create ML run as a user starts it: once, with retries, or resumed after a failure."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
-from coremlbench.createml.run import CreateMLOptions, deviations_of, train
+from coremlbench.createml.options import CreateMLOptions, deviations_of
+from coremlbench.createml.run import train
 from coremlbench.experiments.catalogue import select
 from coremlbench.runs import resume_data
-from coremlbench.runs.lifecycle import Run, recorded
-from coremlbench.runs.retries import attempts
+from coremlbench.runs.training_job import Engine, TrainingJob
 from coremlbench.system.paths import cache_folder
 from coremlbench.types.errors import InputError
 from coremlbench.types.process import Progress
 from coremlbench.types.training_records import TrainingRecord
 
+EXPERIMENT = "createml"
 
-def create_ml(
-    options: CreateMLOptions,
-    *,
-    results: Path,
-    command: Sequence[str],
-    on_progress: Callable[[Progress], None],
-    also: Mapping[str, Any] | None = None,
-    broken: Path | None = None,
+TURICREATE_ENGINE = Engine(
+    name="turicreate",
+    options_type=CreateMLOptions,
+    experiment_of=lambda _: EXPERIMENT,
+    deviations_of=deviations_of,
+    train=lambda options, record, folder, stages, save, previous_run: train(
+        options, record, folder, cache_folder(), stages, save, previous_run
+    ),
+)
+
+
+def run_createml(
+    options: CreateMLOptions, *, results: Path, command: Sequence[str], on_progress: Callable[[Progress], None]
 ) -> tuple[TrainingRecord, Path]:
-    """Return the record of a Create ML run and the folder that holds it; a failed run has a record too.
-
-    ``also`` holds further fields of the record, ``broken`` is the folder of a run that this one goes on with.
+    """Run Create ML's training once; return the record, of a failed run too, and the run's folder.
 
     Raises:
         InputError: the results folder or the data cannot be used; nothing was measured and no record is left.
     """
-    run = Run(
-        record=TrainingRecord,
-        experiment="createml",
-        engine="turicreate",
-        options=asdict(options),
-        deviations=deviations_of(options),
-        command=command,
-        limits=options,
-        also=also or {},
-    )
-    return recorded(
-        run,
-        lambda record, folder, stages, save: train(options, record, folder, cache_folder(), stages, save, broken),
-        results=results,
-        on_progress=on_progress,
-    )
+    return TrainingJob(TURICREATE_ENGINE, results, command, on_progress).run_once(options)
 
 
-def create_ml_attempts(
+def run_createml_with_retries(
     options: CreateMLOptions,
     retries: int,
     *,
@@ -60,60 +48,45 @@ def create_ml_attempts(
     command: Sequence[str],
     on_progress: Callable[[Progress], None],
 ) -> list[tuple[TrainingRecord, Path]]:
-    """Return the attempts at a Create ML run, oldest first, up to ``retries`` after the first.
+    """Run Create ML's training, and repeat it after failures up to ``retries`` times; return all attempts in order.
 
     Raises:
         InputError: the results folder or the data cannot be used.
     """
-    return attempts(
-        lambda each, also: create_ml(each, results=results, command=command, on_progress=on_progress, also=also),
-        options,
-        retries,
-    )
+    return TrainingJob(TURICREATE_ENGINE, results, command, on_progress).run_with_retries(options, retries)
 
 
-def resume_create_ml(
-    wanted: str,
-    changes: Mapping[str, Any],
-    asked: Mapping[str, Any],
+def resume_createml(
+    run_id: str,
+    limits: Mapping[str, Any],
+    requested: Mapping[str, Any],
     *,
     results: Path,
     command: Sequence[str],
     on_progress: Callable[[Progress], None],
 ) -> tuple[TrainingRecord, Path]:
-    """Return the record of a run that goes on with a broken one (the newest, if ``wanted`` is empty), and its folder.
+    """Resume a failed run, the newest one if ``run_id`` is ""; return the new record and its folder.
 
-    It has the broken run's settings; ``changes`` are its own limits. ``asked`` are settings that must be the same.
+    The settings are those of the failed run, except for ``limits``. ``requested`` are settings given on the command
+    line: they must be the same as in the failed run.
 
     Raises:
-        InputError: there is nothing to go on with, or what was asked for is something else.
+        InputError: no run can be resumed, or a requested setting differs.
     """
-    record, broken = resume_data.broken_run(results, ["createml"], wanted)
-    resume_data.check_same(record, asked)
-    names = {field.name for field in fields(CreateMLOptions)}
-    options = CreateMLOptions(**{name: value for name, value in record.options.items() if name in names})
-    options = replace(options, augment=tuple(options.augment), **changes)
-    return resume_data.go_on(
-        record,
-        broken,
-        lambda: create_ml(
-            options,
-            results=results,
-            command=command,
-            on_progress=on_progress,
-            also=resume_data.resumed(record),
-            broken=broken,
-        ),
-    )
+    failed, failed_folder = resume_data.find_resumable_run(results, [EXPERIMENT], run_id)
+    resume_data.check_same_settings(failed, requested)
+    return TrainingJob(TURICREATE_ENGINE, results, command, on_progress).resume(failed, failed_folder, limits)
 
 
-def counts(dataset: str, train: int | None, test: int | None, scale: float | None) -> tuple[int | None, int | None]:
-    """Return how many training and test images to take: those asked for, else the protocol's or a share of them.
+def image_counts(
+    dataset: str, train: int | None, test: int | None, scale: float | None
+) -> tuple[int | None, int | None]:
+    """Return the numbers of training and test images: those given, else the protocol's times ``scale``.
 
-    A folder of one's own gives all it has. A share is at least ten images, so that every class has one.
+    A scaled number is at least ten, so that every class has an image. For a folder, None means all its images.
 
     Raises:
-        InputError: a share is asked for of a folder, whose size is not known here.
+        InputError: ``scale`` is given for a folder, whose number of images is not known here.
     """
     from coremlbench_datasets import DATASETS
 
@@ -122,6 +95,8 @@ def counts(dataset: str, train: int | None, test: int | None, scale: float | Non
             raise InputError("--scale is a share of the protocol's images; for a folder, use --train and --test.")
         return train, test
     share = 1.0 if scale is None else scale
-    (experiment,) = select(["createml"])
-    protocol = (max(10, round(experiment.train * share)), max(10, round(experiment.test * share)))
-    return train or protocol[0], test or protocol[1]
+    (experiment,) = select([EXPERIMENT])
+    return (
+        train or max(10, round(experiment.train * share)),
+        test or max(10, round(experiment.test * share)),
+    )

@@ -1,8 +1,8 @@
-"""Feature extractors as plain data: read from and written as the Keras HDF5 file that Turi Create uses.
+"""Feature extractors as plain data, read from and written to the Keras HDF5 files that Turi Create uses.
 
-Turi Create on Linux keeps each extractor as ``<name>-TuriCreate-6.0.h5``: a functional Keras model, float32
-pixels (N, H, W, 3) from 0 to 255 in, one feature vector per image out. Reading that very file, without
-TensorFlow, means that our extraction runs the network that Turi Create would run.
+Turi Create on Linux has each extractor as ``<name>-TuriCreate-6.0.h5``: a functional Keras model that maps float32
+pixels (N, H, W, 3) from 0 to 255 to one feature vector per image. The pipelined extraction reads the same file, without
+TensorFlow, so that it runs the same network.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 
 class UnreadableNetworkError(CoremlbenchError):
-    """A file that is no extractor, or one with a layer that is not known here."""
+    """The file is not a Keras model, or has a layer that is not supported."""
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer: its Keras class, the layers it reads, its Keras settings and its weights (HWIO kernels)."""
+    """A layer: ``kind`` is its Keras class, ``inputs`` are names of layers; kernels in ``weights`` are HWIO."""
 
     name: str
     kind: str
@@ -40,7 +40,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Network:
-    """A feature extractor: layers in the order they run, fed pixels of ``size`` = (height, width)."""
+    """A feature extractor: its layers in order of execution, and ``size``, the (height, width) of its input."""
 
     size: tuple[int, int]
     layers: tuple[Layer, ...]
@@ -70,7 +70,7 @@ def read_network(path: Path) -> Network:
     """Return the network in a Keras HDF5 file.
 
     Raises:
-        UnreadableNetworkError: the file is no Keras model, or it holds a layer not in ``KINDS``.
+        UnreadableNetworkError: the file is not a Keras model, or has a layer that is not in ``KINDS``.
     """
     import h5py
     import numpy as np
@@ -101,13 +101,13 @@ def read_network(path: Path) -> Network:
         )
         for layer in config["layers"]
     )
-    for each in layers:
-        if each.kind not in KINDS:
+    for layer in layers:
+        if layer.kind not in KINDS:
             raise UnreadableNetworkError(
-                f"Layer {each.name} of {path.name} is a {each.kind}, which the pipelined extraction does not know; "
+                f"Layer {layer.name} of {path.name} is a {layer.kind}, which the pipelined extraction does not know; "
                 "use --extraction turicreate."
             )
-    entry = next(each for each in layers if each.kind == "InputLayer")
+    entry = next(layer for layer in layers if layer.kind == "InputLayer")
     _, height, width, _ = entry.settings["batch_input_shape"]
     return Network((height, width), layers, entry.name, config["output_layers"][0][0])
 
@@ -117,12 +117,12 @@ def _text(value: Any) -> str:
 
 
 def _weight_key(name: str) -> str:
-    """Return "kernel" for "conv1/kernel:0": what a weight is called whatever its layer."""
+    """Return the weight's name without layer and suffix: "kernel" for "conv1/kernel:0"."""
     return name.rsplit("/", 1)[-1].split(":", 1)[0]
 
 
 def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
-    """Return TensorFlow's "same" padding of one axis, before and after: the odd pixel goes after."""
+    """Return TensorFlow's "same" padding of an axis as (before, after); an odd pixel goes after."""
     total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
     return total // 2, total - total // 2
 
@@ -130,18 +130,18 @@ def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
 # --- SqueezeNet v1.1 ----------------------------------------------------------------------------------------
 
 SQUEEZENET_MEAN_BGR = (104.0, 117.0, 123.0)
-"""What the Caffe original subtracts from its pixels, channel by channel (SqueezeNet v1.1, train_val.prototxt)."""
+"""The mean that the Caffe original subtracts from the pixels (SqueezeNet v1.1, train_val.prototxt)."""
 
 _FIRE = {2: (16, 64), 3: (16, 64), 4: (32, 128), 5: (32, 128), 6: (48, 192), 7: (48, 192), 8: (64, 256), 9: (64, 256)}
 _POOLED_BEFORE = {4: "pool3", 6: "pool5"}
 
 
 def squeezenet(weights: Path) -> Network:
-    """Return SqueezeNet v1.1 up to its 1000 pooled features, from keras-squeezenet's weights file.
+    """Return SqueezeNet v1.1 up to its 1000 pooled features, with the weights of a keras-squeezenet file.
 
-    The layers are those of the paper's Caffe original (Iandola et al., 2016, arXiv:1602.07360). Caffe rounds the
-    size of a pooling up, hence "same" on the poolings where that matters. The mean is folded into the first bias,
-    which is exact because that convolution pads nothing.
+    The layers are those of the authors' Caffe model (Iandola et al., 2016, arXiv:1602.07360). Caffe rounds the output
+    size of a pooling up; "same" padding does the same where it matters. The subtraction of the mean is folded into the
+    first bias, which is exact because the first convolution has no padding.
     """
     import h5py
     import numpy as np
@@ -206,7 +206,7 @@ def _pooling(name: str, source: str, padding: str) -> Layer:
 
 
 def write_keras(network: Network, target: Path | IO[bytes]) -> None:
-    """Write the network as the Keras 2 HDF5 model that Turi Create loads, to a path or an open file."""
+    """Write the network to a path or an open file as a Keras 2 HDF5 model that Turi Create can load."""
     import h5py
     import numpy as np
 
@@ -244,7 +244,7 @@ def write_keras(network: Network, target: Path | IO[bytes]) -> None:
 
 
 def fingerprint(network: Network) -> str:
-    """Return a hash of what the network computes, the same whatever file it was read from."""
+    """Return a SHA-256 over the network's layers and weights; it does not depend on the file format."""
     import hashlib
 
     import numpy as np

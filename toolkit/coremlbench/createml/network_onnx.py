@@ -1,4 +1,4 @@
-"""A feature extractor as an ONNX graph: one small function for each kind of layer."""
+"""Conversion of a feature extractor to ONNX, with one function per kind of layer."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ IR_VERSION = 8
 
 
 def write_onnx(network: Network, path: Path, *, bgr: bool) -> None:
-    """Write the network as an ONNX file: uint8 "pixels" (N, H, W, 3) RGB in, float32 "features" (N, F) out.
+    """Write the network as an ONNX file that maps uint8 RGB "pixels" (N, H, W, 3) to float32 "features" (N, F).
 
-    A network that expects BGR gets the input channels of its first convolutions turned round instead, which
-    costs nothing when it runs.
+    If the network expects BGR (``bgr``), the input channels of its first convolutions' kernels are reversed, which
+    costs nothing at run time.
     """
     import onnx
 
@@ -29,7 +29,7 @@ def to_onnx(network: Network, *, bgr: bool) -> Any:
     """Return the network as an ``onnx.ModelProto``; see ``write_onnx``."""
     from onnx import TensorProto, checker, helper
 
-    graph = Graph(reverse_input=network.input if bgr else None)
+    graph = OnnxGraph(reverse_input=network.input if bgr else None)
     height, width = network.size
     graph.node("Cast", ["pixels"], "pixels/float", to=TensorProto.FLOAT)
     graph.node("Transpose", ["pixels/float"], network.input, perm=[0, 3, 1, 2])
@@ -53,10 +53,10 @@ def to_onnx(network: Network, *, bgr: bool) -> Any:
     return model
 
 
-class Graph:
-    """What has been added so far: nodes, constants, and each layer's (height, width), which "same" padding needs.
+class OnnxGraph:
+    """An ONNX graph under construction: its nodes, its constants, and the output (height, width) of each layer.
 
-    ``reverse_input`` names the input whose channels are to be read in reverse.
+    The sizes are needed for "same" padding. ``reverse_input`` is the input whose channels are read in reverse order.
     """
 
     def __init__(self, *, reverse_input: str | None) -> None:
@@ -66,25 +66,25 @@ class Graph:
         self.reverse_input = reverse_input
 
     def node(self, op: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
-        """Add a node and return the name of its output."""
+        """Add a node; return the name of its output."""
         from onnx import helper
 
         self.nodes.append(helper.make_node(op, inputs, [output], name=output, **attributes))
         return output
 
     def constant(self, name: str, value: Any) -> str:
-        """Add an array and return its name."""
+        """Add an array; return its name."""
         from onnx import numpy_helper
 
         self.constants.append(numpy_helper.from_array(value, name))
         return name
 
     def size(self, layer: Layer) -> Size:
-        """Return the (height, width) that a layer reads."""
+        """Return the (height, width) of a layer's input."""
         return self.sizes[layer.inputs[0]]
 
 
-def _convolution(graph: Graph, layer: Layer) -> Size:
+def _convolution(graph: OnnxGraph, layer: Layer) -> Size:
     import numpy as np
 
     settings, kernel = layer.settings, layer.weights["kernel"]
@@ -96,7 +96,7 @@ def _convolution(graph: Graph, layer: Layer) -> Size:
     ]
     if "bias" in layer.weights:
         inputs.append(graph.constant(f"{layer.name}/bias", layer.weights["bias"]))
-    pads, size = _window(
+    pads, size = _pads_and_size(
         graph.size(layer), kernel.shape[:2], settings["strides"], settings["padding"], settings["dilation_rate"]
     )
     activation = settings.get("activation", "linear")
@@ -115,10 +115,10 @@ def _convolution(graph: Graph, layer: Layer) -> Size:
     return size
 
 
-def _pooling(op: str) -> Callable[[Graph, Layer], Size]:
-    def add(graph: Graph, layer: Layer) -> Size:
+def _pooling(op: str) -> Callable[[OnnxGraph, Layer], Size]:
+    def add(graph: OnnxGraph, layer: Layer) -> Size:
         settings = layer.settings
-        pads, size = _window(graph.size(layer), settings["pool_size"], settings["strides"], settings["padding"])
+        pads, size = _pads_and_size(graph.size(layer), settings["pool_size"], settings["strides"], settings["padding"])
         graph.node(
             op, layer.inputs, layer.name, kernel_shape=settings["pool_size"], strides=settings["strides"], pads=pads
         )
@@ -127,7 +127,7 @@ def _pooling(op: str) -> Callable[[Graph, Layer], Size]:
     return add
 
 
-def _batch_normalization(graph: Graph, layer: Layer) -> Size:
+def _batch_normalization(graph: OnnxGraph, layer: Layer) -> Size:
     names = [
         graph.constant(f"{layer.name}/{key}", layer.weights[key])
         for key in ("gamma", "beta", "moving_mean", "moving_variance")
@@ -136,7 +136,7 @@ def _batch_normalization(graph: Graph, layer: Layer) -> Size:
     return graph.size(layer)
 
 
-def _zero_padding(graph: Graph, layer: Layer) -> Size:
+def _zero_padding(graph: OnnxGraph, layer: Layer) -> Size:
     import numpy as np
 
     (top, bottom), (left, right) = layer.settings["padding"]
@@ -146,52 +146,52 @@ def _zero_padding(graph: Graph, layer: Layer) -> Size:
     return height + top + bottom, width + left + right
 
 
-def _sum(graph: Graph, layer: Layer) -> Size:
+def _sum(graph: OnnxGraph, layer: Layer) -> Size:
     graph.node("Add" if len(layer.inputs) == 2 else "Sum", layer.inputs, layer.name)
     return graph.size(layer)
 
 
-def _concatenate(graph: Graph, layer: Layer) -> Size:
+def _concatenate(graph: OnnxGraph, layer: Layer) -> Size:
     graph.node("Concat", layer.inputs, layer.name, axis=1)
     return graph.size(layer)
 
 
-def _global_average(graph: Graph, layer: Layer) -> Size:
+def _global_average(graph: OnnxGraph, layer: Layer) -> Size:
     graph.node("GlobalAveragePool", layer.inputs, layer.name)
     return 1, 1
 
 
-def _activation(graph: Graph, layer: Layer) -> Size:
+def _activation(graph: OnnxGraph, layer: Layer) -> Size:
     _relu(graph, layer, layer.inputs[0], layer.settings.get("activation", "relu"))
     return graph.size(layer)
 
 
-def _nothing(graph: Graph, layer: Layer) -> Size:
-    """Add nothing: dropout does nothing when it predicts, and flattening only ends a network that is flattened."""
+def _identity(graph: OnnxGraph, layer: Layer) -> Size:
+    """Add a node that copies its input: for dropout, and for a final flattening, as the graph's output is flattened."""
     graph.node("Identity", layer.inputs, layer.name)
     return graph.size(layer)
 
 
-LAYERS: dict[str, Callable[[Graph, Layer], Size]] = {
+LAYERS: dict[str, Callable[[OnnxGraph, Layer], Size]] = {
     "Activation": _activation,
     "Add": _sum,
     "AveragePooling2D": _pooling("AveragePool"),
     "BatchNormalization": _batch_normalization,
     "Concatenate": _concatenate,
     "Conv2D": _convolution,
-    "Dropout": _nothing,
-    "Flatten": _nothing,
+    "Dropout": _identity,
+    "Flatten": _identity,
     "GlobalAveragePooling2D": _global_average,
     "MaxPooling2D": _pooling("MaxPool"),
     "ReLU": _activation,
-    "Reshape": _nothing,
+    "Reshape": _identity,
     "ZeroPadding2D": _zero_padding,
 }
 
 
-def _relu(graph: Graph, layer: Layer, source: str, activation: str) -> None:
-    bent = layer.settings.get("max_value") or layer.settings.get("negative_slope")
-    if activation != "relu" or bent:
+def _relu(graph: OnnxGraph, layer: Layer, source: str, activation: str) -> None:
+    is_modified = layer.settings.get("max_value") or layer.settings.get("negative_slope")
+    if activation != "relu" or is_modified:
         raise UnreadableNetworkError(
             f"Layer {layer.name} has the activation {activation}, which the pipelined extraction does not know; "
             "use --extraction turicreate."
@@ -199,15 +199,15 @@ def _relu(graph: Graph, layer: Layer, source: str, activation: str) -> None:
     graph.node("Relu", [source], layer.name)
 
 
-def _window(
+def _pads_and_size(
     size: Size, kernel: Sequence[int], strides: Sequence[int], padding: str, dilation: Sequence[int] = (1, 1)
 ) -> tuple[list[int], Size]:
-    """Return ONNX's pads (top, left, bottom, right) of a sliding window, and the size it leaves."""
-    begins, ends, left = [], [], []
+    """Return ONNX's pads (top, left, bottom, right) of a sliding window, and the (height, width) of its output."""
+    begins, ends, output = [], [], []
     for axis in (0, 1):
-        reach = (kernel[axis] - 1) * dilation[axis] + 1
-        before, after = same_padding(size[axis], reach, strides[axis]) if padding == "same" else (0, 0)
+        extent = (kernel[axis] - 1) * dilation[axis] + 1
+        before, after = same_padding(size[axis], extent, strides[axis]) if padding == "same" else (0, 0)
         begins.append(before)
         ends.append(after)
-        left.append((size[axis] + before + after - reach) // strides[axis] + 1)
-    return [*begins, *ends], (left[0], left[1])
+        output.append((size[axis] + before + after - extent) // strides[axis] + 1)
+    return [*begins, *ends], (output[0], output[1])

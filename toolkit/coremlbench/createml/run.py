@@ -1,74 +1,31 @@
-"""The Create ML run through Turi Create: set up, data, augment and extract, train, evaluate, save the model.
+"""The Create ML run with Turi Create: set up, prepare data, extract features, train, evaluate, save the model.
 
-Each stage is a supervised child; between stages stands a record on disk with all that is known so far.
+Each stage is a supervised child process; after each, the record so far is saved.
 """
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from coremlbench.createml.augmentation import RANGES, copies
-from coremlbench.createml.extractors import Obtained
-from coremlbench.createml.network import UnreadableNetworkError, read_network
-from coremlbench.createml.sample_images import with_samples
+from coremlbench.createml.augmentation import copies_per_image
+from coremlbench.createml.export_stage import export_model
+from coremlbench.createml.extraction_stage import Features, extract_features
+from coremlbench.createml.extractors import ObtainedExtractor
+from coremlbench.createml.options import CreateMLOptions, deviations_of
+from coremlbench.createml.run_context import Parts, RunContext
+from coremlbench.createml.sample_images import add_sample_images
 from coremlbench.createml.validation_split import split_validation
-from coremlbench.experiments.catalogue import deviations, select
 from coremlbench.experiments.metrics import confusion_matrix, per_class
 from coremlbench.runs import resume_data
-from coremlbench.runs.retries import MEMORY, SEED, UNCHANGED
 from coremlbench.runs.stages import Stages
-from coremlbench.runs.steps import data_request, dataset_record, result_of, with_phase, worker
+from coremlbench.runs.steps import data_request, dataset_record, result_of, with_phase
 from coremlbench.system import serialization
-from coremlbench.system.files import hash_folder
-from coremlbench.types.data import ImageSet, LabelledImage
+from coremlbench.types.data import ImageSet
 from coremlbench.types.process import Exit
-from coremlbench.types.training_records import Agreement, IterationRow, SavedModel, Solver, Trained, TrainingRecord
-from coremlbench_datasets.parallel import cores
-
-PACKAGE = "model.mlpackage"
-WORKER = Path(__file__).parent.parent / "workers" / "turicreate.py"
-# Seconds that a stage may say nothing. Setting up fetches 600 MB in one go; the solver prints its first iterations
-# and then every tenth or so; the first batch of Turi Create's own extractor waits for TensorFlow.
-SILENCE = {"setup": 1800.0, "data": 300.0, "extract": 300.0, "train": 1200.0, "export": 300.0}
-
-
-@dataclass(frozen=True)
-class CreateMLOptions:
-    """The settings of a Create ML run; the defaults are the article's.
-
-    ``train`` and ``test`` count images, None for all that a folder has. ``timeout`` and ``silence`` are seconds,
-    ``memory_limit`` is bytes. ``processes`` is how many extract side by side, None for one a core.
-    """
-
-    dataset: str = "drawn-food"
-    source: str | None = None
-    train: int | None = 7500
-    test: int | None = 2500
-    iterations: int = 25
-    augment: tuple[str, ...] = ("rotation", "flip")
-    extractor: str = "auto"
-    extraction: str = "pipelined"
-    seed: int = 0
-    timeout: float | None = None
-    silence: float | None = None
-    memory_limit: int | None = None
-    processes: int | None = None
-
-    def remedied(self, kind: str) -> tuple[CreateMLOptions, str]:
-        """Return the settings of the next attempt after a failure of a kind, and in words what is different."""
-        if kind in MEMORY:
-            now = self.processes or cores()
-            if now == 1:
-                return self, f"{UNCHANGED}, as fewer than one process cannot extract"
-            return replace(self, processes=now // 2), f"with {now // 2} extracting side by side in place of {now}"
-        if kind in SEED:
-            return replace(self, seed=self.seed + 1), f"with seed {self.seed + 1} in place of {self.seed}"
-        return self, UNCHANGED
-
+from coremlbench.types.training_records import IterationRow, Solver, Trained, TrainingRecord
 
 Save = Callable[[TrainingRecord], None]
 
@@ -80,212 +37,75 @@ def train(
     cache: Path,
     stages: Stages,
     save: Save,
-    broken: Path | None = None,
+    previous_run: Path | None = None,
 ) -> TrainingRecord:
-    """Return the record of the finished run; ``save`` is called with what is known after each stage.
+    """Return the record of the finished run; ``save`` is called with the record so far after each stage.
 
-    ``broken`` is the folder of a run that this one goes on with: the features it kept are not extracted again.
+    ``previous_run`` is the folder of the failed run to resume: features that it extracted are reused.
 
     Raises:
-        StageFailedError: a stage failed; what was measured before is in the record last saved.
+        StageFailedError: a stage failed; the record last saved holds the results of the stages before.
     """
-    ended = stages.run(
-        "setup", worker("setup"), {"extractor": options.extractor, "cache": str(cache)}, silence=SILENCE["setup"]
-    )
-    setup = result_of(ended)
-    obtained = serialization.from_json(Obtained, setup["obtained"])
-    record = replace(
-        record,
-        weights=obtained.provenance,
-        options={**record.options, "extractor": obtained.extractor.name, "extractor chosen": obtained.reason},
-        deviations=deviations_of(options, obtained=obtained),
-    )
-    record = with_phase(record, ended, "setup", 1)
+    run = RunContext(options, folder, cache, stages)
+    record, obtained, python = _set_up(run, record)
     save(record)
-
-    ended = stages.run("data", worker("data"), data_request(options, cache), silence=SILENCE["data"])
-    images = serialization.from_json(ImageSet, result_of(ended))
-    training, validation = split_validation(images.train, options.seed)
-    record = replace(
-        record,
-        dataset=dataset_record(images, validation=len(validation)),
-        deviations=deviations_of(options, images, obtained),
-    )
-    record = with_phase(record, ended, "data", images.examined)
+    record, images, parts = _prepare_data(run, record, obtained)
     save(record)
-
-    parts = {"train": training, "validation": validation, "test": images.test}
-    if broken is not None:
-        resume_data.take(broken, folder)
-    record, features = _extract(options, record, obtained, setup["python"], parts, folder, stages)
+    if previous_run is not None:
+        resume_data.link_resume_data(previous_run, folder)
+    record, features = extract_features(run, record, obtained, python, parts)
     save(record)
-
-    ended = stages.run(
-        "train",
-        [setup["python"], "-I", str(WORKER)],
-        _train_request(options, parts, features, stages),
-        silence=SILENCE["train"],
-    )
-    trained = result_of(ended)
-    record = _with_training(record, ended, trained, images, parts, options)
-    record = with_samples(record, images, trained["predicted"], folder)
+    record, trained = _train_classifier(run, record, python, images, parts, features)
     save(record)
-
     if obtained.weights is None:
         return _with_note(
             record, f"No Core ML model was saved: the network of {obtained.extractor.name} is macOS's own."
         )
-    return _export(options, record, obtained, trained, features, images, folder, stages)
+    return export_model(run, record, obtained, trained, features, images)
 
 
-def deviations_of(
-    options: CreateMLOptions, images: ImageSet | None = None, obtained: Obtained | None = None
-) -> tuple[str, ...]:
-    """Return in words where a run is not the article's protocol, as far as is known with or without data and extractor.
-
-    Each extractor computes another amount, and ``auto`` takes what a machine can have: without this, two machines'
-    runs would be compared as equal. The protocol's own extractor runs inside Turi Create only, which is no deviation.
-    """
-    (experiment,) = select(["createml"])
-    settings: dict[str, Any] = {
-        "dataset": options.dataset,
-        "train": options.train,
-        "test": options.test,
-        "iterations": options.iterations,
-        "augmentation": tuple(sorted(options.augment)),
-    }
-    if images is not None:
-        settings |= {"train": len(images.train), "test": len(images.test), "classes": len(images.classes)}
-    chosen = options.extractor if obtained is None else obtained.extractor.name
-    settings |= {"extractor": None if chosen == "auto" else chosen, "processes": options.processes}
-    if options.extraction == "turicreate" and chosen != experiment.extractor:
-        settings["extraction"] = options.extraction
-    return deviations(experiment, {key: value for key, value in settings.items() if value is not None})
-
-
-# --- requests -----------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Features:
-    """Where the feature vectors lie, how long each is, and the rows (first, last) of each part."""
-
-    path: Path
-    length: int
-    parts: Mapping[str, tuple[int, int]]
-    size: tuple[int, int]
-
-
-def _extract(
-    options: CreateMLOptions,
-    record: TrainingRecord,
-    obtained: Obtained,
-    python: str,
-    parts: Mapping[str, Sequence[LabelledImage]],
-    folder: Path,
-    stages: Stages,
-) -> tuple[TrainingRecord, Features]:
-    extraction, note = _path_of_extraction(options, obtained)
-    fell_back = extraction != options.extraction and obtained.weights is not None
-    rows, first = {}, 0
-    for name, images in parts.items():
-        last = first + len(images) * (copies(options.augment) if name == "train" else 1)
-        rows[name], first = (first, last), last
-    work = stages.work
-    ended = stages.run(
-        "extract",
-        worker("extract"),
-        {
-            "folder": str(work),
-            "kept": str(folder / resume_data.KEPT),
-            "made of": [record.machine.id, record.coremlbench, record.dataset and record.dataset.provenance.sha256],
-            "processes": options.processes,
-            "size": obtained.extractor.size,
-            "network": str(obtained.weights) if extraction == "pipelined" else None,
-            "bgr": obtained.extractor.bgr,
-            "parts": [
-                {
-                    "name": name,
-                    "paths": [str(image.path) for image in images],
-                    "options": options.augment if name == "train" else (),
-                    "seed": options.seed,
-                }
-                for name, images in parts.items()
-            ],
-        },
-        silence=SILENCE["extract"],
-    )
-    result, path = result_of(ended), folder / resume_data.KEPT / resume_data.FEATURES
-    taken = result["taken"]
-    if taken:
-        note = f"{taken:,} of {first:,} feature vectors are those of the run {record.resumed_from}, and not timed here."
-    record = with_phase(record, ended, "extract" if extraction == "pipelined" else "augment", first - taken)
-    if extraction == "turicreate":
-        path = work / "features.f32"
-        scratch = _turicreate_scratch(work, obtained)
-        ended = stages.run(
-            "turicreate-extract",
-            [python, "-I", str(WORKER)],
-            {
-                "task": "extract",
-                "extractor": obtained.extractor.name,
-                "size": obtained.extractor.size,
-                "rows": first,
-                "pixels": str(work / "pixels.u8"),
-                "features": str(path),
-                "scratch": str(scratch),
-            },
-            silence=SILENCE["extract"],
-        )
-        result = {**result, **result_of(ended)}
-        record = with_phase(record, ended, "extract", first)
-        (work / "pixels.u8").unlink()
+def _set_up(run: RunContext, record: TrainingRecord) -> tuple[TrainingRecord, ObtainedExtractor, str]:
+    """Create Turi Create's environment and obtain the extractor; return both, the environment as its Python's path."""
+    ended = run.run_worker("setup", {"extractor": run.options.extractor, "cache": str(run.cache)})
+    result = result_of(ended)
+    obtained = serialization.from_json(ObtainedExtractor, result["extractor"])
     record = replace(
         record,
-        options={
-            **record.options,
-            "extraction": extraction,
-            "extractions": first,
-            "augmentation ranges": RANGES,
-            "network": result.get("network"),
-            "features sha256": result.get("features_sha256"),
-        },
-        notes=(*record.notes, *([note] if note else [])),
-        deviations=(*record.deviations, *(["extraction turicreate"] if fell_back else [])),
-        versions={**record.versions, **result.get("versions", {})},
+        weights=obtained.provenance,
+        options={**record.options, "extractor": obtained.extractor.name, "extractor chosen": obtained.reason},
+        deviations=deviations_of(run.options, obtained=obtained),
     )
-    return record, Features(path, result["length"], rows, obtained.extractor.size)
+    return with_phase(record, ended, "setup", 1), obtained, result["python"]
 
 
-def _path_of_extraction(options: CreateMLOptions, obtained: Obtained) -> tuple[str, str]:
-    """Return "pipelined" or "turicreate", and a note where it is not what was asked for."""
-    if options.extraction == "turicreate":
-        return "turicreate", ""
-    if obtained.weights is None:
-        return "turicreate", f"{obtained.extractor.name} runs inside macOS only, so Turi Create extracted its features."
-    try:
-        read_network(obtained.weights)
-    except UnreadableNetworkError as error:
-        return "turicreate", f"Turi Create extracted the features: {error}"
-    return "pipelined", ""
+def _prepare_data(
+    run: RunContext, record: TrainingRecord, obtained: ObtainedExtractor
+) -> tuple[TrainingRecord, ImageSet, Parts]:
+    """Prepare the dataset and split off the validation images; return the images as a whole and by part."""
+    ended = run.run_worker("data", data_request(run.options, run.cache))
+    images = serialization.from_json(ImageSet, result_of(ended))
+    training, validation = split_validation(images.train, run.options.seed)
+    record = replace(
+        record,
+        dataset=dataset_record(images, validation=len(validation)),
+        deviations=deviations_of(run.options, images, obtained),
+    )
+    parts = {"train": training, "validation": validation, "test": images.test}
+    return with_phase(record, ended, "data", images.examined), images, parts
 
 
-def _turicreate_scratch(work: Path, obtained: Obtained) -> Path:
-    """Return a folder for Turi Create's own files, where it finds the extractor's weights and downloads nothing."""
-    scratch = work / "turicreate"
-    models = scratch / "model_cache"
-    models.mkdir(parents=True, exist_ok=True)
-    if obtained.weights is not None:
-        link = models / obtained.weights.name
-        link.unlink(missing_ok=True)
-        link.symlink_to(obtained.weights)
-    return scratch
+def _train_classifier(
+    run: RunContext, record: TrainingRecord, python: str, images: ImageSet, parts: Parts, features: Features
+) -> tuple[TrainingRecord, dict[str, Any]]:
+    """Train and test the classifier with Turi Create; return the record with the outcome, and the worker's result."""
+    ended = run.run_turicreate("train", python, _train_request(run, parts, features))
+    trained = result_of(ended)
+    record = _with_training(record, ended, trained, images, parts, run.options)
+    return add_sample_images(record, images, trained["predicted"], run.folder), trained
 
 
-def _train_request(
-    options: CreateMLOptions, parts: Mapping[str, Sequence[LabelledImage]], features: Features, stages: Stages
-) -> dict[str, Any]:
-    scratch = stages.work / "turicreate"
+def _train_request(run: RunContext, parts: Parts, features: Features) -> dict[str, Any]:
+    scratch = run.work / "turicreate"
     scratch.mkdir(exist_ok=True)
     return {
         "task": "train",
@@ -293,72 +113,10 @@ def _train_request(
         "length": features.length,
         "parts": features.parts,
         "labels": {name: [image.label for image in images] for name, images in parts.items()},
-        "iterations": options.iterations,
-        "seed": options.seed,
+        "iterations": run.options.iterations,
+        "seed": run.options.seed,
         "scratch": str(scratch),
     }
-
-
-def _export(
-    options: CreateMLOptions,
-    record: TrainingRecord,
-    obtained: Obtained,
-    trained: Mapping[str, Any],
-    features: Features,
-    images: ImageSet,
-    folder: Path,
-    stages: Stages,
-) -> TrainingRecord:
-    assert isinstance(record.outcome, Trained)
-    accuracy = record.outcome.test_accuracy
-    package = stages.work / PACKAGE
-    ended = stages.run(
-        "export",
-        worker("export"),
-        {
-            "folder": str(stages.work),
-            "package": str(package),
-            "network": str(obtained.weights),
-            "bgr": obtained.extractor.bgr,
-            "size": features.size,
-            "length": features.length,
-            "classes": images.classes,
-            "coefficients": trained["coefficients"],
-            "images": [str(image.path) for image in images.test],
-            "predicted": trained["predicted"],
-            "description": (
-                f"Classifies an image as one of {len(images.classes)} classes of {images.name}. "
-                f"Test accuracy {accuracy:.1%} on {len(images.test)} images."
-            ),
-            "metadata": {
-                "test accuracy": f"{accuracy:.4f}",
-                "dataset": images.name,
-                "extractor": obtained.extractor.name,
-                "iterations": str(options.iterations),
-                "run": record.id,
-            },
-        },
-        silence=SILENCE["export"],
-    )
-    result = result_of(ended)
-    saved = folder / PACKAGE
-    shutil.rmtree(saved, ignore_errors=True)
-    package.rename(saved)
-    (stages.work / "head.npz").replace(folder / "head.npz")
-    digest, size = hash_folder(saved)
-    model = SavedModel(
-        path=PACKAGE,
-        format="ML Program (.mlpackage)",
-        precision="float16, the classifier in float32",
-        sha256=digest,
-        bytes=size,
-        agreement=Agreement(**result["agreement"]),
-    )
-    record = replace(record, model=model, versions={**record.versions, **result["versions"]})
-    return with_phase(record, ended, "export", len(images.test))
-
-
-# --- the record ---------------------------------------------------------------------------------------------
 
 
 def _with_training(
@@ -366,11 +124,11 @@ def _with_training(
     ended: Exit,
     trained: Mapping[str, Any],
     images: ImageSet,
-    parts: Mapping[str, Sequence[LabelledImage]],
+    parts: Parts,
     options: CreateMLOptions,
 ) -> TrainingRecord:
+    """Return the record with the outcome of the training and with the phases "train" and "evaluate"."""
     confusion = confusion_matrix([image.label for image in images.test], trained["predicted"], len(images.classes))
-    evaluating = trained["seconds"]["evaluate"]
     record = replace(
         record,
         iterations=tuple(serialization.from_json(IterationRow, row) for row in trained["iterations"]),
@@ -388,9 +146,10 @@ def _with_training(
     )
     if record.machine.architecture == "arm64" and trained["versions"]["turicreate architecture"] == "x86_64":
         record = _with_note(record, "Turi Create ran under Rosetta: it has no build for Apple silicon.")
-    rows = len(parts["train"]) * copies(options.augment)
-    record = with_phase(record, ended, "train", rows, ended.seconds - evaluating)
-    return with_phase(record, ended, "evaluate", len(images.test), evaluating)
+    rows = len(parts["train"]) * copies_per_image(options.augment)
+    evaluate_seconds = trained["seconds"]["evaluate"]
+    record = with_phase(record, ended, "train", rows, ended.seconds - evaluate_seconds)
+    return with_phase(record, ended, "evaluate", len(images.test), evaluate_seconds)
 
 
 def _with_note(record: TrainingRecord, note: str) -> TrainingRecord:

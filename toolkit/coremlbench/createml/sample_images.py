@@ -1,4 +1,4 @@
-"""Small copies of some test pictures with what was predicted of them, for a reader's own eyes."""
+"""Sample images in a report: small copies of some test images, with their true and predicted classes."""
 
 from __future__ import annotations
 
@@ -10,22 +10,24 @@ from pathlib import Path
 from coremlbench.types.data import ImageSet
 from coremlbench.types.training_records import SampleImage, Trained, TrainingRecord
 
-FOLDER = "samples"
-EVENLY, MISTAKES = 12, 12
+SAMPLES_DIR = "samples"
+EVEN_SAMPLES, MISTAKE_SAMPLES = 12, 12
+"""How many samples are taken evenly over the test set, and how many more from the misclassified images."""
 SIDE = 160
-"""Pixels of the longer side: enough to tell a steak from a salmon, and some kilobytes each."""
+"""Pixels of the longer side: enough to recognise the dish, in a few kilobytes per image."""
 
 
-def with_samples(record: TrainingRecord, images: ImageSet, predicted: Sequence[int], folder: Path) -> TrainingRecord:
-    """Return the record with some test pictures, small copies of which are in ``folder/samples``.
+def add_sample_images(
+    record: TrainingRecord, images: ImageSet, predicted: Sequence[int], folder: Path
+) -> TrainingRecord:
+    """Copy some test images, reduced, to ``folder/samples``; return the record with the list of them.
 
-    They are chosen without looking: evenly over the test set, and then evenly over the mistakes that are left. A
-    picture that cannot be copied is left out: the run has its result.
+    ``predicted`` holds the predicted class of each test image. An image that cannot be copied is left out.
     """
     assert isinstance(record.outcome, Trained)
     samples: list[SampleImage] = []
-    for index, mistake in choose([image.label for image in images.test], predicted):
-        name = f"{FOLDER}/{len(samples):02d}.jpg"
+    for index, mistake in choose_samples([image.label for image in images.test], predicted):
+        name = f"{SAMPLES_DIR}/{len(samples):02d}.jpg"
         with suppress(OSError, ValueError):
             _copy(images.test[index].path, folder / name)
             samples.append(
@@ -39,28 +41,35 @@ def with_samples(record: TrainingRecord, images: ImageSet, predicted: Sequence[i
     return replace(record, outcome=replace(record.outcome, samples=tuple(samples)))
 
 
-def choose(actual: Sequence[int], predicted: Sequence[int]) -> list[tuple[int, bool]]:
-    """Return the indices of the pictures to show, and whether each was chosen for being a mistake."""
-    shown = _evenly(range(len(actual)), EVENLY)
-    wrong = [index for index in range(len(actual)) if actual[index] != predicted[index] and index not in shown]
-    return [(index, False) for index in shown] + [(index, True) for index in _evenly(wrong, MISTAKES)]
+def choose_samples(actual: Sequence[int], predicted: Sequence[int]) -> list[tuple[int, bool]]:
+    """Return the indices of the sample images, each with whether it was selected as a misclassified one.
+
+    They are spread evenly over the test set, then over the misclassified images that are left.
+    """
+    spread = _evenly_spaced(range(len(actual)), EVEN_SAMPLES)
+    wrong = [index for index in range(len(actual)) if actual[index] != predicted[index] and index not in spread]
+    return [(index, False) for index in spread] + [(index, True) for index in _evenly_spaced(wrong, MISTAKE_SAMPLES)]
 
 
-def _evenly(indices: Sequence[int], most: int) -> list[int]:
-    """Return at most so many of the indices, evenly spread."""
-    count = min(most, len(indices))
-    return [indices[(2 * place + 1) * len(indices) // (2 * count)] for place in range(count)]
+def _evenly_spaced(indices: Sequence[int], limit: int) -> list[int]:
+    """Return at most ``limit`` of the indices, evenly spaced."""
+    count = min(limit, len(indices))
+    return [indices[(2 * position + 1) * len(indices) // (2 * count)] for position in range(count)]
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Write a small JPEG of a picture, upright and without its metadata. Raises ``OSError`` or ``ValueError``."""
+    """Write a small upright JPEG of an image, without its metadata.
+
+    Raises:
+        OSError, ValueError: the image cannot be read, or the copy cannot be written.
+    """
     from PIL import Image, ImageOps
 
     with Image.open(source) as opened:
         opened.draft("RGB", (2 * SIDE, 2 * SIDE))
-        picture = ImageOps.exif_transpose(opened).convert("RGB")
-        picture.thumbnail((SIDE, SIDE))
-        small = Image.new("RGB", picture.size)
-        small.paste(picture)  # a new picture has nobody's place and time in it
+        image = ImageOps.exif_transpose(opened).convert("RGB")
+        image.thumbnail((SIDE, SIDE))
+        small = Image.new("RGB", image.size)
+        small.paste(image)  # a new image has no EXIF data: no location, no time
         target.parent.mkdir(exist_ok=True)
         small.save(target, "JPEG", quality=78)

@@ -1,7 +1,7 @@
-"""The isolated Python of Turi Create, made with uv from a pinned and hashed lock, once, in the user's cache folder.
+"""Turi Create's isolated Python environment: created once with uv from a lock file with hashes, in the user's cache.
 
-Turi Create 6.4.1 is the last release; it needs Python 3.8 on x86-64 and packages of its time. On Apple silicon an
-x86-64 Python runs under Rosetta.
+Turi Create 6.4.1 is the last release. It needs Python 3.8 for x86-64 and old versions of its dependencies. On Apple
+silicon an x86-64 Python runs under Rosetta.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from coremlbench.types.errors import CoremlbenchError
 
 LOCK = Path(__file__).with_name("turicreate_requirements") / "requirements.lock"
 
-PROOF = """
+SELF_TEST = """
 import json, turicreate
 from array import array
 frame = turicreate.SFrame({"features": turicreate.SArray([array("d", [0.0, 1.0])]), "label": [1]})
@@ -32,35 +32,36 @@ assert list(frame["label"]) == [1] and list(frame["features"][0]) == [0.0, 1.0]
 import tensorflow
 print("proof:" + json.dumps({"tensorflow": tensorflow.__version__}))
 """
-"""Run before an environment is used: `import turicreate` alone succeeds in environments that cannot hold data."""
+"""Run in a new environment: ``import turicreate`` alone succeeds in environments where SFrames do not work."""
 
-PROBE = "import json, platform, sys; print(json.dumps([list(sys.version_info[:3]), platform.machine()]))"
+INTERPRETER_QUERY = "import json, platform, sys; print(json.dumps([list(sys.version_info[:3]), platform.machine()]))"
 
 
 class EnvironmentBuildError(CoremlbenchError):
-    """Turi Create's environment could not be made."""
+    """An isolated environment could not be created."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How an isolated environment is made: its name, its hashed lock, and a script that proves it, run in it.
+    """How an isolated environment is created: its name, its lock file with hashes, and a self-test.
 
-    The proof prints a line "proof:" followed by a JSON object.
+    ``self_test`` is Python code that is run in the environment. If all works, it prints a line "proof:" followed by a
+    JSON object of versions.
     """
 
     name: str
     lock: Path
-    proof: str
+    self_test: str
 
 
 @dataclass(frozen=True)
 class Python:
-    """A Python interpreter: where it is, its version and the processor it was built for."""
+    """A Python interpreter: its path, version and processor, and in words where it was found."""
 
     path: Path
     version: tuple[int, int, int]
     machine: str
-    found: str
+    location: str
 
     @property
     def version_text(self) -> str:
@@ -68,51 +69,51 @@ class Python:
         return ".".join(map(str, self.version))
 
     @property
-    def suits_turicreate(self) -> bool:
-        """Return whether Turi Create has a wheel for it."""
+    def supports_turicreate(self) -> bool:
+        """Return whether there is a Turi Create wheel for this interpreter."""
         return self.version[:2] == (3, 8) and self.machine == "x86_64"
 
 
-TURICREATE = Recipe("Turi Create", LOCK, PROOF)
+TURICREATE = Recipe("Turi Create", LOCK, SELF_TEST)
 
 
-def folder_of(recipe: Recipe, cache: Path) -> Path:
-    """Return where the environment of a recipe is or will be; another lock gets another folder."""
+def environment_folder(recipe: Recipe, cache: Path) -> Path:
+    """Return the folder of a recipe's environment; its name depends on the content of the lock file."""
     name = recipe.name.lower().replace(" ", "")
     return cache / "environments" / f"{name}-{hashlib.sha256(recipe.lock.read_bytes()).hexdigest()[:12]}"
 
 
-def ready(recipe: Recipe, cache: Path) -> Path | None:
-    """Return the Python of an environment that was made and proven, or None."""
-    folder = folder_of(recipe, cache)
+def installed_python(recipe: Recipe, cache: Path) -> Path | None:
+    """Return the Python of an environment that passed its self-test, None if there is none."""
+    folder = environment_folder(recipe, cache)
     python = folder / "bin" / "python"
     return python if (folder / "proven.json").is_file() and python.exists() else None
 
 
-def ensure(recipe: Recipe, cache: Path, report: Callable[[str], None]) -> Path:
-    """Return the Python of a recipe's environment, making the environment if it is not there.
+def ensure_environment(recipe: Recipe, cache: Path, report: Callable[[str], None]) -> Path:
+    """Return the Python of a recipe's environment, which is created first if it does not exist.
 
-    A second process waits for the first. The environment is built beside its place, proven by a real import, and
-    moved there whole, so that an interrupted build leaves nothing that could be taken for a good one.
+    A file lock makes a second process wait for the first. The environment is built in a temporary folder, tested, and
+    then renamed, so that an interrupted build is never used. ``report`` is called with messages on the progress.
 
     Raises:
-        EnvironmentBuildError: no Python 3.8 can be had, a package cannot be fetched, or the proof fails.
+        EnvironmentBuildError: there is no Python 3.8, a package cannot be downloaded, or the self-test fails.
     """
     from coremlbench.system.locks import locked
 
-    folder = folder_of(recipe, cache)
+    folder = environment_folder(recipe, cache)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with locked(folder.with_suffix(".lock"), report):
         for leftover in folder.parent.glob(f"{folder.name}*.building"):
             shutil.rmtree(leftover, ignore_errors=True)
-        python = ready(recipe, cache)
+        python = installed_python(recipe, cache)
         if python:
             return python
         shutil.rmtree(folder, ignore_errors=True)
-        # A name of its own: the installer of a killed build may live on for a moment, and writes into its own folder.
+        # A unique name: the installer of a killed build may go on writing to its own folder for a moment.
         building = folder.with_name(f"{folder.name}-{secrets.token_hex(4)}.building")
         base = find_python38() or _install_python38(report)
-        report(f"making the environment of {recipe.name} with Python {base.version_text} ({base.found})")
+        report(f"making the environment of {recipe.name} with Python {base.version_text} ({base.location})")
         _uv("venv", "--quiet", "--no-project", "--relocatable", "--python", str(base.path), str(building))
         report(f"installing {recipe.name} and what it needs")
         target = building / "bin" / "python"
@@ -128,21 +129,21 @@ def ensure(recipe: Recipe, cache: Path, report: Callable[[str], None]) -> Path:
             str(recipe.lock),
         )
         report(f"proving that {recipe.name} works")
-        proof = prove(recipe, target)
-        (building / "proven.json").write_text(json.dumps({"python": str(base.path), **proof}), encoding="utf-8")
+        versions = run_self_test(recipe, target)
+        (building / "proven.json").write_text(json.dumps({"python": str(base.path), **versions}), encoding="utf-8")
         building.rename(folder)
     return folder / "bin" / "python"
 
 
-def prove(recipe: Recipe, python: Path) -> dict[str, str]:
-    """Return what the recipe's proof told in that environment.
+def run_self_test(recipe: Recipe, python: Path) -> dict[str, str]:
+    """Run the recipe's self-test with a Python, and return the versions it prints.
 
     Raises:
-        EnvironmentBuildError: the proof failed; the message holds its last line.
+        EnvironmentBuildError: the test failed; the message contains the last line of its output.
     """
     with tempfile.TemporaryDirectory(prefix="coremlbench-") as scratch:
         ended = subprocess.run(
-            [str(python), "-I", "-c", recipe.proof],
+            [str(python), "-I", "-c", recipe.self_test],
             env={**os.environ, "TMPDIR": scratch, "TURI_LOG_PATH": scratch},
             capture_output=True,
             text=True,
@@ -163,21 +164,23 @@ def prove(recipe: Recipe, python: Path) -> dict[str, str]:
 
 def find_python38() -> Python | None:
     """Return a Python 3.8 that Turi Create can use: on PATH, in pyenv's versions folder, or among uv's own."""
-    return next((python for python in _pythons38() if python.suits_turicreate), None)
+    return next((python for python in _pythons38() if python.supports_turicreate), None)
 
 
 def _pythons38() -> Iterator[Python]:
+    """Yield the Python 3.8 interpreters of this machine that start, each once."""
     seen: set[Path] = set()
-    for path, found in _candidates():
+    for path, location in _candidates():
         if path in seen:
             continue
         seen.add(path)
-        python = _examine(path, found)
+        python = _query_interpreter(path, location)
         if python:
             yield python
 
 
 def _candidates() -> Iterator[tuple[Path, str]]:
+    """Yield the paths where a Python 3.8 may be, each with its location in words."""
     for folder in os.get_exec_path():
         path = Path(folder) / "python3.8"
         if path.is_file():
@@ -196,43 +199,50 @@ def _candidates() -> Iterator[tuple[Path, str]]:
         yield Path(listed.stdout.strip()), "among uv's own"
 
 
-def _examine(path: Path, found: str) -> Python | None:
-    """Return what the interpreter says of itself, or None for one that does not start: pyenv's shims, mostly."""
+def _query_interpreter(path: Path, location: str) -> Python | None:
+    """Return the interpreter with its version and processor, None if it does not start (pyenv's shims may not)."""
     try:
-        ended = subprocess.run([str(path), "-I", "-c", PROBE], capture_output=True, text=True, timeout=60, check=False)
+        ended = subprocess.run(
+            [str(path), "-I", "-c", INTERPRETER_QUERY], capture_output=True, text=True, timeout=60, check=False
+        )
         version, machine = json.loads(ended.stdout)
     except (OSError, ValueError, subprocess.TimeoutExpired):
         return None
-    return Python(path, tuple(version), "x86_64" if machine in ("x86_64", "AMD64") else machine, found)
+    return Python(path, tuple(version), "x86_64" if machine in ("x86_64", "AMD64") else machine, location)
 
 
 def _install_python38(report: Callable[[str], None]) -> Python:
+    """Let uv download a Python 3.8.
+
+    Raises:
+        EnvironmentBuildError: uv cannot download one, or it does not start here.
+    """
     report("fetching Python 3.8, which Turi Create needs")
     try:
         _uv("python", "install", "--quiet", _uv_request())
     except EnvironmentBuildError as error:
-        raise EnvironmentBuildError(no_python38()) from error
+        raise EnvironmentBuildError(no_python38_message()) from error
     python = find_python38()
     if python is None:
-        raise EnvironmentBuildError(no_python38())
+        raise EnvironmentBuildError(no_python38_message())
     return python
 
 
 def _uv_request() -> str:
-    """Return uv's name of an x86-64 Python 3.8 for this system."""
+    """Return uv's name of the x86-64 Python 3.8 for this system."""
     return "cpython-3.8-macos-x86_64-none" if platform.system() == "Darwin" else "cpython-3.8-linux-x86_64-gnu"
 
 
-def no_python38() -> str:
-    """Return the sentence for a machine without a usable Python 3.8, when none could be fetched."""
+def no_python38_message() -> str:
+    """Return the error message for a machine without Python 3.8 that could not download one."""
     return (
-        f"Turi Create needs Python 3.8 for x86-64, and none is here nor could be fetched; {install_python38()}, then "
-        "run this again."
+        "Turi Create needs Python 3.8 for x86-64, and none is here nor could be fetched; "
+        f"{python38_install_advice()}, then run this again."
     )
 
 
-def install_python38() -> str:
-    """Return how a person installs a Python 3.8 that Turi Create can use, as a part of a sentence."""
+def python38_install_advice() -> str:
+    """Return how to install a Python 3.8 that Turi Create can use, as a clause for a message."""
     if platform.system() == "Darwin" and platform.machine() == "arm64":
         return (
             "install Rosetta with `softwareupdate --install-rosetta` and an x86-64 Python 3.8 with `arch -x86_64 pyenv "
@@ -251,7 +261,11 @@ def _uv_path() -> str:
 
 
 def _uv(*arguments: str) -> None:
-    """Run uv; on failure raise with its own last words."""
+    """Run uv.
+
+    Raises:
+        EnvironmentBuildError: uv failed; the message contains the beginning of its error output.
+    """
     ended = subprocess.run(
         [_uv_path(), *arguments],
         env={**os.environ, **package_index()},
@@ -261,22 +275,23 @@ def _uv(*arguments: str) -> None:
         check=False,
     )
     if ended.returncode:
-        said = " ".join(line.strip() for line in ended.stderr.strip().splitlines() if line.strip())
+        output = " ".join(line.strip() for line in ended.stderr.strip().splitlines() if line.strip())
         raise EnvironmentBuildError(
-            f"The isolated environment could not be made: uv {arguments[0]} failed ({said[:600]}); check the "
+            f"The isolated environment could not be made: uv {arguments[0]} failed ({output[:600]}); check the "
             "connection to your package index, then run this again."
         )
 
 
 def package_index() -> dict[str, str]:
-    """Return the settings that make uv use the package index that pip was told to use; uv's own settings win."""
+    """Return environment variables that make uv use pip's package index; none if uv has a setting of its own."""
     if any(name in os.environ for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX", "UV_EXTRA_INDEX_URL")):
         return {}
-    chosen = os.environ.get("PIP_INDEX_URL") or _pip_setting("index-url")
-    return {"UV_DEFAULT_INDEX": chosen} if chosen else {}
+    index = os.environ.get("PIP_INDEX_URL") or _pip_setting("index-url")
+    return {"UV_DEFAULT_INDEX": index} if index else {}
 
 
 def _pip_setting(key: str) -> str | None:
+    """Return a global setting from pip's configuration files, None if it is not set; later files win, as in pip."""
     home = Path.home()
     files = [
         Path("/etc/pip.conf"),

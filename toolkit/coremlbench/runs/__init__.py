@@ -1,1 +1,1 @@
-"""What every run shares: its record on disk, its stages, its resumption and its retries."""
+"""Runs: records on disk, stages in child processes, retries and resuming."""

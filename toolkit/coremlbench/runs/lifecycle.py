@@ -1,4 +1,4 @@
-"""What all runs have in common: a folder and a record before the work starts, kept up to date to its end."""
+"""The life of a run: its folder and its first record, the work itself, and the final record however the work ends."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ from coremlbench.types.timing import TimingRecord
 from coremlbench.types.training_records import TrainingRecord
 
 FAILED, INTERRUPTED = 3, 130
-"""The exit codes of a command whose run failed, and of one that Ctrl-C ended."""
+"""The exit code of a command whose run failed, and of one that Ctrl-C stopped."""
 
 UNFINISHED = Failure(
-    kind="unfinished",
+    kind=store.UNFINISHED_KIND,
     reason="The run did not come to its end: it is still running, or it was killed from outside.",
     hint="Run it again.",
     evidence=Evidence(),
@@ -44,46 +44,54 @@ Save = Callable[[R], None]
 Work = Callable[[R, Path, Stages, Callable[[R], None]], R]
 
 
-class Limited(Protocol):
-    """The settings of any run: what it may take of time (seconds), silence (seconds) and memory (bytes)."""
+class RunLimits(Protocol):
+    """The limits in the settings of every run; None for no limit, or for the default of each stage."""
 
     @property
-    def timeout(self) -> float | None: ...  # noqa: D102 - the class says it
+    def timeout(self) -> float | None:
+        """Return the time limit of the whole run in seconds."""
+
     @property
-    def silence(self) -> float | None: ...  # noqa: D102 - as above
+    def silence(self) -> float | None:
+        """Return the seconds after which a stage without progress counts as hung."""
+
     @property
-    def memory_limit(self) -> int | None: ...  # noqa: D102 - as above
+    def memory_limit(self) -> int | None:
+        """Return the memory limit of each stage's processes together, in bytes."""
 
 
 @dataclass(frozen=True)
 class Run(Generic[R]):
-    """What a run is known to be before it starts; ``command`` is the command line it came from.
+    """The fields of a run's record that are known before the run starts.
 
-    ``also`` holds further fields of the record: which attempt it is, which run it goes on with.
+    ``command`` is the command line. ``extra_fields`` are further fields of the record, such as ``attempt`` and
+    ``resumed_from`` of a ``TrainingRecord``.
     """
 
-    record: type[R]
+    record_type: type[R]
     experiment: str
     engine: str
     options: dict[str, Any]
     deviations: tuple[str, ...]
     command: Sequence[str]
-    limits: Limited
-    also: Mapping[str, Any] = field(default_factory=dict)
+    limits: RunLimits
+    extra_fields: Mapping[str, Any] = field(default_factory=dict)
 
 
-def recorded(run: Run[R], work: Work[R], *, results: Path, on_progress: Callable[[Progress], None]) -> tuple[R, Path]:
-    """Return the record of a run and the folder that holds it; a failed run has a record too.
+def run_and_record(
+    run: Run[R], work: Work[R], *, results: Path, on_progress: Callable[[Progress], None]
+) -> tuple[R, Path]:
+    """Run ``work`` in a new folder below ``results``; return the final record, of a failed run too, and its folder.
 
-    ``work`` gets the record as far as it is known, the run's folder, the stages to run and the function to save
-    with; it returns the finished record.
+    ``work`` is called with the first record, the run's folder, the run's stages and a function that saves an
+    intermediate record; it returns the finished record.
 
     Raises:
         InputError: the results folder or the data cannot be used; nothing was measured and no record is left.
     """
     store.check_results_folder(results)
-    store.sweep(results)
-    resume_data.limit(results)
+    store.remove_stale(results)
+    resume_data.prune(results)
     started = datetime.now(timezone.utc)
     try:
         folder = store.new_run_folder(results, run.experiment, started)
@@ -91,75 +99,102 @@ def recorded(run: Run[R], work: Work[R], *, results: Path, on_progress: Callable
         raise InputError(
             f"No folder for the run can be made in {results} ({problem.strerror}); name another one with --results."
         ) from problem
-    return _record(run, _begin(run, folder, started), folder, work, on_progress, fresh=True)
+    return _Lifecycle(run.limits, _first_record(run, folder, started), folder, on_progress).execute(work, new=True)
 
 
-def continued(
+def continue_and_record(
     run: Run[R], record: R, folder: Path, work: Work[R], *, on_progress: Callable[[Progress], None]
 ) -> tuple[R, Path]:
-    """Return the record of a run that goes on in its own folder, from what its record holds.
+    """Continue a run in its own folder, starting from its saved ``record``; return the final record and the folder.
 
     Raises:
         InputError: the results folder cannot be used.
     """
     store.check_results_folder(folder.parent)
-    store.sweep(folder.parent)
-    return _record(run, record, folder, work, on_progress, fresh=False)
+    store.remove_stale(folder.parent)
+    return _Lifecycle(run.limits, record, folder, on_progress).execute(work, new=False)
 
 
 def exit_code_of(record: Record) -> int:
-    """Return 0 for a run that came to its end, 3 for a failed one, 130 for one that Ctrl-C ended."""
+    """Return 0 for a run that finished, 3 for a failed one, 130 for one that Ctrl-C stopped."""
     if not isinstance(record.outcome, Failure):
         return 0
     return INTERRUPTED if record.outcome.kind == "interrupted" else FAILED
 
 
-def _record(
-    run: Run[R], record: R, folder: Path, work: Work[R], on_progress: Callable[[Progress], None], *, fresh: bool
-) -> tuple[R, Path]:
-    """Return the record as the work leaves it; a fresh run that never got its input leaves none."""
-    clock, before = time.monotonic(), record.seconds
-    limits = run.limits
-    stages = Stages(
-        folder / "work", on_progress, timeout=limits.timeout, memory_bytes=limits.memory_limit, silence=limits.silence
-    )
-    known = [record]
+class _Lifecycle(Generic[R]):
+    """One execution of a run's work: keeps the newest record on disk and turns every end into a final record."""
 
-    def save(each: R) -> None:
-        """Keep what is known so far; the run stays marked as unfinished until its end."""
-        known.append(each)
-        so_far = before + time.monotonic() - clock
-        store.save(replace(each, outcome=UNFINISHED, seconds=so_far), folder)
+    def __init__(self, limits: RunLimits, record: R, folder: Path, on_progress: Callable[[Progress], None]) -> None:
+        self.folder = folder
+        self.newest: R = record
+        self.clock, self.seconds_before = time.monotonic(), record.seconds
+        self.stages = Stages(
+            folder / "work",
+            on_progress,
+            timeout=limits.timeout,
+            memory_bytes=limits.memory_limit,
+            silence=limits.silence,
+        )
 
-    with store.hold(folder):
-        save(record)
-        try:
-            record = judged(work(record, folder, stages, save))
-        except StageFailedError as failed:
-            if fresh and (failed.ended.error or {}).get("type") == "InputError":
-                shutil.rmtree(folder, ignore_errors=True)
-                raise InputError(str((failed.ended.error or {})["message"])) from failed
-            record = replace(
-                known[-1], outcome=failed.failure, peak_bytes=max(known[-1].peak_bytes, failed.ended.peak_bytes)
-            )
-        except (OSError, KeyboardInterrupt) as problem:
-            record = replace(known[-1], outcome=_own_failure(problem, folder))
-        finally:
-            with held_back():
-                store.put_away(stages.work, folder)
-        with held_back() as signals:  # Ctrl-C at the last moment does not cost what is known of the run
+    def execute(self, work: Work[R], *, new: bool) -> tuple[R, Path]:
+        """Return the final record and the folder it was saved in; ``new`` says that this is the run's first process.
+
+        Raises:
+            InputError: the input of a new run cannot be used; its folder is removed.
+        """
+        with store.lock_run(self.folder):
+            self.save(self.newest)
+            try:
+                record = judged(work(self.newest, self.folder, self.stages, self.save))
+            except StageFailedError as failed:
+                if new:
+                    self._raise_input_error(failed)
+                record = self._with_stage_failure(failed)
+            except (OSError, KeyboardInterrupt) as problem:
+                record = replace(self.newest, outcome=_failure_of_this_process(problem, self.folder))
+            finally:
+                with held_back():
+                    store.collect_logs(self.stages.work, self.folder)
+            return self._finish(record)
+
+    def save(self, record: R) -> None:
+        """Save an intermediate record; on disk it is marked as unfinished until the run ends."""
+        self.newest = record
+        store.save(replace(record, outcome=UNFINISHED, seconds=self._seconds()), self.folder)
+
+    def _seconds(self) -> float:
+        """Return the run's time so far, the processes before this one included."""
+        return self.seconds_before + time.monotonic() - self.clock
+
+    def _raise_input_error(self, failed: StageFailedError) -> None:
+        """Raise the ``InputError`` that a worker reported, if it did, and remove the run's folder."""
+        error = failed.ended.error or {}
+        if error.get("type") == "InputError":
+            shutil.rmtree(self.folder, ignore_errors=True)
+            raise InputError(str(error["message"])) from failed
+
+    def _with_stage_failure(self, failed: StageFailedError) -> R:
+        peak_bytes = max(self.newest.peak_bytes, failed.ended.peak_bytes)
+        return replace(self.newest, outcome=failed.failure, peak_bytes=peak_bytes)
+
+    def _finish(self, record: R) -> tuple[R, Path]:
+        """Return the record as saved at the run's end, and its folder; signals wait until it is saved."""
+        with held_back() as signals:
             if isinstance(record, TrainingRecord):
-                record = resume_data.told(record, folder)
-            seconds = before + time.monotonic() - clock
-            record = replace(record, seconds=seconds, ended=datetime.now(timezone.utc).isoformat())
-            saved = store.save(record, folder)
+                record = resume_data.note_resume_data(record, self.folder)
+            record = replace(record, seconds=self._seconds(), ended=datetime.now(timezone.utc).isoformat())
+            saved = store.save(record, self.folder)
             if exit_code_of(record) == INTERRUPTED:
-                signals.clear()  # the person was heard already
-    return record, saved.parent
+                signals.clear()  # the run has ended as interrupted already; do not raise KeyboardInterrupt again
+        return record, saved.parent
 
 
-def _own_failure(problem: OSError | KeyboardInterrupt, folder: Path) -> Failure:
-    """Return what ended a run in this process itself, between two children, judged as a child's end would be."""
+def _failure_of_this_process(problem: OSError | KeyboardInterrupt, folder: Path) -> Failure:
+    """Return the failure of a run that an error or a signal ended in this process, between two child processes.
+
+    It is classified by the same rules as the end of a child process.
+    """
     interrupted = isinstance(problem, KeyboardInterrupt)
     failure = classify(
         Exit(
@@ -173,12 +208,12 @@ def _own_failure(problem: OSError | KeyboardInterrupt, folder: Path) -> Failure:
             surroundings=look_around(folder),
         )
     )
-    assert failure is not None  # nothing that ended without a result is a success
+    assert failure is not None  # an exit without a result is always a failure
     return failure
 
 
-def _begin(run: Run[R], folder: Path, started: datetime) -> R:
-    return run.record(
+def _first_record(run: Run[R], folder: Path, started: datetime) -> R:
+    return run.record_type(
         id=folder.name,
         experiment=run.experiment,
         started=started.isoformat(),
@@ -189,5 +224,5 @@ def _begin(run: Run[R], folder: Path, started: datetime) -> R:
         options=run.options,
         outcome=UNFINISHED,
         deviations=run.deviations,
-        **run.also,
+        **run.extra_fields,
     )

@@ -1,7 +1,7 @@
-"""What a broken run keeps for ``--resume``: the features that were extracted, or the last finished epoch.
+"""The data that lets ``--resume`` continue a failed run: extracted features, or a checkpoint of the last epoch.
 
-It lies in the run's own folder, in ``kept``, from the moment it is made, so that no kind of end can lose it; a run
-that trained has none. At most the newest three broken runs keep theirs.
+It is written to the folder ``kept`` of the run's own folder while the run works, so that it survives any kind of
+end. It is removed once the run trained, and only the newest three failed runs keep theirs.
 """
 
 from __future__ import annotations
@@ -22,67 +22,67 @@ from coremlbench.types.errors import InputError
 from coremlbench.types.failure import Failure
 from coremlbench.types.training_records import TrainingRecord
 
-KEPT = store.KEPT
-FEATURES, JOURNAL, CHECKPOINTS = "features.f32", "features.jsonl", "epoch-*.npz"
-MOST_RUNS = 3
-"""Broken runs that keep what they did; a whole Create ML run's features take 354 MB, a ResNet50 with Adam 284 MB."""
-TOLD = "Kept of this run: "
-WORTHLESS = ("disk-full", "gpu-fault", "untrusted-device")
-"""After these nothing is kept: there is no room for it, or it is not to be trusted."""
+RESUME_DIR = store.RESUME_DIR
+FEATURES_FILE, JOURNAL_FILE, CHECKPOINT_PATTERN = "features.f32", "features.jsonl", "epoch-*.npz"
+MAX_RESUMABLE_RUNS = 3
+"""Failed runs that keep resume data. A full Create ML run's features take 354 MB, a ResNet50 with Adam 284 MB."""
+NOTE_PREFIX = "Kept of this run: "
+UNUSABLE_AFTER = ("disk-full", "gpu-fault", "untrusted-device")
+"""Failure kinds after which resume data is removed: the disk has no room for it, or it may be wrong."""
 
 
-def told(record: TrainingRecord, folder: Path) -> TrainingRecord:
-    """Return the record of an ended run, with a note on what is kept of it; what is of no use any more is removed."""
-    done = describe(folder)
-    if not isinstance(record.outcome, Failure) or record.outcome.kind in WORTHLESS or not done:
-        forget(folder)
+def note_resume_data(record: TrainingRecord, folder: Path) -> TrainingRecord:
+    """Return the record of an ended run with a note on its resume data; data of no further use is removed."""
+    progress = describe_progress(folder)
+    if not isinstance(record.outcome, Failure) or record.outcome.kind in UNUSABLE_AFTER or not progress:
+        remove_resume_data(folder)
         return record
     command = "createml" if record.experiment == "createml" else "train"
     note = (
-        f"{TOLD}{done}, {format_bytes(size(folder))}; `coremlbench {command} --resume {record.id}` goes "
-        f"on with it. The newest {MOST_RUNS} broken runs keep theirs."
+        f"{NOTE_PREFIX}{progress}, {format_bytes(resume_data_bytes(folder))}; `coremlbench {command} --resume "
+        f"{record.id}` goes on with it. The newest {MAX_RESUMABLE_RUNS} broken runs keep theirs."
     )
     return replace(record, notes=(*record.notes, note))
 
 
-def describe(folder: Path) -> str:
-    """Return in words what a run's folder holds for a resumed one, empty when that is nothing."""
+def describe_progress(folder: Path) -> str:
+    """Return in words how far the resume data of a run goes, "" when there is none."""
     with suppress(OSError):
         checkpoint = newest_checkpoint(folder)
         if checkpoint is not None:
             return f"the network after epoch {int(checkpoint.stem.rpartition('-')[2])}"
-        with (folder / KEPT / JOURNAL).open("rb") as lines:
-            images = sum(line.endswith(b"\n") for line in lines) - 1
+        with (folder / RESUME_DIR / JOURNAL_FILE).open("rb") as lines:
+            images = sum(line.endswith(b"\n") for line in lines) - 1  # the first line is the header
             return f"the features of {images:,} images" if images > 0 else ""
     return ""
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
-    """Return the file of the last finished epoch that a run keeps."""
-    return max((folder / KEPT).glob(CHECKPOINTS), default=None)
+    """Return the checkpoint of the last finished epoch in a run's resume data, None when there is none."""
+    return max((folder / RESUME_DIR).glob(CHECKPOINT_PATTERN), default=None)
 
 
-def size(folder: Path) -> int:
-    """Return the bytes on disk of what a run keeps."""
+def resume_data_bytes(folder: Path) -> int:
+    """Return the size of a run's resume data in bytes."""
     total = 0
-    for path in (folder / KEPT).glob("*"):
+    for path in (folder / RESUME_DIR).glob("*"):
         with suppress(OSError):
             total += path.stat().st_size
     return total
 
 
-def forget(folder: Path) -> None:
-    """Remove what a run keeps."""
-    shutil.rmtree(folder / KEPT, ignore_errors=True)
+def remove_resume_data(folder: Path) -> None:
+    """Remove a run's resume data, if there is any."""
+    shutil.rmtree(folder / RESUME_DIR, ignore_errors=True)
 
 
-def superseded(record: TrainingRecord, folder: Path, by: str) -> TrainingRecord:
-    """Return the record of a broken run, of which nothing is kept any more as another one trained in its place.
+def discard_superseded(record: TrainingRecord, folder: Path, by: str) -> TrainingRecord:
+    """Remove the resume data of a failed run after the run ``by`` trained instead; return and save its record.
 
-    Its note on what was kept goes from the record and from its file too, or it would promise what is gone.
+    In the record, the note that offers to resume the run is replaced by one that names ``by``.
     """
-    forget(folder)
-    notes = tuple(note for note in record.notes if not note.startswith(TOLD))
+    remove_resume_data(folder)
+    notes = tuple(note for note in record.notes if not note.startswith(NOTE_PREFIX))
     if notes == record.notes:
         return record
     record = replace(record, notes=(*notes, f"Nothing is kept of this run any more, as {by} trained in its place."))
@@ -91,125 +91,129 @@ def superseded(record: TrainingRecord, folder: Path, by: str) -> TrainingRecord:
     return record
 
 
-def limit(results: Path) -> None:
-    """Remove what is kept of runs that trained, and of all but the newest broken ones, but of none that still runs."""
+def prune(results: Path) -> None:
+    """Remove the resume data of all runs that trained, and of all but the newest failed runs; skip running ones."""
     with suppress(OSError):
-        broken = 0
-        for kept in sorted(results.glob(f"*/{KEPT}"), reverse=True):  # folders are named by their time
-            folder = kept.parent
+        failed_runs = 0
+        for data in sorted(
+            results.glob(f"*/{RESUME_DIR}"), reverse=True
+        ):  # newest first: the names begin with the time
+            folder = data.parent
             if store.is_running(folder):
                 continue
-            stays = broken < MOST_RUNS and _is_broken(folder) and bool(describe(folder))
-            broken += stays
-            if stays and not any(kept.glob(f"{TEMPORARY}*")):
+            keep = failed_runs < MAX_RESUMABLE_RUNS and _has_failed(folder) and bool(describe_progress(folder))
+            failed_runs += keep
+            if keep and not any(data.glob(f"{TEMPORARY}*")):
                 continue
-            with suppress(OSError), store.hold(folder, timeout=0):  # or else somebody goes on with it now
-                for leftover in kept.glob(f"{TEMPORARY}*"):
+            with suppress(OSError), store.lock_run(folder, timeout=0):  # fails if another process resumes it now
+                for leftover in data.glob(f"{TEMPORARY}*"):
                     leftover.unlink(missing_ok=True)
-                if not stays:
-                    forget(folder)
+                if not keep:
+                    remove_resume_data(folder)
 
 
-def take(source: Path, folder: Path) -> None:
-    """Give a run's folder what another one keeps, without a second copy where the file system has links.
+def link_resume_data(source: Path, folder: Path) -> None:
+    """Give the run in ``folder`` the resume data of the run in ``source``.
 
-    The features of both are the same file then; rows that are added to it are those that the other run would have
-    added, and its journal, which is copied, does not know of them.
+    The features file is hard-linked where the file system allows it, as it is large; everything else is copied. Both
+    runs may then write the same rows of the shared file: they compute the same values, and each run's own journal
+    says which rows it relies on.
     """
-    target = folder / KEPT
+    target = folder / RESUME_DIR
     target.mkdir(exist_ok=True)
-    for path in sorted((source / KEPT).iterdir()):
+    for path in sorted((source / RESUME_DIR).iterdir()):
         if path.name.startswith(TEMPORARY):
             continue
-        if path.name == FEATURES:
+        if path.name == FEATURES_FILE:
             with suppress(OSError):
                 os.link(path, target / path.name)
                 continue
         shutil.copyfile(path, target / path.name)
 
 
-def broken_run(results: Path, experiments: Collection[str], wanted: str) -> tuple[TrainingRecord, Path]:
-    """Return the record and the folder of the broken run to go on with: the named one, or the newest that can be.
+def find_resumable_run(results: Path, experiments: Collection[str], run_id: str) -> tuple[TrainingRecord, Path]:
+    """Return the record and the folder of the failed run to resume: ``run_id``, or with "" the newest possible one.
 
     Raises:
-        InputError: there is none, or the named one trained, still runs, or has kept nothing.
+        InputError: there is none, or the named one trained, is still running, or has no resume data.
     """
     records, _ = store.load_trainings(results)
-    if wanted:
-        found = [record for record in records if record.id == wanted]
-        if not found:
-            raise InputError(f"There is no run {wanted} in {results}; `coremlbench results` lists the runs.")
-        reason = _why_not(found[0], results / wanted, experiments)
+    if run_id:
+        named = next((record for record in records if record.id == run_id), None)
+        if named is None:
+            raise InputError(f"There is no run {run_id} in {results}; `coremlbench results` lists the runs.")
+        reason = _reason_not_resumable(named, results / run_id, experiments)
         if reason:
-            raise InputError(f"Run {wanted} cannot be resumed: {reason}.")
-        return found[0], results / wanted
+            raise InputError(f"Run {run_id} cannot be resumed: {reason}.")
+        return named, results / run_id
     for record in reversed(records):
-        if not _why_not(record, results / record.id, experiments):
+        if not _reason_not_resumable(record, results / record.id, experiments):
             return record, results / record.id
     raise InputError(
-        f"No broken run of {' or '.join(sorted(experiments))} in {results} has kept anything to go on with; run it "
-        "without --resume."
+        f"No failed run of {' or '.join(sorted(experiments))} in {results} can be resumed; run it without --resume."
     )
 
 
-def resumed(record: TrainingRecord) -> dict[str, Any]:
-    """Return the fields of the record of a run that goes on with this one."""
-    note = f"This run goes on with {record.id}: its times are not those of a whole run, and are not compared."
+def resumed_fields(record: TrainingRecord) -> dict[str, Any]:
+    """Return the record fields of a run that resumes the run of ``record``."""
+    note = f"This run resumes {record.id}: its times are not those of a whole run, and are not compared."
     return {"resumed_from": record.id, "notes": (note,)}
 
 
-def go_on(
-    before: TrainingRecord, broken: Path, run: Callable[[], tuple[TrainingRecord, Path]]
+def resume_locked(
+    failed: TrainingRecord, failed_folder: Path, run: Callable[[], tuple[TrainingRecord, Path]]
 ) -> tuple[TrainingRecord, Path]:
-    """Return what ``run`` does, with the broken run (its record, its folder) held meanwhile.
+    """Call ``run`` and return what it returns; the failed run that it resumes is locked meanwhile.
 
-    Once it trained, nothing is kept of either.
+    When the new run trained, the resume data of the failed run is removed.
 
     Raises:
-        InputError: another process resumes the same run.
+        InputError: another process is resuming the same run.
     """
     from filelock import Timeout
 
     try:
-        with store.hold(broken):
+        with store.lock_run(failed_folder):
             record, folder = run()
             if not isinstance(record.outcome, Failure):
-                superseded(before, broken, record.id)
+                discard_superseded(failed, failed_folder, record.id)
     except Timeout as problem:
-        raise InputError(f"Run {broken.name} is being resumed by another process; wait for its end.") from problem
+        raise InputError(
+            f"Run {failed_folder.name} is being resumed by another process; wait for its end."
+        ) from problem
     return record, folder
 
 
-def check_same(record: TrainingRecord, wanted: Mapping[str, Any]) -> None:
-    """Compare the settings asked for with those of the run to go on with.
+def check_same_settings(record: TrainingRecord, requested: Mapping[str, Any]) -> None:
+    """Check that the settings given on the command line are those of the run to resume.
 
     Raises:
-        InputError: one is not the same; the rest of the run would not be the run that broke.
+        InputError: a setting differs, so that the result would belong to neither of the two runs.
     """
-    for name, value in wanted.items():
-        had = record.options.get(name)
-        if json.dumps(value, default=list) != json.dumps(had, default=list):
+    for name, value in requested.items():
+        recorded = record.options.get(name)
+        if json.dumps(value, default=list) != json.dumps(recorded, default=list):
             raise InputError(
-                f"Run {record.id} had {name.replace('_', ' ')} {had}, not {value}; leave the option out to go on with "
-                "it, or leave --resume out."
+                f"Run {record.id} had {name.replace('_', ' ')} {recorded}, not {value}; leave the option out to "
+                "resume the run, or leave --resume out."
             )
 
 
-def _why_not(record: TrainingRecord, folder: Path, experiments: Collection[str]) -> str:
-    """Return why a run cannot be gone on with, empty when it can."""
+def _reason_not_resumable(record: TrainingRecord, folder: Path, experiments: Collection[str]) -> str:
+    """Return why a run cannot be resumed, as a clause for an error message; "" when it can."""
     if record.experiment not in experiments:
         return f"it is a run of {record.experiment}"
     if not isinstance(record.outcome, Failure):
-        return "it came to its end"
+        return "it has finished"
     if record.outcome.kind == "running" or store.is_running(folder):
-        return "it is still running, or resumed already"
-    if not describe(folder):
-        return "nothing of it was kept; run it without --resume"
+        return "it is still running, or is being resumed already"
+    if not describe_progress(folder):
+        return "it has no resume data; run it without --resume"
     return ""
 
 
-def _is_broken(folder: Path) -> bool:
-    """Return whether a run's record says that it failed; one that cannot be read is left as it is."""
+def _has_failed(folder: Path) -> bool:
+    """Return whether a run's record says that it failed; True for an unreadable record, whose data stays."""
     with suppress(store.UnreadableRecordError):
         return isinstance(store.load(folder).outcome, Failure)
     return True

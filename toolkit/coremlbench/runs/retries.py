@@ -1,4 +1,4 @@
-"""Run again what failed, in fresh processes, with the remedy that the failure names: each attempt its own record."""
+"""Repeat a failed run in new processes with the remedy that its failure kind suggests; each attempt has a record."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from coremlbench.types.training_records import TrainingRecord
 
 
 class Remediable(Protocol):
-    """The settings of a run that can be tried again."""
+    """The settings of a run that can be repeated after a failure."""
 
     def remedied(self: Options, kind: str) -> tuple[Options, str]:  # noqa: PYI019 - Self came with Python 3.11
-        """Return the settings of the next attempt after a failure of a kind, and in words what is different."""
+        """Return the settings for the next attempt after a failure of this kind, and a description of the change."""
 
 
 Options = TypeVar("Options", bound=Remediable)
 Attempt = Callable[[Options, Mapping[str, Any]], tuple[TrainingRecord, Path]]
 
 MEMORY = frozenset({"memory-limit", "out-of-memory", "gpu-memory", "killed"})
-"""After these, less at a time is worth a try."""
+"""Failure kinds that using less memory may avoid."""
 GPU = frozenset(
     {
         *("gpu-fault", "gpu-hang", "gpu-preempted", "gpu-assertion", "gpu-compiler", "gpu-driver", "gpu-library"),
         *("metal-plugin", "optimizer-platform", "untrusted-device", "loss-nan", "loss-exploded", "at-chance"),
     }
 )
-"""After these, the CPU is worth a try."""
+"""Failure kinds that training on the CPU may avoid."""
 SEED = frozenset({"at-chance"})
-"""After these, another seed is worth a try too: the network may have died of its first weights."""
-FINAL = frozenset(
+"""Failure kinds that another seed may avoid: with bad initial weights a network learns nothing."""
+NOT_RETRYABLE = frozenset(
     {
         *("interrupted", "input", "unusable-data", "missing-data", "missing-weights", "environment", "not-started"),
         *("turicreate-platform", "turicreate-environment", "disk-full", "permission", "file-size-limit"),
@@ -45,55 +45,64 @@ FINAL = frozenset(
         *("forbidden-call", "unreadable-model"),
     }
 )
-"""What a second attempt would meet again: it is for the person at the keyboard to mend, or was their wish."""
-FILES = 4096
+"""Failure kinds that a second attempt would meet again, or that the user asked for (Ctrl-C)."""
+FILE_LIMIT = 4096
+"""The limit of open files that is set after a failure for too many of them."""
 UNCHANGED = "with the same settings"
 
 
-def attempts(once: Attempt[Options], options: Options, retries: int) -> list[tuple[TrainingRecord, Path]]:
-    """Return the attempts at a run, oldest first: the last one trained, or is the last that may be made.
+def run_with_retries(once: Attempt[Options], options: Options, retries: int) -> list[tuple[TrainingRecord, Path]]:
+    """Call ``once`` until a run trains, at most ``retries`` times after the first; return all attempts, oldest first.
 
-    ``once`` runs it with some options and with further fields for its record. Nothing is retried that would fail
-    again or that was stopped on purpose. What the broken attempts keep stays until one of them trained.
+    ``once`` runs with some options and adds some fields to its record. A failure kind in ``NOT_RETRYABLE`` ends the
+    attempts. Resume data of failed attempts is removed when a later one trained.
 
     Raises:
-        InputError: the first attempt cannot be made; that a later one cannot is a note of the one before.
+        InputError: the first attempt cannot start. If a later one cannot, the record of the one before says so.
     """
     runs = [once(options, {})]
     for number in range(2, retries + 2):
         record, folder = runs[-1]
-        if not isinstance(record.outcome, Failure) or record.outcome.kind in FINAL:
+        if not isinstance(record.outcome, Failure) or record.outcome.kind in NOT_RETRYABLE:
             break
-        options, change = remedy(record.outcome.kind, options)
+        options, change = apply_remedy(record.outcome.kind, options)
         note = f"Attempt {number} of at most {retries + 1}, after {record.outcome.kind} in {record.id}; {change}."
         try:
             runs.append(once(options, {"attempt": number, "retry_of": runs[0][0].id, "notes": (note,)}))
         except InputError as problem:
-            said = f"Attempt {number} of at most {retries + 1} could not be made: {problem}"
-            record = replace(record, notes=(*record.notes, said))
-            with suppress(store.RecordNotSavedError):  # without the note it is saved already
-                store.save(record, folder)
-            runs[-1] = record, folder
+            note = f"Attempt {number} of at most {retries + 1} could not be made: {problem}"
+            runs[-1] = _save_with_note(record, folder, note), folder
             break
-    *broken, (last, folder) = runs
+    *failed, (last, folder) = runs
     if isinstance(last.outcome, Failure):
         return runs
-    return [*((resume_data.superseded(record, place, last.id), place) for record, place in broken), (last, folder)]
+    superseded = [
+        (resume_data.discard_superseded(record, failed_folder, last.id), failed_folder)
+        for record, failed_folder in failed
+    ]
+    return [*superseded, (last, folder)]
 
 
-def remedy(kind: str, options: Options) -> tuple[Options, str]:
-    """Return the options of the next attempt, and in words what is different from the last."""
+def apply_remedy(kind: str, options: Options) -> tuple[Options, str]:
+    """Return the options for the next attempt after a failure of this kind, and a description of the change."""
     if kind == "too-many-files":
-        return options, _raise_descriptor_limit()
+        return options, _raise_file_limit()
     return options.remedied(kind)
 
 
-def _raise_descriptor_limit() -> str:
-    """Raise this process's limit of open files, which its children inherit; return in words what came of it."""
+def _save_with_note(record: TrainingRecord, folder: Path, note: str) -> TrainingRecord:
+    record = replace(record, notes=(*record.notes, note))
+    with suppress(store.RecordNotSavedError):  # the record without the note is on disk already
+        store.save(record, folder)
+    return record
+
+
+def _raise_file_limit() -> str:
+    """Raise this process's limit of open files, which child processes inherit; return a description of the change."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
+    target = FILE_LIMIT if hard == resource.RLIM_INFINITY else min(FILE_LIMIT, hard)
     with suppress(ValueError, OSError):
-        if soft != resource.RLIM_INFINITY and soft < wanted:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-            return f"with {wanted:,} open files allowed in place of {soft:,}"
+        if soft != resource.RLIM_INFINITY and soft < target:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (target, hard))
+            return f"with {target:,} open files allowed in place of {soft:,}"
     return f"{UNCHANGED}, as the system allows no more than {soft:,} open files"

@@ -1,4 +1,4 @@
-"""The supervised children of one run, one after the other: each is a stage with a folder of its own."""
+"""The stages of a run: supervised child processes, run one after the other, each with its own folder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from coremlbench.types.process import Exit, Limits, Progress
 
 
 class StageFailedError(Exception):
-    """A stage ended in a failure; it is a value that the run's record keeps."""
+    """A stage failed. ``failure`` is what the run's record stores, ``ended`` how the child process ended."""
 
     def __init__(self, stage: str, failure: Failure, ended: Exit) -> None:
         super().__init__(failure.reason)
@@ -24,10 +24,11 @@ class StageFailedError(Exception):
 
 @dataclass
 class Stages:
-    """Runs stages under the limits of the whole run.
+    """Runs the stages of a run in folders below ``work``, under the limits of the whole run.
 
-    ``timeout`` is for all stages together, in seconds; ``memory_bytes`` for the process tree of each. ``silence``
-    overrides how long each stage may say nothing. Both go by ``clock``, in seconds.
+    ``timeout`` is for all stages together, in seconds. ``memory_bytes`` is for the process tree of each stage.
+    ``silence`` overrides after how many seconds without progress a stage counts as hung. Times are read from
+    ``clock``, in seconds. ``peak_bytes`` is the largest memory of any stage so far.
     """
 
     work: Path
@@ -51,10 +52,10 @@ class Stages:
         silence: float,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> Exit:
-        """Return how the stage's child ended, with its valid result; ``on_progress`` stands in for the run's own.
+        """Run a worker and return how it ended, with its result; ``on_progress`` replaces the run's own callback.
 
         Raises:
-            StageFailedError: it did not end well; holds the failure and the child's end.
+            StageFailedError: the worker failed; the exception holds the failure and how the child process ended.
         """
         folder = self.work / stage
         folder.mkdir(parents=True, exist_ok=True)
@@ -71,7 +72,7 @@ class Stages:
             clock=self.clock,
         )
         if ended.stopped == "deadline":
-            ended = replace(ended, limit=self.timeout)  # what was asked for, not what of it was left for this stage
+            ended = replace(ended, limit=self.timeout)  # report the limit of the whole run, not this stage's remainder
         self.peak_bytes = max(self.peak_bytes, ended.peak_bytes)
         failure = classify(ended)
         if failure is not None:

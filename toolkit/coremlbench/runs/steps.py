@@ -1,4 +1,4 @@
-"""The steps that every engine takes: start a worker, ask for data, note what came of it in the record."""
+"""Helpers that all engines share: a worker's command line, the request for data, and parts of the record."""
 
 from __future__ import annotations
 
@@ -12,40 +12,40 @@ from coremlbench.types.process import Exit
 from coremlbench.types.training_records import DatasetRecord, Phase, TrainingRecord
 
 RECORDED_SKIPS = 100
-"""Skipped images named in a record; all of them are counted."""
+"""The most skipped images that a record names; all are counted."""
 
 
 def worker(name: str) -> list[str]:
-    """Return the command of one of our workers, in this Python, isolated from the user's settings."""
+    """Return the command line of a module of ``coremlbench.workers``, in this Python, isolated (``-I``)."""
     return [sys.executable, "-I", "-m", f"coremlbench.workers.{name}"]
 
 
 class DataOptions(Protocol):
-    """The settings of any run that say which pictures or arrays it takes."""
+    """The settings that select a run's dataset."""
 
     @property
     def dataset(self) -> str:
-        """Return a dataset's name or folder."""
+        """Return the name of a dataset, or the path of a folder of images."""
 
     @property
     def source(self) -> str | None:
-        """Return a local copy of its archive."""
+        """Return the path of a local copy of the dataset's archive, None to download it."""
 
     @property
     def train(self) -> int | None:
-        """Return the number of training images, None for the protocol's or all that a folder has."""
+        """Return the number of training images, None for all that a folder has."""
 
     @property
     def test(self) -> int | None:
-        """Return the number of test images, None likewise."""
+        """Return the number of test images, None for all that a folder has."""
 
     @property
     def seed(self) -> int:
-        """Return the seed that chooses among them."""
+        """Return the seed that selects the images."""
 
 
 def data_request(options: DataOptions, cache: Path) -> dict[str, Any]:
-    """Return what the data worker is asked."""
+    """Return the request to the worker ``data``; ``cache`` is the folder of all caches."""
     return {
         "dataset": options.dataset,
         "source": options.source,
@@ -57,21 +57,21 @@ def data_request(options: DataOptions, cache: Path) -> dict[str, Any]:
 
 
 def result_of(ended: Exit) -> dict[str, Any]:
-    """Return a stage's result; a stage without one has failed."""
-    assert ended.result is not None
+    """Return the result of a stage that ended well."""
+    assert ended.result is not None  # a stage without a result has raised StageFailedError
     return ended.result
 
 
 def with_phase(
     record: TrainingRecord, ended: Exit, name: str, items: int, seconds: float | None = None
 ) -> TrainingRecord:
-    """Return the record with one more phase: a whole child's time, unless ``seconds`` says which part of it."""
+    """Return the record with one more phase of ``items`` items; its time is the whole stage's unless given."""
     phase = Phase(name, ended.seconds if seconds is None else seconds, items, ended.peak_bytes)
     return replace(record, phases=(*record.phases, phase), peak_bytes=max(record.peak_bytes, ended.peak_bytes))
 
 
 def dataset_record(data: ImageSet | ArraySet, validation: int = 0) -> DatasetRecord:
-    """Return the data of a run as recorded; ``validation`` of the training images are held back."""
+    """Return a dataset as recorded; ``validation`` is how many training images were split off for validation."""
     if isinstance(data, ArraySet):
         return DatasetRecord(
             name=data.name,

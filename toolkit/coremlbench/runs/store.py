@@ -1,4 +1,8 @@
-"""Keep the records of runs: one folder a run, written whole or not at all, and never lost once measured."""
+"""Save and load the records of runs: one folder for each run, each record written atomically.
+
+Layout below the results folder: ``<run id>/run.json`` is the record, ``run.lock`` is locked while the run works,
+``work`` holds temporary files, ``logs`` the logs of ended stages, and ``kept`` the data for ``--resume``.
+"""
 
 from __future__ import annotations
 
@@ -25,31 +29,37 @@ from coremlbench.types.failure import Failure
 from coremlbench.types.records import Record
 from coremlbench.types.training_records import SCHEMA, TrainingRecord
 
-RECORD = "run.json"
-LOCK = "run.lock"
+RECORD_FILE = "run.json"
+LOCK_FILE = "run.lock"
 RUN_ID = re.compile(r"\d{8}-\d{6}-.+-[0-9a-f]{4}")
 SCRATCH_FOLDERS = ("work", "scratch")
-KEPT = "kept"
-LEAST_FREE_BYTES = 200_000_000
-UNFINISHED = "unfinished"
+RESUME_DIR = "kept"
+MIN_FREE_BYTES = 200_000_000
+NEW_FOLDER_SECONDS = 60
+"""Younger folders without a record may belong to a run that is just starting."""
+UNFINISHED_KIND = "unfinished"
 
 
 class UnreadableRecordError(CoremlbenchError):
-    """A record that this release cannot read."""
+    """The file is not a record that this release can read."""
 
 
 class RecordNotSavedError(CoremlbenchError):
-    """A record that no place would take."""
+    """A record could be saved neither in its own folder nor in the rescue folder."""
 
 
 # --- the folder of a run ------------------------------------------------------------------------------------
 
 
 def check_results_folder(results: Path) -> None:
-    """Make the results folder, and raise ``InputError`` when a record could not be saved there."""
+    """Create the results folder if needed, and check that a run can save its record there.
+
+    Raises:
+        InputError: the folder cannot be written, or its disk has less than ``MIN_FREE_BYTES`` left.
+    """
     try:
         results.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=results) as file:  # without a name, so that no kill can leave it there
+        with TemporaryFile(dir=results) as file:  # has no name, so that a killed process leaves nothing behind
             file.write(b"x")
             file.flush()
             os.fsync(file.fileno())
@@ -58,17 +68,20 @@ def check_results_folder(results: Path) -> None:
         raise InputError(
             f"The results folder {results} cannot be written ({problem.strerror}); name another with --results."
         ) from problem
-    if free < LEAST_FREE_BYTES:
+    if free < MIN_FREE_BYTES:
         raise InputError(
             f"The disk of the results folder {results} has {free / 1e6:.0f} MB left, and a run needs "
-            f"{LEAST_FREE_BYTES / 1e6:.0f} MB; free some space or name another folder with --results."
+            f"{MIN_FREE_BYTES / 1e6:.0f} MB; free some space or name another folder with --results."
         )
 
 
 def new_run_folder(results: Path, experiment: str, now: datetime) -> Path:
-    """Return a new, empty folder whose name is the run's id: the UTC time, the experiment and four hex digits.
+    """Create and return an empty folder named after the run's id: the UTC time, the experiment, four hex digits.
 
-    No two processes get the same one, as the file system lets one of them make it. Raises ``OSError``.
+    Two processes never get the same folder, because ``mkdir`` fails for all but one.
+
+    Raises:
+        OSError: the folder cannot be created.
     """
     stamp = now.astimezone(timezone.utc).strftime("%Y%m%d-%H%M%S")
     while True:
@@ -79,78 +92,79 @@ def new_run_folder(results: Path, experiment: str, now: datetime) -> Path:
 
 
 @contextmanager
-def hold(folder: Path, *, timeout: float = 10) -> Iterator[None]:
-    """Mark the run of ``folder`` as running meanwhile; the mark goes with this process, however it ends.
+def lock_run(folder: Path, *, timeout: float = 10) -> Iterator[None]:
+    """Hold the lock that marks the run in ``folder`` as running; the system releases it if this process dies.
 
     Raises:
-        filelock.Timeout: another process holds it, and still does after ``timeout`` seconds.
-        OSError: the folder cannot be written; ``Timeout`` is one of these too.
+        filelock.Timeout: another process still holds the lock after ``timeout`` seconds.
+        OSError: the folder cannot be written; ``Timeout`` is a subclass.
     """
     from filelock import FileLock
 
-    lock = FileLock(folder / LOCK, timeout=timeout)
+    lock = FileLock(folder / LOCK_FILE, timeout=timeout)
     lock.acquire()
     try:
         yield
     finally:
-        with suppress(OSError):  # the folder may have vanished, or be read-only by now
-            (folder / LOCK).unlink(missing_ok=True)  # before the release: afterwards it may be another's
+        with suppress(OSError):  # the folder may have been removed or made read-only meanwhile
+            (folder / LOCK_FILE).unlink(missing_ok=True)  # before the release: afterwards another process may hold it
         with suppress(OSError):
             lock.release()
 
 
 def is_running(folder: Path) -> bool:
-    """Return whether a living process holds the run of ``folder``; nothing is made or changed by asking."""
+    """Return whether a process holds the lock of the run in ``folder``; no file is created or changed."""
     try:
-        descriptor = os.open(folder / LOCK, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(folder / LOCK_FILE, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError:
-        return True  # held, or on a file system that cannot tell: then it is left alone
+        return True  # locked, or a file system without locks: treat the run as running, so that it is left alone
     finally:
         os.close(descriptor)
     return False
 
 
-def sweep(results: Path) -> None:
-    """Remove what killed runs left behind: temporary files, scratch space and locks, but not their logs."""
+def remove_stale(results: Path) -> None:
+    """Remove the temporary files, working folders and locks of killed runs; their logs are moved to ``logs``."""
     with suppress(OSError):
         for folder in sorted(results.iterdir()):
-            if (folder / RECORD).exists() or _never_began(folder):
+            if (folder / RECORD_FILE).exists() or _is_stale_without_record(folder):
                 with suppress(OSError):
-                    _tidy(folder)
+                    _clean_run_folder(folder)
 
 
-def _never_began(folder: Path) -> bool:
-    """Return whether a run was killed between making its folder and its first record; a new run has a minute."""
-    marks = [folder / LOCK]
+def _is_stale_without_record(folder: Path) -> bool:
+    """Return whether a run was killed after it created its folder and before it saved its first record."""
+    signs = [folder / LOCK_FILE]
     if RUN_ID.fullmatch(folder.name) and not any(folder.iterdir()):
-        marks.append(folder)
-    return any(mark.exists() and time.time() - mark.stat().st_mtime > 60 for mark in marks)
+        signs.append(folder)
+    return any(path.exists() and time.time() - path.stat().st_mtime > NEW_FOLDER_SECONDS for path in signs)
 
 
-def _tidy(folder: Path) -> None:
-    """Remove what a killed run left in its folder, held meanwhile: nobody may go on with it in the midst of that."""
+def _clean_run_folder(folder: Path) -> None:
+    """Clean up one killed run's folder, under its lock, so that no process resumes the run meanwhile."""
     scratch = [folder / name for name in SCRATCH_FOLDERS]
-    began = (folder / RECORD).exists()
-    if began and not any(path.exists() for path in (folder / LOCK, *scratch)) and not any(folder.glob(f"{TEMPORARY}*")):
+    has_record = (folder / RECORD_FILE).exists()
+    has_leftovers = any(path.exists() for path in (folder / LOCK_FILE, *scratch)) or any(folder.glob(f"{TEMPORARY}*"))
+    if has_record and not has_leftovers:
         return
-    with hold(folder, timeout=0):
+    with lock_run(folder, timeout=0):
         for leftover in folder.glob(f"{TEMPORARY}*"):
             leftover.unlink(missing_ok=True)
         for path in scratch:
-            put_away(path, folder)
-    if not began:
-        folder.rmdir()  # works only when nothing is left in it
+            collect_logs(path, folder)
+    if not has_record:
+        folder.rmdir()  # fails unless the folder is empty
 
 
-def put_away(work: Path, folder: Path) -> None:
-    """Move each stage's log, progress and crash report from ``work`` to ``folder/logs``, and remove the rest of it."""
+def collect_logs(work: Path, folder: Path) -> None:
+    """Move each stage's log, progress and crash report from ``work`` to ``folder/logs``, then remove ``work``."""
     for stage in sorted(work.glob("*/")):
         for name in ("log.txt", "progress.jsonl", "crash.ips"):
-            with suppress(OSError):  # the disk may be full; room comes first
+            with suppress(OSError):  # on a full disk, freeing space matters more than the logs
                 if (stage / name).stat().st_size:
                     (folder / "logs").mkdir(exist_ok=True)
                     shutil.move(stage / name, folder / "logs" / f"{stage.name}-{name}")
@@ -161,22 +175,23 @@ def put_away(work: Path, folder: Path) -> None:
 
 
 def save(record: Record, folder: Path) -> Path:
-    """Return the path of the saved record: ``run.json`` in ``folder``, replaced as a whole.
+    """Write the record to ``run.json`` in ``folder`` atomically, and return the path it was written to.
 
-    When the folder cannot be written any more (vanished, read-only, full), the record of an ended run goes to the
-    user's data folder instead, so that nothing measured is lost; one of a run that goes on is left for its next save.
+    If the folder cannot be written (removed, read-only, disk full), the record of an ended run is written to
+    ``rescue_folder()`` instead, so that no measurement is lost. The record of an unfinished run is then not written:
+    its next save may succeed.
 
     Raises:
-        RecordNotSavedError: neither place takes the record. A caller who can give space back does so before.
+        RecordNotSavedError: neither place can be written. Callers that can free disk space do so before the call.
     """
     data = to_bytes(record)
-    path = folder / RECORD
+    path = folder / RECORD_FILE
     try:
         write_whole(path, data)
     except OSError as problem:
         if _is_unfinished(record):
             return path
-        rescued = rescue_folder() / folder.name / RECORD
+        rescued = rescue_folder() / folder.name / RECORD_FILE
         try:
             rescued.parent.mkdir(parents=True, exist_ok=True)
             write_whole(rescued, data)
@@ -190,22 +205,22 @@ def save(record: Record, folder: Path) -> Path:
 
 
 def rescue_folder() -> Path:
-    """Return the folder where records go that their own folder would not take."""
+    """Return the folder for the records of ended runs whose own folder cannot be written, in the user's data folder."""
     import platformdirs
 
     return Path(platformdirs.user_data_dir("coremlbench")) / "rescued"
 
 
 def to_bytes(record: Record) -> bytes:
-    """Return a record as JSON text; numbers that are not finite become null."""
-    return json.dumps(_plain(asdict(record)), indent=2, default=str).encode() + b"\n"
+    """Return a record as JSON text; NaN and infinite numbers become null."""
+    return json.dumps(_nonfinite_to_none(asdict(record)), indent=2, default=str).encode() + b"\n"
 
 
 def from_bytes(data: bytes) -> Record:
-    """Return a record from JSON text; unknown keys are left out, and a null where a number belongs is not a number.
+    """Return a record from JSON text; unknown keys are ignored, and null in place of a number is read as NaN.
 
     Raises:
-        UnreadableRecordError: the text is not JSON, not a record, or made by a newer release.
+        UnreadableRecordError: the text is not JSON, is not a record, or was written by a newer release.
     """
     try:
         content = json.loads(data)
@@ -222,15 +237,16 @@ def from_bytes(data: bytes) -> Record:
 
 
 def load(path: Path) -> Record:
-    """Return the record at ``path`` (a ``run.json``, or the folder that holds it), as it is known today.
+    """Return the record at ``path``, a ``run.json`` or the folder that holds it.
 
-    A record that was written at the start of a run and never replaced says whether that run goes on.
+    If the record on disk is that of an unfinished run, its outcome says whether the run is still running or was
+    killed.
 
     Raises:
-        UnreadableRecordError: the record is broken, or made by a newer release; the message says which and why.
+        UnreadableRecordError: the record is broken, or was written by a newer release; the message names the file.
     """
-    file = path / RECORD if path.is_dir() else path
-    # The lock is asked for first: a run that ends in between is then read with its end, not as one that was killed.
+    file = path / RECORD_FILE if path.is_dir() else path
+    # Check the lock before reading: a run that ends in between is then read with its final record.
     running = is_running(file.parent)
     try:
         record = from_bytes(file.read_bytes())
@@ -238,21 +254,21 @@ def load(path: Path) -> Record:
         raise UnreadableRecordError(f"The record {file} cannot be read: {problem.strerror}.") from problem
     except UnreadableRecordError as problem:
         raise UnreadableRecordError(f"The record {file} cannot be read: {problem}.") from problem
-    return _as_of_now(record, running=running, kept=(file.parent / KEPT).is_dir())
+    return _with_current_status(record, running=running, resumable=(file.parent / RESUME_DIR).is_dir())
 
 
 def load_all(results: Path) -> tuple[list[Record], list[str]]:
-    """Return all records below ``results``, oldest first, and a sentence for each that cannot be read."""
+    """Return all records below ``results``, oldest first, and an error message for each that cannot be read."""
     records: list[Record] = []
     problems: list[str] = []
     try:
-        folders = sorted(each for each in results.iterdir() if each.is_dir())
+        folders = sorted(path for path in results.iterdir() if path.is_dir())
     except FileNotFoundError:
         return [], []
     except OSError as problem:
         return [], [f"The results folder {results} cannot be read: {problem.strerror}."]
     for folder in folders:
-        if (folder / RECORD).exists():
+        if (folder / RECORD_FILE).exists():
             try:
                 records.append(load(folder))
             except UnreadableRecordError as problem:
@@ -261,7 +277,7 @@ def load_all(results: Path) -> tuple[list[Record], list[str]]:
 
 
 def load_trainings(results: Path) -> tuple[list[TrainingRecord], list[str]]:
-    """Return the records of trainings below ``results``, as ``load_all`` has them."""
+    """Return the training records below ``results``, oldest first, and the error messages of ``load_all``."""
     records, problems = load_all(results)
     return [record for record in records if isinstance(record, TrainingRecord)], problems
 
@@ -272,11 +288,11 @@ def json_schema() -> dict[str, Any]:
     return schema
 
 
-def _as_of_now(record: Record, *, running: bool, kept: bool) -> Record:
-    """Return the record with what the lock tells of a run that had not ended when it was written."""
+def _with_current_status(record: Record, *, running: bool, resumable: bool) -> Record:
+    """Return the record of an unfinished run with an outcome that says whether it is running or was killed."""
     outcome = record.outcome
-    if not isinstance(outcome, Failure) or outcome.kind != UNFINISHED:
-        return record  # it ended, and its outcome stands
+    if not isinstance(outcome, Failure) or outcome.kind != UNFINISHED_KIND:
+        return record
     after = f" after the phase {record.phases[-1].name}" if record.phases else ""
     if running:
         outcome = replace(
@@ -286,13 +302,13 @@ def _as_of_now(record: Record, *, running: bool, kept: bool) -> Record:
         outcome = replace(
             outcome,
             reason=f"The run was killed from outside{after}: nothing was left to say how.",
-            hint=f"Go on with what was done by `--resume {record.id}`, or run it again." if kept else "Run it again.",
+            hint=f"Resume it with `--resume {record.id}`, or run it again." if resumable else "Run it again.",
         )
     return replace(record, outcome=outcome)
 
 
 def _is_unfinished(record: Record) -> bool:
-    return isinstance(record.outcome, Failure) and record.outcome.kind == UNFINISHED
+    return isinstance(record.outcome, Failure) and record.outcome.kind == UNFINISHED_KIND
 
 
 @lru_cache(maxsize=1)
@@ -303,38 +319,45 @@ def _adapter() -> Any:
 
 
 def _validate(content: dict[str, Any]) -> Record:
-    """Return the record of valid content; a null in a number's place is a figure that was not a number."""
+    """Return the record for the parsed JSON; null in place of a number becomes NaN.
+
+    Raises:
+        UnreadableRecordError: the content does not have a record's fields and types.
+    """
     from pydantic import ValidationError
 
     try:
         return _adapter().validate_python(content)  # type: ignore[no-any-return]  # pydantic returns its type
     except ValidationError as problem:
-        nulls = [each["loc"] for each in problem.errors() if each["type"] == "float_type" and each["input"] is None]
+        nulls = [error["loc"] for error in problem.errors() if error["type"] == "float_type" and error["input"] is None]
     for location in nulls:
-        _put_nan(content, location)
+        _set_nan(content, location)
     try:
         return _adapter().validate_python(content)  # type: ignore[no-any-return]  # as above
     except ValidationError as problem:
         first = problem.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise UnreadableRecordError(f"{where}: {first['msg']}") from problem
+        field_path = ".".join(str(part) for part in first["loc"])
+        raise UnreadableRecordError(f"{field_path}: {first['msg']}") from problem
 
 
-def _put_nan(content: Any, location: tuple[int | str, ...]) -> None:
-    """Put a NaN at a place that pydantic names; the names of union members in it are no keys and are passed over."""
-    *way, last = location
-    for part in way:
+def _set_nan(content: Any, location: tuple[int | str, ...]) -> None:
+    """Set the value at a pydantic error location to NaN; parts that name a member of a union are skipped."""
+    *parents, last = location
+    for part in parents:
         with suppress(KeyError, TypeError):
             content = content[part]
     content[last] = math.nan
 
 
-def _plain(value: Any) -> Any:
-    """Return JSON values without the numbers that JSON does not have."""
+def _nonfinite_to_none(value: Any) -> Any:
+    """Return JSON values with None in place of NaN and infinite numbers.
+
+    ``pydantic_core.to_json`` does the same, but raises for the lone surrogates of file names that are not UTF-8.
+    """
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {key: _plain(each) for key, each in value.items()}
+        return {key: _nonfinite_to_none(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(each) for each in value]
+        return [_nonfinite_to_none(item) for item in value]
     return value

@@ -1,4 +1,4 @@
-"""Which device TensorFlow would train on here, asked in a child of its own: TensorFlow may crash as it starts."""
+"""Find out which device TensorFlow would train on, in a child process because TensorFlow may crash when it starts."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from coremlbench.types.training_records import Placement
 SILENCE = 120.0
 
 
-def which_device(requested: str = "auto", *, compare: bool = False, seed: int = 0) -> Placement | Failure:
-    """Return the device that would be used and why, or why that cannot be told.
+def probe_device(requested: str = "auto", *, compare: bool = False, seed: int = 0) -> Placement | Failure:
+    """Return the device that a training would use, or the failure of the child process.
 
-    With ``compare`` a GPU must first learn what the CPU learns; one that does not is a ``Failure`` of the kind
-    ``untrusted-device``.
+    ``requested`` is ``auto``, ``cpu`` or ``gpu``. With ``compare``, a short training on a GPU must give the same losses
+    as on the CPU; otherwise the failure is of the kind ``untrusted-device``.
     """
     with tempfile.TemporaryDirectory(prefix="coremlbench-") as folder:
         ended = supervise(
@@ -32,6 +32,6 @@ def which_device(requested: str = "auto", *, compare: bool = False, seed: int = 
     failure = classify(ended)
     if failure is not None:
         return failure
-    assert ended.result is not None  # or it would be a failure
-    found = ended.result
-    return Placement(requested, found["device"], found["name"], found["reason"])
+    assert ended.result is not None  # otherwise classify returns a failure
+    result = ended.result
+    return Placement(requested, result["device"], result["name"], result["reason"])

@@ -1,8 +1,8 @@
-"""What feeds a TensorFlow training: pixels decoded once, kept, and handed out in an order that the seed alone sets.
+"""The input pipeline of a TensorFlow training: images are decoded once and cached, in an order set by the seed alone.
 
-Everything is addressed by row number. An epoch is a permutation of the rows, made from the seed and the epoch's
-number; a batch of row numbers becomes a batch of pixels in one step. So the order does not depend on how many
-threads decode, the first epoch trains while it decodes, and from the second epoch on a batch is one copy out of
+Images are addressed by row number. An epoch is a permutation of the rows that depends on the seed and the epoch's
+number; a batch of row numbers is turned into a batch of pixels in one step. So the order does not depend on the number
+of decoding threads, the first epoch trains while it decodes, and from the second epoch on a batch is one copy from
 memory.
 """
 
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MEMORY_SHARE = 0.4
-"""The share of the available memory that decoded pictures may take before they go to a file."""
+"""The share of the available memory that decoded images may take; more than that goes to a file."""
 
 
 @dataclass(frozen=True)
 class Rows:
-    """One split of a dataset: its labels (int64, n), and the pixels of each row (uint8, height x width x channels).
+    """A split of a dataset: labels, int64 (n,), and pixels, uint8 (n, height, width, channels).
 
-    ``pixels`` is an array for data that is in memory from the start, or a ``Pictures``.
+    ``pixels`` is an array if the data is in memory from the start, and else a ``Pictures``, which decodes image files.
     """
 
     labels: NDArray[np.int64]
@@ -44,11 +44,13 @@ class Rows:
 
 
 class Pictures:
-    """Pictures on disk as rows of uint8 pixels: each is decoded when it is first asked for, then kept.
+    """Image files as rows of uint8 pixels; an image is decoded when it is first needed, and then cached.
 
-    ``file`` is where the pixels are kept when they would not fit in memory; ``keep=False`` decodes every time.
-    ``error`` is the first failure to read a picture, for the one who runs the pipeline: TensorFlow turns it into
-    an error of its own kind. A file that its disk has no room for is an ``OSError`` at once.
+    ``file`` is a file for the pixels, used instead of memory; with ``keep=False`` nothing is cached. ``error`` is the
+    first error on reading an image: TensorFlow replaces the exception by one of its own, so the caller finds it here.
+
+    Raises:
+        OSError: the disk has no room for ``file``.
     """
 
     def __init__(
@@ -70,10 +72,10 @@ class Pictures:
         self._threads = ThreadPoolExecutor(max_workers=os.cpu_count() or 1, thread_name_prefix="decode")
 
     def batch(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Return the pixels of these rows, uint8 (n, height, width, channels); several threads may call it at once.
+        """Return the pixels of some rows, uint8 (n, height, width, channels). Thread-safe.
 
         Raises:
-            UnusableData: A picture cannot be read, although it could when the dataset was examined.
+            UnusableData: an image cannot be read any more, although it could when the dataset was examined.
         """
         import numpy as np
 
@@ -100,10 +102,10 @@ class Pictures:
 
 
 def load_picture(path: Path, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
-    """Return a picture's pixels, resized to ``shape`` without keeping its proportions, as Keras does it.
+    """Return the pixels of an image, uint8, resized to ``shape`` = (height, width, channels).
 
-    The shape is (height, width, channels); with one channel the picture becomes grey. The filter is Pillow's bilinear
-    one, which averages when it shrinks.
+    The aspect ratio is not preserved, as in Keras's loader. One channel gives a greyscale image. The filter is Pillow's
+    bilinear one, which averages when it shrinks an image.
     """
     import numpy as np
     from PIL import Image
@@ -111,21 +113,21 @@ def load_picture(path: Path, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
     from coremlbench_datasets.images import decode
 
     height, width, channels = shape
-    picture = Image.fromarray(decode(path)).resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0)
-    return np.asarray(picture if channels == 3 else picture.convert("L"), np.uint8).reshape(height, width, channels)
+    image = Image.fromarray(decode(path)).resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0)
+    return np.asarray(image if channels == 3 else image.convert("L"), np.uint8).reshape(height, width, channels)
 
 
 def open_splits(
     data: dict[str, Any], shape: tuple[int, int, int], cache: dict[str, Any]
 ) -> tuple[Rows, Rows, tuple[str, ...]]:
-    """Return the training rows, the test rows, and notes on how their pixels are kept.
+    """Return the training rows, the test rows, and notes on how their pixels are cached.
 
     ``data`` is ``{"kind": "arrays", "train_images": path, ..., "train": n, "test": n}`` or
     ``{"kind": "images", "train": [[path, label], ...], "test": [...]}``. ``cache`` is ``{"folder": path,
-    "memory_bytes": n or None}``: pictures that need more than that go to files in the folder.
+    "memory_bytes": n or None}``: images that need more than that are cached in files in the folder.
 
     Raises:
-        InputError: The arrays do not have the network's shape.
+        InputError: the arrays do not have the network's input shape.
     """
     if data["kind"] == "arrays":
         return _open_arrays(data, "train", shape), _open_arrays(data, "test", shape), ()
@@ -164,8 +166,8 @@ def _open_pictures(
         folder = Path(cache["folder"])
         folder.mkdir(parents=True, exist_ok=True)
         keep = shutil.disk_usage(folder).free > needed * 1.2
-        where = "in a file" if keep else "nowhere, for want of disk space: every epoch decodes them again"
-        notes = (f"The decoded pictures take {needed / 1e6:,.0f} MB, more than the memory for them; kept {where}.",)
+        place = "cached in a file" if keep else "not cached, for lack of disk space: every epoch decodes them again"
+        notes = (f"The decoded images take {needed / 1e6:,.0f} MB, more than the memory for them; {place}.",)
     splits = []
     for split in ("train", "test"):
         paths = [Path(path) for path, _ in data[split]]
@@ -178,8 +180,8 @@ def _open_pictures(
 def training_batches(rows: Rows, *, batch: int, seed: int, scale: float, first_epoch: int, last_epoch: int) -> Any:
     """Return a ``tf.data.Dataset`` of (pixels, labels) for the epochs from ``first_epoch`` to ``last_epoch``.
 
-    Pixels are float32, multiplied with ``scale``. Every epoch holds each row once, in an order that follows from
-    the seed and the epoch's number (from 1) alone; its last batch may be smaller.
+    Pixels are float32, multiplied by ``scale``. Each epoch has every row once, in an order that depends on the seed and
+    the epoch's number (from 1) alone; its last batch may be smaller.
     """
     import tensorflow as tf
 
@@ -196,14 +198,14 @@ def training_batches(rows: Rows, *, batch: int, seed: int, scale: float, first_e
 
 
 def evaluation_batches(rows: Rows, *, batch: int, scale: float) -> Any:
-    """Return a ``tf.data.Dataset`` of (pixels, labels) that holds each row once, in order."""
+    """Return a ``tf.data.Dataset`` of (pixels, labels) with each row once, in order."""
     import tensorflow as tf
 
     return _with_pixels(tf.data.Dataset.range(len(rows)).batch(batch), rows, scale)
 
 
 def _with_pixels(batches: Any, rows: Rows, scale: float) -> Any:
-    """Return the dataset of (float32 pixels, labels) for a dataset of batches of row numbers."""
+    """Map a dataset of batches of row numbers to one of (float32 pixels, labels)."""
     import tensorflow as tf
 
     labels = tf.constant(rows.labels)
@@ -211,8 +213,8 @@ def _with_pixels(batches: Any, rows: Rows, scale: float) -> Any:
         pictures = rows.pixels
 
         def pixels_of(numbers: Any) -> Any:
-            found = tf.numpy_function(pictures.batch, [numbers], tf.uint8, stateful=False)
-            return tf.ensure_shape(found, (None, *pictures.shape))
+            batch = tf.numpy_function(pictures.batch, [numbers], tf.uint8, stateful=False)
+            return tf.ensure_shape(batch, (None, *pictures.shape))
     else:
         pixels = tf.constant(rows.pixels)
 
@@ -227,10 +229,10 @@ def _with_pixels(batches: Any, rows: Rows, scale: float) -> Any:
 
 
 def _without_autotuning() -> Any:
-    """Return options that turn tf.data's tuning off: its thread sleeps in doubling periods and holds up the end.
+    """Return options that turn tf.data's autotuning off, because its thread delays the end of an iterator.
 
-    An iterator is not gone before that thread wakes, 2.6, 5.1 or 10.2 seconds after its start (10 ms doubled again
-    and again), which is as long as a short epoch and its validation take.
+    The thread sleeps for periods that start at 10 ms and double, and an iterator is not deleted before it wakes: up to
+    2.6, 5.1 or 10.2 seconds after the start, as long as a short epoch with its validation.
     """
     import tensorflow as tf
 

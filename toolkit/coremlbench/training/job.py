@@ -1,18 +1,19 @@
-"""The TensorFlow story: from a protocol and what the person at the keyboard changes in it to saved records."""
+"""TensorFlow runs as a user starts them: the settings, single runs, batch ladders and resumed runs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from coremlbench.experiments.catalogue import select
 from coremlbench.runs import resume_data
-from coremlbench.runs.lifecycle import FAILED, INTERRUPTED, Run, recorded
-from coremlbench.runs.retries import MEMORY, attempts
+from coremlbench.runs.lifecycle import FAILED, INTERRUPTED
+from coremlbench.runs.retries import MEMORY
+from coremlbench.runs.training_job import Engine, TrainingJob
 from coremlbench.system.paths import cache_folder
-from coremlbench.training.run import TensorFlowOptions, deviations_of, protocol, train
+from coremlbench.training.run import TensorFlowOptions, deviations_of, protocol_options, train
 from coremlbench.types.errors import InputError
 from coremlbench.types.experiments import Experiment
 from coremlbench.types.failure import Failure
@@ -21,11 +22,12 @@ from coremlbench.types.training_records import Trained, TrainingRecord
 
 
 @dataclass(frozen=True)
-class Changes:
-    """What is changed of every experiment's protocol; ``None`` keeps the protocol's.
+class Overrides:
+    """Settings that replace those of the experiments' protocols; None keeps the protocol's.
 
-    ``scale`` takes a share of the images, and from a tenth down at most three epochs: a first look. ``dataset`` and
-    ``image_size`` are for the experiments on pictures; ``sources`` maps a dataset's name to a local copy of it.
+    ``scale`` is the share of the images to use; with at most a tenth of them, at most three epochs are trained.
+    ``dataset`` and ``image_size`` apply to experiments on image files only. ``sources`` maps a dataset's name to the
+    path of a local copy. ``timeout`` and ``silence`` are seconds, ``memory_limit`` is bytes.
     """
 
     scale: float | None = None
@@ -46,13 +48,13 @@ class Changes:
     memory_limit: int | None = None
 
 
-def plan(experiment: Experiment, changes: Changes) -> TensorFlowOptions:
-    """Return the settings of one run: the experiment's protocol, with the changes that concern it.
+def resolve_options(experiment: Experiment, overrides: Overrides) -> TensorFlowOptions:
+    """Return the settings of a run: the experiment's protocol with the overrides that apply to it.
 
-    A folder of one's own gives all it has, unless counts are asked for.
+    For a folder of images, all images are used unless counts are given.
 
     Raises:
-        InputError: The experiment is not one of TensorFlow's, or a share is asked for of a folder.
+        InputError: the experiment is not a TensorFlow one, or ``scale`` is given for a folder without counts.
     """
     if experiment.family != "tensorflow":
         raise InputError(
@@ -60,77 +62,69 @@ def plan(experiment: Experiment, changes: Changes) -> TensorFlowOptions:
         )
     from coremlbench_datasets import DATASETS
 
-    own = protocol(experiment)
-    pictures = experiment.takes == "images"
-    dataset = (changes.dataset or "drawn-food") if pictures else experiment.dataset
-    side, channels = changes.image_size, own.input_shape[2]
-    folder = pictures and dataset not in DATASETS
-    if folder and changes.scale is not None and None in (changes.train, changes.test):
+    defaults = protocol_options(experiment)
+    on_images = experiment.takes == "images"
+    dataset = (overrides.dataset or "drawn-food") if on_images else experiment.dataset
+    is_folder = on_images and dataset not in DATASETS
+    if is_folder and overrides.scale is not None and None in (overrides.train, overrides.test):
         raise InputError("--scale is a share of the protocol's images; for a folder, use --train and --test.")
+    side, channels = overrides.image_size, defaults.input_shape[2]
     return replace(
-        own,
+        defaults,
         dataset=dataset,
-        source=(changes.sources or {}).get(dataset),
-        train=_count(None if folder else own.train, changes.train, changes.scale),
-        test=_count(None if folder else own.test, changes.test, changes.scale),
-        epochs=changes.epochs or (own.epochs if changes.scale is None or changes.scale > 0.1 else min(own.epochs, 3)),
-        batch=changes.batch or own.batch,
-        learning_rate=own.learning_rate if changes.learning_rate is None else changes.learning_rate,
-        input_shape=(side, side, channels) if pictures and side else own.input_shape,
-        weights=_weights(changes.weights or own.weights) if own.weights else None,
-        device=changes.device,
-        check_device=changes.check_device,
-        seed=changes.seed,
-        timeout=changes.timeout,
-        silence=changes.silence,
-        memory_limit=changes.memory_limit,
+        source=(overrides.sources or {}).get(dataset),
+        train=_image_count(None if is_folder else defaults.train, overrides.train, overrides.scale),
+        test=_image_count(None if is_folder else defaults.test, overrides.test, overrides.scale),
+        epochs=overrides.epochs or _scaled_epochs(defaults.epochs, overrides.scale),
+        batch=overrides.batch or defaults.batch,
+        learning_rate=defaults.learning_rate if overrides.learning_rate is None else overrides.learning_rate,
+        input_shape=(side, side, channels) if on_images and side else defaults.input_shape,
+        weights=_absolute_weights(overrides.weights or defaults.weights) if defaults.weights else None,
+        device=overrides.device,
+        check_device=overrides.check_device,
+        seed=overrides.seed,
+        timeout=overrides.timeout,
+        silence=overrides.silence,
+        memory_limit=overrides.memory_limit,
     )
 
 
-def _weights(wanted: str) -> str:
-    """Return the name of weights as it is, and the path of a file as an absolute one."""
-    return wanted if wanted in {"imagenet", "random"} else str(Path(wanted).expanduser().absolute())
+def _absolute_weights(weights: str) -> str:
+    """Return "imagenet" and "random" unchanged, and the path of a file as an absolute path."""
+    return weights if weights in {"imagenet", "random"} else str(Path(weights).expanduser().absolute())
 
 
-def _count(protocol_count: int | None, wanted: int | None, scale: float | None) -> int | None:
-    """Return how many images to take, ``None`` for all: at least ten of a share, so that every class has one."""
-    if wanted is not None or protocol_count is None:
-        return wanted
+def _image_count(protocol_count: int | None, requested: int | None, scale: float | None) -> int | None:
+    """Return the number of images, None for all; a scaled number is at least ten, so that every class has an image."""
+    if requested is not None or protocol_count is None:
+        return requested
     return protocol_count if scale is None else min(protocol_count, max(10, round(protocol_count * scale)))
 
 
-def train_once(
-    options: TensorFlowOptions,
-    *,
-    results: Path,
-    command: Sequence[str],
-    on_progress: Callable[[Progress], None],
-    also: Mapping[str, Any] | None = None,
-    broken: Path | None = None,
-) -> tuple[TrainingRecord, Path]:
-    """Return the record of one run and the folder that holds it; a failed run has a record too.
+def _scaled_epochs(protocol_epochs: int, scale: float | None) -> int:
+    return protocol_epochs if scale is None or scale > 0.1 else min(protocol_epochs, 3)
 
-    ``also`` holds further fields of the record, ``broken`` is the folder of a run that this one goes on with.
+
+TENSORFLOW_ENGINE = Engine(
+    name="tensorflow",
+    options_type=TensorFlowOptions,
+    experiment_of=lambda options: options.experiment,
+    deviations_of=deviations_of,
+    train=lambda options, record, folder, stages, save, previous_run: train(
+        options, record, folder, cache_folder(), stages, save, previous_run
+    ),
+)
+
+
+def train_once(
+    options: TensorFlowOptions, *, results: Path, command: Sequence[str], on_progress: Callable[[Progress], None]
+) -> tuple[TrainingRecord, Path]:
+    """Train once; return the record, of a failed run too, and the run's folder.
 
     Raises:
         InputError: the results folder or the data cannot be used; nothing was measured and no record is left.
     """
-    run = Run(
-        record=TrainingRecord,
-        experiment=options.experiment,
-        engine="tensorflow",
-        options=asdict(options) | {"input_shape": list(options.input_shape)},  # as JSON has it
-        deviations=deviations_of(options),
-        command=command,
-        limits=options,
-        also=also or {},
-    )
-    return recorded(
-        run,
-        lambda record, folder, stages, save: train(options, record, folder, cache_folder(), stages, save, broken),
-        results=results,
-        on_progress=on_progress,
-    )
+    return TrainingJob(TENSORFLOW_ENGINE, results, command, on_progress).run_once(options)
 
 
 def train_with_ladder(
@@ -142,80 +136,60 @@ def train_with_ladder(
     command: Sequence[str],
     on_progress: Callable[[Progress], None],
 ) -> list[tuple[TrainingRecord, Path]]:
-    """Return the runs of a batch ladder: the largest batch first, each in fresh processes, until one fits in memory.
+    """Train with the largest of ``batches``, and after a failure for memory with the next smaller one; return all runs.
 
-    Without a ladder, ``retries`` attempts may follow the first; with one, each batch has its one attempt.
-
-    Every run is a record of its own: those that failed for memory, and the first that worked. Another failure ends
-    the ladder, since a smaller batch would not mend it. The article's author did the same on the M1 by hand.
+    Without ``batches``, the batch size of the options is used, with up to ``retries`` attempts after the first; with
+    them, each batch size has one attempt. Every run has its own record. A failure for another reason ends the ladder,
+    since a smaller batch would not avoid it. (The author of the article did the same on the M1 by hand.)
 
     Raises:
         InputError: the results folder or the data cannot be used.
     """
+    job = TrainingJob(TENSORFLOW_ENGINE, results, command, on_progress)
     if not batches:
-        return attempts(
-            lambda each, also: train_once(each, results=results, command=command, on_progress=on_progress, also=also),
-            options,
-            retries,
-        )
+        return job.run_with_retries(options, retries)
     runs = []
     for batch in sorted(set(batches), reverse=True):
-        step = replace(options, batch=batch)
-        runs.append(train_once(step, results=results, command=command, on_progress=on_progress))
+        runs.append(job.run_once(replace(options, batch=batch)))
         outcome = runs[-1][0].outcome
         if not (isinstance(outcome, Failure) and outcome.kind in MEMORY):
             break
     return runs
 
 
-def resume(
-    wanted: str,
+def resume_training(
+    run_id: str,
     experiments: Collection[str],
-    changes: Mapping[str, Any],
-    asked: Callable[[Experiment], Mapping[str, Any]],
+    limits: Mapping[str, Any],
+    requested: Callable[[Experiment], Mapping[str, Any]],
     *,
     results: Path,
     command: Sequence[str],
     on_progress: Callable[[Progress], None],
 ) -> tuple[TrainingRecord, Path]:
-    """Return the record of a run that goes on with a broken one (the newest, if ``wanted`` is empty), and its folder.
+    """Resume a failed run, the newest one of the ``experiments`` if ``run_id`` is ""; return record and folder.
 
-    It has the broken run's settings; ``changes`` are its own limits. ``asked`` gives the settings of its experiment
-    that must be the same.
+    The settings are those of the failed run, except for ``limits``. ``requested`` returns the settings given on the
+    command line, as they are for an experiment: they must be the same as in the failed run.
 
     Raises:
-        InputError: there is nothing to go on with, or what was asked for is something else.
+        InputError: no run can be resumed, or a requested setting differs.
     """
-    record, broken = resume_data.broken_run(results, experiments, wanted)
-    (experiment,) = select([record.experiment])
-    resume_data.check_same(record, asked(experiment))
-    names = {field.name for field in fields(TensorFlowOptions)}
-    options = TensorFlowOptions(**{name: value for name, value in record.options.items() if name in names})
-    height, width, channels = options.input_shape
-    options = replace(options, input_shape=(height, width, channels), **changes)
-    return resume_data.go_on(
-        record,
-        broken,
-        lambda: train_once(
-            options,
-            results=results,
-            command=command,
-            on_progress=on_progress,
-            also=resume_data.resumed(record),
-            broken=broken,
-        ),
-    )
+    failed, failed_folder = resume_data.find_resumable_run(results, experiments, run_id)
+    (experiment,) = select([failed.experiment])
+    resume_data.check_same_settings(failed, requested(experiment))
+    return TrainingJob(TENSORFLOW_ENGINE, results, command, on_progress).resume(failed, failed_folder, limits)
 
 
-def planned() -> tuple[Experiment, ...]:
-    """Return the experiments of TensorFlow, in the catalogue's order."""
+def tensorflow_experiments() -> tuple[Experiment, ...]:
+    """Return the experiments that TensorFlow trains, in the catalogue's order."""
     return tuple(experiment for experiment in select() if experiment.family == "tensorflow")
 
 
-def exit_code(records: Sequence[TrainingRecord]) -> int:
-    """Return 0 when all trained, 130 when one was interrupted, 3 when one failed.
+def training_exit_code(records: Sequence[TrainingRecord]) -> int:
+    """Return 0 if all runs trained, 130 if one was interrupted, 3 if one failed.
 
-    A batch that failed for memory is a result of its ladder, not a failure, when a later step of it trained.
+    A failed step of a batch ladder does not count when a later step of the same experiment trained.
     """
     trained = {record.experiment for record in records if isinstance(record.outcome, Trained)}
     failures = [

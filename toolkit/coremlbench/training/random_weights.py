@@ -1,39 +1,39 @@
-"""Random weights that keep signals alive on the way to the logits, and random pictures that mean something to them.
+"""Random weights for networks without published ones, such that signals neither vanish nor explode; random images.
 
-Batch normalisations take the mean and variance of what reaches them (one pass over a few random images) and are
-shifted by as much as they scale; the scales that ConvNeXt starts at a millionth are set to 1; networks without any
-normalisation get He's variance. Without the shift a deep random network is chaotic: ResNet152 makes a difference of
-1e-3 of the logits' range out of one of 1e-6 in its input, and no two runtimes agree on it; with it, 1e-6 stays 1e-6,
-and one value in six still falls on a ReLU's flat side.
+Batch normalisations get the mean and variance of their inputs (one pass over a few random images), with a shift as
+large as their scale. ConvNeXt's layer scales, initially 1e-6, are set to 1. Networks without normalisation get He's
+variance. Without the shift a deep random network is chaotic: in ResNet152 a difference of 1e-6 in the input
+becomes 1e-3 of the logits' range, so that no two runtimes agree. With the shift 1e-6 stays 1e-6, and one value in six
+is still in the flat part of a ReLU.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-CALIBRATION = 8
-"""How many random images the statistics of batch normalisations are taken from."""
+CALIBRATION_IMAGES = 8
+"""The number of random images for the statistics of batch normalisations."""
 
 
 def set_seed(seed: int) -> None:
-    """Make what follows depend on the seed alone."""
+    """Seed all random generators that Keras uses."""
     import keras
 
     keras.utils.set_random_seed(seed)
 
 
-def enliven(model: Any, *, scale: float, offset: float = 0.0) -> None:
-    """Give a freshly built Keras model statistics and variances that keep signals alive.
+def calibrate_random_weights(model: Any, *, scale: float, offset: float = 0.0) -> None:
+    """Adjust the random weights of a new Keras model in place, as the module's docstring says.
 
-    The model takes pixels from 0 to 255 times ``scale``, plus ``offset``.
+    The model's inputs are pixels from 0 to 255, times ``scale`` plus ``offset``.
     """
     import keras
     import numpy as np
 
-    layers = list(model._flatten_layers())  # noqa: SLF001 - those of nested models too
+    layers = list(model._flatten_layers())  # noqa: SLF001 - includes layers of nested models
     for layer in layers:
         if isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = 0.0  # the statistics of the next batch replace the old ones
+            layer.momentum = 0.0  # the next batch's statistics replace the old ones
             factor = 1.0 if layer.gamma is None else 0.5
             for weight in (layer.gamma, layer.beta):
                 if weight is not None:
@@ -41,14 +41,17 @@ def enliven(model: Any, *, scale: float, offset: float = 0.0) -> None:
         if type(layer).__name__ == "LayerScale":
             layer.gamma.assign(np.ones(layer.gamma.shape))
     if any("Normalization" in type(layer).__name__ for layer in layers):
-        pictures = random_pictures(model.input_shape[1:], 0, CALIBRATION)
-        _take_statistics(model, layers, pictures * np.float32(scale) + np.float32(offset))
+        images = random_pictures(model.input_shape[1:], 0, CALIBRATION_IMAGES)
+        _set_statistics(model, layers, images * np.float32(scale) + np.float32(offset))
     else:
         _scale_kernels(layers)
 
 
-def _take_statistics(model: Any, layers: list[Any], pictures: Any) -> None:
-    """Run one batch in training with every part of the model trainable: a frozen one would keep its statistics."""
+def _set_statistics(model: Any, layers: list[Any], images: Any) -> None:
+    """Set the statistics of batch normalisations by one training pass over the images, with all layers trainable.
+
+    Frozen layers are unfrozen meanwhile, as they would not update their statistics.
+    """
     import keras
 
     frozen = [layer for layer in layers if not layer.trainable]
@@ -56,21 +59,21 @@ def _take_statistics(model: Any, layers: list[Any], pictures: Any) -> None:
     model.trainable = True
     for layer in layers:
         layer.trainable = True
-    normalised: list[Any] = [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization)]
-    _forward(model, pictures)
-    for layer in normalised:
+    normalisations: list[Any] = [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization)]
+    _training_pass(model, images)
+    for layer in normalisations:
         layer.momentum = 0.99
     model.trainable = outer
     for layer in frozen:
         layer.trainable = False
 
 
-def _forward(model: Any, pictures: Any) -> None:
-    """Run an extractor inside the model in training too, although it was built in with ``training=False``.
+def _training_pass(model: Any, images: Any) -> None:
+    """Run the model in training mode, or the feature extractors nested in it, which are called with ``training=False``.
 
-    Other models inside one, such as ConvNeXt's steps from stage to stage, take no pictures and have no statistics.
-    As a graph it drops each value once it was used; called as it is, Keras keeps all of them to the end, and those of
-    EfficientNetB7 take 20 GB.
+    Nested models without batch normalisation, such as ConvNeXt's downsampling blocks, are not run on their own. The
+    pass runs as a ``tf.function``, which frees each intermediate value after its last use. Called eagerly, Keras keeps
+    all of them to the end, 20 GB for EfficientNetB7.
     """
     import keras
     import tensorflow as tf
@@ -79,14 +82,14 @@ def _forward(model: Any, pictures: Any) -> None:
         layer
         for layer in model.layers
         if isinstance(layer, keras.Model)
-        and any(isinstance(each, keras.layers.BatchNormalization) for each in layer._flatten_layers())  # noqa: SLF001
+        and any(isinstance(inner, keras.layers.BatchNormalization) for inner in layer._flatten_layers())  # noqa: SLF001
     ]
-    for inner in nested or [model]:
-        tf.function(lambda images, inner=inner: inner(images, training=True), autograph=False)(pictures)
+    for network in nested or [model]:
+        tf.function(lambda batch, network=network: network(batch, training=True), autograph=False)(images)
 
 
 def _scale_kernels(layers: list[Any]) -> None:
-    """Give weights the variance that keeps a ReLU's signal (He et al. 2015)."""
+    """Scale kernels to the variance that preserves a signal's variance through ReLUs (He et al. 2015)."""
     import numpy as np
 
     for layer in layers:
@@ -96,10 +99,10 @@ def _scale_kernels(layers: list[Any]) -> None:
 
 
 def random_pictures(shape: tuple[int, ...], seed: int, count: int) -> Any:
-    """Return float32 pictures (count, height, width, channels) of coloured patches of many sizes, 0 to 255.
+    """Return random images of coloured patches of many sizes, float32 (count, height, width, channels), 0 to 255.
 
-    Noise alone would do for no network: averaged over a receptive field every picture is the same grey, the variances
-    that batch normalisation sees are tiny, and it amplifies rounding errors instead of features.
+    Plain noise would not do: averaged over a receptive field every image is the same grey, so that the variances in
+    batch normalisations would be tiny, and rounding errors would be amplified instead of features.
     """
     import numpy as np
 
@@ -115,9 +118,10 @@ def random_pictures(shape: tuple[int, ...], seed: int, count: int) -> Any:
 
 
 def random_samples(shape: tuple[int, ...], *, pixels: bool, seed: int, count: int) -> Any:
-    """Return random inputs of a model: uint8 pictures (from 0 to 255), pictures from 0 to 1, or normal numbers.
+    """Return random inputs of a model, (count, *shape).
 
-    Pictures from 0 to 1 are bytes over 255, for a package of the same model may take them as bytes.
+    With ``pixels`` they are uint8 images. Otherwise inputs with the shape of an image are float32 images from 0 to 1,
+    whole multiples of 1/255, since a package of the same model may take them as bytes; others are normally distributed.
     """
     import numpy as np
 

@@ -1,4 +1,4 @@
-"""A TensorFlow experiment: prepare the data, check the device if asked, train and test in a child of its own."""
+"""A TensorFlow run: prepare the data, check the device if requested, train and test in a worker process."""
 
 from __future__ import annotations
 
@@ -25,18 +25,21 @@ from coremlbench.types.training_records import EpochRow, Phase, Placement, Saved
 MODEL = "model.keras"
 HISTORY = "history.json"
 
-# Seconds that a stage may say nothing. Training is silent while TensorFlow starts and traces the network, minutes on
-# a slow machine; after that a step says something.
-SILENCE = {"data": 300.0, "check": 600.0, "train": 900.0}
+SILENCE = {
+    "data": 300.0,
+    "check": 600.0,
+    "train": 900.0,  # TensorFlow's start and the tracing of the network take minutes on a slow machine
+}
+"""Seconds without progress after which a stage counts as hung."""
 
 
 @dataclass(frozen=True)
 class TensorFlowOptions:
-    """The settings of one run of one experiment; ``protocol`` makes them from the catalogue.
+    """The settings of one run of one experiment.
 
-    ``train`` and ``test`` count images, None for all that a folder has; ``weights`` is ``imagenet``, ``random`` or
-    the path of Keras's file, and ``None`` for networks without published weights. ``cache_bytes`` is what decoded
-    pictures may take of the memory (``None``: a share of what is free). ``timeout`` and ``silence`` are seconds,
+    ``train`` and ``test`` are numbers of images, None for all that a folder has. ``weights`` is ``imagenet``,
+    ``random`` or the path of Keras's file, and None for networks without published weights. ``cache_bytes`` limits the
+    memory for decoded images (None for a share of the available memory). ``timeout`` and ``silence`` are seconds,
     ``memory_limit`` is bytes.
     """
 
@@ -59,7 +62,7 @@ class TensorFlowOptions:
     memory_limit: int | None = None
 
     def remedied(self, kind: str) -> tuple[TensorFlowOptions, str]:
-        """Return the settings of the next attempt after a failure of a kind, and in words what is different."""
+        """Return the settings for the next attempt after a failure of this kind, and a description of the change."""
         if kind in MEMORY:
             if self.batch == 1:
                 return self, f"{UNCHANGED}, as no batch is smaller than 1"
@@ -78,9 +81,9 @@ class TensorFlowOptions:
 Save = Callable[[TrainingRecord], None]
 
 
-def protocol(experiment: Experiment) -> TensorFlowOptions:
-    """Return the experiment's own settings, literally."""
-    assert experiment.input_shape is not None  # every experiment of the family has a network
+def protocol_options(experiment: Experiment) -> TensorFlowOptions:
+    """Return the settings of an experiment's protocol, unchanged."""
+    assert experiment.input_shape is not None  # every TensorFlow experiment has one
     return TensorFlowOptions(
         experiment=experiment.name,
         dataset=experiment.dataset,
@@ -95,7 +98,7 @@ def protocol(experiment: Experiment) -> TensorFlowOptions:
 
 
 def deviations_of(options: TensorFlowOptions, classes: int | None = None) -> tuple[str, ...]:
-    """Return in words where the settings are not the experiment's protocol."""
+    """Return the differences between the settings and the experiment's protocol."""
     (experiment,) = select([options.experiment])
     settings: dict[str, Any] = {
         "dataset": options.dataset,
@@ -105,9 +108,9 @@ def deviations_of(options: TensorFlowOptions, classes: int | None = None) -> tup
         "batch": options.batch,
         "learning_rate": options.learning_rate,
         "input_shape": options.input_shape,
+        "classes": classes,
     }
-    settings |= {"classes": classes}
-    return deviations(experiment, {key: value for key, value in settings.items() if value is not None})
+    return deviations(experiment, {name: value for name, value in settings.items() if value is not None})
 
 
 def train(
@@ -117,24 +120,43 @@ def train(
     cache: Path,
     stages: Stages,
     save: Save,
-    broken: Path | None = None,
+    previous_run: Path | None = None,
 ) -> TrainingRecord:
-    """Return the record of the finished run; ``save`` is called with what is known after each stage and each epoch.
+    """Return the record of the finished run; ``save`` is called with the record so far after each stage and epoch.
 
-    The trained network and its history are left in ``folder``. ``broken`` is the folder of a run that this one goes
-    on with, from the last epoch that it finished.
+    The trained network and its history are saved in ``folder``. ``previous_run`` is the folder of the failed run to
+    resume: the training continues after its last finished epoch.
 
     Raises:
-        StageFailedError: a stage failed; what was measured before, epochs that were done included, is in the record
-            last saved.
+        StageFailedError: a stage failed; the record last saved holds the results so far, finished epochs included.
     """
     (experiment,) = select([options.experiment])
-    ended = stages.run(
-        "data",
-        worker("data"),
-        data_request(options, cache),
-        silence=SILENCE["data"],
-    )
+    record, options, data = _prepare_data(options, experiment, record, cache, stages)
+    save(record)
+    if options.check_device:
+        record = _check_device(options, record, stages)
+        save(record)
+    if previous_run is not None:
+        resume_data.link_resume_data(previous_run, folder)
+    request = _train_request(options, experiment, data, cache, stages.work / "train")
+    request["resume"] = resume_data.newest_checkpoint(folder)
+    request["checkpoints"] = {
+        "folder": folder / resume_data.RESUME_DIR,
+        "fingerprint": _training_fingerprint(options, record, request),
+    }
+    ended = _run_training(request, record, stages, save)
+    record = _with_training(record, ended, data.classes)
+    return _with_model(record, Path(request["model"]), folder)
+
+
+# --- stages -------------------------------------------------------------------------------------------------
+
+
+def _prepare_data(
+    options: TensorFlowOptions, experiment: Experiment, record: TrainingRecord, cache: Path, stages: Stages
+) -> tuple[TrainingRecord, TensorFlowOptions, ImageSet | ArraySet]:
+    """Prepare the dataset; return the record with it, the options with the numbers of its images, and the dataset."""
+    ended = stages.run("data", worker("data"), data_request(options, cache), silence=SILENCE["data"])
     data: ImageSet | ArraySet
     if experiment.takes == "images":
         data = serialization.from_json(ImageSet, result_of(ended))
@@ -142,46 +164,62 @@ def train(
         data = serialization.from_json(ArraySet, result_of(ended))
     dataset = dataset_record(data)
     options = replace(options, train=dataset.train, test=dataset.test)
-    record = replace(record, dataset=dataset, deviations=deviations_of(options, classes=len(data.classes)))
-    record = replace(record, phases=(Phase("data", ended.seconds, dataset.examined, ended.peak_bytes),))
-    save(record)
+    record = replace(
+        record,
+        dataset=dataset,
+        deviations=deviations_of(options, classes=len(data.classes)),
+        phases=(Phase("data", ended.seconds, dataset.examined, ended.peak_bytes),),
+    )
+    return record, options, data
 
-    if options.check_device:
-        record = _checked(options, record, stages)
-        save(record)
 
-    if broken is not None:
-        resume_data.take(broken, folder)
-    request = _train_request(options, experiment, data, cache, stages)
-    request["resume"] = resume_data.newest_checkpoint(folder)
-    request["kept"] = {"folder": folder / resume_data.KEPT, "made of": _made_of(options, record, request)}
-    file = Path(request["epochs_file"])
+def _check_device(options: TensorFlowOptions, record: TrainingRecord, stages: Stages) -> TrainingRecord:
+    """Return the record with a note on the device check.
+
+    Raises:
+        StageFailedError: the device's losses differ from the CPU's, or there is no such device.
+    """
+    request = {"device": options.device, "compare": True, "seed": options.seed}
+    ended = stages.run("check", worker("device"), request, silence=SILENCE["check"])
+    result = result_of(ended)
+    if result["compared"]:
+        cpu, device = (losses[-1] for losses in result["losses"])
+        note = f"The device check: from the same weights the loss went to {cpu:.4f} on the CPU and {device:.4f} here."
+    else:
+        note = f"The device check had nothing to compare: {result['reason']}"
+    return replace(
+        record,
+        notes=(*record.notes, note),
+        phases=(*record.phases, Phase("check", ended.seconds, 1, ended.peak_bytes)),
+    )
+
+
+def _run_training(request: Mapping[str, Any], record: TrainingRecord, stages: Stages, save: Save) -> Exit:
+    """Run the worker that trains and tests; the record is saved with the finished epochs whenever a phase begins.
+
+    Raises:
+        StageFailedError: the worker failed; the epochs it finished are saved.
+    """
+    epochs_file = Path(request["epochs_file"])
     begun: set[str] = set()
 
     def on_progress(progress: Progress) -> None:
-        """Save the epochs that are done whenever another phase begins, lest this process is killed in it."""
-        if progress.phase not in begun and _epochs_done(file):
-            save(replace(record, epochs=_epochs_done(file)))
+        if progress.phase not in begun and _finished_epochs(epochs_file):
+            save(replace(record, epochs=_finished_epochs(epochs_file)))
         begun.add(progress.phase)
         stages.on_progress(progress)
 
     try:
-        ended = stages.run("train", worker("tensorflow"), request, silence=SILENCE["train"], on_progress=on_progress)
+        return stages.run("train", worker("tensorflow"), request, silence=SILENCE["train"], on_progress=on_progress)
     except StageFailedError:
-        save(replace(record, epochs=_epochs_done(file)))
+        save(replace(record, epochs=_finished_epochs(epochs_file)))
         raise
-    record = _with_training(record, ended, data.classes)
-    return _with_model(record, Path(request["model"]), folder)
-
-
-# --- requests -----------------------------------------------------------------------------------------------
 
 
 def _train_request(
-    options: TensorFlowOptions, experiment: Experiment, data: ImageSet | ArraySet, cache: Path, stages: Stages
+    options: TensorFlowOptions, experiment: Experiment, data: ImageSet | ArraySet, cache: Path, work: Path
 ) -> dict[str, Any]:
-    """Return what the training child is asked; its files stay in the stage's folder until it has ended well."""
-    work = stages.work / "train"
+    """Return the request to the worker ``tensorflow``; ``work`` is the folder for its files until it has ended."""
     if isinstance(data, ImageSet):
         files: dict[str, Any] = {
             "kind": "images",
@@ -190,7 +228,7 @@ def _train_request(
         }
     else:
         files = {"kind": "arrays", **serialization.to_json(data)}
-    budgets = [options.cache_bytes, options.memory_limit // 3 if options.memory_limit else None]
+    cache_limits = [options.cache_bytes, options.memory_limit // 3 if options.memory_limit else None]
     return {
         "network": experiment.network,
         "input_shape": list(options.input_shape),
@@ -200,64 +238,46 @@ def _train_request(
         "learning_rate": options.learning_rate,
         "validates": experiment.validates,
         "weights": options.weights,
+        "weights_cache": str(cache),
         "device": options.device,
         "seed": options.seed,
         "data": files,
-        "cache": {
+        "pixel_cache": {
             "folder": str(work / "pixels"),
-            "kept": str(cache),
-            "memory_bytes": min((each for each in budgets if each is not None), default=None),
+            "memory_bytes": min((limit for limit in cache_limits if limit is not None), default=None),
         },
         "model": str(work / MODEL),
         "epochs_file": str(work / "epochs.jsonl"),
     }
 
 
-def _made_of(options: TensorFlowOptions, record: TrainingRecord, request: Mapping[str, Any]) -> list[Any]:
-    """Return what decides how a training goes on, so that a broken one is not gone on with as another."""
-    decisive = ("network", "input_shape", "classes", "batch", "learning_rate", "seed", "weights", "device", "data")
-    asked = json.dumps({name: request[name] for name in decisive}, sort_keys=True, default=str)
-    data = record.dataset.provenance.sha256 if record.dataset else ""
-    return [record.machine.id, record.coremlbench, data, options.train, hashlib.sha256(asked.encode()).hexdigest()]
-
-
-def _checked(options: TensorFlowOptions, record: TrainingRecord, stages: Stages) -> TrainingRecord:
-    """Return the record with what the device check found; a device that is not to be trusted fails the run."""
-    request = {"device": options.device, "compare": True, "seed": options.seed}
-    ended = stages.run("check", worker("device"), request, silence=SILENCE["check"])
-    found = result_of(ended)
-    if found["compared"]:
-        last = [losses[-1] for losses in found["losses"]]
-        note = (
-            f"The device check: from the same weights the loss went to {last[0]:.4f} on the CPU and {last[1]:.4f} here."
-        )
-    else:
-        note = f"The device check had nothing to compare: {found['reason']}"
-    return replace(
-        record,
-        notes=(*record.notes, note),
-        phases=(*record.phases, Phase("check", ended.seconds, 1, ended.peak_bytes)),
-    )
+def _training_fingerprint(options: TensorFlowOptions, record: TrainingRecord, request: Mapping[str, Any]) -> list[Any]:
+    """Return values that identify a training: a checkpoint may only be resumed by a training with the same ones."""
+    names = ("network", "input_shape", "classes", "batch", "learning_rate", "seed", "weights", "device", "data")
+    settings = json.dumps({name: request[name] for name in names}, sort_keys=True, default=str)
+    data_hash = record.dataset.provenance.sha256 if record.dataset else ""
+    settings_hash = hashlib.sha256(settings.encode()).hexdigest()
+    return [record.machine.id, record.coremlbench, data_hash, options.train, settings_hash]
 
 
 # --- the record ---------------------------------------------------------------------------------------------
 
 
-def _epochs_done(file: Path) -> tuple[EpochRow, ...]:
-    """Return the epochs that a training had finished when it ended, however it did."""
+def _finished_epochs(file: Path) -> tuple[EpochRow, ...]:
+    """Return the epochs in the worker's file; a last line without an end was cut short and is ignored."""
     if not file.is_file():
         return ()
     lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
-    # A line without its end was cut short by the end of the process.
     return tuple(serialization.from_json(EpochRow, json.loads(line)) for line in lines if line.endswith("\n"))
 
 
 def _with_training(record: TrainingRecord, ended: Exit, classes: Sequence[str]) -> TrainingRecord:
+    """Return the record with the outcome, epochs and phases of the training; ``classes`` are the class names."""
     result = result_of(ended)
     epochs = tuple(serialization.from_json(EpochRow, row) for row in result["epochs"])
     weights = serialization.from_json(Provenance, result["weights"]) if result["weights"] else None
     confusion = tuple(tuple(row) for row in result["confusion"])
-    random = weights is not None and weights.name == "random"
+    has_random_weights = weights is not None and weights.name == "random"
     placement = serialization.from_json(Placement, result["placement"])
     if not placement.name and placement.device.startswith("CPU"):
         placement = replace(placement, name=record.machine.chip)
@@ -272,7 +292,7 @@ def _with_training(record: TrainingRecord, ended: Exit, classes: Sequence[str]) 
         ),
         epochs=epochs,
         weights=weights,
-        deviations=(*record.deviations, *(["random weights"] if random else [])),
+        deviations=(*record.deviations, *(["random weights"] if has_random_weights else [])),
         phases=(*record.phases, *phases),
         placement=placement,
         versions={**record.versions, **result["versions"]},
@@ -282,7 +302,7 @@ def _with_training(record: TrainingRecord, ended: Exit, classes: Sequence[str]) 
 
 
 def _with_model(record: TrainingRecord, model: Path, folder: Path) -> TrainingRecord:
-    """Return the record with the saved network, moved into the run's folder, and write the history beside it."""
+    """Move the saved network into the run's folder, write the history, and return the record with the model."""
     target = folder / MODEL
     shutil.move(model, target)
     history = {"epochs": [serialization.to_json(row) for row in record.epochs]}

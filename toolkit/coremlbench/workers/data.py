@@ -1,4 +1,4 @@
-"""Prepares a dataset: drawn, downloaded, unpacked or examined, and split. Started by runs."""
+"""Worker: prepare a dataset, that is, draw, download, unpack or examine it, and split it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from coremlbench.supervision.worker_main import Report, run
 
 
 def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
-    """Return the ``ImageSet``, or the ``ArraySet``, of the request as JSON."""
+    """Return the requested dataset as JSON, an ``ImageSet`` or an ``ArraySet``."""
     from coremlbench.system import serialization
     from coremlbench_datasets.array_datasets import ARRAY_DATASETS
 
@@ -22,8 +22,8 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
             test=request["test"],
             source=Path(request["source"]) if request["source"] else None,
         )
-        prepared: dict[str, Any] = serialization.to_json(arrays)
-        return prepared
+        array_set: dict[str, Any] = serialization.to_json(arrays)
+        return array_set
     from coremlbench_datasets import DatasetRequest, find
 
     images = find(request["dataset"]).prepare(
@@ -36,8 +36,8 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
         ),
         report,
     )
-    found: dict[str, Any] = serialization.to_json(images)
-    return found
+    image_set: dict[str, Any] = serialization.to_json(images)
+    return image_set
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Which device TensorFlow would train on, and whether a GPU learns what the CPU learns: in a child of its own.
+"""Worker: find the device that TensorFlow would train on, and check that a GPU trains like the CPU.
 
-A known fault of GPU plugins is a loss that goes elsewhere than on the CPU, without any error (tf-keras issue 140,
-tensorflow issue 92686). The check trains the same small network from the same weights on the same batches on both.
+A known fault of GPU plugins is a loss that differs from the CPU's without any error (tf-keras issue 140, tensorflow
+issue 92686). The check trains the same small network from the same weights on the same batches on both devices.
 """
 
 from __future__ import annotations
@@ -19,19 +19,18 @@ SIDE = 32
 
 
 class UntrustedDeviceError(CoremlbenchError):
-    """A device whose loss goes elsewhere than the CPU's: what it trains is worth nothing."""
+    """The losses on a device differ from those on the CPU, so that its results cannot be trusted."""
 
 
 def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
-    """Return which device would be used and why, and with ``compare`` the losses of both.
+    """Return the device that a training would use and why; with ``compare`` also the losses on the CPU and on it.
 
-    ``device`` is ``auto``, ``cpu`` or ``gpu``. ``against`` names the device to compare with the CPU, by default the
-    one that would be used; ``cpus`` makes that many logical CPUs out of one, so that there are two devices to
-    compare on a machine without a GPU.
+    In the request, ``device`` is ``auto``, ``cpu`` or ``gpu``. Two more keys are for tests on machines without a GPU:
+    ``against`` is the device to compare with the CPU, and ``cpus`` splits the CPU into that many logical devices.
 
     Raises:
-        UntrustedDeviceError: The device's losses are not those of the CPU.
-        InputError: ``gpu`` was asked for and there is none.
+        UntrustedDeviceError: the losses on the device differ from those on the CPU.
+        InputError: ``gpu`` was requested and there is none.
     """
     report("start TensorFlow", 0, 1)
     import tensorflow as tf
@@ -41,9 +40,9 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
     if request.get("cpus"):
         (cpu,) = tf.config.list_physical_devices("CPU")
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * request["cpus"])
-    device, reason = devices.choose(request["device"])
+    device, reason = devices.choose_device(request["device"])
     against = request.get("against") or device
-    found: dict[str, Any] = {
+    result: dict[str, Any] = {
         "device": device,
         "name": devices.hardware_name(device),
         "reason": reason,
@@ -51,16 +50,16 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
         "compared": [],
     }
     if request["compare"] and against != "CPU:0":
-        found["compared"] = ["CPU:0", against]
-        found["losses"] = [losses(name, request["seed"], report) for name in found["compared"]]
-        difference = compare_losses(*found["losses"])
+        result["compared"] = ["CPU:0", against]
+        result["losses"] = [measure_losses(name, request["seed"], report) for name in result["compared"]]
+        difference = compare_losses(*result["losses"])
         if difference is not None:
-            raise UntrustedDeviceError(f"{against} ({found['name']}) is not to be trusted: {difference}")
-    return found
+            raise UntrustedDeviceError(f"{against} ({result['name']}) is not to be trusted: {difference}")
+    return result
 
 
-def losses(device: str, seed: int, report: Report) -> list[float]:
-    """Return the loss of each step of a small TinyVGG on a device, from weights and batches that the seed sets."""
+def measure_losses(device: str, seed: int, report: Report) -> list[float]:
+    """Train a small TinyVGG on a device; return the loss of each step. The seed sets the weights and the batches."""
     import keras
     import numpy as np
     import tensorflow as tf
@@ -69,7 +68,7 @@ def losses(device: str, seed: int, report: Report) -> list[float]:
 
     random = np.random.default_rng(seed)
     patterns = random.random((10, SIDE, SIDE, 3), np.float32)
-    found = []
+    losses = []
     with tf.device(device):
         keras.utils.set_random_seed(seed)
         model = NETWORKS["tinyvgg"].build((SIDE, SIDE, 3))
@@ -77,25 +76,25 @@ def losses(device: str, seed: int, report: Report) -> list[float]:
         for step in range(STEPS):
             labels = random.integers(0, 10, BATCH)
             noise = random.random((BATCH, SIDE, SIDE, 3), np.float32)
-            found.append(float(model.train_on_batch(0.7 * patterns[labels] + 0.3 * noise, labels)))
-            report(f"train on {device}", step + 1, STEPS, loss=found[-1])
-    return found
+            losses.append(float(model.train_on_batch(0.7 * patterns[labels] + 0.3 * noise, labels)))
+            report(f"train on {device}", step + 1, STEPS, loss=losses[-1])
+    return losses
 
 
 def compare_losses(reference: Sequence[float], other: Sequence[float]) -> str | None:
-    """Return in a sentence how a device's losses differ from the CPU's, or ``None`` when they agree.
+    """Return a sentence on how a device's losses differ from the CPU's, ``None`` if they agree.
 
-    The first step starts from the same weights, so that it must agree to a hundredth; rounding then drives the two
-    apart, the more the longer, and a tenth of the first loss is allowed over the last ten steps on average.
+    The first losses come from the same weights and may differ by 1%. Later, rounding errors add up: the averages of the
+    last ten losses may differ by 10% of the first loss.
     """
     for step, loss in enumerate(other, start=1):
         if not math.isfinite(loss):
             return f"its loss is {loss} in step {step}."
     if abs(other[0] - reference[0]) > 0.01 * abs(reference[0]):
         return f"its first loss is {other[0]:.4f} where the CPU has {reference[0]:.4f}, from the same weights."
-    ends = [sum(each[-10:]) / len(each[-10:]) for each in (reference, other)]
-    if abs(ends[1] - ends[0]) > 0.1 * abs(reference[0]):
-        return f"after {len(other)} steps its loss is {ends[1]:.4f} where the CPU has {ends[0]:.4f}."
+    last_reference, last_other = (sum(losses[-10:]) / len(losses[-10:]) for losses in (reference, other))
+    if abs(last_other - last_reference) > 0.1 * abs(reference[0]):
+        return f"after {len(other)} steps its loss is {last_other:.4f} where the CPU has {last_reference:.4f}."
     return None
 
 

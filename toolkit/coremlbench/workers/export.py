@@ -1,4 +1,4 @@
-"""Saves the trained classifier as a Core ML model and measures how often it predicts what Turi Create predicts."""
+"""Worker: save the trained classifier as a Core ML model, and count how often it agrees with Turi Create."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from coremlbench.supervision.worker_main import Report, run
 
 
 def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
-    """Return the saved package's files and its agreement with the trained model over the test set."""
-    # coremltools imports TensorFlow when it is there: seconds and memory that this conversion has no use for.
+    """Save the package; return its agreement with the trained model on the test images, and coremltools' version."""
+    # Keep coremltools from importing TensorFlow: it takes seconds and memory, and this conversion does not use it.
     sys.modules["tensorflow"] = None  # type: ignore[assignment]
     import coremltools
     import numpy as np
 
+    from coremlbench.conversion.package_runner import RUNTIME
     from coremlbench.createml.classifier import read_head, save_classifier
     from coremlbench.createml.network import read_network
 
@@ -27,26 +28,23 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
     save_classifier(
         network, head, package, bgr=request["bgr"], description=request["description"], metadata=request["metadata"]
     )
-    equal = compare(package, request, report)
+    equal = count_equal_predictions(package, request, report)
     return {
         "agreement": {"runtime": RUNTIME, "images": len(request["images"]), "equal": equal},
         "versions": {"coremltools": coremltools.__version__},
     }
 
 
-RUNTIME = "reference (ML Program on ONNX Runtime)"
-
-
-def compare(package: Path, request: dict[str, Any], report: Report) -> int:
-    """Return for how many test images the package, read back from disk, predicts the class Turi Create predicted."""
-    from coremlbench.createml.feature_extraction import prepare
+def count_equal_predictions(package: Path, request: dict[str, Any], report: Report) -> int:
+    """Return for how many test images the saved package predicts the class that Turi Create predicted."""
+    from coremlbench.createml.feature_extraction import prepare_image
     from coremlbench.runtimes.reference import ReferenceRuntime
 
     images, size = request["images"], (request["size"][0], request["size"][1])
     runtime = ReferenceRuntime.load(package)
     equal = 0
     for index, (path, predicted) in enumerate(zip(images, request["predicted"], strict=True)):
-        (pixels,) = prepare(Path(path), size, (), ())
+        (pixels,) = prepare_image(Path(path), size, (), ())
         label = runtime.predict({"image": pixels})["classLabel"]
         equal += label == request["classes"][predicted]
         report("export", index + 1, len(images), "comparing the Core ML model with the trained one")

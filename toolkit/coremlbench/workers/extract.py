@@ -1,6 +1,7 @@
-"""Decodes, resizes and augments images, and runs the extractor on them, or keeps the pixels for Turi Create.
+"""Worker: decode, resize and augment images, and extract their features, or write the pixels for Turi Create.
 
-Features go to ``kept`` with a journal of the images that are done, where a resumed run finds them.
+Features go to the run's resume folder together with a journal of the finished images, so that a resumed run reuses
+them.
 """
 
 from __future__ import annotations
@@ -8,76 +9,92 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from coremlbench.runs.resume_data import FEATURES, JOURNAL
+from coremlbench.runs.resume_data import FEATURES_FILE, JOURNAL_FILE
 from coremlbench.supervision.worker_main import Report, run
+
+if TYPE_CHECKING:
+    from coremlbench.createml.feature_extraction import Part
 
 
 def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
-    """Return the number of rows, how many were there already, and for features their length and network.
+    """Return the numbers of rows and of reused rows; for features also their length and what they depend on.
 
     Raises:
-        InputError: what a broken run has extracted is not what this one would.
+        InputError: the features of the run to resume were computed from something else.
     """
-    from coremlbench.createml.feature_extraction import Part, Target, feature_length, write_rows
-    from coremlbench.createml.feature_journal import finished, noting
-    from coremlbench.createml.network import fingerprint, read_network
-    from coremlbench.createml.network_onnx import write_onnx
-    from coremlbench.system.files import hash_file
+    from coremlbench.createml.feature_extraction import Part
 
-    folder = Path(request["folder"])
-    size = (request["size"][0], request["size"][1])
     parts = [
         Part(part["name"], tuple(Path(path) for path in part["paths"]), tuple(part["options"]), part["seed"])
         for part in request["parts"]
     ]
     if request["network"] is None:
-        target = Target(folder / "pixels.u8", size)
-        rows = write_rows(
-            parts,
-            target,
-            lambda done, total: report("augment", done, total),
-            processes=request["processes"],
-        )
-        return {"rows": rows, "taken": 0}
+        return _write_pixels(request, parts, report)
+    return _extract_features(request, parts, report)
 
+
+def _write_pixels(request: dict[str, Any], parts: list[Part], report: Report) -> dict[str, Any]:
+    """Write the prepared pixels of all images to ``pixels.u8``, for Turi Create's own extractor."""
+    from coremlbench.createml.feature_extraction import Target, write_rows
+
+    target = Target(Path(request["folder"]) / "pixels.u8", (request["size"][0], request["size"][1]))
+    rows = write_rows(parts, target, lambda done, total: report("augment", done, total), processes=request["processes"])
+    return {"rows": rows, "reused_rows": 0}
+
+
+def _extract_features(request: dict[str, Any], parts: list[Part], report: Report) -> dict[str, Any]:
+    """Run the network on all images and write the features; images in the journal are skipped."""
     import onnxruntime
 
+    from coremlbench.createml.feature_extraction import Target, feature_length, write_rows
+    from coremlbench.createml.feature_journal import open_journal, read_finished_rows
+    from coremlbench.createml.network import fingerprint, read_network
+    from coremlbench.createml.network_onnx import write_onnx
+    from coremlbench.system.files import hash_file
+
+    network_file = Path(request["folder"]) / "extractor.onnx"
     network = read_network(Path(request["network"]))
-    write_onnx(network, folder / "extractor.onnx", bgr=request["bgr"])
-    kept = Path(request["kept"])
-    kept.mkdir(exist_ok=True)
-    target, journal = Target(kept / FEATURES, size, folder / "extractor.onnx"), kept / JOURNAL
+    write_onnx(network, network_file, bgr=request["bgr"])
+    resume_folder = Path(request["resume_folder"])
+    resume_folder.mkdir(exist_ok=True)
+    journal = resume_folder / JOURNAL_FILE
+    target = Target(resume_folder / FEATURES_FILE, (request["size"][0], request["size"][1]), network_file)
     row_bytes, network_hash = target.row_bytes(), fingerprint(network)
-    plan = _plan(request, network_hash, onnxruntime.__version__)
-    total = sum(part.rows for part in parts) * row_bytes
-    there = finished(journal, target.path, plan=plan, row_bytes=row_bytes, size=total)
-    if not there:
+    features_fingerprint = _features_fingerprint(request, network_hash, onnxruntime.__version__)
+    finished = read_finished_rows(
+        journal,
+        target.path,
+        fingerprint=features_fingerprint,
+        row_bytes=row_bytes,
+        size=sum(part.rows for part in parts) * row_bytes,
+    )
+    if not finished:
         journal.unlink(missing_ok=True)
-    with noting(journal, plan) as note:
+    with open_journal(journal, features_fingerprint) as append:
         rows = write_rows(
             parts,
             target,
             lambda done, total: report("extract", done, total),
-            finished=there,
-            note=note,
+            finished=finished,
+            on_written=append,
             processes=request["processes"],
         )
     return {
         "rows": rows,
-        "taken": sum(there.values()),
-        "length": feature_length(folder / "extractor.onnx"),
+        "reused_rows": sum(finished.values()),
+        "length": feature_length(network_file),
         "network": network_hash,
         "features_sha256": hash_file(target.path),
         "versions": {"onnxruntime": onnxruntime.__version__},
     }
 
 
-def _plan(request: dict[str, Any], network: str, onnxruntime: str) -> str:
-    """Return the hash of all that decides the features to the last bit."""
-    decisive = [request["parts"], request["size"], request["bgr"], network, onnxruntime, request["made of"]]
-    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
+def _features_fingerprint(request: dict[str, Any], network: str, onnxruntime: str) -> str:
+    """Return a hash of everything that determines the features bit for bit."""
+    inputs = [request["parts"], request["size"], request["bgr"], network, onnxruntime, request["origin"]]
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,66 @@
+"""The common course of training runs, with an engine that trains or fails as the test needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from coremlbench.createml.options import CreateMLOptions
+from coremlbench.runs import resume_data, store
+from coremlbench.runs.stages import Stages
+from coremlbench.runs.training_job import Engine, TrainingJob
+from coremlbench.types.errors import InputError
+from coremlbench.types.failure import Failure
+from coremlbench.types.training_records import Trained, TrainingRecord
+
+OPTIONS = CreateMLOptions(iterations=7)
+Save = Callable[[TrainingRecord], None]
+
+
+def job(results: Path, *, trains: bool, previous_runs: list[Path | None]) -> TrainingJob[CreateMLOptions]:
+    """Return a job whose engine extracts features and then trains, or fails with an OSError."""
+
+    def train(
+        options: CreateMLOptions,
+        record: TrainingRecord,
+        folder: Path,
+        stages: Stages,
+        save: Save,
+        previous_run: Path | None,
+    ) -> TrainingRecord:
+        previous_runs.append(previous_run)
+        (folder / resume_data.RESUME_DIR).mkdir()
+        (folder / resume_data.RESUME_DIR / resume_data.JOURNAL_FILE).write_text('{"plan": "p"}\n{}\n')
+        save(replace(record, options={**record.options, "extractor chosen": "a detail of the run"}))
+        if not trains:
+            raise OSError
+        return replace(record, outcome=Trained(test_accuracy=1.0))
+
+    engine = Engine("turicreate", CreateMLOptions, lambda _: "createml", lambda _: ("iterations 7",), train)
+    return TrainingJob(engine, results, ["coremlbench", "createml"], lambda _: None)
+
+
+def test_a_run_is_recorded_with_its_engine_and_settings(tmp_path: Path) -> None:
+    record, folder = job(tmp_path, trains=True, previous_runs=[]).run_once(OPTIONS, {"attempt": 2})
+    assert (record.engine, record.experiment, record.attempt) == ("turicreate", "createml", 2)
+    assert (record.options["iterations"], record.options["augment"]) == (7, ["rotation", "flip"])
+    assert record.deviations == ("iterations 7",)
+    assert store.load(folder) == record
+
+
+def test_a_failed_run_is_resumed_with_its_own_settings_and_new_limits(tmp_path: Path) -> None:
+    previous_runs: list[Path | None] = []
+    failed, failed_folder = job(tmp_path, trains=False, previous_runs=previous_runs).run_once(OPTIONS)
+    assert isinstance(failed.outcome, Failure)
+    assert resume_data.find_resumable_run(tmp_path, ["createml"], "")[0].id == failed.id
+    resumed, _ = job(tmp_path, trains=True, previous_runs=previous_runs).resume(failed, failed_folder, {"timeout": 9.0})
+    assert previous_runs == [None, failed_folder]
+    assert resumed.resumed_from == failed.id
+    assert failed.options["extractor chosen"] == "a detail of the run"
+    assert resumed.options == {name: failed.options[name] for name in resumed.options} | {"timeout": 9.0}
+    assert set(failed.options) - set(resumed.options) == {"extractor chosen"}
+    with pytest.raises(InputError, match="can be resumed; run it without --resume"):
+        resume_data.find_resumable_run(tmp_path, ["createml"], "")

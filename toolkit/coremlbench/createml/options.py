@@ -1,0 +1,74 @@
+"""The settings of a Create ML run, and where they differ from the article's protocol."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from coremlbench.createml.extractors import ObtainedExtractor
+from coremlbench.experiments.catalogue import deviations, select
+from coremlbench.runs.retries import MEMORY, SEED, UNCHANGED
+from coremlbench.types.data import ImageSet
+from coremlbench_datasets.parallel import cores
+
+
+@dataclass(frozen=True)
+class CreateMLOptions:
+    """The settings of a Create ML run; the defaults are the article's.
+
+    ``train`` and ``test`` are numbers of images, None for all that a folder has. ``timeout`` and ``silence`` are
+    seconds, ``memory_limit`` is bytes. ``processes`` is the number of processes that extract features, None for one
+    per core.
+    """
+
+    dataset: str = "drawn-food"
+    source: str | None = None
+    train: int | None = 7500
+    test: int | None = 2500
+    iterations: int = 25
+    augment: tuple[str, ...] = ("rotation", "flip")
+    extractor: str = "auto"
+    extraction: str = "pipelined"
+    seed: int = 0
+    timeout: float | None = None
+    silence: float | None = None
+    memory_limit: int | None = None
+    processes: int | None = None
+
+    def remedied(self, kind: str) -> tuple[CreateMLOptions, str]:
+        """Return the settings for the next attempt after a failure of this kind, and a description of the change."""
+        if kind in MEMORY:
+            processes = self.processes or cores()
+            if processes == 1:
+                return self, f"{UNCHANGED}, as fewer than one process cannot extract"
+            fewer = processes // 2
+            return replace(self, processes=fewer), f"with {fewer} extracting side by side in place of {processes}"
+        if kind in SEED:
+            return replace(self, seed=self.seed + 1), f"with seed {self.seed + 1} in place of {self.seed}"
+        return self, UNCHANGED
+
+
+def deviations_of(
+    options: CreateMLOptions, images: ImageSet | None = None, obtained: ObtainedExtractor | None = None
+) -> tuple[str, ...]:
+    """Return the differences from the article's protocol, as far as they are known without the data or the extractor.
+
+    The extractor counts, because ``auto`` selects what the machine offers and extractors differ in their amount of
+    computation: runs with different ones must not be compared as equal. ``--extraction turicreate`` is no deviation
+    for the protocol's own extractor, which only Turi Create can run.
+    """
+    (experiment,) = select(["createml"])
+    settings: dict[str, Any] = {
+        "dataset": options.dataset,
+        "train": options.train,
+        "test": options.test,
+        "iterations": options.iterations,
+        "augmentation": tuple(sorted(options.augment)),
+    }
+    if images is not None:
+        settings |= {"train": len(images.train), "test": len(images.test), "classes": len(images.classes)}
+    extractor = options.extractor if obtained is None else obtained.extractor.name
+    settings |= {"extractor": None if extractor == "auto" else extractor, "processes": options.processes}
+    if options.extraction == "turicreate" and extractor != experiment.extractor:
+        settings["extraction"] = options.extraction
+    return deviations(experiment, {name: value for name, value in settings.items() if value is not None})

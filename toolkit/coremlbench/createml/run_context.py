@@ -1,0 +1,60 @@
+"""What the stages of one Create ML run share: settings, folders, and how their worker processes are started."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from coremlbench.createml.options import CreateMLOptions
+from coremlbench.runs.stages import Stages
+from coremlbench.runs.steps import worker
+from coremlbench.types.data import LabelledImage
+from coremlbench.types.process import Exit
+
+TURICREATE_WORKER = Path(__file__).parent.parent / "workers" / "turicreate.py"
+
+SILENCE = {
+    "setup": 1800.0,  # one download of 600 MB
+    "data": 300.0,
+    "extract": 300.0,
+    "turicreate-extract": 300.0,  # the first batch waits for TensorFlow to start
+    "train": 1200.0,  # the solver prints its first iterations and then about every tenth
+    "export": 300.0,
+}
+"""Seconds without progress after which a stage counts as hung."""
+
+Parts = Mapping[str, Sequence[LabelledImage]]
+"""The images of a run by part: "train", "validation" and "test"."""
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """One Create ML run: its settings, its folder, the cache for downloads, and its stages."""
+
+    options: CreateMLOptions
+    folder: Path
+    cache: Path
+    stages: Stages
+
+    @property
+    def work(self) -> Path:
+        """Return the folder for the run's temporary files."""
+        return self.stages.work
+
+    def run_worker(self, stage: str, request: Mapping[str, Any]) -> Exit:
+        """Run the worker named like the stage, and return how it ended.
+
+        Raises:
+            StageFailedError: the worker failed.
+        """
+        return self.stages.run(stage, worker(stage), request, silence=SILENCE[stage])
+
+    def run_turicreate(self, stage: str, python: str, request: Mapping[str, Any]) -> Exit:
+        """Run a task of Turi Create's worker in its own Python, and return how it ended.
+
+        Raises:
+            StageFailedError: the worker failed.
+        """
+        return self.stages.run(stage, [python, "-I", str(TURICREATE_WORKER)], request, silence=SILENCE[stage])
