@@ -48,12 +48,12 @@ def build(name: str) -> Any:
     """Return the application at its own input size, with seeded weights that keep signals alive."""
     import keras
 
-    from coremlbench.training.random_weights import enliven, set_seed
+    from coremlbench.training.random_weights import calibrate_random_weights, set_seed
 
     set_seed(0)
     shape = (224, 224, 3) if name.startswith("MobileNetV3") else None  # the others have a size of their own
     model = getattr(keras.applications, name)(weights=None, classifier_activation=None, input_shape=shape)
-    enliven(model, **taken(model))
+    calibrate_random_weights(model, **taken(model))
     return model
 
 

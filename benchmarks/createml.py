@@ -25,9 +25,9 @@ from typing import Any
 
 from PIL import Image
 
-from coremlbench.createml.extractors import obtain
-from coremlbench.createml.feature_extraction import prepare
-from coremlbench.createml.turicreate_environment import TURICREATE, ensure
+from coremlbench.createml.extractors import obtain_extractor
+from coremlbench.createml.feature_extraction import prepare_image
+from coremlbench.createml.turicreate_environment import TURICREATE, ensure_environment
 from coremlbench.createml.validation_split import split_validation
 from coremlbench.system.paths import cache_folder
 from coremlbench.types.data import LabelledImage
@@ -67,8 +67,8 @@ def main() -> None:
     options = parser.parse_args()
 
     cache = cache_folder()
-    python = ensure(TURICREATE, cache, print)
-    weights = obtain(EXTRACTOR, cache, print).weights
+    python = ensure_environment(TURICREATE, cache, print)
+    weights = obtain_extractor(EXTRACTOR, cache, print).weights
     assert weights is not None
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -107,7 +107,7 @@ def write_copies(folder: Path, options: argparse.Namespace) -> int:
 def write_copies_of(job: tuple[LabelledImage, Path, tuple[int, int]]) -> int:
     image, folder, seed = job
     folder.mkdir(parents=True, exist_ok=True)
-    copies = prepare(image.path, (227, 227), AUGMENT, seed)
+    copies = prepare_image(image.path, (227, 227), AUGMENT, seed)
     for index, pixels in enumerate(copies):
         Image.fromarray(pixels).save(folder / f"{seed[1]}-{index}.png", compress_level=1)
     return len(copies)

@@ -302,7 +302,7 @@ def _break(command: Command, results: Path) -> None:
     run = start(command, results)
     while run.process.poll() is None:
         begun = {path.parent for path in results.glob("*/run.json")} - run.earlier
-        if any(resume_data.describe(folder) for folder in begun):
+        if any(resume_data.describe_progress(folder) for folder in begun):
             _kill(run.process, "group", run.token, random.Random(0))
         time.sleep(0.01)
     _end(run)
@@ -325,7 +325,7 @@ def ready(command: Command, results: Path) -> Command:
     """
     for _ in range(MOST_RUNS if command.resumes else 0):
         try:
-            resume_data.broken_run(results, [NETWORK if command.resumes == "train" else command.resumes], "")
+            resume_data.find_resumable_run(results, [NETWORK if command.resumes == "train" else command.resumes], "")
         except InputError:  # noqa: PERF203 - a turn is a run
             _break(next(each for each in commands(results.parent) if each.name == command.resumes), results)
         else:

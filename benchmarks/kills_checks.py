@@ -50,7 +50,7 @@ def known_of(results: Path, earlier: Collection[Path], last: str) -> Known:
     for folder in sorted({path.parent for path in results.glob("*/run.json")} - set(earlier)):
         with suppress(OSError, store.UnreadableRecordError):
             record = store.load(folder)
-            unfinished = record.outcome.status == "failed" and record.outcome.kind in ("running", store.UNFINISHED)
+            unfinished = record.outcome.status == "failed" and record.outcome.kind in ("running", store.UNFINISHED_KIND)
             _count(known, record, folder)
             if unfinished:
                 phase = _stage(folder)
@@ -87,7 +87,7 @@ def rounds_of(record: Record) -> int:
 def images_kept(folder: Path) -> int:
     """Return of how many images the features are kept."""
     with suppress(OSError):
-        return max(0, (folder / resume_data.KEPT / resume_data.JOURNAL).read_bytes().count(b"\n") - 1)
+        return max(0, (folder / resume_data.RESUME_DIR / resume_data.JOURNAL_FILE).read_bytes().count(b"\n") - 1)
     return 0
 
 
@@ -145,11 +145,11 @@ def _lost(known: Known, folder: Path) -> list[str]:
 
 def sweep(results: Path) -> None:
     """Do what a run does at its start, a minute later: a younger folder without a record may be of one that begins."""
-    for path in (*results.glob(f"*/{store.LOCK}"), *results.glob("*")):
+    for path in (*results.glob(f"*/{store.LOCK_FILE}"), *results.glob("*")):
         with suppress(OSError):
             os.utime(path, (time.time() - 120,) * 2)
-    store.sweep(results)
-    resume_data.limit(results)
+    store.remove_stale(results)
+    resume_data.prune(results)
 
 
 def left_behind(results: Path, temporary: Path) -> list[str]:

@@ -41,7 +41,7 @@ def main() -> None:
         for record in fleet(options.records, options.machines):
             folder = results / record.id
             folder.mkdir()
-            (folder / store.RECORD).write_bytes(store.to_bytes(record))
+            (folder / store.RECORD_FILE).write_bytes(store.to_bytes(record))
         print(f"{options.records:,} records of {options.machines} machines")
         from coremlbench.report.files import read_report, save_report
 

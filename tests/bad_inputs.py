@@ -146,9 +146,9 @@ def own_weights(folder: Path) -> None:
 
 def killed_build(folder: Path) -> None:
     """What a killed build of Turi Create's environment leaves."""
-    from coremlbench.createml.turicreate_environment import TURICREATE, folder_of
+    from coremlbench.createml.turicreate_environment import TURICREATE, environment_folder
 
-    building = folder_of(TURICREATE, folder / "cache").with_suffix(".building")
+    building = environment_folder(TURICREATE, folder / "cache").with_suffix(".building")
     (building / "bin").mkdir(parents=True)
     (building / "bin" / "python").write_text("half of it")
 
@@ -193,7 +193,7 @@ OPTIONS = (
     Row("an archive that is not there", "createml --source {}/none.zip", "does not exist"),
     Row("retries below none", "createml --retries -1", "Invalid value for '--retries'"),
     Row("two ways to go on", "createml --resume --retries 2", "use one of them"),
-    Row("nothing to resume", "createml --resume --results {}", "has kept anything to go on with"),
+    Row("nothing to resume", "createml --resume --results {}", "can be resumed"),
     Row("a run that is not there", "createml --resume x --results {}", "There is no run x in"),
     Row("a misspelt experiment", "train lennet", "There is no experiment 'lennet' (did you mean lenet?)"),
     Row("an experiment of another command", "train createml", "run it with `coremlbench createml`"),
@@ -207,7 +207,7 @@ OPTIONS = (
     Row("no learning rate", "train lenet --learning-rate 0", "Invalid value for '--learning-rate'"),
     Row("pictures too small to train on", "train tinyvgg --image-size 8", "Invalid value for '--image-size'"),
     Row("two plans for the next run", "train lenet --retries 1 --batch-ladder 8,4", "use one of them"),
-    Row("no training to resume", "train --resume --results {}", "has kept anything to go on with"),
+    Row("no training to resume", "train --resume --results {}", "can be resumed"),
     Row("an unknown variant", "convert lenet --random-weights --variants fp8", "There is no variant 'fp8'"),
     Row("a batch of none", "convert lenet --batch 0", "Invalid value for '--batch'"),
     Row("a system too old", "convert lenet --target macOS9", "Invalid value for '--target'"),

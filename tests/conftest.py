@@ -202,9 +202,9 @@ def chromium() -> str:
 @pytest.fixture(scope="session")
 def squeezenet(cache: Path) -> Path:
     """The file of SqueezeNet's ImageNet weights under Turi Create's name."""
-    from coremlbench.createml.extractors import obtain
+    from coremlbench.createml.extractors import obtain_extractor
 
-    weights = obtain("squeezenet_v1.1", cache, lambda message: None).weights
+    weights = obtain_extractor("squeezenet_v1.1", cache, lambda message: None).weights
     assert weights is not None
     return weights
 
@@ -212,6 +212,6 @@ def squeezenet(cache: Path) -> Path:
 @pytest.fixture(scope="session")
 def turicreate(cache: Path) -> Path:
     """Turi Create's Python."""
-    from coremlbench.createml.turicreate_environment import TURICREATE, ensure
+    from coremlbench.createml.turicreate_environment import TURICREATE, ensure_environment
 
-    return ensure(TURICREATE, cache, lambda message: None)
+    return ensure_environment(TURICREATE, cache, lambda message: None)

@@ -51,13 +51,13 @@ def tinyvgg_run(results: Path, pictures: Path) -> TrainingRecord:
     """Return a run of a TinyVGG for small pictures, whose weights are random and alive."""
     import keras
 
-    from coremlbench.training.random_weights import enliven
+    from coremlbench.training.random_weights import calibrate_random_weights
     from coremlbench_models import NETWORKS
 
     keras.utils.set_random_seed(3)
     network = NETWORKS["tinyvgg"]
     model = network.build((32, 32, 3), len(CLASSES))
-    enliven(model, scale=network.scale)
+    calibrate_random_weights(model, scale=network.scale)
     record, folder = run_of(results, "tinyvgg", pictures)
     model.save(folder / "model.keras")
     return with_model(record, folder, "model.keras")

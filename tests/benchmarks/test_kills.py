@@ -24,7 +24,7 @@ from tests import record_samples as samples
 KILLS = 12
 LATEST = 4.0
 """Seconds after which the last of the moments comes; the campaign's reach to the end of a run."""
-UNFINISHED = Failure(kind=store.UNFINISHED, reason="The run has not ended.", hint="Wait.")
+UNFINISHED = Failure(kind=store.UNFINISHED_KIND, reason="The run has not ended.", hint="Wait.")
 FAMILY = """
 import multiprocessing, sys, time
 if __name__ == "__main__":

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from coremlbench.createml.run import CreateMLOptions
+from coremlbench.createml.options import CreateMLOptions
 from coremlbench.failures.listing import find_failures
 from coremlbench.failures.training_checks import interval, judged
 from coremlbench.runs import store
-from coremlbench.runs.lifecycle import Run, recorded
+from coremlbench.runs.lifecycle import Run, run_and_record
 from coremlbench.types.failure import Failure
 from coremlbench.types.training_records import EpochRow, Trained, TrainingRecord
 from tests.failing_records import CONVERSION, training
@@ -111,7 +111,7 @@ def test_other_records_and_failures_are_left_alone() -> None:
 def test_a_run_that_only_guessed_is_saved_as_a_failure_and_listed(tmp_path: Path) -> None:
     guessed = trained(250, 2500, (2.3, 2.3)).outcome
     run = Run(TrainingRecord, "tinyvgg", "tensorflow", {}, (), ["coremlbench", "train"], limits=CreateMLOptions())
-    record, folder = recorded(
+    record, folder = run_and_record(
         run, lambda record, *_: replace(record, outcome=guessed), results=tmp_path, on_progress=lambda _: None
     )
     loaded = store.load(folder)

@@ -370,7 +370,7 @@ def test_a_matrix_goes_on_only_with_the_same_packages_on_the_same_machine(tmp_pa
     shutil.rmtree(tmp_path / "one.mlpackage")
     with pytest.raises(InputError, match=r"one\.mlpackage is gone"):
         go_on(tmp_path)
-    with store.hold(folder), pytest.raises(InputError, match="is still running; wait for its end"):
+    with store.lock_run(folder), pytest.raises(InputError, match="is still running; wait for its end"):
         go_on(tmp_path)
 
 

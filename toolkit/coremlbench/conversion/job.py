@@ -15,7 +15,7 @@ from coremlbench.conversion.convert_model import convert_one
 from coremlbench.conversion.options import ConvertOptions
 from coremlbench.conversion.sources import READY
 from coremlbench.conversion.variants import TARGETS, find_variants
-from coremlbench.runs.lifecycle import FAILED, INTERRUPTED, Run, recorded
+from coremlbench.runs.lifecycle import FAILED, INTERRUPTED, Run, run_and_record
 from coremlbench.system import serialization
 from coremlbench.system.files import slug
 from coremlbench.system.paths import cache_folder
@@ -131,7 +131,7 @@ def _recorded(
     on_progress: OnProgress,
 ) -> tuple[ConversionRecord, Path]:
     run = Run(
-        record=ConversionRecord,
+        record_type=ConversionRecord,
         experiment=slug(getattr(source, "experiment", "") or source.name),
         engine="coremltools",
         options={**serialization.to_json(options), "model": source.name, "path": source.path},
@@ -141,14 +141,14 @@ def _recorded(
     )
     if isinstance(source, UnopenedModel):
         failure = source.failure
-        return recorded(
+        return run_and_record(
             run,
             lambda record, _folder, _stages, _save: replace(record, outcome=failure),
             results=results,
             on_progress=on_progress,
         )
     used, meant, notes = applied(source, options)
-    return recorded(
+    return run_and_record(
         run,
         lambda record, folder, stages, save: convert_one(
             used,

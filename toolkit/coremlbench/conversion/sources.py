@@ -79,7 +79,7 @@ def _trained_source(model: str, results: Path) -> ModelSource | None:
             how = "coremlbench createml" if model == "createml" else f"coremlbench train --experiment {model}"
             raise InputError(f"There is no trained run of {model} under {results}; `{how}` makes one.")
         return of_run(record, results / record.id)
-    if "/" not in model and (results / model / store.RECORD).is_file():
+    if "/" not in model and (results / model / store.RECORD_FILE).is_file():
         found = store.load(results / model)
         if not isinstance(found, TrainingRecord):
             raise InputError(f"{model} is a run of the kind {found.kind}, and only what was trained can be converted.")

@@ -66,22 +66,24 @@ def _machine(machine: Machine) -> Check:
 def _turicreate(cache: Path) -> Check:
     from coremlbench.createml.turicreate_environment import (
         TURICREATE,
+        environment_folder,
         find_python38,
-        folder_of,
-        install_python38,
-        ready,
+        installed_python,
+        python38_install_advice,
     )
 
     name = "Turi Create"
     if platform.system() == "Linux" and platform.machine() != "x86_64":
         return Check(name, "no", f"there is no Turi Create for {platform.machine()}", "Use an x86-64 machine or a Mac.")
-    if ready(TURICREATE, cache):
-        return Check(name, "ok", f"6.4.1, isolated in {folder_of(TURICREATE, cache)}")
+    if installed_python(TURICREATE, cache):
+        return Check(name, "ok", f"6.4.1, isolated in {environment_folder(TURICREATE, cache)}")
     python = find_python38()
     if python is None:
-        advice = f"On a machine without a network, {install_python38()} beforehand."
+        advice = f"On a machine without a network, {python38_install_advice()} beforehand."
         return Check(name, "later", "no Python 3.8 here; uv will fetch one at first use", advice)
-    return Check(name, "later", f"made at first use with Python {python.version_text} {python.found} (600 MB to fetch)")
+    return Check(
+        name, "later", f"made at first use with Python {python.version_text} {python.location} (600 MB to fetch)"
+    )
 
 
 def _extractor(cache: Path) -> Check:
@@ -121,11 +123,11 @@ def _tensorflow() -> Check:
 
 def _training_device() -> Check:
     """Ask TensorFlow itself, in a child: it takes some seconds, and nothing else knows."""
-    from coremlbench.training.device_check import which_device
+    from coremlbench.training.device_check import probe_device
     from coremlbench.types.failure import Failure
 
     name = "device to train on"
-    found = which_device()
+    found = probe_device()
     if isinstance(found, Failure):
         return Check(name, "no", found.reason, found.hint)
     return Check(name, "ok", f"{found.device} {found.name}".strip() + f": {found.reason}")

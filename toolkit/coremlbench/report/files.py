@@ -113,8 +113,8 @@ def _records_at(place: Path) -> Iterator[Path]:
     if place.is_file():
         yield place
         return
-    if (place / store.RECORD).exists():
-        yield place / store.RECORD
+    if (place / store.RECORD_FILE).exists():
+        yield place / store.RECORD_FILE
         return
     try:
         folders = sorted(each for each in place.iterdir() if each.is_dir())
@@ -126,8 +126,8 @@ def _records_at(place: Path) -> Iterator[Path]:
     except OSError as problem:
         raise InputError(f"The results folder {place} cannot be read ({problem.strerror}); name another.") from problem
     for folder in folders:
-        if (folder / store.RECORD).exists():
-            yield folder / store.RECORD
+        if (folder / store.RECORD_FILE).exists():
+            yield folder / store.RECORD_FILE
 
 
 def _relative(path: Path, output: Path) -> str:

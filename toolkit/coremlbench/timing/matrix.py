@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from coremlbench.runs.lifecycle import FAILED, Run, Save, exit_code_of, recorded
+from coremlbench.runs.lifecycle import FAILED, Run, Save, exit_code_of, run_and_record
 from coremlbench.runs.stages import Stages
 from coremlbench.system.files import hash_path
 from coremlbench.timing.available_units import MachineCapabilities
@@ -102,7 +102,7 @@ def time_models(
         return MatrixRun(planned, plan, runner, save, progress, on_round, kit).run()
 
     locations = package_locations(timing_input, results, plan.unavailable, kit)
-    return recorded(describe_run(options, command, plan, locations), work, results=results, on_progress=progress)
+    return run_and_record(describe_run(options, command, plan, locations), work, results=results, on_progress=progress)
 
 
 def check_machine(options: TimingOptions, kit: Path | None, capabilities: MachineCapabilities) -> None:
@@ -127,7 +127,7 @@ def describe_run(
 ) -> Run[TimingRecord]:
     """Return the description of a run before it starts; ``locations`` is from ``package_locations``."""
     return Run(
-        record=TimingRecord,
+        record_type=TimingRecord,
         experiment=EXPERIMENT,
         engine="+".join(dict.fromkeys(cell.runtime for cell in plan.cells)),
         options=asdict(options) | {"runtimes": list(options.runtimes), "units": list(options.units)} | locations,

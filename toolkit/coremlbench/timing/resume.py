@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from coremlbench.runs import store
-from coremlbench.runs.lifecycle import Save, continued
+from coremlbench.runs.lifecycle import Save, continue_and_record
 from coremlbench.runs.stages import Stages
 from coremlbench.system import serialization
 from coremlbench.system.files import hash_path
@@ -57,7 +57,7 @@ def resume(
     description = describe_run(
         options, command, plan, {key: record.options[key] for key in ("packages", "not_here", "kit")}
     )
-    return continued(description, _reopen(record), results / record.id, work, on_progress=progress)
+    return continue_and_record(description, _reopen(record), results / record.id, work, on_progress=progress)
 
 
 def find_unfinished(run: str, results: Path) -> TimingRecord:

@@ -107,8 +107,8 @@ def createml(
     """  # noqa: D301  \\b is click's mark for lines that are not to be joined
     from coremlbench.cli.commands.report import page_at_the_end
     from coremlbench.cli.terminal.progress import Watch, print_json, print_training
-    from coremlbench.createml.job import counts, create_ml_attempts, resume_create_ml
-    from coremlbench.createml.run import CreateMLOptions
+    from coremlbench.createml.job import image_counts, resume_createml, run_createml_with_retries
+    from coremlbench.createml.options import CreateMLOptions
     from coremlbench.runs.lifecycle import INTERRUPTED, exit_code_of
     from coremlbench.types.errors import InputError
     from coremlbench_datasets import find
@@ -116,7 +116,7 @@ def createml(
     if resume is not None and retries:
         raise InputError("--resume goes on with one run and --retries begins anew; use one of them.")
     find(dataset)  # a wrong name is told before anything is made
-    train, test = counts(dataset, train, test, scale)
+    train, test = image_counts(dataset, train, test, scale)
     options = CreateMLOptions(
         dataset=dataset,
         source=str(Path(source).absolute()) if source else None,
@@ -134,13 +134,13 @@ def createml(
     del engine  # one so far
     with Watch() as watch:
         if resume is None:
-            runs = create_ml_attempts(options, retries, results=results, command=sys.argv, on_progress=watch)
+            runs = run_createml_with_retries(options, retries, results=results, command=sys.argv, on_progress=watch)
         else:
             given = asked_for(click.get_current_context()) | ({"train", "test"} if scale is not None else set())
             limits = {name: getattr(options, name) for name in LIMITS}
             same = {name: value for name, value in asdict(options).items() if name in given - LIMITS}
             runs = [
-                resume_create_ml(resume, limits, same, results=results, command=sys.argv, on_progress=watch),
+                resume_createml(resume, limits, same, results=results, command=sys.argv, on_progress=watch),
             ]
     record, folder = runs[-1]
     if as_json:

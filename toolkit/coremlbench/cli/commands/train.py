@@ -13,7 +13,7 @@ import click
 from coremlbench.cli.commands.parameters import LIMITS, Amount, DatasetName, asked_for, run_options
 
 if TYPE_CHECKING:
-    from coremlbench.training.job import Changes
+    from coremlbench.training.job import Overrides
     from coremlbench.training.run import TensorFlowOptions
     from coremlbench.types.experiments import Experiment
     from coremlbench.types.training_records import TrainingRecord
@@ -166,17 +166,23 @@ def train(
     from coremlbench.cli.terminal.training import print_runs
     from coremlbench.experiments.catalogue import select
     from coremlbench.runs.lifecycle import INTERRUPTED
-    from coremlbench.training.job import Changes, exit_code, plan, planned, train_with_ladder
+    from coremlbench.training.job import (
+        Overrides,
+        resolve_options,
+        tensorflow_experiments,
+        train_with_ladder,
+        training_exit_code,
+    )
     from coremlbench.types.errors import InputError
 
-    changes = Changes(sources=dict(sources), **changed)
-    chosen = select(names + experiments) if names + experiments else planned()
+    changes = Overrides(sources=dict(sources), **changed)
+    chosen = select(names + experiments) if names + experiments else tensorflow_experiments()
     _check_alone(retries, ladder, resume)
     if resume is not None:
         runs = [_resumed(resume, chosen, changes, results)]
         _show(runs, as_json=as_json)
-        raise SystemExit(exit_code([record for record, _ in runs]))
-    plans = [plan(each, changes) for each in chosen]
+        raise SystemExit(training_exit_code([record for record, _ in runs]))
+    plans = [resolve_options(each, changes) for each in chosen]
     runs, missing = [], []
     for options in plans:
         try:
@@ -192,7 +198,7 @@ def train(
         runs += steps
         if not as_json:
             _show(steps, as_json=False)
-        if exit_code([steps[-1][0]]) == INTERRUPTED:
+        if training_exit_code([steps[-1][0]]) == INTERRUPTED:
             break
     if as_json:
         _show(runs, as_json=True)
@@ -200,7 +206,7 @@ def train(
         print_runs([record for record, _ in runs])
     for sentence in missing:
         click.echo(sentence, err=True)
-    raise SystemExit(exit_code([record for record, _ in runs]) or (2 if missing else 0))
+    raise SystemExit(training_exit_code([record for record, _ in runs]) or (2 if missing else 0))
 
 
 def _check_alone(retries: int, ladder: tuple[int, ...] | None, resume: str | None) -> None:
@@ -212,19 +218,19 @@ def _check_alone(retries: int, ladder: tuple[int, ...] | None, resume: str | Non
 
 
 def _resumed(
-    wanted: str, experiments: Sequence[Experiment], changes: Changes, results: Path
+    wanted: str, experiments: Sequence[Experiment], changes: Overrides, results: Path
 ) -> tuple[TrainingRecord, Path]:
     """Return a run that goes on with a broken one; what stands on the command line must be as it was there."""
     from coremlbench.cli.terminal.progress import Watch
-    from coremlbench.training.job import plan, resume
+    from coremlbench.training.job import resolve_options, resume_training
 
     given = asked_for(click.get_current_context())
     with Watch() as watch:
-        return resume(
+        return resume_training(
             wanted,
             [each.name for each in experiments],
             {name: getattr(changes, name) for name in LIMITS},
-            lambda experiment: _asked(given, plan(experiment, changes)),
+            lambda experiment: _asked(given, resolve_options(experiment, changes)),
             results=results,
             command=sys.argv,
             on_progress=watch,

@@ -47,9 +47,9 @@ class CreateML:
 
     def read_picture(self, path: Path) -> Any:
         """Return a picture as the features were extracted from."""
-        from coremlbench.createml.feature_extraction import prepare
+        from coremlbench.createml.feature_extraction import prepare_image
 
-        (pixels,) = prepare(path, self.network.size, (), ())
+        (pixels,) = prepare_image(path, self.network.size, (), ())
         return pixels
 
     def predict(self, samples: Any) -> dict[str, Any]:
@@ -102,7 +102,7 @@ def open_createml(source: ModelSource, settings: Mapping[str, Any]) -> CreateML:
     import numpy as np
     import onnxruntime
 
-    from coremlbench.createml.extractors import MissingWeightsError, obtain
+    from coremlbench.createml.extractors import MissingWeightsError, obtain_extractor
     from coremlbench.createml.network import read_network
     from coremlbench.runs import store
 
@@ -117,7 +117,7 @@ def open_createml(source: ModelSource, settings: Mapping[str, Any]) -> CreateML:
             f"The classifier of the run {folder.name} cannot be read (head.npz: {problem}); run createml again."
         ) from problem
     try:
-        obtained = obtain(name, Path(settings["cache"]), _silent)
+        obtained = obtain_extractor(name, Path(settings["cache"]), _silent)
     except MissingWeightsError as problem:
         raise InputError(f"The extractor {name} of the run {folder.name} is not here: {problem}") from problem
     if obtained.weights is None:

@@ -99,14 +99,14 @@ def _inference_of(model: Any) -> Callable[[Any], Any]:
 
 
 def _random(source: ModelSource) -> Any:
-    from coremlbench.training.random_weights import enliven, set_seed
+    from coremlbench.training.random_weights import calibrate_random_weights, set_seed
     from coremlbench_models import NETWORKS
 
     name, seed = seed_of(source)
     set_seed(seed)
     network = NETWORKS[name]
     model = network.build(classes=len(source.classes))
-    enliven(model, scale=network.scale)
+    calibrate_random_weights(model, scale=network.scale)
     return model
 
 
