@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from coremlbench.report.build import build_report
 from coremlbench.report.files import read_report, save_report
-from coremlbench.report.labels import strayed, where
+from coremlbench.report.labels import fallback_note, where
 from coremlbench.report.types import Report, Source
 from coremlbench.runs import store
 from coremlbench.timing.compute_plan import ran_on
@@ -232,8 +232,8 @@ def test_only_what_the_plan_puts_on_a_unit_bears_its_name(unit: UnitName, device
     each = devices.split()
     plan = ComputePlan(ops=dict.fromkeys(each, 1), cost={device: 1 / len(each) for device in each})
     assert where(unit, ran_on(plan, unit)) == told
-    assert strayed(unit, ran_on(plan, unit)).startswith(stray)
-    assert bool(strayed(unit, ran_on(plan, unit))) == bool(stray)
+    assert fallback_note(unit, ran_on(plan, unit)).startswith(stray)
+    assert bool(fallback_note(unit, ran_on(plan, unit))) == bool(stray)
 
 
 def test_without_core_ml_the_answer_says_why_and_how_far_it_has_come() -> None:

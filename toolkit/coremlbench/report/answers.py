@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from coremlbench.report.labels import RATIO, UNIT_WORDS, failed_after, outputs_are_wrong, where, wrong_outputs
-from coremlbench.report.timing import kind_of, proofs_of
+from coremlbench.report.labels import RATIO, UNIT_WORDS, failed_after, outputs_are_wrong, where, output_error_phrase
+from coremlbench.report.timing import figure_kind, proofs_by_package
 from coremlbench.report.types import Answer, CellRow, VariantRow
 from coremlbench.timing.statistics import ratio_of_rounds
 from coremlbench.types.conversion import ConversionRecord
@@ -19,16 +19,16 @@ Proofs = dict[str, VariantRow]
 GPU, ENGINE = "CPU_AND_GPU", "CPU_AND_NE"
 
 
-def answers_of(
+def build_answers(
     timings: Sequence[TimingRecord],
     conversions: Sequence[ConversionRecord],
     cells: Sequence[CellRow],
     variants: Sequence[VariantRow],
 ) -> tuple[Answer, ...]:
     """Return the answers by model: those of Core ML first, then of the stand-in, then why there is none."""
-    proofs = proofs_of(conversions, timings)
+    proofs = proofs_by_package(conversions, timings)
     measured: Measured = {
-        (record.id, kind_of(cell), cell.model, cell.variant, cell.batch, cell.unit): cell
+        (record.id, figure_kind(cell), cell.model, cell.variant, cell.batch, cell.unit): cell
         for record in timings
         for cell in record.measurements
         if cell.runtime == "coreml"

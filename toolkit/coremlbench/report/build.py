@@ -9,13 +9,13 @@ from typing import Literal
 
 from coremlbench import __version__
 from coremlbench.experiments.published import PUBLISHED
-from coremlbench.report.answers import answers_of
-from coremlbench.report.failures import failures_of
-from coremlbench.report.model_names import told_apart
-from coremlbench.report.timing import cells_of, variants_of
-from coremlbench.report.training import classifiers_of, training_of
+from coremlbench.report.answers import build_answers
+from coremlbench.report.failures import failure_rows
+from coremlbench.report.model_names import disambiguate_names
+from coremlbench.report.timing import cell_rows, variant_rows
+from coremlbench.report.training import classifier_runs, training_rows
 from coremlbench.report.types import MachineRow, OriginRow, PublishedRow, RecordRow, Report, Source
-from coremlbench.report.warnings import warnings_of
+from coremlbench.report.warnings import warning_rows
 from coremlbench.types.conversion import ConversionRecord, Converted
 from coremlbench.types.data import Provenance
 from coremlbench.types.failure import Failure
@@ -32,32 +32,32 @@ def build_report(sources: Iterable[Source], problems: Sequence[str] = (), *, mad
     read, ``made`` is the time of the report.
     """
     found = _once(sources)
-    records = told_apart([source.record for source in found])
+    records = disambiguate_names([source.record for source in found])
     trainings = [source for source in found if isinstance(source.record, TrainingRecord)]
     conversions = [record for record in records if isinstance(record, ConversionRecord)]
     timings = [record for record in records if isinstance(record, TimingRecord)]
-    cells = cells_of(timings)
-    variants = variants_of(conversions, timings)
-    training = training_of([each.record for each in trainings if isinstance(each.record, TrainingRecord)])
+    cells = cell_rows(timings)
+    variants = variant_rows(conversions, timings)
+    training = training_rows([each.record for each in trainings if isinstance(each.record, TrainingRecord)])
     return Report(
         made=made,
         coremlbench=__version__,
         records=tuple(_record_row(source) for source in found),
         machines=_machines(records),
-        answers=answers_of(timings, conversions, cells, variants),
+        answers=build_answers(timings, conversions, cells, variants),
         timing=cells,
         variants=variants,
         training=training,
         published=_published(),
-        classifiers=classifiers_of(trainings),
-        failures=failures_of(records),
-        warnings=warnings_of(records),
+        classifiers=classifier_runs(trainings),
+        failures=failure_rows(records),
+        warnings=warning_rows(records),
         origins=_origins(records),
         problems=tuple(problems),
     )
 
 
-def outcome_in_words(record: Record) -> str:
+def outcome_label(record: Record) -> str:
     """Return how a record's run ended in a word or two: "trained", "failed: memory-limit", "3 cells timed"."""
     outcome = record.outcome
     if isinstance(outcome, Failure):
@@ -92,7 +92,7 @@ def _record_row(source: Source) -> RecordRow:
         machine=record.machine.id,
         started=record.started,
         seconds=record.seconds,
-        outcome=outcome_in_words(record),
+        outcome=outcome_label(record),
         path=source.path,
         command=record.command,
         coremlbench=record.coremlbench,

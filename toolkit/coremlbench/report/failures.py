@@ -15,7 +15,7 @@ NO_FAILURE = ("running", "interrupted")
 """A run that goes on, and one that somebody stopped, say nothing of the machine."""
 
 
-def failures_of(records: Sequence[Record]) -> tuple[FailureRow, ...]:
+def failure_rows(records: Sequence[Record]) -> tuple[FailureRow, ...]:
     """Return the failures of all records, newest first; of those that ended alike on one machine, the newest.
 
     ``records`` are oldest first.

@@ -18,7 +18,7 @@ from coremlbench.types.training_records import Trained
 
 REPORTS = "reports"
 FORMATS = ("html", "md", "json", "plots")
-LARGEST_PICTURE = 200_000
+MAX_PICTURE_BYTES = 200_000
 _JPEG = b"\xff\xd8\xff"
 
 
@@ -146,7 +146,7 @@ def _pictures(record: Record, folder: Path) -> dict[str, bytes]:
         for sample in record.outcome.samples:
             path = (folder / sample.path).resolve()
             with suppress(OSError, ValueError):
-                if path.is_relative_to(folder.resolve()) and path.stat().st_size <= LARGEST_PICTURE:
+                if path.is_relative_to(folder.resolve()) and path.stat().st_size <= MAX_PICTURE_BYTES:
                     data = path.read_bytes()
                     if data.startswith(_JPEG):
                         found[sample.path] = data

@@ -30,7 +30,7 @@ RATIO = "Neural Engine / GPU"
 _COREML_UNITS = ("CPU_AND_NE", "CPU_AND_GPU", "CPU_ONLY")
 
 
-WRONG_OUTPUTS = 0.05
+MAX_OUTPUT_ERROR = 0.05
 """The share of the outputs' range that a timed package may miss its expected outputs by, and still be that model.
 
 The expected outputs are the same package's on the reference runtime, so that only arithmetic can differ: float16
@@ -41,10 +41,10 @@ thresholds of a proof do not fit: they are decibels over all outputs, and of a t
 
 def outputs_are_wrong(output_error: float | None) -> bool:
     """Return whether what was timed computed something else than the model; not when its outputs were not compared."""
-    return output_error is not None and not output_error <= WRONG_OUTPUTS  # not a number is no small error
+    return output_error is not None and not output_error <= MAX_OUTPUT_ERROR  # not a number is no small error
 
 
-def wrong_outputs(output_error: float | None) -> str:
+def output_error_phrase(output_error: float | None) -> str:
     """Return by how much outputs are wrong: "outputs up to 60% of their range from the expected ones"."""
     if output_error is None or not math.isfinite(output_error):
         return "outputs that are not numbers"
@@ -56,7 +56,7 @@ def failed_after(rounds: int) -> str:
     return "failed" + (f" after {rounds} round{'' if rounds == 1 else 's'}" if rounds else "")
 
 
-def strayed(unit: str, ran_on: str) -> str:
+def fallback_note(unit: str, ran_on: str) -> str:
     """Return what is known of where a row ran when it is not plainly the unit asked for; nothing when it is.
 
     ``ran_on`` is what the compute plan allows to say (``compute_plan.ran_on``). All units ask for none, so there any
@@ -68,13 +68,13 @@ def strayed(unit: str, ran_on: str) -> str:
     return "" if ran_on in wanted else ran_on or "not known"
 
 
-def unit_told(unit: str, ran_on: str) -> str:
+def unit_label(unit: str, ran_on: str) -> str:
     """Return the unit's name when the row ran there; else what was asked for, and where it was planned, if known.
 
     Only a plan tells where a row ran: a row without one bears no unit's name.
     """
     name = UNIT_WORDS.get(unit, unit)
-    told = strayed(unit, ran_on)
+    told = fallback_note(unit, ran_on)
     if unit == "ALL" or not told:
         return name
     return ran_on if told.startswith("asked for") else f"asked for the {name} (where it ran is not known)"
@@ -82,7 +82,7 @@ def unit_told(unit: str, ran_on: str) -> str:
 
 def where(unit: str, ran_on: str) -> str:
     """Return the same for the middle of a sentence: "the GPU", "what was asked for the GPU, planned on CPU"."""
-    told = unit_told(unit, ran_on)
+    told = unit_label(unit, ran_on)
     if told.startswith("asked for"):
         return f"what was {told}"
     return told if unit == "ALL" else f"the {told}"

@@ -11,7 +11,7 @@ from coremlbench.types.records import Record
 from coremlbench.types.timing import TimingRecord
 
 
-def told_apart(records: Sequence[Record]) -> list[Record]:
+def disambiguate_names(records: Sequence[Record]) -> list[Record]:
     """Return the records with a name of its own for each model of the user's: the second ``net`` is ``net (2)``.
 
     A file is known by its content, however it is called and wherever it was converted or timed. The network of an

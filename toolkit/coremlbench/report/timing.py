@@ -15,24 +15,24 @@ CellKey = tuple[str, str, str, str, int, str, str]
 _UNITS = ("CPU_AND_NE", "CPU_AND_GPU", "CPU_ONLY", "ALL", "host-gpu", "host-cpu")
 _VARIANTS = ("fp32", "fp16", "int8", "palettized-6", "palettized-4", "int8-activations", "as-is")
 _KINDS = ("core-ml", "host", "stand-in")
-ELSEWHERE_SHOWN = 5
+MAX_ELSEWHERE = 5
 
 
-def kind_of(cell: Measurement) -> FigureKind:
+def figure_kind(cell: Measurement) -> FigureKind:
     """Return what the figures of a cell are: Core ML's own only when Core ML itself executed."""
     if cell.stand_in:
         return "stand-in"
     return "core-ml" if cell.runtime == "coreml" else "host"
 
 
-def cells_of(records: Sequence[TimingRecord]) -> tuple[CellRow, ...]:
+def cell_rows(records: Sequence[TimingRecord]) -> tuple[CellRow, ...]:
     """Return every cell once a machine, from the newest record with a figure of it; ``records`` are oldest first."""
     groups: dict[CellKey, list[tuple[TimingRecord, Measurement]]] = {}
     for record in records:
         for cell in record.measurements:
             key = (
                 record.machine.id,
-                kind_of(cell),
+                figure_kind(cell),
                 cell.model,
                 cell.variant,
                 cell.batch,
@@ -100,7 +100,7 @@ def cell_row(record: TimingRecord, cell: Measurement) -> CellRow:
     return CellRow(
         record=record.id,
         machine=record.machine.id,
-        kind=kind_of(cell),
+        kind=figure_kind(cell),
         model=cell.model,
         variant=cell.variant,
         batch=cell.batch,
@@ -134,7 +134,7 @@ def cell_row(record: TimingRecord, cell: Measurement) -> CellRow:
         plan_cost=plan.cost if plan else {},
         elsewhere=tuple(
             f"{each.op} ({each.kind}) on {each.device}, {each.cost:.1%} of the cost"
-            for each in (plan.elsewhere if plan else ())[:ELSEWHERE_SHOWN]
+            for each in (plan.elsewhere if plan else ())[:MAX_ELSEWHERE]
         ),
         plan_failure=plan.failure if plan else "",
         output_error=cell.output_error,
@@ -172,7 +172,7 @@ def _distribution(rounds: Sequence[Round]) -> tuple[float, ...]:
 # --- variants -----------------------------------------------------------------------------------------------
 
 
-def variants_of(conversions: Sequence[ConversionRecord], timings: Sequence[TimingRecord]) -> tuple[VariantRow, ...]:
+def variant_rows(conversions: Sequence[ConversionRecord], timings: Sequence[TimingRecord]) -> tuple[VariantRow, ...]:
     """Return every package once a machine and model, from the newest record that has it.
 
     A matrix names its packages too: one that came from elsewhere (a kit) stands only there.
@@ -199,7 +199,7 @@ def variants_of(conversions: Sequence[ConversionRecord], timings: Sequence[Timin
     return tuple(order)
 
 
-def proofs_of(conversions: Sequence[ConversionRecord], timings: Sequence[TimingRecord]) -> dict[str, VariantRow]:
+def proofs_by_package(conversions: Sequence[ConversionRecord], timings: Sequence[TimingRecord]) -> dict[str, VariantRow]:
     """Return the proven, degraded and wrong packages by their content: the hash that a timed cell names too.
 
     A name would not do. Two machines have packages of one name that differ, and one package is proven on a machine

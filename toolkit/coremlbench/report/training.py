@@ -18,7 +18,7 @@ _BY_NAME = {experiment.name: experiment for experiment in EXPERIMENTS}
 _PLACE = {experiment.name: place for place, experiment in enumerate(EXPERIMENTS)}
 
 
-def training_of(records: Sequence[TrainingRecord]) -> tuple[TrainingRow, ...]:
+def training_rows(records: Sequence[TrainingRecord]) -> tuple[TrainingRow, ...]:
     """Return a row for each experiment, machine and settings, in the catalogue's order, the fastest first.
 
     ``records`` are oldest first. Runs of one machine with the same settings share a row: its figure is the newest
@@ -109,7 +109,7 @@ def _work(record: TrainingRecord) -> str:
     return ", ".join(parts)
 
 
-def classifiers_of(sources: Sequence[Source]) -> tuple[ClassifierRun, ...]:
+def classifier_runs(sources: Sequence[Source]) -> tuple[ClassifierRun, ...]:
     """Return the newest finished Create ML run of each machine and its settings, the one with most pictures first."""
     newest: dict[tuple[str, ...], ClassifierRun] = {}
     for source in sources:

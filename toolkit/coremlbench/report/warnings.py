@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from coremlbench.report.labels import WRONG_OUTPUTS, outputs_are_wrong, where, wrong_outputs
+from coremlbench.report.labels import MAX_OUTPUT_ERROR, outputs_are_wrong, where, output_error_phrase
 from coremlbench.report.types import WarningRow
 from coremlbench.types.records import Record
 from coremlbench.types.timing import Conditions, Measurement, TimingRecord
@@ -16,7 +16,7 @@ FEW_CALLS = 64
 DRIFT = 0.05
 
 
-def warnings_of(records: Sequence[Record]) -> tuple[WarningRow, ...]:
+def warning_rows(records: Sequence[Record]) -> tuple[WarningRow, ...]:
     """Return each warning once a machine, with the records it holds for."""
     found: dict[tuple[str, str], dict[str, None]] = {}
     for record in records:

@@ -19,7 +19,7 @@ SHORT, WHOLE = 160, 20_000
 """Characters of a foreign text that are shown, and that its unfolded form holds."""
 SHOWN_ROWS = 12
 SHOWN_FAILURES = 20
-LARGEST_CONFUSION = 20
+MAX_CONFUSION_CLASSES = 20
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def render(report: Report) -> bytes:
         summary=_summary(report),
         shown_rows=SHOWN_ROWS,
         shown_failures=SHOWN_FAILURES,
-        largest_confusion=LARGEST_CONFUSION,
+        largest_confusion=MAX_CONFUSION_CLASSES,
     )
     return page.encode("utf-8", "backslashreplace")
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from coremlbench.report.render import text, views
 from coremlbench.report.render.markdown_text import (
-    MOST_ROWS,
+    MAX_ROWS,
     Numbers,
     batch_words,
     machine_names,
@@ -19,8 +19,8 @@ from coremlbench.report.render.markdown_timing import loads, placement, times
 from coremlbench.report.types import ClassifierRun, FailureRow, RecordRow, Report, TrainingRow
 from coremlbench.system.formatting import format_bytes
 
-MOST_FAILURES = 10
-LONGEST_ADDRESS = 500
+MAX_FAILURES = 10
+MAX_URL_LENGTH = 500
 
 
 def render(report: Report, *, plots: bool = False) -> bytes:
@@ -47,7 +47,7 @@ def render(report: Report, *, plots: bool = False) -> bytes:
 
 
 def _may_lead(row: RecordRow) -> bool:
-    return len(text.address(row.path)) <= LONGEST_ADDRESS
+    return len(text.address(row.path)) <= MAX_URL_LENGTH
 
 
 def _addresses(report: Report, lines: Iterable[str]) -> Iterator[str]:
@@ -67,7 +67,7 @@ def _head(report: Report) -> Iterator[str]:
         f"made {text.day(report.made)} by coremlbench {report.coremlbench}."
     )
     yield ""
-    for problem in report.problems[:MOST_ROWS]:
+    for problem in report.problems[:MAX_ROWS]:
         yield f"- left out: {safe(problem, 300)}"
     if report.problems:
         yield ""
@@ -77,7 +77,7 @@ def _answers(report: Report, numbers: Numbers) -> Iterator[str]:
     yield "## Where each model should run"
     yield ""
     machines = machine_names(report)
-    for models, answer in views.answers(report)[:MOST_ROWS]:
+    for models, answer in views.answers(report)[:MAX_ROWS]:
         mark = " *(stand-in, not Core ML)*" if answer.kind == "stand-in" else ""
         where = f" ({machines[answer.machine]})" if answer.machine in machines else ""
         record = f" {of('record', answer.record, numbers)}" if answer.record in numbers else ""
@@ -189,7 +189,7 @@ def _failures(report: Report, numbers: Numbers) -> Iterator[str]:
     machines = machine_names(report)
     yield "## What failed, and why"
     yield ""
-    for each in report.failures[:MOST_FAILURES]:
+    for each in report.failures[:MAX_FAILURES]:
         yield (
             f"- **{safe(each.subject, 100)}** on {machines[each.machine]}: "
             + of(safe(each.kind, 40), each.record, numbers)
@@ -197,7 +197,7 @@ def _failures(report: Report, numbers: Numbers) -> Iterator[str]:
             + f"{safe(each.reason, 400)} *What to do:* {safe(each.hint, 400)}"
         )
         yield from _log(each)
-    if len(report.failures) > MOST_FAILURES:
+    if len(report.failures) > MAX_FAILURES:
         yield f"- … and {len(report.failures) - MOST_FAILURES:,} more, which the HTML form shows"
     yield ""
 
@@ -221,7 +221,7 @@ def _warnings(report: Report) -> Iterator[str]:
     machines = machine_names(report)
     yield "## Conditions and warnings"
     yield ""
-    for each in report.warnings[:MOST_ROWS]:
+    for each in report.warnings[:MAX_ROWS]:
         yield f"- {safe(each.text, 300)} ({machines[each.machine]})"
     yield ""
 
@@ -269,9 +269,9 @@ def _records(report: Report, numbers: Numbers) -> Iterator[str]:
         left=3,
     )
     machines = machine_names(report)
-    for row in report.records[:MOST_ROWS]:
+    for row in report.records[:MAX_ROWS]:
         record = of(safe(row.id, 80), row.id, numbers)
         yield f"- {record}: {safe(row.outcome, 80)} ({machines[row.machine]})"
-    if len(report.records) > MOST_ROWS:
+    if len(report.records) > MAX_ROWS:
         yield f"- … and {len(report.records) - MOST_ROWS:,} more, which the HTML form shows"
     yield ""

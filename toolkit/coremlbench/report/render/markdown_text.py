@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from coremlbench.report.render import text
 from coremlbench.report.types import Report
 
-MOST_ROWS = 60
+MAX_ROWS = 60
 Numbers = dict[str, int]
 """The numbers of the records that a figure may lead to."""
 _SPECIAL = re.compile(r"([\\`*_\[\]#|~$])")
@@ -32,10 +32,10 @@ def table_lines(headings: Sequence[str], rows: Iterable[Sequence[str]], *, left:
     every = list(rows)
     yield "| " + " | ".join(headings) + " |"
     yield "|" + "|".join("---" if index < left else "---:" for index in range(len(headings))) + "|"
-    for row in every[:MOST_ROWS]:
+    for row in every[:MAX_ROWS]:
         yield "| " + " | ".join(row) + " |"
     yield ""
-    if len(every) > MOST_ROWS:
+    if len(every) > MAX_ROWS:
         yield f"… and {len(every) - MOST_ROWS:,} more rows, which the HTML form shows."
         yield ""
 

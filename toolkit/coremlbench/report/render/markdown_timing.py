@@ -52,7 +52,7 @@ def _cell(cell: CellRow | None, numbers: Numbers) -> str:
         f"p95 {text.seconds(cell.p95)}",
         f"floor {text.percent(cell.floor_share, 0)}" if cell.floor_share is not None else "",
         text.energy(cell.energy_joules) if cell.energy_joules is not None else "",
-        *(safe(note, 120) for note in (*views.cell_notes(cell), views.strayed_to(cell))),
+        *(safe(note, 120) for note in (*views.short_notes(cell), views.cell_fallback_note(cell))),
     ]
     figure = of(f"**{text.seconds(cell.p50)}**", cell.record, numbers)
     return f"{figure}{interval}" + "".join(f"<br>{note}" for note in notes if note)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from coremlbench.report.labels import RUNTIME_WORDS, UNIT_WORDS, unit_told
+from coremlbench.report.labels import RUNTIME_WORDS, UNIT_WORDS, unit_label
 from coremlbench.report.render import text, views
 from coremlbench.report.training import PROTOCOL
 from coremlbench.report.types import CellRow, ClassifierRun, Report, TrainingRow
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 WIDTH = 5.6
 """Inches of 72 dots: half of a page, side by side, or a phone."""
-MOST_BARS = 12
-MOST_OF_A_KIND = 3
+MAX_BARS = 12
+MAX_PLOTS_PER_KIND = 3
 
 
 @dataclass(frozen=True)
@@ -193,7 +193,7 @@ def _latencies(report: Report, names: dict[str, str], palette: Palette) -> Itera
             if kind == "host":
                 variants = {cells[0].variant, "as-is"}  # of a host's runtimes each has its own
             groups.append((kind, [cell for cell in cells if cell.variant in variants and cell.batch == cells[0].batch]))
-    for number, (_, cells) in enumerate([each for each in groups if each[1]][:MOST_OF_A_KIND], start=1):
+    for number, (_, cells) in enumerate([each for each in groups if each[1]][:MAX_PLOTS_PER_KIND], start=1):
         first = cells[0]
         longest = max(_near_the_top(cell) for cell in cells)
         scale, unit = (1e3, "milliseconds") if longest >= 1e-3 else (1e6, "microseconds")
@@ -243,7 +243,7 @@ def _sustained(report: Report, names: dict[str, str], palette: Palette) -> Itera
         list(group)
         for _, group in groupby(cells, key=lambda cell: (cell.kind, cell.machine, cell.model, cell.variant, cell.batch))
     ]
-    for number, group in enumerate(groups[:MOST_OF_A_KIND], start=1):
+    for number, group in enumerate(groups[:MAX_PLOTS_PER_KIND], start=1):
         first = group[0]
         figure, (axes,) = _canvas(2.5)
         for index, cell in enumerate(group):
@@ -276,7 +276,7 @@ def _unit(cell: CellRow) -> str:
     if cell.kind == "host":
         variant, unit = views.variant_words(cell.variant, [cell]), UNIT_WORDS.get(cell.unit, cell.unit)
         return f"{_words(RUNTIME_WORDS.get(cell.runtime, cell.runtime))}, {_words(variant)}, {_words(unit)}"
-    return _words(unit_told(cell.unit, cell.ran_on), 64)
+    return _words(unit_label(cell.unit, cell.ran_on), 64)
 
 
 def _marked(title: str, cell: CellRow) -> str:
@@ -351,7 +351,7 @@ def _trainings(report: Report, names: dict[str, str], palette: Palette) -> Itera
         like = [each for each in training.groups if each.is_protocol == group.is_protocol and each is not group]
         rows = [*group.rows, *(row for each in like if group.is_protocol for row in each.rows if row.failure)]
         published = [each for each in training.published if each.high is not None and group.is_protocol]
-        shown = sorted(rows, key=lambda row: row.seconds if row.seconds is not None else float("inf"))[:MOST_BARS]
+        shown = sorted(rows, key=lambda row: row.seconds if row.seconds is not None else float("inf"))[:MAX_BARS]
         if not any(row.seconds for row in shown) or len(shown) + len(published) < 2:
             continue  # nothing to compare
         yield _training(training, shown, len(rows), published, names, palette)
@@ -429,7 +429,7 @@ def _file_name(name: str) -> str:
 
 def _curves(report: Report, names: dict[str, str], palette: Palette) -> Iterator[Plot]:
     runs: list[ClassifierRun] = [run for run in report.classifiers if len(run.iterations) > 1]
-    for number, run in enumerate(runs[:MOST_OF_A_KIND], start=1):
+    for number, run in enumerate(runs[:MAX_PLOTS_PER_KIND], start=1):
         figure, (axes,) = _canvas(2.5)
         lines: tuple[tuple[str, Callable[[Any], float | None]], ...] = (
             ("training", lambda row: row.training_accuracy),

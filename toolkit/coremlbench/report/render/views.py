@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from coremlbench.experiments.catalogue import EXPERIMENTS
-from coremlbench.report.labels import RUNTIME_WORDS, UNIT_WORDS, failed_after, outputs_are_wrong, strayed, wrong_outputs
+from coremlbench.report.labels import RUNTIME_WORDS, UNIT_WORDS, failed_after, outputs_are_wrong, fallback_note, output_error_phrase
 from coremlbench.report.render import text
 from coremlbench.report.training import PROTOCOL
 from coremlbench.report.types import Answer, CellRow, FigureKind, PublishedRow, Report, TrainingRow, VariantRow
@@ -115,17 +115,17 @@ def plan_shares(cell: CellRow) -> dict[str, float]:
     return cell.plan_cost or {device: count / whole for device, count in cell.plan_ops.items() if whole}
 
 
-def cell_notes(cell: CellRow) -> list[str]:
+def short_notes(cell: CellRow) -> list[str]:
     """Return what a reader must know of a cell's figures where they stand, a few words each."""
     notes = ["quick look"] if cell.quick else []
     if cell.failure:
         notes.append(failed_after(cell.rounds))
     if outputs_are_wrong(cell.output_error):
-        notes.append(wrong_outputs(cell.output_error))
+        notes.append(output_error_phrase(cell.output_error))
     return notes
 
 
-def every_note(cell: CellRow) -> list[str]:
+def detailed_notes(cell: CellRow) -> list[str]:
     """Return all that is known of a cell beside its figures."""
     notes = ["quick look"] if cell.quick else []
     if cell.failure:
@@ -148,12 +148,12 @@ def every_note(cell: CellRow) -> list[str]:
 
 def planned(cells: Sequence[CellRow]) -> list[CellRow]:
     """Return the cells of which it is told where they ran, or why not."""
-    return [cell for cell in cells if cell.plan_ops or cell.plan_failure or (cell.ran_on and strayed_to(cell))]
+    return [cell for cell in cells if cell.plan_ops or cell.plan_failure or (cell.ran_on and cell_fallback_note(cell))]
 
 
-def strayed_to(cell: CellRow) -> str:
+def cell_fallback_note(cell: CellRow) -> str:
     """Return what is known of where a cell ran when it is not plainly where it was asked for."""
-    return strayed(cell.unit, cell.ran_on)
+    return fallback_note(cell.unit, cell.ran_on)
 
 
 def answers(report: Report) -> list[tuple[tuple[str, ...], Answer]]:
@@ -244,7 +244,7 @@ def published_figure(row: PublishedRow) -> str:
     return f"{row.low:g} s" if row.low == row.high else f"{row.low:g}–{row.high:g} s"
 
 
-def confused(confusion: Sequence[Sequence[int]], names: Sequence[str], most: int = 10) -> list[tuple[int, str, str]]:
+def frequent_mistakes(confusion: Sequence[Sequence[int]], names: Sequence[str], most: int = 10) -> list[tuple[int, str, str]]:
     """Return the most frequent mistakes: how often, the true class and the predicted one."""
     wrong = [
         (count, names[actual], names[guess])
