@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from coremlbench.report.build import build_report
 from coremlbench.report.files import read_report, save_report
-from coremlbench.report.labels import fallback_note, where
+from coremlbench.report.labels import fallback_note, unit_phrase
 from coremlbench.report.types import Report, Source
 from coremlbench.runs import store
 from coremlbench.timing.compute_plan import ran_on
@@ -231,7 +231,7 @@ def test_without_a_plan_nothing_is_said_to_have_run_on_a_unit() -> None:
 def test_only_what_the_plan_puts_on_a_unit_bears_its_name(unit: UnitName, devices: str, told: str, stray: str) -> None:
     each = devices.split()
     plan = ComputePlan(ops=dict.fromkeys(each, 1), cost={device: 1 / len(each) for device in each})
-    assert where(unit, ran_on(plan, unit)) == told
+    assert unit_phrase(unit, ran_on(plan, unit)) == told
     assert fallback_note(unit, ran_on(plan, unit)).startswith(stray)
     assert bool(fallback_note(unit, ran_on(plan, unit))) == bool(stray)
 
