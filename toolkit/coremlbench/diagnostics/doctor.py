@@ -56,7 +56,7 @@ def run_checks(cache: Path, results: Path, machine: Machine, *, skip_slow: bool 
 
 
 def _machine(machine: Machine) -> SystemCheck:
-    found = (
+    description = (
         f"{machine.chip}, {machine.logical_cores} cores, {format_bytes(machine.memory_bytes)}, "
         f"{machine.system} {machine.system_version}"
     )
@@ -64,10 +64,10 @@ def _machine(machine: Machine) -> SystemCheck:
         return SystemCheck(
             "machine",
             "no",
-            f"{found}; this Python runs under Rosetta",
+            f"{description}; this Python runs under Rosetta",
             "Install a native arm64 Python, or TensorFlow crashes and every figure is slower than the machine.",
         )
-    return SystemCheck("machine", "ok", found)
+    return SystemCheck("machine", "ok", description)
 
 
 def _turicreate(cache: Path) -> SystemCheck:
@@ -112,7 +112,7 @@ def _extractor(cache: Path) -> SystemCheck:
 
 def _tensorflow() -> SystemCheck:
     try:
-        found = f"{metadata.version('tensorflow')}"
+        description = f"{metadata.version('tensorflow')}"
     except metadata.PackageNotFoundError:
         return SystemCheck(
             "TensorFlow",
@@ -122,15 +122,15 @@ def _tensorflow() -> SystemCheck:
         )
     if platform.system() == "Darwin" and platform.machine() == "arm64":
         try:
-            found += f" with tensorflow-metal {metadata.version('tensorflow-metal')}"
+            description += f" with tensorflow-metal {metadata.version('tensorflow-metal')}"
         except metadata.PackageNotFoundError:
             return SystemCheck(
                 "TensorFlow",
                 "ok",
-                f"{found}, on the CPU only",
+                f"{description}, on the CPU only",
                 "For the GPU use Python 3.10 to 3.12, which tensorflow-metal needs.",
             )
-    return SystemCheck("TensorFlow", "ok", found)
+    return SystemCheck("TensorFlow", "ok", description)
 
 
 def _training_device() -> SystemCheck:
@@ -163,15 +163,15 @@ def _disk_space(name: str, folder: Path) -> SystemCheck:
         free = shutil.disk_usage(existing).free
     except OSError as error:
         return SystemCheck(name, "no", f"{existing} cannot be read ({error})", "Choose another folder.")
-    found = f"{format_bytes(free)} free in {folder}"
+    description = f"{format_bytes(free)} free in {folder}"
     if free < DISK_BYTES:
         return SystemCheck(
             name,
             "no",
-            found,
+            description,
             f"A whole run with its environment needs {format_bytes(DISK_BYTES)}; free some, or choose another disk.",
         )
-    return SystemCheck(name, "ok", found)
+    return SystemCheck(name, "ok", description)
 
 
 def _open_file_limit() -> SystemCheck:

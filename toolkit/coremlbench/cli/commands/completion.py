@@ -16,7 +16,7 @@ def completion(context: click.Context, shell: str) -> None:
     bash: coremlbench completion bash >> ~/.bashrc
     zsh:  coremlbench completion zsh >> ~/.zshrc
     fish: coremlbench completion fish > ~/.config/fish/completions/coremlbench.fish
-    """  # noqa: D301 - \\b tells click to keep the lines
+    """  # noqa: D301 - \b tells click to keep the lines
     completion_class = get_completion_class(shell)
     assert completion_class is not None  # click.Choice above allows shells that click supports only
     root = context.find_root()

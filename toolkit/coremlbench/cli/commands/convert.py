@@ -157,7 +157,7 @@ def convert(
 
     Exit code 0 when nothing is wrong, 3 when a variant is wrong or failed, 2 for wrong options or input, 130 after
     Ctrl-C.
-    """  # noqa: D301 - \\b tells click to keep the lines
+    """  # noqa: D301 - \b tells click to keep the lines
     from coremlbench.cli.terminal.conversion import print_conversions
     from coremlbench.cli.terminal.progress import Watch
     from coremlbench.cli.terminal.tables import print_json

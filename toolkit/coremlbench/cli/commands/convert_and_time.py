@@ -127,7 +127,7 @@ def convert_and_time(
     coremlbench convert-and-time --resume                    after Ctrl-C, a crash or a restart
 
     Exit code 0 when cells were timed, 3 when all failed or a package is wrong, 2 for wrong options, 130 after Ctrl-C.
-    """  # noqa: D301 - \\b tells click to keep the lines
+    """  # noqa: D301 - \b tells click to keep the lines
     from coremlbench.timing.kit import read_kit
     from coremlbench.timing.matrix import exit_code
 

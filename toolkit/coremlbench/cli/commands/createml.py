@@ -116,7 +116,7 @@ def createml(
     coremlbench createml --resume             resume a failed run with the features it had extracted
 
     Exit code 0 when it trained, 3 when it failed, 2 for wrong options or missing input, 130 after Ctrl-C.
-    """  # noqa: D301 - \\b tells click to keep the lines
+    """  # noqa: D301 - \b tells click to keep the lines
     from coremlbench.cli.commands.report import save_run_report
     from coremlbench.cli.terminal.createml import print_createml_run
     from coremlbench.cli.terminal.tables import print_json

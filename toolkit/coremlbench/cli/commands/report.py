@@ -88,7 +88,7 @@ def report(
     coremlbench report results ~/from-the-air --output comparison
 
     A record that cannot be read is listed in the report and does not stop it.
-    """  # noqa: D301 - \\b tells click to keep the lines
+    """  # noqa: D301 - \b tells click to keep the lines
     from coremlbench.report.files import read_report, save_report
 
     folders = results or (results_folder(),)

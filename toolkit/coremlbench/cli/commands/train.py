@@ -163,7 +163,7 @@ def train(
     coremlbench compare                                      compare with the published figures
 
     Exit code 0 when all trained, 3 when one failed, 2 for wrong options or missing input, 130 after Ctrl-C.
-    """  # noqa: D301 - \\b tells click to keep the lines
+    """  # noqa: D301 - \b tells click to keep the lines
     from coremlbench.experiments.catalogue import select
     from coremlbench.training.job import Changes, exit_code, planned
 
