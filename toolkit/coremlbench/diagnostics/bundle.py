@@ -122,10 +122,10 @@ def _head_and_tail(path: Path) -> bytes:
 
 def _ordinary_words(records: Iterable[Record]) -> frozenset[str]:
     """Return the words of schema, catalogue, failure rules and records: as user names they are ordinary words."""
-    values: list[Any] = [store.json_schema(), serialization.to_json_bytes(list(EXPERIMENTS))]
+    values: list[Any] = [store.json_schema(), serialization.to_json(list(EXPERIMENTS))]
     values += [[rule.kind, rule.reason, rule.hint] for rule in RULES]
     for record in records:
-        values += [serialization.to_json_bytes(record.machine), record.versions, record.engine]
+        values += [serialization.to_json(record.machine), record.versions, record.engine]
         values += [phase.name for phase in record.phases]
     return collect_words(values)
 

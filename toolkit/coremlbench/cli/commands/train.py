@@ -171,11 +171,11 @@ def train(
     chosen = select(names + experiments) if names + experiments else planned()
     _check_exclusive(retries, ladder, resume)
     if resume is not None:
-        runs, errors = [_resume(resume, chosen, changes, results)], []
-        _print_each(runs, as_json=as_json)
-    else:
-        runs, errors = _train_all(chosen, changes, ladder or (), retries, results, as_json=as_json)
-        _print_summary(runs, as_json=as_json)
+        run = _resume(resume, chosen, changes, results)
+        _print_each([run], as_json=as_json)
+        raise SystemExit(exit_code([run[0]]))
+    runs, errors = _train_all(chosen, changes, ladder or (), retries, results, as_json=as_json)
+    _print_summary(runs, as_json=as_json)
     for message in errors:
         click.echo(message, err=True)
     raise SystemExit(exit_code([record for record, _ in runs]) or (2 if errors else 0))
