@@ -84,7 +84,7 @@ def test_every_option_of_createml_stands_in_the_readme() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["createml", "--dataset", "drwan-food"], "There is no dataset or folder 'drwan-food'"),
         (["createml", "--augment", "shear"], "There is no augmentation called 'shear'"),
@@ -101,10 +101,10 @@ def test_every_option_of_createml_stands_in_the_readme() -> None:
         (["createmll"], "No such command"),
     ],
 )
-def test_a_wrong_option_is_told_in_a_sentence(arguments: list[str], told: str, coremlbench: Run) -> None:
+def test_a_wrong_option_is_told_in_a_sentence(arguments: list[str], message: str, coremlbench: Run) -> None:
     ended = coremlbench(*arguments)
     assert ended.returncode == 2
-    assert told in ended.stderr
+    assert message in ended.stderr
     assert "Traceback" not in ended.stderr
     assert ended.stdout == ""
 

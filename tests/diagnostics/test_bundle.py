@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from coremlbench.diagnostics.bundle import HEAD_BYTES, TAIL_BYTES, write_bundle
-from coremlbench.diagnostics.doctor import Check
+from coremlbench.diagnostics.doctor import SystemCheck
 from coremlbench.diagnostics.redaction import Owner
 from coremlbench.runs import store
 from coremlbench.supervision.crash_reports import parse
@@ -20,7 +20,7 @@ from coremlbench.types.training_records import TrainingRecord
 from tests.failing_records import CONVERSION, TIMING, failure, training
 from tests.supervision.test_crash_reports import ips
 
-CHECKS = (Check("room for results", "ok", "9 GiB free in /Users/jane doe/my results"),)
+CHECKS = (SystemCheck("room for results", "ok", "9 GiB free in /Users/jane doe/my results"),)
 JANE = Owner(("jane doe", "train"), ("/Users/jane doe", "/home/train"), ("janes-imac.local", "janes-imac"))
 TELLING = ("jane", "Jane", "/home/train", "imac", "bobby", "jane@", "s3cret", "7E1B4F5C", "Users")
 

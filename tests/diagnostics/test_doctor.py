@@ -10,15 +10,16 @@ from pathlib import Path
 
 from coremlbench.system.resources import has_avx, vector_instructions
 
-EXAMINE = """
+PRINT_CHECKS = """
 import sys
 from pathlib import Path
 from coremlbench.system import serialization
-from coremlbench.diagnostics.doctor import examine
+from coremlbench.diagnostics.doctor import run_checks
 from coremlbench.system.machine import describe_machine
 import json
 folder = Path(sys.argv[1])
-print(json.dumps([serialization.to_json(each) for each in examine(folder, folder, describe_machine(), quickly=True)]))
+checks = run_checks(folder, folder, describe_machine(), skip_slow=True)
+print(json.dumps([serialization.to_json(check) for check in checks]))
 """
 
 
@@ -26,7 +27,7 @@ def test_without_a_python_3_8_nothing_is_said_of_a_download_that_nobody_tried(tm
     (tmp_path / "empty").mkdir()
     empty = {name: str(tmp_path / "empty") for name in ("PATH", "PYENV_ROOT", "UV_PYTHON_INSTALL_DIR", "HOME")}
     ended = subprocess.run(
-        [sys.executable, "-c", EXAMINE, str(tmp_path)],
+        [sys.executable, "-c", PRINT_CHECKS, str(tmp_path)],
         env=os.environ | empty,
         capture_output=True,
         text=True,
@@ -39,6 +40,6 @@ def test_without_a_python_3_8_nothing_is_said_of_a_download_that_nobody_tried(tm
 
 
 def test_the_vector_instructions_begin_with_avx_where_there_is_any() -> None:
-    found = vector_instructions()
-    assert ("avx" in found) == bool(found)
-    assert not found or has_avx()
+    instructions = vector_instructions()
+    assert ("avx" in instructions) == bool(instructions)
+    assert not instructions or has_avx()

@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coremlbench.diagnostics.redaction import Owner, Redaction, this_owner, words_of
+from coremlbench.diagnostics.redaction import Owner, Redactor, collect_words, detect_owner
 
 JANE = Owner(users=("jdoe", "Jane Doe"), homes=("/Users/jdoe",), hosts=("Janes-MacBook-Pro.local", "Janes-MacBook-Pro"))
 
 
 def clean(text: str, owner: Owner = JANE, words: frozenset[str] = frozenset()) -> str:
-    redaction = Redaction(owner, words)
-    redaction.learn(text)
-    return redaction.text(text)
+    redactor = Redactor(owner, words)
+    redactor.learn(text)
+    return redactor.text(text)
 
 
 @pytest.mark.parametrize(
@@ -78,25 +78,25 @@ def test_what_tells_nothing_stays(text: str) -> None:
 
 def test_a_name_that_is_an_ordinary_word_is_taken_out_of_paths_only() -> None:
     owner = Owner(users=("train",), homes=("/home/train",), hosts=("model",))
-    words = words_of([{"phases": ["train", "evaluate"]}, "the model was saved"])
+    words = collect_words([{"phases": ["train", "evaluate"]}, "the model was saved"])
     text = "train: /home/train/data, train@model, user=train; the model was saved, trained"
     expected = "train: ~/data, <e-mail>, user=<user>; the model was saved, trained"
     assert clean(text, owner, words) == expected
 
 
 def test_a_name_found_in_a_path_is_taken_out_elsewhere() -> None:
-    redaction = Redaction(JANE)
-    redaction.learn("/home/bsmith/x")
-    redaction.learn("/Users/Zoë van Dijk/x")
-    assert redaction.text("started by bsmith") == "started by <user>"
-    assert redaction.text("bsmithers and absmith stay") == "bsmithers and absmith stay"
-    assert redaction.text("Zoë van Dijk's, Zoë's") == "<user>'s, <user>'s"
+    redactor = Redactor(JANE)
+    redactor.learn("/home/bsmith/x")
+    redactor.learn("/Users/Zoë van Dijk/x")
+    assert redactor.text("started by bsmith") == "started by <user>"
+    assert redactor.text("bsmithers and absmith stay") == "bsmithers and absmith stay"
+    assert redactor.text("Zoë van Dijk's, Zoë's") == "<user>'s, <user>'s"
 
 
 def test_names_nobody_has_are_not_hunted() -> None:
-    redaction = Redaction(Owner(users=("root", "me"), homes=("/",), hosts=("localhost",)))
-    redaction.learn("/home/runner/work and /home/user/x")
-    assert redaction.text("the runner told me of a root user on localhost") == (
+    redactor = Redactor(Owner(users=("root", "me"), homes=("/",), hosts=("localhost",)))
+    redactor.learn("/home/runner/work and /home/user/x")
+    assert redactor.text("the runner told me of a root user on localhost") == (
         "the runner told me of a root user on localhost"
     )
 
@@ -115,13 +115,13 @@ def test_composed_and_decomposed_names_are_the_same() -> None:
 
 
 def test_json_keeps_its_fields_and_loses_what_tells() -> None:
-    redaction = Redaction(JANE)
+    redactor = Redactor(JANE)
     value = {"user": "jdoe", "jdoe": 1, "/Users/jdoe/a.jpg": ["/Users/jdoe/b", 2, None, True], "seconds": 1.5}
-    assert redaction.value(value) == {"user": "<user>", "jdoe": 1, "~/a.jpg": ["~/b", 2, None, True], "seconds": 1.5}
+    assert redactor.value(value) == {"user": "<user>", "jdoe": 1, "~/a.jpg": ["~/b", 2, None, True], "seconds": 1.5}
 
 
 def test_this_machine_is_known() -> None:
-    owner = this_owner()
+    owner = detect_owner()
     assert owner.homes
     assert all(owner.hosts)
     for home in owner.homes:

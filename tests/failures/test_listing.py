@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from coremlbench.failures.listing import find_failures
-from coremlbench.report.failures import failures_of
+from coremlbench.report.failures import failure_rows
 from coremlbench.system.machine import machine_in_words
 from coremlbench.types.training_records import Trained
 from tests.failing_records import AIR, CONVERSION, TIMING, XEON, failure, training
@@ -44,7 +44,7 @@ def test_variants_and_cells_are_failures_of_their_own() -> None:
 
 def test_the_report_counts_what_the_list_counts() -> None:
     records = [CONVERSION, TIMING, training(1, failure("killed"))]
-    rows = {(row.subject, row.kind): row.count for row in failures_of(records)}
+    rows = {(row.subject, row.kind): row.count for row in failure_rows(records)}
     assert rows == {
         ("createml", "killed"): 1,
         ("tinyvgg, conversion: int8, batch 1", "unsupported-operation"): 1,
@@ -52,7 +52,7 @@ def test_the_report_counts_what_the_list_counts() -> None:
         ("convert-and-time, timing: tinyvgg, fp16, batch 1, coreml ALL", "hang"): 2,
     }
     assert sum(rows.values()) == sum(each.times for each in find_failures(records))
-    (twice,) = failures_of([training(1, failure("killed")), training(2, failure("killed"))])
+    (twice,) = failure_rows([training(1, failure("killed")), training(2, failure("killed"))])
     assert (twice.count, len(twice.records)) == (2, 2)
 
 

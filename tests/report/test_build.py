@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from coremlbench.report.build import build_report
 from coremlbench.report.files import read_report, save_report
-from coremlbench.report.labels import strayed, where
+from coremlbench.report.labels import fallback_note, unit_phrase
 from coremlbench.report.types import Report, Source
 from coremlbench.runs import store
 from coremlbench.timing.compute_plan import ran_on
@@ -35,11 +35,11 @@ def save(folder: Path, *records: Record) -> None:
 def scaled(record: TimingRecord, unit: str, factor: float) -> TimingRecord:
     """The record with the medians of one unit's rounds a factor away."""
 
-    def of(each: Round) -> Round:
-        return replace(each, p50=(each.p50 or 0) * factor)
+    def of(timed: Round) -> Round:
+        return replace(timed, p50=(timed.p50 or 0) * factor)
 
     cells = tuple(
-        replace(cell, rounds=tuple(of(each) for each in cell.rounds)) if cell.unit == unit else cell
+        replace(cell, rounds=tuple(of(timed) for timed in cell.rounds)) if cell.unit == unit else cell
         for cell in record.measurements
     )
     return replace(record, measurements=cells)
@@ -77,7 +77,7 @@ def test_an_interval_that_holds_one_shows_no_difference() -> None:
 
 def test_what_was_planned_elsewhere_is_not_said_to_have_run_on_the_neural_engine() -> None:
     record = samples.timing(70)
-    only_fp32 = replace(record, measurements=tuple(each for each in record.measurements if each.variant == "fp32"))
+    only_fp32 = replace(record, measurements=tuple(cell for cell in record.measurements if cell.variant == "fp32"))
     (answer,) = report_of(only_fp32).answers
     assert "asked for the Neural Engine, planned on CPU" in answer.text
     assert "on the Neural Engine:" not in answer.text
@@ -106,7 +106,7 @@ def test_the_answer_knows_the_package_that_was_timed_and_no_other_of_its_name() 
 
 def test_a_package_that_was_proven_on_another_machine_keeps_its_proof() -> None:
     timed = samples.timing(70)
-    unproven = tuple(replace(each, proof=None) for each in timed.models[0].variants)
+    unproven = tuple(replace(variant, proof=None) for variant in timed.models[0].variants)
     kit = replace(timed, models=(replace(timed.models[0], variants=unproven),))
     (known,) = report_of(samples.conversion(60, samples.BOX), kit).answers
     assert known.text.endswith(", accuracy −0.1 points.")
@@ -121,7 +121,7 @@ def crashed(record: TimingRecord, unit: str, after: int) -> TimingRecord:
             cell,
             rounds=(
                 *cell.rounds[:after],
-                *(replace(each, failure=samples.OUT_OF_MEMORY) for each in cell.rounds[after:]),
+                *(replace(timed, failure=samples.OUT_OF_MEMORY) for timed in cell.rounds[after:]),
             ),
             failure=samples.OUT_OF_MEMORY,
         )
@@ -163,17 +163,17 @@ def test_a_cell_with_wrong_outputs_wins_nothing_and_is_warned_of() -> None:
     assert answer.text == f"fp16 on the GPU: 1.92 ms a call, accuracy −0.1 points; the Neural Engine gave {wrong}."
     assert answer.ratio is None
     warned = [row.text for row in report.warnings]
-    told = f"efficientnetb0 fp16 on the Neural Engine gave {wrong}, more than the 5% allowed: "
-    assert f"{told}its times are not those of this model." in warned
+    message = f"efficientnetb0 fp16 on the Neural Engine gave {wrong}, more than the 5% allowed: "
+    assert f"{message}its times are not those of this model." in warned
     assert len(warned) == 6  # three variants on two units
 
 
 @pytest.mark.parametrize(
-    ("by", "told"), [(0.6, "up to 60% of"), (1e9, "up to "), (float("nan"), "that are not numbers")]
+    ("by", "message"), [(0.6, "up to 60% of"), (1e9, "up to "), (float("nan"), "that are not numbers")]
 )
-def test_where_all_outputs_are_wrong_the_answer_says_so_and_tells_no_accuracy(by: float, told: str) -> None:
+def test_where_all_outputs_are_wrong_the_answer_says_so_and_tells_no_accuracy(by: float, message: str) -> None:
     (answer,) = report_of(spoilt(samples.timing(70), *samples.UNITS, by=by)).answers
-    assert f" a call, but with outputs {told}" in answer.text
+    assert f" a call, but with outputs {message}" in answer.text
     assert "accuracy" not in answer.text
     assert "times as fast" not in answer.text
 
@@ -207,7 +207,7 @@ def test_without_a_plan_nothing_is_said_to_have_run_on_a_unit() -> None:
 
 
 @pytest.mark.parametrize(
-    ("unit", "devices", "told", "stray"),
+    ("unit", "devices", "phrase", "note"),
     [
         ("CPU_AND_NE", "NE", "the Neural Engine", ""),
         ("CPU_AND_GPU", "GPU", "the GPU", ""),
@@ -228,12 +228,12 @@ def test_without_a_plan_nothing_is_said_to_have_run_on_a_unit() -> None:
         ("CPU_AND_GPU", "", "what was asked for the GPU (where it ran is not known)", "not known"),
     ],
 )
-def test_only_what_the_plan_puts_on_a_unit_bears_its_name(unit: UnitName, devices: str, told: str, stray: str) -> None:
+def test_only_what_the_plan_puts_on_a_unit_bears_its_name(unit: UnitName, devices: str, phrase: str, note: str) -> None:
     each = devices.split()
     plan = ComputePlan(ops=dict.fromkeys(each, 1), cost={device: 1 / len(each) for device in each})
-    assert where(unit, ran_on(plan, unit)) == told
-    assert strayed(unit, ran_on(plan, unit)).startswith(stray)
-    assert bool(strayed(unit, ran_on(plan, unit))) == bool(stray)
+    assert unit_phrase(unit, ran_on(plan, unit)) == phrase
+    assert fallback_note(unit, ran_on(plan, unit)).startswith(note)
+    assert bool(fallback_note(unit, ran_on(plan, unit))) == bool(note)
 
 
 def test_without_core_ml_the_answer_says_why_and_how_far_it_has_come() -> None:
@@ -288,10 +288,11 @@ def test_a_quick_look_never_takes_the_place_of_a_measurement() -> None:
 def test_the_energy_is_that_of_a_call_and_not_of_the_whole_stretch() -> None:
     cell = samples.timing(70).measurements[0]
     rounds = tuple(
-        replace(each, energy_joules=6.0, calls=calls) for each, calls in zip(cell.rounds, (2, 3, 4, 5, 6), strict=True)
+        replace(timed, energy_joules=6.0, calls=calls)
+        for timed, calls in zip(cell.rounds, (2, 3, 4, 5, 6), strict=True)
     )
-    unknown = replace(cell, unit="CPU_ONLY", rounds=tuple(replace(each, energy_joules=None) for each in cell.rounds))
-    none = replace(cell, unit="ALL", rounds=tuple(replace(each, energy_joules=0.0) for each in cell.rounds))
+    unknown = replace(cell, unit="CPU_ONLY", rounds=tuple(replace(timed, energy_joules=None) for timed in cell.rounds))
+    none = replace(cell, unit="ALL", rounds=tuple(replace(timed, energy_joules=0.0) for timed in cell.rounds))
     rows = report_of(replace(samples.timing(70), measurements=(replace(cell, rounds=rounds), unknown, none))).timing
     assert {row.unit: row.energy_joules for row in rows} == {cell.unit: 1.5, "CPU_ONLY": None, "ALL": None}
 
@@ -312,7 +313,7 @@ def test_a_record_that_was_copied_counts_once_and_the_one_that_ended_stands() ->
 def test_a_cell_whose_rounds_all_failed_stands_as_failed() -> None:
     record = samples.timing(70)
     cell = record.measurements[0]
-    rounds = tuple(replace(each, failure=samples.OUT_OF_MEMORY) for each in cell.rounds)
+    rounds = tuple(replace(timed, failure=samples.OUT_OF_MEMORY) for timed in cell.rounds)
     report = report_of(replace(record, measurements=(replace(cell, rounds=rounds),)))
     (row,) = report.timing
     assert (row.p50, row.failed_rounds, row.rounds) == (None, 5, 0)
@@ -388,7 +389,7 @@ def test_failures_that_are_alike_share_a_row() -> None:
 
 
 @pytest.mark.parametrize(
-    ("conditions", "told"),
+    ("conditions", "message"),
     [
         ({"thermal_state": "serious"}, "thermal state serious"),
         ({"power_source": "battery"}, "on battery"),
@@ -396,15 +397,15 @@ def test_failures_that_are_alike_share_a_row() -> None:
         ({"load_average": 99.0}, "The load average was above the number of cores during the rounds: "),
     ],
 )
-def test_bad_conditions_are_told_once(conditions: dict[str, object], told: str) -> None:
+def test_bad_conditions_are_told_once(conditions: dict[str, object], message: str) -> None:
     record = samples.timing(70, stand_in=False)
 
-    def bad(each: Round) -> Round:
-        return replace(each, after=replace(each.after, **conditions))  # type: ignore[arg-type]  # one field each
+    def bad(timed: Round) -> Round:
+        return replace(timed, after=replace(timed.after, **conditions))  # type: ignore[arg-type]  # one field each
 
-    cells = tuple(replace(cell, rounds=tuple(bad(each) for each in cell.rounds)) for cell in record.measurements)
+    cells = tuple(replace(cell, rounds=tuple(bad(timed) for timed in cell.rounds)) for cell in record.measurements)
     (row,) = report_of(replace(record, measurements=cells)).warnings
-    assert told in row.text
+    assert message in row.text
     assert row.records == (record.id,)
 
 

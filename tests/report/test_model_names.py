@@ -1,6 +1,6 @@
 from dataclasses import replace
 
-from coremlbench.report.model_names import told_apart
+from coremlbench.report.model_names import disambiguate_names
 from coremlbench.types.conversion import ConversionRecord
 from coremlbench.types.timing import TimingRecord
 from tests import record_samples as samples
@@ -57,14 +57,14 @@ def test_names_of_one_matrix_become_those_of_the_report() -> None:
         measurements=tuple(replace(each, model="net (2)") for each in other.measurements),
     )
     both = replace(one, models=one.models + other.models, measurements=one.measurements + other.measurements)
-    _, named = told_apart([converted(60, "net", "aa"), both])
+    _, named = disambiguate_names([converted(60, "net", "aa"), both])
     assert isinstance(named, TimingRecord)
     assert [(each.name, each.source.sha256) for each in named.models] == [("net (2)", "bb"), ("net", "aa")]
     assert {(each.model, each.package_sha256[:2]) for each in named.measurements} == {("net (2)", "bb"), ("net", "aa")}
 
 
 def test_a_file_does_not_take_an_experiments_name() -> None:
-    found = told_apart([converted(60, "tinyvgg", "aa"), samples.conversion(61, model="tinyvgg")])
+    found = disambiguate_names([converted(60, "tinyvgg", "aa"), samples.conversion(61, model="tinyvgg")])
     assert [each.experiment for each in found] == ["tinyvgg (2)", "tinyvgg"]
 
 

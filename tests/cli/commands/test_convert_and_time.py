@@ -19,7 +19,7 @@ FEW = ("--rounds=1", "--calls=5", "--seconds=0.01", "--images=8")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         (["--units", "GPU"], "--units knows no 'GPU'; choose from CPU_ONLY, CPU_AND_GPU"),
         (["--runtimes", "mlx"], "--runtimes knows no 'mlx'; choose from coreml, reference, tensorflow."),
@@ -46,13 +46,13 @@ FEW = ("--rounds=1", "--calls=5", "--seconds=0.01", "--images=8")
     ],
 )
 def test_wrong_options_are_answered_in_a_sentence(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], says: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "something").touch()
     done = CliRunner().invoke(cli, ["convert-and-time", *arguments])
     assert done.exit_code == 2
-    assert says in " ".join(done.output.split())
+    assert message in " ".join(done.output.split())
     assert not list(tmp_path.glob("results/*"))
 
 

@@ -30,7 +30,10 @@ def test_a_folder_of_pictures_is_known_from_every_folder(tmp_path: Path, monkeyp
 
 def test_both_trainings_take_the_same_options_for_their_runs() -> None:
     shared = {"memory_limit", "timeout", "silence", "resume", "retries", "results", "as_json"}
-    told = [{each.name: each.opts for each in command.params if each.name in shared} for command in (createml, train)]
-    assert set(told[0]) == shared
-    assert told[0] == told[1]
+    options = [
+        {parameter.name: parameter.opts for parameter in command.params if parameter.name in shared}
+        for command in (createml, train)
+    ]
+    assert set(options[0]) == shared
+    assert options[0] == options[1]
     assert shared > LIMITS

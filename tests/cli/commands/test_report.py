@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from coremlbench.cli.commands.report import page_at_the_end
+from coremlbench.cli.commands.report import save_run_report
 from tests import record_samples as samples
 from tests.conftest import Run
 from tests.report.test_build import save
@@ -60,12 +60,12 @@ def test_wrong_options_are_told_in_a_sentence(coremlbench: Run, tmp_path: Path) 
 @pytest.mark.long
 def test_a_run_ends_with_a_page_of_all_records(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     save(tmp_path, samples.training(1), samples.training(2))
-    page_at_the_end(tmp_path, tmp_path / samples.training(2).id, quiet=False)
+    save_run_report(tmp_path, tmp_path / samples.training(2).id, quiet=False)
     page = tmp_path / "reports" / samples.training(2).id / "report.html"
     assert capsys.readouterr() == (f"report: {page}\n", "")
     assert samples.training(1).id in page.read_text()
     assert [each.name for each in page.parent.iterdir()] == ["report.html"]
-    page_at_the_end(tmp_path, tmp_path / "b", quiet=True)
+    save_run_report(tmp_path, tmp_path / "b", quiet=True)
     assert capsys.readouterr() == ("", "")
 
 
@@ -74,8 +74,8 @@ def test_a_fault_in_drawing_the_page_leaves_the_run_its_result(tmp_path: Path) -
     """Matplotlib refuses to be imported under a backend that it does not know: no error of ours."""
     save(tmp_path / "results", samples.training(1), samples.training(2, machine=samples.AIR))
     code = (
-        "from pathlib import Path; from coremlbench.cli.commands.report import page_at_the_end; "
-        "page_at_the_end(Path('results'), Path('results/x'), quiet=False); print('went on')"
+        "from pathlib import Path; from coremlbench.cli.commands.report import save_run_report; "
+        "save_run_report(Path('results'), Path('results/x'), quiet=False); print('went on')"
     )
     ended = subprocess.run(
         [sys.executable, "-c", code],
@@ -96,5 +96,5 @@ def test_a_page_that_cannot_be_saved_is_told_and_stops_nothing(
 ) -> None:
     save(tmp_path, samples.training(1))
     (tmp_path / "reports").write_text("in the way")
-    page_at_the_end(tmp_path, tmp_path / samples.training(1).id, quiet=True)
+    save_run_report(tmp_path, tmp_path / samples.training(1).id, quiet=True)
     assert "cannot be saved in" in capsys.readouterr().err

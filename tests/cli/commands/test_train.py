@@ -11,7 +11,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         (["lennet"], "There is no experiment 'lennet' (did you mean lenet?); choose from"),
         (["--experiment", "lennet"], "There is no experiment 'lennet' (did you mean lenet?); choose from"),
@@ -24,10 +24,10 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
         (["--scale", "2"], "2.0 is not in the range"),
     ],
 )
-def test_wrong_options_are_answered_in_a_sentence(coremlbench: Run, arguments: list[str], says: str) -> None:
+def test_wrong_options_are_answered_in_a_sentence(coremlbench: Run, arguments: list[str], message: str) -> None:
     done = coremlbench("train", *arguments)
     assert done.returncode == 2
-    assert says in " ".join(done.stderr.replace("│", " ").split())
+    assert message in " ".join(done.stderr.replace("│", " ").split())
     assert "Traceback" not in done.stderr
 
 

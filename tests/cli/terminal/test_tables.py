@@ -10,8 +10,8 @@ import pytest
 from rich.console import Console
 
 from coremlbench.cli.terminal.conversion import print_conversions
-from coremlbench.cli.terminal.progress import print_training
-from coremlbench.cli.terminal.tables import say
+from coremlbench.cli.terminal.createml import print_createml_run
+from coremlbench.cli.terminal.tables import print_text
 from coremlbench.cli.terminal.training import print_run
 from coremlbench.types.failure import Evidence, Failure
 from coremlbench.types.training_records import TrainingRecord
@@ -30,7 +30,7 @@ def shown(record: TrainingRecord, capsys: pytest.CaptureFixture[str], command: s
     if command == "train":
         print_run(record, folder)
     elif command == "createml":
-        print_training(replace(record, experiment="createml"), folder)
+        print_createml_run(replace(record, experiment="createml"), folder)
     else:
         print_conversions([(replace(CONVERSION, outcome=FAILURE), folder)])
     return capsys.readouterr().out
@@ -54,7 +54,7 @@ def test_a_terminal_gets_texts_broken_between_words_and_paths_whole() -> None:
     text = f"  saved: {path} and 青い then words that go on and on until the line would be full, which it is not to be"
     for terminal in (True, False):
         out = io.StringIO()
-        say(Console(file=out, width=40, force_terminal=terminal, color_system=None), text)
+        print_text(Console(file=out, width=40, force_terminal=terminal, color_system=None), text)
         lines = out.getvalue().splitlines()
         assert " ".join(" ".join(lines).split()) == " ".join(text.split())
         assert path in out.getvalue()

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coremlbench.report.build import build_report
-from coremlbench.report.render import files, html, markdown, markdown_text, plots, text, views
+from coremlbench.report.render import figures, html, markdown, markdown_text, plots, render_files, text, views
 from coremlbench.report.render import json as as_json
 from coremlbench.report.types import Report, Source
 from coremlbench.types.timing import TimingRecord
@@ -220,16 +220,16 @@ def test_a_long_text_is_folded_and_all_there(small: Report) -> None:
 @given(st.text(max_size=300))
 @settings(max_examples=200)
 def test_plain_text_acts_on_nothing(value: str) -> None:
-    shown = text.plain(value)
+    shown = text.sanitize(value)
     assert not re.search("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]", shown)
-    safe = markdown_text.safe(value, 400)
+    safe = markdown_text.escape(value, 400)
     assert not re.search(r"<|>|@|\n", safe)
     assert not re.search(r"(?<!\\)(?:\\\\)*[`*_\[\]|]", safe)
 
 
 def test_homes_are_not_sent_on() -> None:
-    assert text.plain("/Users/somebody/results/a") == "~/results/a"
-    assert text.plain("--source=/home/me/x y") == "--source=~/x y"
+    assert text.sanitize("/Users/somebody/results/a") == "~/results/a"
+    assert text.sanitize("--source=/home/me/x y") == "--source=~/x y"
 
 
 @pytest.mark.parametrize(
@@ -269,7 +269,7 @@ def test_a_figure_of_a_cell_that_failed_says_so_where_it_stands() -> None:
     assert "failed after 3 rounds (memory-limit: The run took" in matrix
     assert markdown.render(report).decode().count("<br>failed after 3 rounds |") == 1
     real = crashed(samples.timing(70, stand_in=False), "CPU_AND_NE", 3)
-    for row in views.comparisons(report_of(real)):
+    for row in views.unit_comparisons(report_of(real)):
         assert set(row.p50) == {"CPU_AND_GPU", "CPU_ONLY", "ALL"}
 
 
@@ -379,21 +379,21 @@ def test_why_it_is_not_known_where_a_model_ran_is_shown() -> None:
         .count("<br>not known: Core ML tells its plan from macOS 14.4 on; this is 14.2.")
         == 3
     )
-    latency = next(plot for plot in plots.plots(report) if plot.name.startswith("latency"))
+    latency = next(plot for plot in plots.draw_plots(report) if plot.name.startswith("latency"))
     assert "asked for the Neural Engine (where it ran is not known): half" in latency.alternative
 
 
 def test_ranges_share_their_unit() -> None:
-    assert text.between(0.001_21, 0.001_25) == "1.21–1.25 ms"
-    assert text.between(0.000_98, 0.001_02) == "0.98–1.02 ms"
-    assert text.between(7.1, 12.3) == "7.1–12.3 s"
-    assert text.between(None, 1.0) == "–"
-    assert text.points(0.811, 0.8101) == "−0.1"
-    assert text.points(0.811, 0.8111) == "±0.0"
+    assert text.time_range(0.001_21, 0.001_25) == "1.21–1.25 ms"
+    assert text.time_range(0.000_98, 0.001_02) == "0.98–1.02 ms"
+    assert text.time_range(7.1, 12.3) == "7.1–12.3 s"
+    assert text.time_range(None, 1.0) == "–"
+    assert text.percentage_points(0.811, 0.8101) == "−0.1"
+    assert text.percentage_points(0.811, 0.8111) == "±0.0"
 
 
 def test_plots_are_drawn_from_zero_with_units_and_words(report: Report) -> None:
-    drawn = plots.plots(report)
+    drawn = plots.draw_plots(report)
     assert {plot.name.rpartition("-")[0] for plot in drawn} >= {"latency", "sustained", "accuracy", "createml"}
     assert len({plot.name for plot in drawn}) == len(drawn)
     for plot in drawn:
@@ -408,7 +408,7 @@ def test_sustained_runs_of_another_batch_have_a_plot_of_their_own() -> None:
     record = samples.timing(70)
     (cell,) = (each for each in record.measurements if (each.variant, each.unit) == ("fp16", "CPU_AND_NE"))
     report = report_of(replace(record, measurements=(cell, replace(cell, batch=8))))
-    titles = [plot.title for plot in plots.plots(report) if plot.name.startswith("sustained-")]
+    titles = [plot.title for plot in plots.draw_plots(report) if plot.name.startswith("sustained-")]
     assert [", batch 8" in title for title in titles] == [False, True]
 
 
@@ -417,18 +417,18 @@ def _labels(axes: Any) -> tuple[str, str]:
 
 
 def test_plots_are_svg_with_text_and_png_and_always_the_same() -> None:
-    first = plots.plots(report_of(samples.timing(70)))[0]
-    again = plots.plots(report_of(samples.timing(70)))[0]
-    drawn = plots.svg(first)
-    assert drawn == plots.svg(again)
+    first = plots.draw_plots(report_of(samples.timing(70)))[0]
+    again = plots.draw_plots(report_of(samples.timing(70)))[0]
+    drawn = figures.svg(first)
+    assert drawn == figures.svg(again)
     assert b"milliseconds a call" in drawn
-    assert plots.png(first).startswith(b"\x89PNG")
+    assert figures.png(first).startswith(b"\x89PNG")
 
 
 def test_published_figures_have_axes_of_their_own() -> None:
     few = ("dataset drawn-food",)
     report = report_of(replace(samples.training(1), deviations=few))
-    (plot,) = plots.plots(report)
+    (plot,) = plots.draw_plots(report)
     assert [axes.get_title(loc="left") for axes in plot.figure.axes] == ["measured", "published by others"]
     assert len(plot.figure.axes[0].patches) == 1
     unlike = report_of(
@@ -437,7 +437,7 @@ def test_published_figures_have_axes_of_their_own() -> None:
             for n, m in enumerate((samples.AIR, samples.BOX))
         )
     )
-    (plot,) = plots.plots(unlike)
+    (plot,) = plots.draw_plots(unlike)
     assert len(plot.figure.axes) == 1
 
 
@@ -453,10 +453,10 @@ def test_answers_that_say_the_same_stand_together() -> None:
 
 def test_forms_are_made_as_asked() -> None:
     one = report_of(samples.training(1))
-    assert list(files(one, ("json",))) == ["report.json"]
-    assert list(files(one, ("html", "md"))) == ["report.html", "report.md"]
-    assert b"](plots/" not in files(one, ("md",))["report.md"]
-    every = files(one, ("html", "md", "json", "plots"))
+    assert list(render_files(one, ("json",))) == ["report.json"]
+    assert list(render_files(one, ("html", "md"))) == ["report.html", "report.md"]
+    assert b"](plots/" not in render_files(one, ("md",))["report.md"]
+    every = render_files(one, ("html", "md", "json", "plots"))
     pictures = set(re.findall(rb"\]\((plots/[^)]+)\)", every["report.md"]))
     assert pictures
     assert {name.decode() for name in pictures} <= set(every)

@@ -1,6 +1,6 @@
-"""The command line: parse, call, print, exit code. Nothing else prints or exits.
+"""The command line: the group of commands, and the exit codes for errors.
 
-Exit codes: 0 done, 2 wrong options or missing input, 3 the run failed and its record says why, 130 interrupted.
+Exit codes: 0 success, 2 wrong options or missing input, 3 a failed run (its record has the reason), 130 interrupted.
 """
 
 from __future__ import annotations
@@ -26,37 +26,37 @@ COMMANDS = {
     "doctor": "coremlbench.cli.commands.doctor:doctor",
     "completion": "coremlbench.cli.commands.completion:completion",
 }
-"""Each command's module is imported when it is called or described."""
+"""The commands by name, in the order of --help. Each module is imported when its command is called or described."""
 
 
-class Unusable(click.ClickException):
-    """Wrong options or missing input."""
+class UsageFailure(click.ClickException):
+    """Exit code 2: wrong options or missing input."""
 
     exit_code = 2
 
 
-class Failed(click.ClickException):
-    """Something that could not be done."""
+class RunFailure(click.ClickException):
+    """Exit code 3: the command failed."""
 
     exit_code = 3
 
 
 class Interrupted(click.ClickException):
-    """Ctrl-C."""
+    """Exit code 130: Ctrl-C."""
 
     exit_code = 130
 
 
 class Commands(click.Group):
-    """The commands in the order of the table; errors of the library become one sentence and an exit code here."""
+    """The group of all commands; it turns the library's exceptions into a message and an exit code."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the commands' names in the order they are explained."""
+        """Return the names of the commands in the order of ``COMMANDS``."""
         del ctx
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return a command, imported now."""
+        """Return a command after importing its module, or ``None`` if there is no such command."""
         del ctx
         if cmd_name not in COMMANDS:
             return None
@@ -65,12 +65,12 @@ class Commands(click.Group):
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; what a person can mend is told in one sentence."""
+        """Run the command, raising ``click.ClickException`` for errors of the library and for Ctrl-C."""
         try:
             return super().invoke(ctx)
         except CoremlbenchError as error:
-            raise (Unusable if isinstance(error, InputError) else Failed)(str(error)) from error
-        except KeyboardInterrupt:  # outside of a run, which notes its own
+            raise (UsageFailure if isinstance(error, InputError) else RunFailure)(str(error)) from error
+        except KeyboardInterrupt:  # outside of a run, which records it itself
             raise Interrupted("Interrupted; `coremlbench results` lists what was recorded before.") from None
 
 
@@ -80,10 +80,10 @@ def cli() -> None:
     """How does this machine train image classifiers, and where should a model run on Apple hardware?
 
     Start with `coremlbench createml --scale 0.1`: the Create ML image classification run of a well-known review of
-    the first M1 Macs at a tenth of its size, in about a minute or two. Without --scale it is the whole run.
-    `coremlbench doctor` says what works on this machine and what to do about the rest.
+    the first M1 Macs at a tenth of its size, in one or two minutes. Without --scale it is the whole run.
+    `coremlbench doctor` checks what works on this machine and what to do about the rest.
 
-    Every run is saved as results/<id>/run.json, also when it fails; `coremlbench results` lists them.
+    Every run is saved as results/<id>/run.json, also when it fails; `coremlbench results` lists the runs.
     """
 
 

@@ -1,1 +1,1 @@
-"""What works on a machine, and what a failed run leaves to be sent on, without personal data."""
+"""Checks of a machine, and archives of failed runs for bug reports, without personal data."""

@@ -1,4 +1,4 @@
-"""What works on this machine, what does not, and what to do about it. Looks only; makes and fetches nothing."""
+"""Checks of this machine: what works, what does not, and what to do. Nothing is installed or downloaded."""
 
 from __future__ import annotations
 
@@ -18,12 +18,16 @@ from coremlbench.types.machine import Machine
 State = Literal["ok", "later", "no"]
 
 DISK_BYTES = 6 * 2**30
-"""The environments take 2 GB, the drawn pictures half of one, the features of a whole run another."""
+"""Free space needed: 2 GB for environments, half a GB for drawn images, half a GB for the features of a whole run."""
 
 
 @dataclass(frozen=True)
-class Check:
-    """One thing looked at: whether it works now, will be made at first use, or cannot work, and what to do."""
+class SystemCheck:
+    """The result of one check.
+
+    ``state`` is ``ok``, ``later`` (installed at first use) or ``no``. ``found`` says what is there, ``advice`` what to
+    do about it.
+    """
 
     name: str
     state: State
@@ -31,39 +35,42 @@ class Check:
     advice: str = ""
 
 
-def examine(cache: Path, results: Path, machine: Machine, *, quickly: bool = False) -> tuple[Check, ...]:
-    """Return every check, in the order people ask for them; ``quickly`` leaves out the one that starts TensorFlow."""
-    checks: list[Callable[[], Check]] = [
+def run_checks(cache: Path, results: Path, machine: Machine, *, skip_slow: bool = False) -> tuple[SystemCheck, ...]:
+    """Return the results of all checks. ``skip_slow`` omits the check that starts TensorFlow.
+
+    ``cache`` and ``results`` are the folders whose disks are checked for free space.
+    """
+    checks: list[Callable[[], SystemCheck]] = [
         lambda: _machine(machine),
         lambda: _turicreate(cache),
         lambda: _extractor(cache),
         _tensorflow,
-        *([] if quickly else [_training_device]),
+        *([] if skip_slow else [_training_device]),
         _core_ml,
-        lambda: _room("room for the cache", cache),
-        lambda: _room("room for results", results),
-        _descriptors,
+        lambda: _disk_space("room for the cache", cache),
+        lambda: _disk_space("room for results", results),
+        _open_file_limit,
         _vector_instructions,
     ]
     return tuple(check() for check in checks)
 
 
-def _machine(machine: Machine) -> Check:
-    found = (
+def _machine(machine: Machine) -> SystemCheck:
+    description = (
         f"{machine.chip}, {machine.logical_cores} cores, {format_bytes(machine.memory_bytes)}, "
         f"{machine.system} {machine.system_version}"
     )
     if machine.rosetta:
-        return Check(
+        return SystemCheck(
             "machine",
             "no",
-            f"{found}; this Python runs under Rosetta",
+            f"{description}; this Python runs under Rosetta",
             "Install a native arm64 Python, or TensorFlow crashes and every figure is slower than the machine.",
         )
-    return Check("machine", "ok", found)
+    return SystemCheck("machine", "ok", description)
 
 
-def _turicreate(cache: Path) -> Check:
+def _turicreate(cache: Path) -> SystemCheck:
     from coremlbench.createml.turicreate_environment import (
         TURICREATE,
         environment_folder,
@@ -74,35 +81,40 @@ def _turicreate(cache: Path) -> Check:
 
     name = "Turi Create"
     if platform.system() == "Linux" and platform.machine() != "x86_64":
-        return Check(name, "no", f"there is no Turi Create for {platform.machine()}", "Use an x86-64 machine or a Mac.")
+        return SystemCheck(
+            name, "no", f"there is no Turi Create for {platform.machine()}", "Use an x86-64 machine or a Mac."
+        )
     if installed_python(TURICREATE, cache):
-        return Check(name, "ok", f"6.4.1, isolated in {environment_folder(TURICREATE, cache)}")
+        return SystemCheck(name, "ok", f"6.4.1, isolated in {environment_folder(TURICREATE, cache)}")
     python = find_python38()
     if python is None:
         advice = f"On a machine without a network, {python38_install_advice()} beforehand."
-        return Check(name, "later", "no Python 3.8 here; uv will fetch one at first use", advice)
-    return Check(
+        return SystemCheck(name, "later", "no Python 3.8 here; uv will fetch one at first use", advice)
+    return SystemCheck(
         name, "later", f"made at first use with Python {python.version_text} {python.location} (600 MB to fetch)"
     )
 
 
-def _extractor(cache: Path) -> Check:
+def _extractor(cache: Path) -> SystemCheck:
     from coremlbench.createml.extractors import EXTRACTORS, turicreate_models
 
     name = "feature extractor"
     if platform.system() == "Darwin":
-        return Check(name, "ok", "VisionFeaturePrint_Scene, part of macOS")
-    here = [each.name for each in EXTRACTORS.values() if each.file and (turicreate_models(cache) / each.file).is_file()]
-    if here:
-        return Check(name, "ok", f"{', '.join(here)} in the cache")
-    return Check(name, "later", "weights are fetched at first use: resnet-50 from Apple, else squeezenet_v1.1")
+        return SystemCheck(name, "ok", "VisionFeaturePrint_Scene, part of macOS")
+    models = turicreate_models(cache)
+    cached = [
+        extractor.name for extractor in EXTRACTORS.values() if extractor.file and (models / extractor.file).is_file()
+    ]
+    if cached:
+        return SystemCheck(name, "ok", f"{', '.join(cached)} in the cache")
+    return SystemCheck(name, "later", "weights are fetched at first use: resnet-50 from Apple, else squeezenet_v1.1")
 
 
-def _tensorflow() -> Check:
+def _tensorflow() -> SystemCheck:
     try:
-        found = f"{metadata.version('tensorflow')}"
+        description = f"{metadata.version('tensorflow')}"
     except metadata.PackageNotFoundError:
-        return Check(
+        return SystemCheck(
             "TensorFlow",
             "no",
             f"not installed: there is none for Python {platform.python_version()} on this system",
@@ -110,74 +122,76 @@ def _tensorflow() -> Check:
         )
     if platform.system() == "Darwin" and platform.machine() == "arm64":
         try:
-            found += f" with tensorflow-metal {metadata.version('tensorflow-metal')}"
+            description += f" with tensorflow-metal {metadata.version('tensorflow-metal')}"
         except metadata.PackageNotFoundError:
-            return Check(
+            return SystemCheck(
                 "TensorFlow",
                 "ok",
-                f"{found}, on the CPU only",
+                f"{description}, on the CPU only",
                 "For the GPU use Python 3.10 to 3.12, which tensorflow-metal needs.",
             )
-    return Check("TensorFlow", "ok", found)
+    return SystemCheck("TensorFlow", "ok", description)
 
 
-def _training_device() -> Check:
-    """Ask TensorFlow itself, in a child: it takes some seconds, and nothing else knows."""
+def _training_device() -> SystemCheck:
+    """Return the device that TensorFlow reports in a child process, which takes some seconds."""
     from coremlbench.training.device_check import probe_device
     from coremlbench.types.failure import Failure
 
     name = "device to train on"
-    found = probe_device()
-    if isinstance(found, Failure):
-        return Check(name, "no", found.reason, found.hint)
-    return Check(name, "ok", f"{found.device} {found.name}".strip() + f": {found.reason}")
+    device = probe_device()
+    if isinstance(device, Failure):
+        return SystemCheck(name, "no", device.reason, device.hint)
+    return SystemCheck(name, "ok", f"{device.device} {device.name}".strip() + f": {device.reason}")
 
 
-def _core_ml() -> Check:
+def _core_ml() -> SystemCheck:
     version = metadata.version("coremltools")
     if platform.system() == "Darwin":
-        return Check("Core ML", "ok", f"macOS {platform.mac_ver()[0]}, coremltools {version}")
-    return Check(
+        return SystemCheck("Core ML", "ok", f"macOS {platform.mac_ver()[0]}, coremltools {version}")
+    return SystemCheck(
         "Core ML",
         "no",
         f"Core ML runs on macOS only; coremltools {version} converts and saves models here",
-        "Carry the saved model to a Mac to run it on the Neural Engine or GPU.",
+        "Copy the saved model to a Mac to run it on the Neural Engine or GPU.",
     )
 
 
-def _room(name: str, folder: Path) -> Check:
-    existing = next(each for each in (folder, *folder.parents) if each.is_dir())
+def _disk_space(name: str, folder: Path) -> SystemCheck:
+    existing = next(parent for parent in (folder, *folder.parents) if parent.is_dir())
     try:
         free = shutil.disk_usage(existing).free
     except OSError as error:
-        return Check(name, "no", f"{existing} cannot be looked at ({error})", "Choose another folder.")
-    found = f"{format_bytes(free)} free in {folder}"
+        return SystemCheck(name, "no", f"{existing} cannot be read ({error})", "Choose another folder.")
+    description = f"{format_bytes(free)} free in {folder}"
     if free < DISK_BYTES:
-        wanted = format_bytes(DISK_BYTES)
-        return Check(
-            name, "no", found, f"A whole run with its environment wants {wanted}; free some, or choose another disk."
+        return SystemCheck(
+            name,
+            "no",
+            description,
+            f"A whole run with its environment needs {format_bytes(DISK_BYTES)}; free some, or choose another disk.",
         )
-    return Check(name, "ok", found)
+    return SystemCheck(name, "ok", description)
 
 
-def _descriptors() -> Check:
+def _open_file_limit() -> SystemCheck:
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     name = "open files"
     if limit != resource.RLIM_INFINITY and limit < 1024:
-        return Check(name, "no", f"a limit of {limit}", "Raise it for this terminal with `ulimit -n 4096`.")
-    return Check(name, "ok", "no limit" if limit == resource.RLIM_INFINITY else f"a limit of {limit:,}")
+        return SystemCheck(name, "no", f"a limit of {limit}", "Raise it for this terminal with `ulimit -n 4096`.")
+    return SystemCheck(name, "ok", "no limit" if limit == resource.RLIM_INFINITY else f"a limit of {limit:,}")
 
 
-def _vector_instructions() -> Check:
+def _vector_instructions() -> SystemCheck:
     name = "vector instructions"
     avx = has_avx()
     if avx is None:
-        return Check(name, "ok", f"those of {platform.machine()}")
+        return SystemCheck(name, "ok", f"those of {platform.machine()}")
     if not avx:
-        return Check(
+        return SystemCheck(
             name,
             "no",
             "this processor has no AVX, which TensorFlow's packages are built with",
             "Use another machine: TensorFlow ends with an illegal instruction here.",
         )
-    return Check(name, "ok", ", ".join(vector_instructions()) or "avx")
+    return SystemCheck(name, "ok", ", ".join(vector_instructions()) or "avx")

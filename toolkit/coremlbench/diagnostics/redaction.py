@@ -1,9 +1,9 @@
-"""Take out of text what tells whose machine it was written on: homes, user and host names, addresses, secrets.
+"""Redact personal data in text: home folders, user and host names, addresses, secrets.
 
-What is known of this machine is taken out wherever it stands. What is not known, as in a record of another machine,
-is recognised by its form: the homes of Linux, macOS and Windows, e-mail addresses, prompts, "user=". A name that is
-found so is then taken out everywhere too. A name that is also an ordinary word here ("train", "metal") would tear
-holes into every sentence: such a name is taken out only where its place says that it is a name.
+Names and folders of this machine are replaced wherever they occur. Those of other machines are recognised by patterns:
+home folders of Linux, macOS and Windows, e-mail addresses, shell prompts, "user=". A user name found in a home folder
+is then replaced everywhere. A name that is also a word of the toolkit ("train", "metal") is replaced only where a
+pattern shows that it is a name, since it occurs in many sentences as a word.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from urllib.parse import quote
 
 USER, HOST, MAIL, SECRET, ADDRESS = "<user>", "<host>", "<e-mail>", "<secret>", "<address>"
 HOME = "~"
-SHORTEST_NAME = 3
-NOBODY = frozenset(
+MIN_NAME_LENGTH = 3
+GENERIC_USERS = frozenset(
     ("root", "user", "users", "admin", "guest", "shared", "public", "default", "nobody", "runner", "ubuntu", "home")
 )
-"""Names that are nobody's."""
+"""User names that identify nobody."""
 
 _WORD = r"[^\s/\\:*?\"'<>|,;()\[\]{}=]"
 _NAME = rf"{_WORD}{{1,64}}(?:(?:\\? |%20){_WORD}{{1,64}}){{0,3}}(?=[/\\])|{_WORD}{{1,64}}"
-"""A folder's name: with spaces in it when a separator follows, else up to the first space."""
+"""A regular expression for a folder's name: it may contain spaces if a separator follows, else it ends at a space."""
 
 HOMES = re.compile(
     r"(?:(?:/System/Volumes/Data|/private|/host_mnt|/mnt/[a-z]|/[a-z](?=/Users))?/(?:Users|home|export/home|var/home|"
     r"usr/home)/|(?<![A-Za-z])[A-Za-z]:(?:\\{1,4}|/)(?:Users|Documents and Settings)(?:\\{1,4}|/))"
     rf"(?P<name>{_NAME})"
 )
-PLACES: tuple[tuple[re.Pattern[str], str], ...] = (
+PATH_PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?<![\w/.~-])/root(?=[/\s\"':,;)\]]|$)"), HOME),
     (re.compile(r"(/var/folders/)[^/\s]+/[^/\s\"':,;)\]]+"), rf"\1{USER}"),
     (re.compile(r"(/run/user/)\d+"), rf"\1{USER}"),
@@ -46,7 +46,7 @@ PLACES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?<![\w\\])\\{2,4}[A-Za-z][\w.-]*(?=\\{1,2}\w)"), rf"\\\\\\\\{HOST}"),
     (re.compile(r"(?<![\w~/.])~[A-Za-z_][\w.-]*(?=/)"), HOME),
 )
-FORMS: tuple[tuple[re.Pattern[str], str], ...] = (
+CONTENT_PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?<=://)[^/\s@\"']{1,256}@"), f"{SECRET}@"),
     (re.compile(r"[\w.%+-]{1,64}@[^\W_][\w-]{0,62}(?:\.[\w-]{1,63}){0,8}"), MAIL),
     (
@@ -75,15 +75,15 @@ FORMS: tuple[tuple[re.Pattern[str], str], ...] = (
 
 @dataclass(frozen=True)
 class Owner:
-    """Whose machine this is: names of the user, folders that are theirs, names of the machine."""
+    """What identifies a machine's owner: user names, home folders, host names."""
 
     users: tuple[str, ...] = ()
     homes: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
 
 
-def this_owner() -> Owner:
-    """Return what this machine knows of its owner; nothing is asked of the network."""
+def detect_owner() -> Owner:
+    """Return this machine's owner from environment, password database and host name, without the network."""
     users = [os.environ.get(name, "") for name in ("USER", "LOGNAME", "USERNAME", "SUDO_USER")]
     homes = [os.environ.get("HOME", "")]
     with suppress(ImportError, KeyError):
@@ -96,81 +96,85 @@ def this_owner() -> Owner:
         homes += [str(Path.home()), str(Path.home().resolve())]
     node = socket.gethostname()
     hosts = [node, node.partition(".")[0], os.environ.get("HOSTNAME", "")]
-    return Owner(*(tuple(dict.fromkeys(each for each in names if each)) for names in (users, homes, hosts)))
+    return Owner(*(tuple(dict.fromkeys(name for name in names if name)) for names in (users, homes, hosts)))
 
 
 @dataclass
-class Redaction:
-    """Takes out what tells the owner. ``words`` are ordinary here, in lower case: a name among them is not hunted for.
+class Redactor:
+    """Replaces personal data with placeholders such as ``<user>``.
 
-    Call ``learn`` with all texts first, so that a name seen in one is taken out of all.
+    ``words`` are ordinary words in lower case: a name among them is replaced only where a pattern matches. Call
+    ``learn`` with all texts first, so that a user name found in one text is replaced in all of them.
     """
 
     owner: Owner
     words: frozenset[str] = frozenset()
     _users: set[str] = field(default_factory=set)
-    _hunts: tuple[tuple[re.Pattern[str], str], ...] | None = None
+    _name_patterns: tuple[tuple[re.Pattern[str], str], ...] | None = None
 
     def learn(self, text: str) -> None:
-        """Note the names of users whose homes the text mentions."""
-        for found in HOMES.finditer(text):
-            name = found["name"].replace("\\ ", " ").replace("%20", " ")
+        """Add the users whose home folders occur in the text."""
+        for match in HOMES.finditer(text):
+            name = match["name"].replace("\\ ", " ").replace("%20", " ")
             self._users.update((name, name.split(" ")[0]))
-        self._hunts = None
+        self._name_patterns = None
 
     def text(self, text: str) -> str:
-        """Return the text without what tells the owner."""
-        if self._hunts is None:
-            self._hunts = self._make_hunts()
+        """Return the text with personal data replaced."""
+        if self._name_patterns is None:
+            self._name_patterns = self._compile_name_patterns()
         for home in sorted(self.owner.homes, key=len, reverse=True):
-            if len(home) > 1:  # "/" is everybody's
-                for form in _forms(home.rstrip("/")):
-                    text = re.sub(rf"(?<![\w/]){re.escape(form)}(?![\w.-])", HOME, text)
+            if len(home) > 1:  # "/" identifies nobody
+                for spelling in _spellings(home.rstrip("/")):
+                    text = re.sub(rf"(?<![\w/]){re.escape(spelling)}(?![\w.-])", HOME, text)
         text = HOMES.sub(HOME, text)
-        for pattern, instead in (*PLACES, *FORMS, *self._hunts):
-            text = pattern.sub(instead, text)
+        for pattern, replacement in (*PATH_PATTERNS, *CONTENT_PATTERNS, *self._name_patterns):
+            text = pattern.sub(replacement, text)
         return text
 
     def value(self, value: Any) -> Any:
-        """Return JSON values with every string in them redacted, names of fields that are paths included."""
+        """Return JSON values with every string redacted, and field names too if they look like paths or addresses."""
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, dict):
             return {
-                self.text(key) if re.search(r"[/\\@]", key) else key: self.value(each) for key, each in value.items()
+                self.text(key) if re.search(r"[/\\@]", key) else key: self.value(item) for key, item in value.items()
             }
         if isinstance(value, list):
-            return [self.value(each) for each in value]
+            return [self.value(item) for item in value]
         return value
 
-    def _make_hunts(self) -> tuple[tuple[re.Pattern[str], str], ...]:
+    def _compile_name_patterns(self) -> tuple[tuple[re.Pattern[str], str], ...]:
         names = [(name, USER) for name in {*self.owner.users, *self._users}]
         names += [(name, HOST) for name in self.owner.hosts]
-        hunts = []
-        for name, instead in sorted(names, key=lambda each: (-len(each[0]), each)):
-            if len(name) < SHORTEST_NAME or name.lower() in self.words | NOBODY | {"localhost"}:
+        patterns = []
+        for name, replacement in sorted(names, key=lambda pair: (-len(pair[0]), pair)):
+            if len(name) < MIN_NAME_LENGTH or name.lower() in self.words | GENERIC_USERS | {"localhost"}:
                 continue
-            forms = "|".join(re.escape(form) for form in _forms(name))
-            hunts.append((re.compile(rf"(?<![^\W_])(?:{forms})(?![^\W_])", re.IGNORECASE), instead))
-        return tuple(hunts)
+            spellings = "|".join(re.escape(spelling) for spelling in _spellings(name))
+            patterns.append((re.compile(rf"(?<![^\W_])(?:{spellings})(?![^\W_])", re.IGNORECASE), replacement))
+        return tuple(patterns)
 
 
-def _forms(name: str) -> tuple[str, ...]:
-    """Return how a name may stand in a text: composed or not, with escaped spaces, in an address, in JSON."""
-    forms: list[str] = []
+def _spellings(name: str) -> tuple[str, ...]:
+    """Return the spellings of a name: Unicode composed and decomposed, shell-escaped, URL-quoted, as in JSON."""
+    spellings: list[str] = []
     for form in (name, unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name)):
-        forms += [form, form.replace(" ", "\\ "), quote(form), json.dumps(form)[1:-1], form.replace("/", "\\/")]
-    return tuple(dict.fromkeys(forms))
+        spellings += [form, form.replace(" ", "\\ "), quote(form), json.dumps(form)[1:-1], form.replace("/", "\\/")]
+    return tuple(dict.fromkeys(spellings))
 
 
-def words_of(values: Iterable[Any], keep: Callable[[str], bool] = lambda _: True) -> frozenset[str]:
-    """Return the words, in lower case, of all texts in JSON values, names of fields included."""
-    found: set[str] = set()
+def collect_words(values: Iterable[Any], keep: Callable[[str], bool] = lambda _: True) -> frozenset[str]:
+    """Return the words of all strings in JSON values and their field names, in lower case.
+
+    ``keep`` selects words before they are converted to lower case.
+    """
+    words: set[str] = set()
     for value in values:
         if isinstance(value, str):
-            found.update(word.lower() for word in re.findall(r"[^\W_]+", value) if keep(word))
+            words.update(word.lower() for word in re.findall(r"[^\W_]+", value) if keep(word))
         elif isinstance(value, dict):
-            found |= words_of([*value.keys(), *value.values()], keep)
+            words |= collect_words([*value.keys(), *value.values()], keep)
         elif isinstance(value, (list, tuple)):
-            found |= words_of(value, keep)
-    return frozenset(found)
+            words |= collect_words(value, keep)
+    return frozenset(words)

@@ -1,1 +1,1 @@
-"""The report of saved records, and the forms it is written in."""
+"""The report of saved records, and its renderers."""

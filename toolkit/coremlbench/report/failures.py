@@ -1,4 +1,4 @@
-"""The report's rows on what did not finish: runs, variants and cells, those that ended alike in one row."""
+"""The report's rows on failed runs, variants and cells; equal failures share a row."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from coremlbench.types.failure import Failure
 from coremlbench.types.process import CrashReport
 from coremlbench.types.records import Record
 
-NO_FAILURE = ("running", "interrupted")
-"""A run that goes on, and one that somebody stopped, say nothing of the machine."""
+NOT_FAILURES = ("running", "interrupted")
+"""Kinds of failure that are not reported: a run in progress, and one that the user stopped."""
 
 
-def failures_of(records: Sequence[Record]) -> tuple[FailureRow, ...]:
-    """Return the failures of all records, newest first; of those that ended alike on one machine, the newest.
+def failure_rows(records: Sequence[Record]) -> tuple[FailureRow, ...]:
+    """Return the failures of all records, newest first.
 
+    Failures of one machine with the same subject, kind and phase share a row, which describes the newest of them.
     ``records`` are oldest first.
     """
     rows: dict[tuple[str, str, str, str], FailureRow] = {}
     for record in records:
         for part, failure, times in failures_in(record):
-            if failure.kind in NO_FAILURE:
+            if failure.kind in NOT_FAILURES:
                 continue
             subject = _subject(record, part)
             key = (record.machine.id, subject, failure.kind, failure.evidence.phase)
@@ -41,12 +42,12 @@ def _subject(record: Record, part: str) -> str:
     return f"{run}: {part}" if part else run
 
 
-def _crash(report: CrashReport | None) -> tuple[str, ...]:
-    """Return what the system noted of a crash, a line each."""
+def _crash_lines(report: CrashReport | None) -> tuple[str, ...]:
+    """Return the system's crash report as lines: exception, termination, messages, stack frames."""
     if report is None:
         return ()
-    noted = (report.exception, report.termination, *report.messages, *report.frames)
-    return tuple(line for line in noted if line)
+    lines = (report.exception, report.termination, *report.messages, *report.frames)
+    return tuple(line for line in lines if line)
 
 
 def _row(record: Record, subject: str, failure: Failure, times: int) -> FailureRow:
@@ -65,7 +66,7 @@ def _row(record: Record, subject: str, failure: Failure, times: int) -> FailureR
         returncode=evidence.returncode,
         exception=evidence.exception,
         matched=evidence.matched,
-        crash=_crash(evidence.crash_report),
+        crash=_crash_lines(evidence.crash_report),
         stack=evidence.stack,
         log_tail=evidence.log_tail,
         peak_bytes=evidence.peak_bytes,

@@ -1,4 +1,4 @@
-"""Where a report's records are read from and where its files are written: the only code here that opens files."""
+"""Read the records of a report and write its files; no other module of the report opens files."""
 
 from __future__ import annotations
 
@@ -18,35 +18,35 @@ from coremlbench.types.training_records import Trained
 
 REPORTS = "reports"
 FORMATS = ("html", "md", "json", "plots")
-LARGEST_PICTURE = 200_000
+MAX_PICTURE_BYTES = 200_000
 _JPEG = b"\xff\xd8\xff"
 
 
 def read_report(results: Sequence[Path], output: Path, *, now: datetime | None = None, pictures: bool = True) -> Report:
     """Return the report of all records below ``results``, each a results folder, a run's folder or a ``run.json``.
 
-    The records' paths in it are relative to ``output``, the folder the report will lie in. A record that cannot be
-    read is a sentence among the report's ``problems``. Without ``pictures`` no test picture is shown.
+    Its paths of records are relative to ``output``, the folder of the report. A record that cannot be read is a
+    sentence among the report's ``problems``. Without ``pictures`` it has no test images. ``now`` is the report's time.
 
     Raises:
-        InputError: one of ``results`` is not there.
+        InputError: one of ``results`` does not exist or cannot be read.
     """
     sources: list[Source] = []
     problems: list[str] = []
-    made = (now or datetime.now(timezone.utc)).astimezone(timezone.utc).isoformat(timespec="seconds")
-    with _no_collection():
-        for place in results:
-            way = _relative(place, output)
-            for path in _records_at(place):
+    time = (now or datetime.now(timezone.utc)).astimezone(timezone.utc).isoformat(timespec="seconds")
+    with _without_garbage_collection():
+        for folder in results:
+            link = _relative_path(folder, output)
+            for path in _record_paths(folder):
                 try:
                     record = store.load(path)
-                except store.UnreadableRecordError as problem:
-                    problems.append(str(problem))
+                except store.UnreadableRecordError as error:
+                    problems.append(str(error))
                     continue
-                shown = _pictures(record, path.parent) if pictures else {}
-                below = path.relative_to(place).as_posix()
-                sources.append(Source(record, way if below == "." else f"{way}/{below}", shown))
-        return build_report(sources, problems, made=made)
+                images = _sample_images(record, path.parent) if pictures else {}
+                inner = path.relative_to(folder).as_posix()
+                sources.append(Source(record, link if inner == "." else f"{link}/{inner}", images))
+        return build_report(sources, problems, made=time)
 
 
 def save_report(
@@ -56,15 +56,15 @@ def save_report(
     formats: Sequence[str] = FORMATS,
     pictures: bool = True,
 ) -> tuple[Path, ...]:
-    """Return the paths of the report's files, the HTML first: made from all records below ``results``, and saved.
+    """Save the report of all records below ``results`` and return the paths of its files, the HTML first.
 
-    They go to ``output``, or to a new folder below ``reports`` in the first results folder.
+    They are saved in ``output``, or in a new folder in the folder ``reports`` of the first of ``results``.
 
     Raises:
-        InputError: one of ``results`` is not there.
+        InputError: one of ``results`` does not exist or cannot be read.
         CoremlbenchError: the folder of the report cannot be written.
     """
-    from coremlbench.report.render import files
+    from coremlbench.report.render import render_files
 
     now = datetime.now(timezone.utc)
     if output is None:
@@ -72,23 +72,23 @@ def save_report(
         output = first / REPORTS / now.strftime("%Y%m%d-%H%M%S")
     report = read_report(results, output, now=now, pictures=pictures)
     paths = []
-    with _no_collection():
-        made = files(report, formats)
+    with _without_garbage_collection():
+        content = render_files(report, formats)
     try:
-        for name, data in made.items():
+        for name, data in content.items():
             path = output / name
             path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(path, data)
             paths.append(path)
-    except OSError as problem:
+    except OSError as error:
         raise CoremlbenchError(
-            f"The report cannot be saved in {output} ({problem.strerror}); name another folder with --output."
-        ) from problem
+            f"The report cannot be saved in {output} ({error.strerror}); name another folder with --output."
+        ) from error
     return tuple(paths)
 
 
 def save_page(results: Path, run: Path) -> Path:
-    """Return the path of the page that stands at the end of a run: all records of ``results``, named after the run.
+    """Save the HTML report of all records of ``results`` and return its path, reports/<name of the run's folder>.
 
     Raises:
         CoremlbenchError: the folder of the report cannot be written.
@@ -97,57 +97,57 @@ def save_page(results: Path, run: Path) -> Path:
 
 
 @contextmanager
-def _no_collection() -> Iterator[None]:
-    """Let Python look for no reference cycles meanwhile: among thousands of records it finds none and takes a third."""
-    collects = gc.isenabled()
+def _without_garbage_collection() -> Iterator[None]:
+    """Pause the garbage collector: thousands of records hold no cycles, and the search takes a third of the time."""
+    was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        if collects:
+        if was_enabled:
             gc.enable()
 
 
-def _records_at(place: Path) -> Iterator[Path]:
-    """Yield the paths of the records at or below a place that somebody named."""
-    if place.is_file():
-        yield place
+def _record_paths(folder: Path) -> Iterator[Path]:
+    """Yield the path of a record, of the record of a run's folder, or of all records of a results folder."""
+    if folder.is_file():
+        yield folder
         return
-    if (place / store.RECORD_FILE).exists():
-        yield place / store.RECORD_FILE
+    if (folder / store.RECORD_FILE).exists():
+        yield folder / store.RECORD_FILE
         return
     try:
-        folders = sorted(each for each in place.iterdir() if each.is_dir())
-    except FileNotFoundError as problem:
+        runs = sorted(entry for entry in folder.iterdir() if entry.is_dir())
+    except FileNotFoundError as error:
         raise InputError(
-            f"There is no results folder {place}; name one that holds runs, or measure something first "
+            f"There is no results folder {folder}; name one that holds runs, or measure something first "
             f"(coremlbench createml --scale 0.1)."
-        ) from problem
-    except OSError as problem:
-        raise InputError(f"The results folder {place} cannot be read ({problem.strerror}); name another.") from problem
-    for folder in folders:
-        if (folder / store.RECORD_FILE).exists():
-            yield folder / store.RECORD_FILE
+        ) from error
+    except OSError as error:
+        raise InputError(f"The results folder {folder} cannot be read ({error.strerror}); name another.") from error
+    for run in runs:
+        if (run / store.RECORD_FILE).exists():
+            yield run / store.RECORD_FILE
 
 
-def _relative(path: Path, output: Path) -> str:
-    """Return the way from the report's folder to a record, or the record's own path where there is none."""
+def _relative_path(path: Path, output: Path) -> str:
+    """Return the path relative to the report's folder; on another Windows drive, the path itself."""
     import os
 
-    with suppress(ValueError):  # on another drive
+    with suppress(ValueError):
         return Path(os.path.relpath(path.absolute(), output.absolute())).as_posix()
     return path.as_posix()
 
 
-def _pictures(record: Record, folder: Path) -> dict[str, bytes]:
-    """Return the run's small test pictures that are there, are JPEG and lie in its folder."""
-    found: dict[str, bytes] = {}
+def _sample_images(record: Record, folder: Path) -> dict[str, bytes]:
+    """Return a run's test images by their paths in the record: JPEG files in its folder, at most 200 kB each."""
+    images: dict[str, bytes] = {}
     if isinstance(record.outcome, Trained):
         for sample in record.outcome.samples:
             path = (folder / sample.path).resolve()
             with suppress(OSError, ValueError):
-                if path.is_relative_to(folder.resolve()) and path.stat().st_size <= LARGEST_PICTURE:
+                if path.is_relative_to(folder.resolve()) and path.stat().st_size <= MAX_PICTURE_BYTES:
                     data = path.read_bytes()
                     if data.startswith(_JPEG):
-                        found[sample.path] = data
-    return found
+                        images[sample.path] = data
+    return images

@@ -1,17 +1,22 @@
-"""The words for what records name by codes, for the page and the terminal alike, and what may be said of a unit."""
+"""Words for codes in records, for the report and the terminal, and the rule when a row is named after a unit."""
 
 from __future__ import annotations
 
 import math
 
 from coremlbench.report.types import FigureKind
+from coremlbench.types.conversion import Converted
+from coremlbench.types.failure import Failure
+from coremlbench.types.records import Record
+from coremlbench.types.timing import Timed
+from coremlbench.types.training_records import Trained
 
-KIND_WORDS: dict[FigureKind, str] = {
+KIND_LABELS: dict[FigureKind, str] = {
     "core-ml": "Core ML",
     "host": "host",
     "stand-in": "stand-in, not Core ML",
 }
-UNIT_WORDS = {
+UNIT_LABELS = {
     "CPU_AND_NE": "Neural Engine",
     "CPU_AND_GPU": "GPU",
     "CPU_ONLY": "CPU",
@@ -19,70 +24,91 @@ UNIT_WORDS = {
     "host-cpu": "host CPU",
     "host-gpu": "host GPU",
 }
-"""What was asked for."""
-RUNTIME_WORDS = {
+"""The names of requested compute units."""
+RUNTIME_LABELS = {
     "coreml": "Core ML",
     "reference": "ONNX Runtime",
     "tensorflow": "TensorFlow",
 }
-RATIO = "Neural Engine / GPU"
-"""The ratio of two times that all forms tell: below 1 the Neural Engine is the faster one."""
+RATIO_LABEL = "Neural Engine / GPU"
+"""The ratio of two times in all reports: below 1 the Neural Engine is faster."""
 _COREML_UNITS = ("CPU_AND_NE", "CPU_AND_GPU", "CPU_ONLY")
 
 
-WRONG_OUTPUTS = 0.05
-"""The share of the outputs' range that a timed package may miss its expected outputs by, and still be that model.
+MAX_OUTPUT_ERROR = 0.05
+"""The largest error of a timed package's outputs, as a share of their range, at which its times count.
 
-The expected outputs are the same package's on the reference runtime, so that only arithmetic can differ: float16
-there and here is within half a percent in the networks of the catalogue (docs/example-report), a tenth of this. The
-thresholds of a proof do not fit: they are decibels over all outputs, and of a timed cell the largest error is known.
+The expected outputs are those of the same package on the reference runtime, so that only the arithmetic differs. For
+the networks of the catalogue float16 on both sides is within half a percent (docs/example-report), a tenth of this.
+The thresholds of a proof do not apply: they are decibels over all outputs, and a timed cell has only the largest error.
 """
 
 
 def outputs_are_wrong(output_error: float | None) -> bool:
-    """Return whether what was timed computed something else than the model; not when its outputs were not compared."""
-    return output_error is not None and not output_error <= WRONG_OUTPUTS  # not a number is no small error
+    """Return whether the error exceeds ``MAX_OUTPUT_ERROR`` or is NaN; ``None`` means not compared and gives False."""
+    return output_error is not None and not output_error <= MAX_OUTPUT_ERROR  # NaN compares as False
 
 
-def wrong_outputs(output_error: float | None) -> str:
-    """Return by how much outputs are wrong: "outputs up to 60% of their range from the expected ones"."""
+def output_error_phrase(output_error: float | None) -> str:
+    """Return, for instance, "outputs up to 60% of their range from the expected ones"."""
     if output_error is None or not math.isfinite(output_error):
         return "outputs that are not numbers"
     return f"outputs up to {output_error:.0%} of their range from the expected ones"
 
 
 def failed_after(rounds: int) -> str:
-    """Return "failed", or how far it had come: "failed after 3 rounds"."""
+    """Return "failed", or "failed after 3 rounds" if there were successful rounds before."""
     return "failed" + (f" after {rounds} round{'' if rounds == 1 else 's'}" if rounds else "")
 
 
-def strayed(unit: str, ran_on: str) -> str:
-    """Return what is known of where a row ran when it is not plainly the unit asked for; nothing when it is.
+def outcome_label(record: Record) -> str:
+    """Return a run's outcome: "trained", "failed: memory-limit", "3 cells timed, 0 failed"."""
+    outcome = record.outcome
+    if isinstance(outcome, Failure):
+        return "not ended yet" if outcome.kind == "running" else f"failed: {outcome.kind}"
+    if isinstance(outcome, Trained):
+        return "trained"
+    if isinstance(outcome, Converted):
+        wrong = outcome.degraded + outcome.wrong
+        return f"{outcome.proven} proven, {wrong} degraded or wrong, {outcome.failed} failed"
+    assert isinstance(outcome, Timed)
+    return f"{outcome.cells} cells timed, {outcome.failed} failed"
 
-    ``ran_on`` is what the compute plan allows to say (``compute_plan.ran_on``). All units ask for none, so there any
-    one of them will do.
+
+def fallback_note(unit: str, ran_on: str) -> str:
+    """Return where a row ran if that is not the requested unit, "not known" without a compute plan, else "".
+
+    ``ran_on`` is the text of ``compute_plan.ran_on``. For ``ALL`` any single unit is as requested.
     """
     if unit.startswith("host-"):
         return ""
-    wanted = [UNIT_WORDS[each] for each in _COREML_UNITS if unit in ("ALL", each)]
-    return "" if ran_on in wanted else ran_on or "not known"
+    expected = [UNIT_LABELS[name] for name in _COREML_UNITS if unit in ("ALL", name)]
+    return "" if ran_on in expected else ran_on or "not known"
 
 
-def unit_told(unit: str, ran_on: str) -> str:
-    """Return the unit's name when the row ran there; else what was asked for, and where it was planned, if known.
+def unit_label(unit: str, ran_on: str) -> str:
+    """Return the unit's name if the row ran there, else the requested unit and where it was planned, if known.
 
-    Only a plan tells where a row ran: a row without one bears no unit's name.
+    Only a compute plan shows where a row ran: a row without one is not named after a unit.
     """
-    name = UNIT_WORDS.get(unit, unit)
-    told = strayed(unit, ran_on)
-    if unit == "ALL" or not told:
+    name = UNIT_LABELS.get(unit, unit)
+    note = fallback_note(unit, ran_on)
+    if unit == "ALL" or not note:
         return name
-    return ran_on if told.startswith("asked for") else f"asked for the {name} (where it ran is not known)"
+    return ran_on if _names_request(note) else f"asked for the {name} (where it ran is not known)"
 
 
-def where(unit: str, ran_on: str) -> str:
-    """Return the same for the middle of a sentence: "the GPU", "what was asked for the GPU, planned on CPU"."""
-    told = unit_told(unit, ran_on)
-    if told.startswith("asked for"):
-        return f"what was {told}"
-    return told if unit == "ALL" else f"the {told}"
+def unit_phrase(unit: str, ran_on: str) -> str:
+    """Return ``unit_label`` for the middle of a sentence: "the GPU", "what was asked for the GPU, planned on CPU"."""
+    label = unit_label(unit, ran_on)
+    if _names_request(label):
+        return f"what was {label}"
+    return label if unit == "ALL" else f"the {label}"
+
+
+def _names_request(label: str) -> bool:
+    """Return whether a text of ``compute_plan.ran_on`` or ``unit_label`` says that another unit was requested.
+
+    Records hold where a row ran as this text only.
+    """
+    return label.startswith("asked for")

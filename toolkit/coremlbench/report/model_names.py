@@ -1,4 +1,4 @@
-"""Names for models: those of two files that are called alike are told apart before anything is compared."""
+"""Unique names for models: two different files with one name get different names in the report."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from coremlbench.types.records import Record
 from coremlbench.types.timing import TimingRecord
 
 
-def told_apart(records: Sequence[Record]) -> list[Record]:
-    """Return the records with a name of its own for each model of the user's: the second ``net`` is ``net (2)``.
+def disambiguate_names(records: Sequence[Record]) -> list[Record]:
+    """Return the records with a unique name for each model from a file: the second ``net`` becomes ``net (2)``.
 
-    A file is known by its content, however it is called and wherever it was converted or timed. The network of an
-    experiment keeps the experiment's name: trained again it is still that network, and machines compare by it.
+    A file is identified by its name and SHA-256, on whatever machine it was converted or timed. A network of an
+    experiment keeps the experiment's name also when it was trained again, since machines are compared by it.
     ``records`` are oldest first.
     """
-    sources = [each for record in records for each in _sources(record)]
+    sources = [named_source for record in records for named_source in _named_sources(record)]
     taken = {name for name, source in sources if source.kind != "file"}
     names: dict[tuple[str, str], str] = {}
     for _, source in sources:
         if source.kind == "file" and (source.name, source.sha256) not in names:
             numbered = (source.name if number == 1 else f"{source.name} ({number})" for number in count(1))
-            name = next(each for each in numbered if each not in taken)
+            name = next(candidate for candidate in numbered if candidate not in taken)
             names[source.name, source.sha256] = name
             taken.add(name)
-    return [_renamed(record, names) for record in records]
+    return [_rename_models(record, names) for record in records]
 
 
-def _sources(record: Record) -> list[tuple[str, ModelSource]]:
-    """Return a record's models by the names it has for them."""
+def _named_sources(record: Record) -> list[tuple[str, ModelSource]]:
+    """Return the names of a record's models in that record, each with the model's source."""
     if isinstance(record, TimingRecord):
         return [(model.name, model.source) for model in record.models]
     if isinstance(record, ConversionRecord) and record.source is not None:
@@ -39,21 +39,24 @@ def _sources(record: Record) -> list[tuple[str, ModelSource]]:
     return []
 
 
-def _renamed(record: Record, names: dict[tuple[str, str], str]) -> Record:
-    new = {
+def _rename_models(record: Record, names: dict[tuple[str, str], str]) -> Record:
+    """Return the record with the names that ``names`` has by name and SHA-256 of a source."""
+    new_names = {
         name: names[source.name, source.sha256]
-        for name, source in _sources(record)
+        for name, source in _named_sources(record)
         if source.kind == "file" and names[source.name, source.sha256] != name
     }
-    if not new:
+    if not new_names:
         return record
     if isinstance(record, TimingRecord):
         return replace(
             record,
-            models=tuple(replace(each, name=new.get(each.name, each.name)) for each in record.models),
-            measurements=tuple(replace(each, model=new.get(each.model, each.model)) for each in record.measurements),
+            models=tuple(replace(model, name=new_names.get(model.name, model.name)) for model in record.models),
+            measurements=tuple(
+                replace(cell, model=new_names.get(cell.model, cell.model)) for cell in record.measurements
+            ),
         )
     assert isinstance(record, ConversionRecord)
     assert record.source is not None
-    name = new[record.source.name]
+    name = new_names[record.source.name]
     return replace(record, experiment=name, source=replace(record.source, name=name))

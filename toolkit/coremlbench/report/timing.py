@@ -1,38 +1,44 @@
-"""The report's rows on converted models: the cells of every matrix, and the variants with their proofs."""
+"""The report's rows on converted models: the cells of all timing matrices, and the variants with their proofs."""
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from coremlbench.report.types import CellRow, FigureKind, VariantRow
 from coremlbench.timing.statistics import Estimate, estimate
-from coremlbench.types.conversion import ConversionRecord, Variant
-from coremlbench.types.timing import Measurement, Round, TimingRecord
+from coremlbench.types.conversion import ConversionRecord, Proof, Variant
+from coremlbench.types.timing import ComputePlan, Measurement, Round, TimingRecord
 
 CellKey = tuple[str, str, str, str, int, str, str]
+"""Machine, kind, model, variant, batch, runtime and unit of a cell."""
 _UNITS = ("CPU_AND_NE", "CPU_AND_GPU", "CPU_ONLY", "ALL", "host-gpu", "host-cpu")
 _VARIANTS = ("fp32", "fp16", "int8", "palettized-6", "palettized-4", "int8-activations", "as-is")
 _KINDS = ("core-ml", "host", "stand-in")
-ELSEWHERE_SHOWN = 5
+MAX_ELSEWHERE = 5
+"""Ops planned off the requested unit that a row lists."""
 
 
-def kind_of(cell: Measurement) -> FigureKind:
-    """Return what the figures of a cell are: Core ML's own only when Core ML itself executed."""
+def figure_kind(cell: Measurement) -> FigureKind:
+    """Return who executed a cell: ``core-ml`` only if it was Apple's Core ML itself."""
     if cell.stand_in:
         return "stand-in"
     return "core-ml" if cell.runtime == "coreml" else "host"
 
 
-def cells_of(records: Sequence[TimingRecord]) -> tuple[CellRow, ...]:
-    """Return every cell once a machine, from the newest record with a figure of it; ``records`` are oldest first."""
+def cell_rows(records: Sequence[TimingRecord]) -> tuple[CellRow, ...]:
+    """Return one row for each cell and machine, from the newest record with a figure of it, in the report's order.
+
+    ``records`` are oldest first.
+    """
     groups: dict[CellKey, list[tuple[TimingRecord, Measurement]]] = {}
     for record in records:
         for cell in record.measurements:
             key = (
                 record.machine.id,
-                kind_of(cell),
+                figure_kind(cell),
                 cell.model,
                 cell.variant,
                 cell.batch,
@@ -40,49 +46,50 @@ def cells_of(records: Sequence[TimingRecord]) -> tuple[CellRow, ...]:
                 cell.unit,
             )
             groups.setdefault(key, []).append((record, cell))
-    return tuple(sorted((_row(group) for group in groups.values()), key=_order))
+    return tuple(sorted((_newest_row(group) for group in groups.values()), key=_sort_key))
 
 
-def _order(row: CellRow) -> tuple[object, ...]:
+def _sort_key(row: CellRow) -> tuple[object, ...]:
     return (
         _KINDS.index(row.kind),
         row.machine,
         row.model,
         row.batch,
-        _place(_VARIANTS, row.variant),
+        _rank(_VARIANTS, row.variant),
         row.variant,
         row.runtime,
-        _place(_UNITS, row.unit),
+        _rank(_UNITS, row.unit),
         row.unit,
     )
 
 
-def _place(order: Sequence[str], name: str) -> int:
+def _rank(order: Sequence[str], name: str) -> int:
+    """Return the name's index, or the length of ``order`` for a name that is not in it."""
     return order.index(name) if name in order else len(order)
 
 
-def finished(cell: Measurement) -> tuple[Round, ...]:
-    """Return the rounds of a cell that have a figure."""
-    return tuple(each for each in cell.rounds if each.failure is None and each.p50)
+def finished_rounds(cell: Measurement) -> tuple[Round, ...]:
+    """Return the rounds of a cell that did not fail and have a median."""
+    return tuple(timed for timed in cell.rounds if timed.failure is None and timed.p50)
 
 
-def _row(group: Sequence[tuple[TimingRecord, Measurement]]) -> CellRow:
-    """Return the row of one cell as measured by one or more records, oldest first.
+def _newest_row(group: Sequence[tuple[TimingRecord, Measurement]]) -> CellRow:
+    """Return the row of one cell from the records that measured it, oldest first.
 
-    The newest one with a figure stands; a quick look never stands in for a measurement with all rounds.
+    The newest measurement with a figure is taken; a quick one only if there is no other.
     """
-    timed = [pair for pair in group if pair[1].failure is None and finished(pair[1])]
+    timed = [(record, cell) for record, cell in group if cell.failure is None and finished_rounds(cell)]
     timed.sort(key=lambda pair: not pair[0].quick)
-    record, cell = timed[-1] if timed else group[-1]
+    newest, newest_cell = timed[-1] if timed else group[-1]
     earlier = [
-        before.seconds
-        for each_record, each_cell in timed
-        if (each_record.started, each_record.id) < (record.started, record.id)
-        and each_cell.package_sha256 == cell.package_sha256
-        and (before := _estimate(each_cell)) is not None
+        figure.seconds
+        for record, cell in timed
+        if (record.started, record.id) < (newest.started, newest.id)
+        and cell.package_sha256 == newest_cell.package_sha256
+        and (figure := _estimate(cell)) is not None
     ]
     return replace(
-        cell_row(record, cell),
+        cell_row(newest, newest_cell),
         earlier=len(earlier),
         earlier_low=min(earlier, default=None),
         earlier_high=max(earlier, default=None),
@@ -90,17 +97,14 @@ def _row(group: Sequence[tuple[TimingRecord, Measurement]]) -> CellRow:
 
 
 def cell_row(record: TimingRecord, cell: Measurement) -> CellRow:
-    """Return the figures of a cell as one record has them."""
-    rounds = finished(cell)
-    figure = _estimate(cell)
-    p50 = figure.seconds if figure else None
-    failures = [each.failure for each in cell.rounds if each.failure is not None]
+    """Return the row of a cell from one record, without comparison with earlier records."""
+    rounds = finished_rounds(cell)
+    failures = [timed.failure for timed in cell.rounds if timed.failure is not None]
     failure = cell.failure or (failures[-1] if failures and not rounds else None)
-    plan = cell.plan
-    return CellRow(
+    row = CellRow(
         record=record.id,
         machine=record.machine.id,
-        kind=kind_of(cell),
+        kind=figure_kind(cell),
         model=cell.model,
         variant=cell.variant,
         batch=cell.batch,
@@ -109,120 +113,148 @@ def cell_row(record: TimingRecord, cell: Measurement) -> CellRow:
         package_sha256=cell.package_sha256,
         runtime_version=cell.runtime_version,
         quick=record.quick,
-        p50=p50,
-        low=figure.low if figure else None,
-        high=figure.high if figure else None,
-        p90=_median(rounds, lambda each: each.p90),
-        p95=_median(rounds, lambda each: each.p95),
-        p99=_median(rounds, lambda each: each.p99),
-        own_p50=_median(rounds, lambda each: each.own_p50),
-        rounds=len(rounds),
         failed_rounds=len(failures),
-        calls=sum(each.calls for each in rounds),
-        outliers=sum(each.outliers for each in rounds),
-        drift=_median(rounds, lambda each: each.drift),
-        floor_seconds=cell.floor.seconds if cell.floor else None,
-        floor_share=cell.floor.seconds / p50 if cell.floor and p50 else None,
-        floor_bound=cell.floor.bound if cell.floor else "",
-        energy_joules=_median(rounds, _energy_of_a_call),
-        compile_seconds=_median(rounds, lambda each: each.compile_seconds),
-        first_load_seconds=next((each.first_load_seconds for each in cell.rounds if each.first_load_seconds), None),
-        cached_load_seconds=_median(rounds, lambda each: each.second_load_seconds),
-        first_predict_seconds=_median(rounds, lambda each: each.first_predict_seconds),
+        first_load_seconds=next((timed.first_load_seconds for timed in cell.rounds if timed.first_load_seconds), None),
         ran_on=cell.ran_on,
-        plan_ops=plan.ops if plan else {},
-        plan_cost=plan.cost if plan else {},
-        elsewhere=tuple(
-            f"{each.op} ({each.kind}) on {each.device}, {each.cost:.1%} of the cost"
-            for each in (plan.elsewhere if plan else ())[:ELSEWHERE_SHOWN]
-        ),
-        plan_failure=plan.failure if plan else "",
         output_error=cell.output_error,
-        distribution=_distribution(rounds),
         sustained=cell.sustained,
-        medians=tuple(each.p50 for each in rounds if each.p50),
         failure=f"{failure.kind}: {failure.reason}" if failure else "",
         notes=cell.notes,
+    )
+    figure = _estimate(cell)
+    return replace(
+        row, **_estimate_fields(cell, figure), **_round_fields(rounds), **(_plan_fields(cell.plan) if cell.plan else {})
     )
 
 
 def _estimate(cell: Measurement) -> Estimate | None:
-    medians = [each.p50 for each in finished(cell) if each.p50]
+    medians = [timed.p50 for timed in finished_rounds(cell) if timed.p50]
     return estimate(medians) if medians else None
 
 
+def _estimate_fields(cell: Measurement, figure: Estimate | None) -> dict[str, Any]:
+    """Return the fields of a ``CellRow`` on the time of a call and its roofline bound."""
+    fields: dict[str, Any] = {}
+    if figure is not None:
+        fields |= {"p50": figure.seconds, "low": figure.low, "high": figure.high}
+    if cell.floor is not None:
+        fields |= {"floor_seconds": cell.floor.seconds, "floor_bound": cell.floor.bound}
+        if figure is not None and figure.seconds:
+            fields["floor_share"] = cell.floor.seconds / figure.seconds
+    return fields
+
+
+def _round_fields(rounds: Sequence[Round]) -> dict[str, Any]:
+    """Return the fields of a ``CellRow`` that summarise the finished rounds: medians over rounds, and sums."""
+    return {
+        "rounds": len(rounds),
+        "calls": sum(timed.calls for timed in rounds),
+        "outliers": sum(timed.outliers for timed in rounds),
+        "p90": _median(rounds, lambda timed: timed.p90),
+        "p95": _median(rounds, lambda timed: timed.p95),
+        "p99": _median(rounds, lambda timed: timed.p99),
+        "own_p50": _median(rounds, lambda timed: timed.own_p50),
+        "drift": _median(rounds, lambda timed: timed.drift),
+        "energy_joules": _median(rounds, _energy_per_call),
+        "compile_seconds": _median(rounds, lambda timed: timed.compile_seconds),
+        "cached_load_seconds": _median(rounds, lambda timed: timed.second_load_seconds),
+        "first_predict_seconds": _median(rounds, lambda timed: timed.first_predict_seconds),
+        "distribution": _distribution(rounds),
+        "medians": tuple(timed.p50 for timed in rounds if timed.p50),
+    }
+
+
+def _plan_fields(plan: ComputePlan) -> dict[str, Any]:
+    """Return the fields of a ``CellRow`` on Core ML's compute plan."""
+    return {
+        "plan_ops": plan.ops,
+        "plan_cost": plan.cost,
+        "elsewhere": tuple(
+            f"{planned.op} ({planned.kind}) on {planned.device}, {planned.cost:.1%} of the cost"
+            for planned in plan.elsewhere[:MAX_ELSEWHERE]
+        ),
+        "plan_failure": plan.failure,
+    }
+
+
 def _median(rounds: Iterable[Round], figure: Callable[[Round], float | None]) -> float | None:
-    values = [value for each in rounds if (value := figure(each)) is not None]
+    """Return the median of a figure over the rounds that have it."""
+    values = [value for timed in rounds if (value := figure(timed)) is not None]
     return statistics.median(values) if values else None
 
 
-def _energy_of_a_call(each: Round) -> float | None:
-    """Return the joules of a call; a counter that did not move in the whole stretch was too coarse to tell them."""
-    return each.energy_joules / each.calls if each.energy_joules and each.calls else None
+def _energy_per_call(timed: Round) -> float | None:
+    """Return joules per call; ``None`` for 0 J, as the counter was then too coarse for the round."""
+    return timed.energy_joules / timed.calls if timed.energy_joules and timed.calls else None
 
 
 def _distribution(rounds: Sequence[Round]) -> tuple[float, ...]:
-    """Return each quantile's median over the rounds that have as many as the newest one."""
+    """Return each quantile's median over the rounds that have as many quantiles as the newest round."""
     if not rounds:
         return ()
-    same = [each.quantiles for each in rounds if len(each.quantiles) == len(rounds[-1].quantiles)]
-    return tuple(statistics.median(values) for values in zip(*same, strict=True))
+    quantiles = [timed.quantiles for timed in rounds if len(timed.quantiles) == len(rounds[-1].quantiles)]
+    return tuple(statistics.median(values) for values in zip(*quantiles, strict=True))
 
 
 # --- variants -----------------------------------------------------------------------------------------------
 
 
-def variants_of(conversions: Sequence[ConversionRecord], timings: Sequence[TimingRecord]) -> tuple[VariantRow, ...]:
-    """Return every package once a machine and model, from the newest record that has it.
+def variant_rows(conversions: Sequence[ConversionRecord], timings: Sequence[TimingRecord]) -> tuple[VariantRow, ...]:
+    """Return one row for each machine, model, variant and batch, from the newest record that has the package.
 
-    A matrix names its packages too: one that came from elsewhere (a kit) stands only there.
+    Packages from a kit are in no conversion record of this report: their rows are from the timing records. Records
+    are oldest first.
     """
     rows: dict[tuple[str, str, str, int], VariantRow] = {}
-    known: set[tuple[str, str, str]] = set()
+    converted: set[tuple[str, str, str]] = set()
     for conversion in conversions:
-        name = conversion.source.name if conversion.source else conversion.experiment
+        model = _model_name(conversion)
         for variant in conversion.variants:
             if variant.path and variant.failure is None:
-                known.add((name, variant.name, variant.sha256))
-                rows[conversion.machine.id, name, variant.name, variant.batch] = _variant(conversion, name, variant)
+                converted.add((model, variant.name, variant.sha256))
+                rows[conversion.machine.id, model, variant.name, variant.batch] = _variant_row(
+                    conversion, model, variant
+                )
     for timing in timings:
-        for model in timing.models:
-            for variant in model.variants:
-                if variant.failure is None and (model.name, variant.name, variant.sha256) not in known:
-                    rows[timing.machine.id, model.name, variant.name, variant.batch] = _variant(
-                        timing, model.name, variant
-                    )
+        for timed in timing.models:
+            for variant in timed.variants:
+                if variant.failure is None and (timed.name, variant.name, variant.sha256) not in converted:
+                    key = (timing.machine.id, timed.name, variant.name, variant.batch)
+                    rows[key] = _variant_row(timing, timed.name, variant)
     order = sorted(
         rows.values(),
-        key=lambda row: (row.model, row.machine, row.batch, _place(_VARIANTS, row.variant), row.variant),
+        key=lambda row: (row.model, row.machine, row.batch, _rank(_VARIANTS, row.variant), row.variant),
     )
     return tuple(order)
 
 
-def proofs_of(conversions: Sequence[ConversionRecord], timings: Sequence[TimingRecord]) -> dict[str, VariantRow]:
-    """Return the proven, degraded and wrong packages by their content: the hash that a timed cell names too.
+def proofs_by_package(
+    conversions: Sequence[ConversionRecord], timings: Sequence[TimingRecord]
+) -> dict[str, VariantRow]:
+    """Return the packages with a proof by their SHA-256, which timed cells have too; the newest proof is taken.
 
-    A name would not do. Two machines have packages of one name that differ, and one package is proven on a machine
-    and timed on another. ``conversions`` and ``timings`` are oldest first, and the newest proof of a package stands.
+    Names do not identify packages: two machines can have different packages with equal names, and a package can be
+    proven on one machine and timed on another. Records are oldest first.
     """
     rows = {}
     for timing in timings:
-        for model in timing.models:
-            for variant in model.variants:
+        for timed in timing.models:
+            for variant in timed.variants:
                 if variant.sha256 and variant.proof is not None:
-                    rows[variant.sha256] = _variant(timing, model.name, variant)
+                    rows[variant.sha256] = _variant_row(timing, timed.name, variant)
     for conversion in conversions:
-        name = conversion.source.name if conversion.source else conversion.experiment
         for variant in conversion.variants:
             if variant.sha256 and variant.proof is not None:
-                rows[variant.sha256] = _variant(conversion, name, variant)
+                rows[variant.sha256] = _variant_row(conversion, _model_name(conversion), variant)
     return rows
 
 
-def _variant(record: ConversionRecord | TimingRecord, model: str, variant: Variant) -> VariantRow:
-    proof = variant.proof
-    divergence = proof.divergence if proof else None
-    return VariantRow(
+def _model_name(conversion: ConversionRecord) -> str:
+    return conversion.source.name if conversion.source else conversion.experiment
+
+
+def _variant_row(record: ConversionRecord | TimingRecord, model: str, variant: Variant) -> VariantRow:
+    row = VariantRow(
         record=record.id,
         machine=record.machine.id,
         model=model,
@@ -230,22 +262,32 @@ def _variant(record: ConversionRecord | TimingRecord, model: str, variant: Varia
         batch=variant.batch,
         bytes=variant.bytes,
         weight_bytes=variant.weight_bytes,
-        verdict=proof.verdict if proof else "not proven",
-        reason=proof.reason if proof else "",
+        verdict="not proven",
+        reason="",
         sha256=variant.sha256,
         target=variant.target,
         arithmetic=variant.arithmetic,
-        runtime=proof.runtime if proof else "",
-        images=proof.images if proof else 0,
-        agreement=proof.agreement if proof else None,
-        accuracy_before=proof.accuracy_before if proof else None,
-        accuracy_after=proof.accuracy_after if proof else None,
-        max_error=proof.max_error if proof else None,
-        relative_error=proof.relative_error if proof else None,
-        signal_to_noise=proof.signal_to_noise if proof else None,
-        divergence=f"{divergence.op} ({divergence.kind}) leaves the original's value by {divergence.error:.1%} of its "
-        f"range"
-        if divergence
-        else "",
         precision_note=variant.precision_note,
     )
+    return row if variant.proof is None else replace(row, **_proof_fields(variant.proof))
+
+
+def _proof_fields(proof: Proof) -> dict[str, Any]:
+    """Return the fields of a ``VariantRow`` on the comparison with the original."""
+    divergence = proof.divergence
+    return {
+        "verdict": proof.verdict,
+        "reason": proof.reason,
+        "runtime": proof.runtime,
+        "images": proof.images,
+        "agreement": proof.agreement,
+        "accuracy_before": proof.accuracy_before,
+        "accuracy_after": proof.accuracy_after,
+        "max_error": proof.max_error,
+        "relative_error": proof.relative_error,
+        "signal_to_noise": proof.signal_to_noise,
+        "divergence": f"{divergence.op} ({divergence.kind}) leaves the original's value by {divergence.error:.1%} of "
+        "its range"
+        if divergence
+        else "",
+    }

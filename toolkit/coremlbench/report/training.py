@@ -1,4 +1,4 @@
-"""The report's rows on training: each experiment by machine and settings, and Create ML's runs in full."""
+"""The report's rows on training: a row per experiment, machine and settings, and Create ML runs in full."""
 
 from __future__ import annotations
 
@@ -15,74 +15,80 @@ from coremlbench.types.training_records import Trained, TrainingRecord
 
 PROTOCOL = "the protocol's work"
 _BY_NAME = {experiment.name: experiment for experiment in EXPERIMENTS}
-_PLACE = {experiment.name: place for place, experiment in enumerate(EXPERIMENTS)}
+_RANK = {experiment.name: rank for rank, experiment in enumerate(EXPERIMENTS)}
 
 
-def training_of(records: Sequence[TrainingRecord]) -> tuple[TrainingRow, ...]:
+def training_rows(records: Sequence[TrainingRecord]) -> tuple[TrainingRow, ...]:
     """Return a row for each experiment, machine and settings, in the catalogue's order, the fastest first.
 
-    ``records`` are oldest first. Runs of one machine with the same settings share a row: its figure is the newest
-    finished run's, and the range of all of them stands beside it.
+    ``records`` are oldest first. Runs of one machine with the same settings share a row, which has the figure of the
+    newest finished run and the range of all runs. Runs in progress are left out.
     """
     groups: dict[tuple[str, ...], list[TrainingRecord]] = {}
     for record in records:
         if not (isinstance(record.outcome, Failure) and record.outcome.kind == "running"):
-            groups.setdefault((record.experiment, record.machine.id, _device(record), *_settings(record)), []).append(
-                record
-            )
-    rows = [_row(group) for group in groups.values()]
+            key = (record.experiment, record.machine.id, _device(record), *_settings(record))
+            groups.setdefault(key, []).append(record)
+    rows = _with_ratios([_row(group) for group in groups.values()])
+    return tuple(sorted(rows, key=_sort_key))
+
+
+def _with_ratios(rows: Sequence[TrainingRow]) -> list[TrainingRow]:
+    """Return the rows with the ratio of each time to the fastest one of the same experiment and work."""
     fastest: dict[tuple[str, str], float] = {}
     for row in rows:
         if row.seconds is not None:
             key = (row.experiment, row.work)
             fastest[key] = min(fastest.get(key, row.seconds), row.seconds)
-    with_ratios = [
+    return [
         replace(row, ratio=row.seconds / fastest[row.experiment, row.work])
         if row.seconds is not None and fastest[row.experiment, row.work] > 0
         else row
         for row in rows
     ]
-    return tuple(sorted(with_ratios, key=_order))
 
 
-def _order(row: TrainingRow) -> tuple[int, str, bool, str, bool, float, str]:
-    place = _PLACE.get(row.experiment, len(_PLACE))
+def _sort_key(row: TrainingRow) -> tuple[int, str, bool, str, bool, float, str]:
+    rank = _RANK.get(row.experiment, len(_RANK))
     seconds = float("inf") if row.seconds is None else row.seconds
-    return place, row.experiment, not row.work.startswith(PROTOCOL), row.work, row.seconds is None, seconds, row.machine
+    return rank, row.experiment, not row.work.startswith(PROTOCOL), row.work, row.seconds is None, seconds, row.machine
 
 
 def _row(group: Sequence[TrainingRecord]) -> TrainingRow:
-    """Return the row of one machine's runs with the same settings, which come oldest first."""
+    """Return the row of one machine's runs with the same settings, given oldest first."""
     newest_first = list(reversed(group))
     figures = [(record, seconds) for record in newest_first if (seconds := _seconds(record)) is not None]
-    shown, seconds = figures[0] if figures else (newest_first[0], None)
-    experiment = _BY_NAME.get(shown.experiment)
-    outcome = shown.outcome
-    every = [each for _, each in figures]
+    newest, seconds = figures[0] if figures else (newest_first[0], None)
+    experiment = _BY_NAME.get(newest.experiment)
+    outcome = newest.outcome
+    all_seconds = [run_seconds for _, run_seconds in figures]
     return TrainingRow(
-        record=shown.id,
-        machine=shown.machine.id,
-        experiment=shown.experiment,
+        record=newest.id,
+        machine=newest.machine.id,
+        experiment=newest.experiment,
         metric=experiment.metric if experiment else "whole run",
-        device=_device(shown),
-        work=_work(shown),
-        deviations=shown.deviations,
+        device=_device(newest),
+        work=_work(newest),
+        deviations=newest.deviations,
         runs=len(group),
         failed=sum(isinstance(record.outcome, Failure) for record in group),
         records=tuple(record.id for record in newest_first),
         seconds=seconds,
-        low=min(every) if len(every) > 1 else None,
-        high=max(every) if len(every) > 1 else None,
-        first_epoch=shown.epochs[0].seconds if shown.epochs and not shown.resumed_from else None,
-        epochs=tuple(row.seconds for row in shown.epochs),
+        low=min(all_seconds) if len(all_seconds) > 1 else None,
+        high=max(all_seconds) if len(all_seconds) > 1 else None,
+        first_epoch=newest.epochs[0].seconds if newest.epochs and not newest.resumed_from else None,
+        epochs=tuple(row.seconds for row in newest.epochs),
         accuracy=outcome.test_accuracy if isinstance(outcome, Trained) else None,
-        peak_bytes=shown.peak_bytes,
+        peak_bytes=newest.peak_bytes,
         failure=f"{outcome.kind}: {outcome.reason}" if isinstance(outcome, Failure) else "",
     )
 
 
 def _seconds(record: TrainingRecord) -> float | None:
-    """Return the run's compared figure; an experiment that this release does not know compares whole runs."""
+    """Return the seconds that the experiment compares, or those of the whole run for an unknown experiment.
+
+    ``None`` for a failed run, or one without an epoch after the first.
+    """
     if isinstance(record.outcome, Failure):
         return None
     experiment: Experiment | None = _BY_NAME.get(record.experiment)
@@ -98,19 +104,19 @@ def _settings(record: TrainingRecord) -> tuple[str, ...]:
 
 
 def _work(record: TrainingRecord) -> str:
-    """Return what was computed, in words: runs with the same words took on the same work."""
+    """Return what was computed as a text; runs with equal texts did equal work and can be compared."""
     other = other_work(record.deviations)
-    parts = [each for each in record.deviations if each in other] or [PROTOCOL]
+    parts = [deviation for deviation in record.deviations if deviation in other] or [PROTOCOL]
     extractor = record.options.get("extractor")
-    if extractor and extractor != "auto" and f"extractor {extractor}" not in other:  # said once; auto is not known yet
+    if extractor and extractor != "auto" and f"extractor {extractor}" not in other:  # not twice; auto says nothing
         parts.append(f"features of {extractor}")
     if record.resumed_from:
         parts.append("resumed, so not a whole run")
     return ", ".join(parts)
 
 
-def classifiers_of(sources: Sequence[Source]) -> tuple[ClassifierRun, ...]:
-    """Return the newest finished Create ML run of each machine and its settings, the one with most pictures first."""
+def classifier_runs(sources: Sequence[Source]) -> tuple[ClassifierRun, ...]:
+    """Return the newest finished Create ML run of each machine and settings, those with most images first."""
     newest: dict[tuple[str, ...], ClassifierRun] = {}
     for source in sources:
         record = source.record
@@ -122,15 +128,18 @@ def classifiers_of(sources: Sequence[Source]) -> tuple[ClassifierRun, ...]:
 
 
 def _classifier(record: TrainingRecord, source: Source) -> ClassifierRun | None:
+    """Return a finished run with its images; ``None`` for a failed one."""
     outcome, data = record.outcome, record.dataset
     if not isinstance(outcome, Trained) or data is None:
         return None
     solver = outcome.solver
     agreement = record.model.agreement if record.model else None
     samples = [
-        SamplePicture(each.actual, each.predicted, each.mistake, base64.b64encode(source.pictures[each.path]).decode())
-        for each in outcome.samples
-        if each.path in source.pictures
+        SamplePicture(
+            sample.actual, sample.predicted, sample.mistake, base64.b64encode(source.pictures[sample.path]).decode()
+        )
+        for sample in outcome.samples
+        if sample.path in source.pictures
     ]
     return ClassifierRun(
         record=record.id,

@@ -1,8 +1,8 @@
-"""The nouns of the report: the third page of ``types``, with the same rules.
+"""The data types of the report.
 
-Every row is flat, so that ``pandas.DataFrame`` takes a list of them as it is, and names the record that its figures
-are from. ``kind`` says what a figure is; rows of different kinds never share a column that a reader sees. Units are
-SI: seconds, bytes, joules, shares from 0 to 1. Text is as it was recorded: a renderer escapes it.
+Every row is flat, so that ``pandas.DataFrame`` takes a list of rows, and has the id of the record of its figures. Rows
+of different ``kind`` are never shown in one column. Units are SI: seconds, bytes, joules, shares from 0 to 1. Text is
+as recorded; renderers escape it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ FigureKind = Literal["core-ml", "host", "stand-in"]
 
 @dataclass(frozen=True)
 class Source:
-    """A record as it was found: its path, and the small pictures that lie beside it by their path in the record."""
+    """A record, its path relative to the report, and its test images (JPEG) by their paths in the record."""
 
     record: Record
     path: str
@@ -32,7 +32,7 @@ class Source:
 
 @dataclass(frozen=True)
 class RecordRow:
-    """One record that the report is made of. ``machine`` is the machine's id, ``outcome`` a word or two."""
+    """One record of the report. ``machine`` is the machine's id, ``outcome`` a few words."""
 
     id: str
     kind: Literal["training", "conversion", "timing"]
@@ -49,7 +49,7 @@ class RecordRow:
 
 @dataclass(frozen=True)
 class MachineRow:
-    """One machine, however often it was measured; ``name`` is unlike that of every other machine of the report."""
+    """One machine; its ``name`` is unique in the report. ``records`` counts its records."""
 
     id: str
     name: str
@@ -71,8 +71,8 @@ class MachineRow:
 class Answer:
     """Where one model should run on one machine, in a sentence.
 
-    ``kind`` is ``none`` where Core ML was not measured. ``ratio`` is the Neural Engine's time over the GPU's (below 1:
-    the Neural Engine is faster), with its 95% interval.
+    ``kind`` is ``none`` if Core ML was not measured. ``ratio`` is the Neural Engine's time divided by the GPU's
+    (below 1 the Neural Engine is faster), ``low`` to ``high`` its 95% interval over the rounds.
     """
 
     model: str
@@ -94,9 +94,9 @@ class CellRow:
 
     ``p50`` is the geometric mean of the rounds' medians, ``low`` to ``high`` its 95% interval over the rounds; the
     other percentiles are medians over the rounds. ``distribution`` holds the 41 quantiles (0, 2.5 … 100%), each the
-    median over the rounds. ``floor_share`` is the floor's part of ``p50``. ``energy_joules`` is that of a call, the
-    median over the rounds. ``earlier`` counts older records with the same cell of the same package, ``earlier_low``
-    to ``earlier_high`` is the range of their ``p50``.
+    median over the rounds. ``floor_seconds`` is the roofline bound, ``floor_share`` its share of ``p50``.
+    ``energy_joules`` is per call, the median over the rounds. ``earlier`` counts older records of the same cell and
+    package, ``earlier_low`` to ``earlier_high`` their range of ``p50``. ``own_p50`` is by Core ML's own clock.
     """
 
     record: str
@@ -148,7 +148,7 @@ class CellRow:
 
 @dataclass(frozen=True)
 class VariantRow:
-    """One Core ML package of a model: its size, and how its outputs compare with the original's (no times)."""
+    """One Core ML package of a model: its size, and the differences of its outputs from the original's."""
 
     record: str
     machine: str
@@ -178,9 +178,9 @@ class VariantRow:
 class TrainingRow:
     """One experiment with one set of settings on one machine: its newest finished run.
 
-    ``seconds`` is the figure that the experiment compares by ``metric``; ``low`` to ``high`` its range over the
-    ``runs``, of which ``failed`` failed. ``work`` names what was computed: rows with the same one compare, and
-    ``ratio`` is over the fastest of them. ``records`` are all the runs, newest first.
+    ``seconds`` is the figure named by ``metric``, ``low`` to ``high`` its range over the ``runs``, of which ``failed``
+    failed. ``work`` describes what was computed: rows with equal ``work`` can be compared, and ``ratio`` is relative to
+    the fastest of them. ``records`` are the ids of all runs, newest first.
     """
 
     record: str
@@ -206,7 +206,7 @@ class TrainingRow:
 
 @dataclass(frozen=True)
 class PublishedRow:
-    """A figure that somebody else published, in seconds; ``text`` stands where only the ending is known."""
+    """A figure published by others, in seconds; ``text`` is given instead if only the outcome was published."""
 
     experiment: str
     metric: Metric
@@ -220,9 +220,9 @@ class PublishedRow:
 
 @dataclass(frozen=True)
 class SamplePicture:
-    """A test picture with its true and its predicted class; ``jpeg`` is a small copy of it, in base64.
+    """A test image with its true and its predicted class; ``jpeg`` is a small copy in base64.
 
-    ``mistake`` tells that it was chosen for being one; the others are spread evenly over the test set.
+    ``mistake`` marks an image chosen because it was misclassified; the others are spread evenly over the test set.
     """
 
     actual: str
@@ -233,7 +233,7 @@ class SamplePicture:
 
 @dataclass(frozen=True)
 class ClassifierRun:
-    """A Create ML run in full: the newest finished one of a machine and its settings."""
+    """A Create ML run with all its results: the newest finished one of a machine and settings."""
 
     record: str
     machine: str
@@ -258,9 +258,9 @@ class ClassifierRun:
 
 @dataclass(frozen=True)
 class FailureRow:
-    """Something that did not finish, the newest of ``count`` that ended alike. ``subject`` is the run or the cell.
+    """A failure, the newest of ``count`` equal ones. ``subject`` is the run, variant or cell.
 
-    ``crash`` is what the system noted of a crash and ``stack`` what Python's fault handler showed, line by line.
+    ``crash`` has the lines of the system's crash report, ``stack`` those of Python's fault handler.
     """
 
     record: str
@@ -284,7 +284,7 @@ class FailureRow:
 
 @dataclass(frozen=True)
 class WarningRow:
-    """What a reader must know before trusting a figure, said once for all the records it holds for."""
+    """A condition or setting that limits how far figures can be trusted, and the ids of the records it applies to."""
 
     machine: str
     text: str
@@ -293,7 +293,7 @@ class WarningRow:
 
 @dataclass(frozen=True)
 class OriginRow:
-    """Data, weights or a model that figures rest on, and where they came from."""
+    """The source of data, weights or a model that ``records`` records used."""
 
     role: Literal["data", "weights", "model"]
     name: str
@@ -307,7 +307,7 @@ class OriginRow:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything a report shows, in the order it is told. ``problems`` are sentences on records left out."""
+    """A report, its parts in the order they are shown. ``problems`` are sentences on records that are left out."""
 
     made: str
     coremlbench: str

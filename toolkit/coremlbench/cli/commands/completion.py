@@ -1,4 +1,4 @@
-"""``coremlbench completion``: the line that switches tab completion on."""
+"""``coremlbench completion``: the script that enables tab completion."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def completion(context: click.Context, shell: str) -> None:
     bash: coremlbench completion bash >> ~/.bashrc
     zsh:  coremlbench completion zsh >> ~/.zshrc
     fish: coremlbench completion fish > ~/.config/fish/completions/coremlbench.fish
-    """  # noqa: D301  \\b is click's mark for lines that are not to be joined
-    kind = get_completion_class(shell)
-    assert kind is not None  # the choice above names click's own
+    """  # noqa: D301 - \b tells click to keep the lines
+    completion_class = get_completion_class(shell)
+    assert completion_class is not None  # click.Choice above allows shells that click supports only
     root = context.find_root()
-    click.echo(kind(root.command, {}, "coremlbench", "_COREMLBENCH_COMPLETE").source())
+    click.echo(completion_class(root.command, {}, "coremlbench", "_COREMLBENCH_COMPLETE").source())

@@ -3,148 +3,132 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
 from coremlbench.cli.commands.parameters import (
+    BATCHES,
     Amount,
     Bytes,
+    CommaList,
     DatasetName,
     Duration,
-    asked_for,
+    explicit_options,
     json_option,
+    parse_numbers,
     results_option,
+    split_names,
 )
 from coremlbench.cli.commands.train import Source
 from coremlbench.conversion.variants import DEFAULT_TARGET, TARGETS, VARIANTS
 from coremlbench.types.errors import InputError
 
 
-def names_in(value: str) -> tuple[str, ...]:
-    """Return the names that stand in a text with a comma between."""
-    return tuple(part.strip() for part in value.split(",") if part.strip())
+def parse_classes(value: str) -> tuple[str, ...]:
+    """Return class names in their order, from "cat,dog" or from a UTF-8 file with one name a line.
+
+    Raises:
+        ValueError: the value is neither, or the file cannot be read or has a blank line.
+    """
+    path = Path(value).expanduser()
+    if path.is_file():
+        return _read_classes(path)
+    if "," not in value:
+        raise ValueError(f"{value!r} is no file; name the classes as cat,dog or give a file with one a line.")
+    return tuple(name.strip() for name in value.split(","))
 
 
-class Names(click.ParamType[tuple[str, ...]]):
-    """Variants with a comma between, or all."""
-
-    name = "names"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
-        """Return the names; whether there are such variants is told by the library."""
-        del param, ctx
-        return value if isinstance(value, tuple) else names_in(str(value))
-
-    def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[click.shell_completion.CompletionItem]:
-        """Return the variants that can be added to those already typed."""
-        del ctx, param
-        typed, comma, start = incomplete.rpartition(",")
-        names = [name for name in (*(plan.name for plan in VARIANTS), "all") if name.startswith(start)]
-        return [click.shell_completion.CompletionItem(typed + comma + name) for name in names]
+def _read_classes(path: Path) -> tuple[str, ...]:
+    try:
+        names = path.read_text(encoding="utf-8-sig").rstrip().splitlines()  # Windows editors write a byte order mark
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} cannot be read as a list of classes: {error}.") from error
+    blank = next((number for number, name in enumerate(names, 1) if not name.strip()), None)
+    if blank:
+        raise ValueError(f"Line {blank} of {path} is blank; name one class a line, in their order.")
+    return tuple(name.strip() for name in names)
 
 
-class Numbers(click.ParamType[tuple[int, ...]]):
-    """Whole numbers from 1 on with a comma or an x between: 1,8 or 224x224x3."""
-
-    name = "numbers"
-
-    def __init__(self, separator: str) -> None:
-        self._separator = separator
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
-        """Return the numbers."""
-        if isinstance(value, tuple):
-            return value
-        parts = str(value).split(self._separator)
-        if not all(part.isdigit() and int(part) for part in parts):
-            example = self._separator.join(["1", "8"] if self._separator == "," else ["224", "224", "3"])
-            self.fail(f"{value!r} is no list of numbers; write it as {example}.", param, ctx)
-        return tuple(int(part) for part in parts)
+def variant_names() -> tuple[str, ...]:
+    """Return what can stand in a list of variants."""
+    return *(variant.name for variant in VARIANTS), "all"
 
 
-class Classes(click.ParamType[tuple[str, ...]]):
-    """Names with a comma between, or a file with one a line."""
-
-    name = "names|file"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
-        """Return the names in their order; that none stands there twice is seen to by the library."""
-        if isinstance(value, tuple):
-            return value
-        path = Path(str(value)).expanduser()
-        if path.is_file():
-            try:
-                names = path.read_text(encoding="utf-8-sig").rstrip().splitlines()  # Windows writes a mark first
-            except (OSError, UnicodeDecodeError) as problem:
-                self.fail(f"{path} cannot be read as a list of classes: {problem}.", param, ctx)
-            blank = next((number for number, name in enumerate(names, 1) if not name.strip()), None)
-            if blank:
-                self.fail(f"Line {blank} of {path} is blank; name one class a line, in their order.", param, ctx)
-        elif "," in str(value):
-            names = str(value).split(",")
-        else:
-            self.fail(f"{value!r} is no file; name the classes as cat,dog or give a file with one a line.", param, ctx)
-        return tuple(name.strip() for name in names)
+VARIANT_LIST = CommaList("names", split_names, variant_names)
+CLASSES = CommaList("names|file", parse_classes)
+INPUT_SHAPE = CommaList(
+    "numbers", partial(parse_numbers, separator="x", noun="no list of numbers", example="224x224x3")
+)
 
 
 @click.command(short_help="Models to Core ML packages in several precisions, each proven against its original.")
 @click.argument("models", nargs=-1, metavar="[MODEL]...")
 @click.option(
     "--variants",
-    type=Names(),
+    type=VARIANT_LIST,
     default=("fp16",),
     show_default="fp16",
-    help=f"{', '.join(plan.name for plan in VARIANTS)}, or all; with a comma between.",
+    help=f"{', '.join(variant.name for variant in VARIANTS)}, or all; separated by commas.",
 )
-@click.option("--batch", "batches", type=Numbers(","), default=(1,), show_default="1", help="Fixed batches: 1,8.")
+@click.option("--batch", "batches", type=BATCHES, default=(1,), show_default="1", help="Fixed batch sizes: 1,8.")
 @click.option(
     "--target",
     type=click.Choice(TARGETS),
     default=DEFAULT_TARGET,
     show_default=True,
-    help="The oldest system that is to run the packages; a variant that needs a newer one gets it.",
+    help="The oldest macOS or iOS release to support; a variant that needs a newer one gets that.",
 )
 @click.option(
-    "--images", type=click.IntRange(min=1), default=500, show_default=True, metavar="N", help="Images to compare."
+    "--images", type=click.IntRange(min=1), default=500, show_default=True, metavar="N", help="Test images to compare."
 )
 @click.option(
     "--data", type=DatasetName(), help="Images of this dataset or folder instead of those of the model's own dataset."
 )
 @click.option("--source", "sources", type=Source(), multiple=True, help="A local copy of a dataset; may be repeated.")
-@click.option("--save-onnx", is_flag=True, help="Keep the ONNX graph that is executed, beside each package.")
+@click.option("--save-onnx", is_flag=True, help="Save the executed ONNX graph beside each package.")
 @click.option(
     "--check",
     type=click.Path(path_type=Path),
     metavar="PACKAGE",
-    help="Make nothing: compare this ready package with MODEL.",
+    help="Convert nothing: compare this existing package with MODEL.",
 )
 @click.option(
     "--scale",
     type=Amount(min=0, min_open=True),
     metavar="F",
-    help="What a file's model wants pixels from 0 to 255 multiplied with (1/255 is 0.00392157); it then takes images.",
+    help="Factor that scales pixels from 0 to 255 for a model from a file (1/255 is 0.00392157); it then takes images.",
 )
 @click.option(
     "--classes",
-    type=Classes(),
+    type=CLASSES,
     default=(),
-    help="What a file's model calls its classes, in their order: cat,dog or a file with one a line; they become the "
-    "labels of packages that end in a softmax.  [default: those of --data, if as many]",
+    help="Class names of a model from a file, in order: cat,dog or a file with one a line; they become the labels of "
+    "packages that end in a softmax.  [default: those of --data, if as many]",
 )
-@click.option("--input-shape", type=Numbers("x"), metavar="HxWxC", help="The size for a model that takes any.")
+@click.option("--input-shape", type=INPUT_SHAPE, metavar="HxWxC", help="Input shape for a model without a fixed one.")
 @click.option(
-    "--allow-code", is_flag=True, help="Open models that hold code, such as Lambda layers; only from whom you trust."
+    "--allow-code",
+    is_flag=True,
+    help="Open models that contain code, such as Lambda layers; only from sources you trust.",
 )
-@click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Models side by side.  [default: by the machine]")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="For random inputs and weights.")
-@click.option("--random-weights", is_flag=True, help="Take networks with random weights for experiments, untrained.")
-@click.option("--memory-limit", type=Bytes(), help="Stop a conversion that grows past it.")
-@click.option("--timeout", type=Duration(), help="Stop each model after so long: 30m.")
-@click.option("--silence", type=Duration(), help="Stop a conversion that says nothing for so long.  [default: 15m]")
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Models to convert in parallel.  [default: by cores and memory]",
+)
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of random inputs and weights."
+)
+@click.option(
+    "--random-weights", is_flag=True, help="Convert the experiments' networks with random weights, untrained."
+)
+@click.option("--memory-limit", type=Bytes(), help="Stop a conversion that uses more memory than this.")
+@click.option("--timeout", type=Duration(), help="Stop each model after this time: 30m.")
+@click.option("--silence", type=Duration(), help="Stop a conversion without output for this time.  [default: 15m]")
 @results_option
 @json_option
 def convert(
@@ -162,31 +146,32 @@ def convert(
     .mlpackage or .mlmodel. Without one, the newest trained run of every experiment is converted.
 
     Each package is read back from disk, executed with ONNX Runtime and compared with its original on test images:
-    errors, signal-to-noise ratio, how often both see the same class, and the accuracy before and after. A verdict
-    follows from stated thresholds: proven, degraded, or wrong, and then the first op that parts from the original.
+    errors, signal-to-noise ratio, share of images with the same class, and the accuracy before and after. The verdict
+    follows from fixed thresholds: proven, degraded, or wrong; then the first op that differs is named.
 
     \b
-    coremlbench convert                                    all that was trained, fp16
+    coremlbench convert                                    every trained experiment, fp16
     coremlbench convert lenet --variants all               one, in every variant
     coremlbench convert mine.keras --scale 0.00392157 --data DIR
     coremlbench convert --check its.mlpackage mine.keras   is this package that model?
 
     Exit code 0 when nothing is wrong, 3 when a variant is wrong or failed, 2 for wrong options or input, 130 after
     Ctrl-C.
-    """  # noqa: D301 - the backspace is click's mark for lines to keep
+    """  # noqa: D301 - \b tells click to keep the lines
     from coremlbench.cli.terminal.conversion import print_conversions
-    from coremlbench.cli.terminal.progress import Watch, print_json
+    from coremlbench.cli.terminal.progress import Watch
+    from coremlbench.cli.terminal.tables import print_json
     from coremlbench.conversion.job import convert_models, exit_code
     from coremlbench.conversion.options import ConvertOptions
     from coremlbench.conversion.sources import named_sources
 
-    given = asked_for(click.get_current_context()) & {"variants", "batches", "target"}
-    if check and given:
-        names = ", ".join(f"--{'batch' if name == 'batches' else name}" for name in sorted(given))
+    explicit = explicit_options(click.get_current_context()) & {"variants", "batches", "target"}
+    if check and explicit:
+        names = ", ".join(f"--{'batch' if name == 'batches' else name}" for name in sorted(explicit))
         raise InputError(f"--check makes nothing, so {names} would mean nothing; leave out what is not meant.")
-    check = check.expanduser().absolute() if check else None  # --check=~/x.mlpackage: shells leave it as it is
+    check = check.expanduser().absolute() if check else None  # shells do not expand the ~ in --check=~/x.mlpackage
     options = ConvertOptions(sources=dict(sources), check=str(check) if check else None, **settings)
-    found = named_sources(
+    sources_to_convert = named_sources(
         models,
         results=results,
         allow_code=options.allow_code,
@@ -194,7 +179,7 @@ def convert(
         check=check,
     )
     with Watch() as watch:
-        runs = convert_models(found, options, results=results, command=sys.argv, on_progress=watch)
+        runs = convert_models(sources_to_convert, options, results=results, command=sys.argv, on_progress=watch)
     if as_json:
         print_json([record for record, _ in runs])
     else:

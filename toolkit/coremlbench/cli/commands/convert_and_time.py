@@ -3,46 +3,92 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from coremlbench.cli.commands.parameters import Bytes, DatasetName, Duration, json_option, results_option
+from coremlbench.cli.commands.parameters import (
+    BATCHES,
+    Bytes,
+    CommaList,
+    DatasetName,
+    Duration,
+    json_option,
+    results_option,
+    split_names,
+)
+from coremlbench.types.errors import InputError
 
 if TYPE_CHECKING:
+    from coremlbench.conversion.options import ConvertOptions
+    from coremlbench.timing.convert_and_time import ConvertedAndTimed
+    from coremlbench.timing.kit import Kit
     from coremlbench.timing.plan import TimingOptions
+    from coremlbench.types.timing import TimingRecord
 
 UNITS = ("CPU_ONLY", "CPU_AND_GPU", "CPU_AND_NE", "ALL", "host-cpu", "host-gpu")
 RUNTIMES = ("coreml", "reference", "tensorflow")
-OF_A_CONVERSION = ("variants", "batches", "images", "data", "allow_code")
-"""The options that say how to convert and prove, which a kit's packages are already."""
-BEGUN_WITH = "A matrix goes on with the settings it was begun with"
+CONVERSION_OPTIONS = ("variants", "batches", "images", "data", "allow_code")
+"""The options of conversion and proof, which do not apply to the finished packages of a kit."""
+RESUME_ERROR = "A matrix goes on with the settings it was begun with"
+QUICK_IMAGES = 50
+
+
+def _parse_choices(value: str, *, option: str, known: tuple[str, ...]) -> tuple[str, ...]:
+    names = tuple(value.split(",")) if value else ()
+    for name in names:
+        if name not in known:
+            raise InputError(f"{option} knows no {name!r}; choose from {', '.join(known)}.")
+    return names
+
+
+def _choices(option: str, known: tuple[str, ...]) -> CommaList:
+    return CommaList("names", partial(_parse_choices, option=option, known=known), lambda: known)
 
 
 @click.command(name="convert-and-time", short_help="Where a model should run: Neural Engine, GPU or CPU.")
 @click.argument("models", nargs=-1, metavar="[MODEL]...")
-@click.option("--variants", metavar="NAMES", help="Variants with a comma between, or all.  [default: fp16]")
-@click.option("--batch", "batches", metavar="N,…", help="Batch sizes with a comma between.  [default: 1]")
+@click.option(
+    "--variants",
+    type=CommaList("names", split_names),
+    metavar="NAMES",
+    help="Variants separated by commas, or all.  [default: fp16]",
+)
+@click.option("--batch", "batches", type=BATCHES, metavar="N,…", help="Batch sizes separated by commas.  [default: 1]")
 @click.option("--images", type=click.IntRange(min=1), metavar="N", help="Images for the proof.  [default: 500]")
 @click.option("--data", type=DatasetName(), help="The images for the proof.  [default: the model's own dataset]")
-@click.option("--allow-code", is_flag=True, help="Load models that hold code of their own; only those you trust.")
+@click.option("--allow-code", is_flag=True, help="Load models that contain code; only from sources you trust.")
 @click.option("--quick", is_flag=True, help="A first look: 2 rounds of 50 calls and 1 s, 50 images for the proof.")
-@click.option("--rounds", type=click.IntRange(min=1), metavar="N", help="Fresh processes for each cell.  [default: 5]")
-@click.option("--calls", type=click.IntRange(min=1), metavar="N", help="Timed calls, at least.  [default: 200]")
+@click.option("--rounds", type=click.IntRange(min=1), metavar="N", help="Processes for each cell.  [default: 5]")
+@click.option("--calls", type=click.IntRange(min=1), metavar="N", help="Timed calls a round, at least.  [default: 200]")
 @click.option("--seconds", type=Duration(), help="Timed seconds a round, at least.  [default: 5s]")
-@click.option("--units", metavar="NAMES", help=f"Some of {', '.join(UNITS)}.  [default: all that can run here]")
-@click.option("--runtimes", metavar="NAMES", help=f"Some of {', '.join(RUNTIMES)}.  [default: all]")
-@click.option("--sustain", type=Duration(), help="Then run each cell for so long without a pause: 10m.")
-@click.option("--seed", type=click.IntRange(min=0), help="Of the orders, the inputs and random weights.  [default: 0]")
 @click.option(
-    "--kit", type=click.Path(file_okay=False, path_type=Path), help="Leave a kit here that a Mac times with --from-kit."
+    "--units",
+    type=_choices("--units", UNITS),
+    metavar="NAMES",
+    help=f"Some of {', '.join(UNITS)}.  [default: all that can run here]",
+)
+@click.option(
+    "--runtimes",
+    type=_choices("--runtimes", RUNTIMES),
+    metavar="NAMES",
+    help=f"Some of {', '.join(RUNTIMES)}.  [default: all]",
+)
+@click.option("--sustain", type=Duration(), help="Then run each cell this long without a pause: 10m.")
+@click.option("--seed", type=click.IntRange(min=0), help="Seed of orders, inputs and random weights.  [default: 0]")
+@click.option(
+    "--kit",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write a kit to this folder, which a Mac times with --from-kit.",
 )
 @click.option(
     "--from-kit",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Time the packages of a kit, checked file by file.",
+    help="Time the packages of this kit after checking its files.",
 )
 @click.option(
     "--resume",
@@ -50,11 +96,11 @@ BEGUN_WITH = "A matrix goes on with the settings it was begun with"
     is_flag=False,
     flag_value="",
     default=None,
-    help="Go on with an interrupted matrix.  [without RUN: the newest]",
+    help="Resume an interrupted matrix.  [without RUN: the newest]",
 )
-@click.option("--memory-limit", type=Bytes(), help="Stop a process that grows past it: 2GiB.")
-@click.option("--timeout", type=Duration(), help="Stop the whole matrix after so long; --resume goes on.")
-@click.option("--silence", type=Duration(), help="Stop a process that says nothing for so long.  [default: 15m]")
+@click.option("--memory-limit", type=Bytes(), help="Stop a process that uses more memory than this: 2GiB.")
+@click.option("--timeout", type=Duration(), help="Stop the whole matrix after this time; --resume continues it.")
+@click.option("--silence", type=Duration(), help="Stop a process without output for this time.  [default: 15m]")
 @results_option
 @json_option
 def convert_and_time(
@@ -64,14 +110,14 @@ def convert_and_time(
     resume: str | None,
     results: Path,
     as_json: bool,
-    **given: Any,
+    **settings: Any,
 ) -> None:
     """Convert models to Core ML, prove the packages, and time them on every compute unit of this machine.
 
-    A MODEL is an experiment (its newest trained run), a run's id, or a file; without one, every experiment is taken,
+    A MODEL is an experiment (its newest trained run), a run's id, or a file. Without one, every experiment is taken,
     with random weights where nothing was trained (timing only). Each round of each cell (a package on a unit) is a
-    process of its own; the order is shuffled anew in each round; results are saved after each. Core ML runs on macOS
-    only: elsewhere the host's runtimes are timed, in tables of their own, and --kit packs the rest for a Mac.
+    process of its own; the order is shuffled in each round, and results are saved after each. Core ML runs on macOS
+    only: elsewhere the host's runtimes are timed, in separate tables, and --kit packs the packages for a Mac.
 
     \b
     coremlbench convert-and-time --quick                     a first look, in minutes
@@ -81,103 +127,121 @@ def convert_and_time(
     coremlbench convert-and-time --resume                    after Ctrl-C, a crash or a restart
 
     Exit code 0 when cells were timed, 3 when all failed or a package is wrong, 2 for wrong options, 130 after Ctrl-C.
-    """  # noqa: D301 - the backspace is click's mark for lines to keep
-    from coremlbench.cli.commands.report import page_at_the_end
-    from coremlbench.cli.terminal.progress import Watch, print_json
-    from coremlbench.cli.terminal.timing import print_no_package, print_timing, round_line
-    from coremlbench.runs.lifecycle import FAILED, INTERRUPTED
-    from coremlbench.timing.convert_and_time import convert_and_time as run
-    from coremlbench.timing.convert_and_time import time_kit
+    """  # noqa: D301 - \b tells click to keep the lines
     from coremlbench.timing.kit import read_kit
     from coremlbench.timing.matrix import matrix_exit_code
-    from coremlbench.timing.resume import resume as go_on
-    from coremlbench.types.errors import InputError
 
-    chosen = [name for name, value in given.items() if value is not None and value is not False]
-    if resume is not None and (chosen or models or kit or from_kit):
-        raise InputError(f"{BEGUN_WITH}: give --resume without other options, or leave it out for a new matrix.")
-    if from_kit is not None and (models or kit or set(chosen) & set(OF_A_CONVERSION)):
+    _check_options(models, kit, from_kit, resume, settings)
+    source = read_kit(from_kit) if from_kit is not None else None
+    record, folder, conversion_exit_code = _measure(models, kit, source, resume, settings, results)
+    _print_and_report(record, folder, kit, results, as_json=as_json)
+    raise SystemExit(matrix_exit_code(record) or conversion_exit_code)
+
+
+def _check_options(
+    models: Collection[str], kit: Path | None, from_kit: Path | None, resume: str | None, settings: dict[str, Any]
+) -> None:
+    """Raise ``InputError`` for --resume or --from-kit together with options that do not apply to them."""
+    explicit = {name for name, value in settings.items() if value is not None and value is not False}
+    if resume is not None and (explicit or models or kit or from_kit):
+        raise InputError(f"{RESUME_ERROR}: give --resume without other options, or leave it out for a new matrix.")
+    if from_kit is not None and (models or kit or explicit & set(CONVERSION_OPTIONS)):
         raise InputError(
             "--from-kit times what is in the kit; leave out models and --kit, --variants, --batch, --images, --data "
             "and --allow-code."
         )
-    packed = read_kit(from_kit) if from_kit is not None else None
-    timing = _timing(given, packed.options if packed is not None else None)
-    failed = 0
+
+
+def _timing_options(settings: dict[str, Any], kit: Kit | None) -> TimingOptions:
+    """Return the quick method, the kit's settings or the full method, with the explicit options replaced."""
+    from coremlbench.timing.plan import FULL, QUICK
+
+    base = QUICK if settings["quick"] else kit.options if kit is not None else FULL
+    names = ("rounds", "calls", "seconds", "sustain", "seed", "memory_limit", "timeout", "silence")
+    return replace(
+        base,
+        units=settings["units"] or (),
+        runtimes=settings["runtimes"] or (),
+        allow_code=settings["allow_code"],  # from this command line only: a kit cannot allow its own code
+        **{name: settings[name] for name in names if settings[name] is not None},
+    )
+
+
+def _conversion_options(settings: dict[str, Any], timing: TimingOptions) -> ConvertOptions:
+    """Return the settings of conversion and proof: the explicit ones, and limits and seed of the timing."""
+    from coremlbench.conversion.options import ConvertOptions
+
+    changes: dict[str, Any] = {name: settings[name] for name in ("variants", "batches") if settings[name] is not None}
+    if settings["images"] or timing.quick:
+        changes["images"] = settings["images"] or QUICK_IMAGES
+    if settings["data"]:
+        changes["data"] = settings["data"]
+    return replace(
+        ConvertOptions(),
+        allow_code=settings["allow_code"],
+        seed=timing.seed,
+        silence=timing.silence,
+        memory_limit=timing.memory_limit,
+        **changes,
+    )
+
+
+def _measure(
+    models: tuple[str, ...],
+    kit: Path | None,
+    source: Kit | None,
+    resume: str | None,
+    settings: dict[str, Any],
+    results: Path,
+) -> tuple[TimingRecord, Path, int]:
+    """Return the record of a resumed matrix, of the kit ``source`` or of new packages, its folder, and an exit code.
+
+    The exit code is that of the conversions, 0 when there was none. ``kit`` is the folder of a kit to be written.
+    """
+    from coremlbench.cli.terminal.progress import Watch
+    from coremlbench.cli.terminal.timing import round_line
+    from coremlbench.timing import convert_and_time as story
+    from coremlbench.timing.resume import resume as resume_matrix
+
+    timing = _timing_options(settings, source)
     with Watch() as watch:
-        common: dict[str, Any] = {
+        arguments: dict[str, Any] = {
             "results": results,
             "command": sys.argv,
             "on_progress": watch,
-            "on_round": lambda row, each: watch.tell(round_line(row, each)),
+            "on_round": lambda cell, finished_round: watch.print_line(round_line(cell, finished_round)),
         }
         if resume is not None:
-            record, folder = go_on(resume, **common)
-        elif packed is not None:
-            record, folder = time_kit(packed, timing, **common)
-        else:
-            done = run(models, _conversion(given, timing), timing, kit=kit, **common)
-            failed = done.exit_code
-            if done.timing is None:
-                print_no_package(done.timing_input.notes, interrupted=failed == INTERRUPTED)
-                raise SystemExit(failed or FAILED)
-            record, folder = done.timing
+            return *resume_matrix(resume, **arguments), 0
+        if source is not None:
+            return *story.time_kit(source, timing, **arguments), 0
+        conversion = _conversion_options(settings, timing)
+        outcome = story.convert_and_time(models, conversion, timing, kit=kit, **arguments)
+        return *_require_timing(outcome), outcome.exit_code
+
+
+def _require_timing(outcome: ConvertedAndTimed) -> tuple[TimingRecord, Path]:
+    """Return the matrix; without one, print why no package could be timed and exit."""
+    from coremlbench.cli.terminal.timing import print_no_package
+    from coremlbench.runs.lifecycle import FAILED, INTERRUPTED
+
+    if outcome.timing is None:
+        print_no_package(outcome.timing_input.notes, interrupted=outcome.exit_code == INTERRUPTED)
+        raise SystemExit(outcome.exit_code or FAILED)
+    return outcome.timing
+
+
+def _print_and_report(record: TimingRecord, folder: Path, kit: Path | None, results: Path, *, as_json: bool) -> None:
+    """Print the matrix; save the HTML report of all records unless the matrix was interrupted."""
+    from coremlbench.cli.commands.report import save_run_report
+    from coremlbench.cli.terminal.tables import print_json
+    from coremlbench.cli.terminal.timing import print_timing
+    from coremlbench.runs.lifecycle import INTERRUPTED
+    from coremlbench.timing.matrix import matrix_exit_code
+
     if as_json:
         print_json(record)
     else:
         print_timing(record, folder, kit)
     if matrix_exit_code(record) != INTERRUPTED:
-        page_at_the_end(results, folder, quiet=as_json)
-    raise SystemExit(matrix_exit_code(record) or failed)
-
-
-def _timing(given: dict[str, Any], packed: TimingOptions | None) -> TimingOptions:
-    """Return how much to measure: the full method, a kit's settings or a first look, with what was changed of it."""
-    from coremlbench.timing.plan import FULL, QUICK
-
-    base = QUICK if given["quick"] else packed or FULL
-    names = ("rounds", "calls", "seconds", "sustain", "seed", "memory_limit", "timeout", "silence")
-    changes = {name: given[name] for name in names if given[name] is not None}
-    return replace(
-        base,
-        units=_names(given["units"], UNITS, "--units"),
-        runtimes=_names(given["runtimes"], RUNTIMES, "--runtimes"),
-        allow_code=given["allow_code"],  # by this command line only: a kit cannot allow its own code
-        **changes,
-    )
-
-
-def _conversion(given: dict[str, Any], timing: TimingOptions) -> Any:
-    """Return how to convert and prove before the timing."""
-    from coremlbench.cli.commands.convert import names_in
-    from coremlbench.conversion.options import ConvertOptions
-
-    changes: dict[str, Any] = {"allow_code": given["allow_code"], "seed": timing.seed, "silence": timing.silence}
-    if given["variants"] is not None:
-        changes["variants"] = names_in(given["variants"])
-    if given["batches"] is not None:
-        changes["batches"] = _numbers(given["batches"])
-    if given["images"] or timing.quick:
-        changes["images"] = given["images"] or 50
-    if given["data"]:
-        changes["data"] = given["data"]
-    return replace(ConvertOptions(), memory_limit=timing.memory_limit, **changes)
-
-
-def _names(value: str | None, known: tuple[str, ...], option: str) -> Any:
-    from coremlbench.types.errors import InputError
-
-    names = tuple(value.split(",")) if value else ()
-    for name in names:
-        if name not in known:
-            raise InputError(f"{option} knows no {name!r}; choose from {', '.join(known)}.")
-    return names
-
-
-def _numbers(value: str) -> tuple[int, ...]:
-    from coremlbench.types.errors import InputError
-
-    numbers = tuple(int(part) if part.isdigit() else 0 for part in value.split(","))
-    if min(numbers) < 1:
-        raise InputError(f"{value!r} is no list of batch sizes; write it as 1,8.")
-    return numbers
+        save_run_report(results, folder, quiet=as_json)

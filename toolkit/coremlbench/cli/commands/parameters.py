@@ -1,10 +1,11 @@
-"""The kinds of values that options take."""
+"""Parameter types and options that several commands share."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ class Duration(click.ParamType[float]):
 
 
 class Amount(click.FloatRange):
-    """A number in a range; what is not a number, or not finite, is in none (click lets NaN pass)."""
+    """A finite number in a range; click's own type accepts NaN."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the number."""
@@ -54,26 +55,77 @@ class Amount(click.FloatRange):
         return number
 
 
-class Augmentation(click.ParamType[tuple[str, ...]]):
-    """Augmentation options by name, with a comma between, or none."""
+class CommaList(click.ParamType[tuple[Any, ...]]):
+    """A list in one argument, converted by ``parse``; the shell completes its last name from ``completions()``.
 
-    name = "options"
+    ``parse`` takes the whole argument and returns a tuple. It raises ``ValueError`` with a sentence for an argument
+    that is wrong (click then names the option), or ``InputError``, whose sentence is shown as it is.
+    """
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
-        """Return the options in Create ML's order."""
-        del param, ctx
-        from coremlbench.createml.augmentation import parse
+    def __init__(
+        self,
+        name: str,
+        parse: Callable[[str], tuple[Any, ...]],
+        completions: Callable[[], Iterable[str]] = tuple,
+    ) -> None:
+        self.name = name
+        self._parse = parse
+        self._completions = completions
 
-        return value if isinstance(value, tuple) else parse(str(value))
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Any, ...]:
+        """Return the parsed list; a tuple, such as an option's default, is returned unchanged."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            return self._parse(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """Return the options that can be added to those already typed."""
+        """Return the names that can be added to those already typed, each with the typed part in front."""
         del ctx, param
-        from coremlbench.createml.augmentation import ORDER
-
         typed, comma, start = incomplete.rpartition(",")
-        names = [name for name in (*ORDER, "none") if name.startswith(start) and name not in typed.split(",")]
+        names = [name for name in self._completions() if name.startswith(start) and name not in typed.split(",")]
         return [CompletionItem(typed + comma + name) for name in names]
+
+
+def split_names(value: str) -> tuple[str, ...]:
+    """Return the names in "fp16, int8", without surrounding space and empty parts."""
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+def parse_numbers(value: str, *, separator: str = ",", noun: str, example: str) -> tuple[int, ...]:
+    """Return the whole numbers from 1 on in "1,8" or, with another separator, "224x224x3".
+
+    Raises:
+        ValueError: a part is no such number; ``noun`` and ``example`` complete the message.
+    """
+    parts = [part.strip() for part in value.split(separator)]
+    if not all(part.isdecimal() and int(part) for part in parts):
+        raise ValueError(f"{value!r} is {noun}; write it as {example}.")
+    return tuple(int(part) for part in parts)
+
+
+def parse_augmentation(value: str) -> tuple[str, ...]:
+    """Return augmentation options by name, in Create ML's order; "none" is the empty tuple.
+
+    Raises:
+        InputError: a name is unknown, or there is none.
+    """
+    from coremlbench.createml.augmentation import parse
+
+    return parse(value)
+
+
+def augmentation_names() -> tuple[str, ...]:
+    """Return what can stand in an augmentation list."""
+    from coremlbench.createml.augmentation import ORDER
+
+    return *ORDER, "none"
+
+
+AUGMENTATION = CommaList("options", parse_augmentation, augmentation_names)
+BATCHES = CommaList("numbers", partial(parse_numbers, noun="no list of batch sizes", example="1,8"))
 
 
 class DatasetName(click.ParamType[str]):
@@ -82,7 +134,7 @@ class DatasetName(click.ParamType[str]):
     name = "name|dir"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the name, or the folder in full, as the record keeps it: --resume may come from another folder."""
+        """Return a dataset's name as given, a folder as an absolute path, so that --resume works from anywhere."""
         del param, ctx
         from coremlbench_datasets import DATASETS
 
@@ -90,7 +142,7 @@ class DatasetName(click.ParamType[str]):
         return str(value) if value in DATASETS or not value or not folder.is_dir() else str(folder.absolute())
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """Return the known names, and let the shell complete folders."""
+        """Return the datasets whose names start so, and let the shell complete folders."""
         del ctx, param
         from coremlbench_datasets import DATASETS
 
@@ -99,21 +151,23 @@ class DatasetName(click.ParamType[str]):
 
 
 LIMITS = frozenset({"timeout", "silence", "memory_limit"})
-"""What a resumed run need not share with the broken one."""
+"""Options that may differ between a resumed run and the failed one."""
 
 
 def run_options(stopped: str) -> Callable[[Any], Any]:
-    """Add what every training run takes: its limits, how it goes on after a failure, and where its record goes.
+    """Return a decorator that adds the options of every training run: limits, --resume, --retries, --results, --json.
 
-    ``stopped`` says in the help what a timeout ends.
+    ``stopped`` names in the help text what a timeout ends, such as "the run".
     """
     options = (
         click.option(
-            "--memory-limit", type=Bytes(), help="Stop a run that grows past it, as a smaller machine would: 2GiB."
+            "--memory-limit",
+            type=Bytes(),
+            help="Stop a run that uses more memory than this, to simulate a smaller machine: 2GiB.",
         ),
-        click.option("--timeout", type=Duration(), help=f"Stop {stopped} after so long: 30m."),
+        click.option("--timeout", type=Duration(), help=f"Stop {stopped} after this time: 30m."),
         click.option(
-            "--silence", type=Duration(), help="Stop a run that says nothing for so long.  [default: by phase]"
+            "--silence", type=Duration(), help="Stop a run without output for this time.  [default: by phase]"
         ),
         click.option(
             "--resume",
@@ -121,22 +175,22 @@ def run_options(stopped: str) -> Callable[[Any], Any]:
             flag_value="",
             default=None,
             metavar="[ID]",
-            help="Go on with a broken run from what it had done, the newest unless ID says which; with its settings.",
+            help="Resume a failed run with its settings: the newest, or the one with this ID.",
         ),
         click.option(
             "--retries",
             type=click.IntRange(min=0, max=20),
             default=0,
             metavar="N",
-            help="After a failure, try again up to N times in fresh processes, with its remedy where there is one: "
-            "less at a time, the CPU, more open files.",
+            help="After a failure, try again up to N times in new processes, with a remedy where there is one: smaller "
+            "batches, the CPU, more open files.",
         ),
         results_option,
         json_option,
     )
 
     def add(function: Any) -> Any:
-        # Options stand in the help in the order of decorators, whose last is applied first.
+        # --help lists options from the outermost decorator to the innermost, so the last option is applied first.
         for option in reversed(options):
             function = option(function)
         return function
@@ -144,8 +198,8 @@ def run_options(stopped: str) -> Callable[[Any], Any]:
     return add
 
 
-def asked_for(context: click.Context) -> frozenset[str]:
-    """Return the names of the options that stand on the command line."""
+def explicit_options(context: click.Context) -> frozenset[str]:
+    """Return the names of the parameters that were given on the command line, not by default or environment."""
     from click.core import ParameterSource
 
     return frozenset(
@@ -154,18 +208,16 @@ def asked_for(context: click.Context) -> frozenset[str]:
 
 
 def results_option(function: Any) -> Any:
-    """Add --results."""
+    """Add the option --results, the folder of records, to a command."""
     return click.option(
         "--results",
         type=click.Path(file_okay=False, path_type=Path),
         default=results_folder,
         show_default="./results",
-        help="Where records are kept.",
+        help="The folder of records.",
     )(function)
 
 
 def json_option(function: Any) -> Any:
-    """Add --json."""
-    return click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output, nothing else.")(
-        function
-    )
+    """Add the flag --json, passed as ``as_json``, to a command."""
+    return click.option("--json", "as_json", is_flag=True, help="Print only JSON on standard output.")(function)

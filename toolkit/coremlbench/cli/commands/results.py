@@ -1,4 +1,4 @@
-"""``coremlbench results``: the runs saved so far."""
+"""``coremlbench results``: the saved runs."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ from coremlbench.cli.commands.parameters import json_option, results_option
 @results_option
 @json_option
 def results(ids: tuple[str, ...], results: Path, as_json: bool) -> None:
-    """List the runs under the results folder, newest last; with IDs, only those whose id begins so.
+    """List the runs in the results folder, newest last; with IDs, only those whose id starts with one of them.
 
-    With --json, the records themselves: an array, one object a run. That is the interface for other programs.
-    A record that cannot be read is named on standard error and does not stop the rest.
+    With --json, print the records as an array with one object per run, for other programs. A record that cannot be
+    read is named on standard error, and the others are listed.
     """
-    from coremlbench.cli.terminal.progress import print_json, print_results
+    from coremlbench.cli.terminal.listings import print_results
+    from coremlbench.cli.terminal.tables import print_json
     from coremlbench.runs import store
 
-    records, problems = store.load_all(results)
+    records, errors = store.load_all(results)
     chosen = [record for record in records if not ids or record.id.startswith(ids)]
     if as_json:
         print_json(chosen)
     else:
         print_results(chosen, results)
-    for problem in problems:
-        click.echo(str(problem), err=True)
+    for error in errors:
+        click.echo(str(error), err=True)

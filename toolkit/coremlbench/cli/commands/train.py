@@ -5,12 +5,21 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from coremlbench.cli.commands.parameters import LIMITS, Amount, DatasetName, asked_for, run_options
+from coremlbench.cli.commands.parameters import (
+    LIMITS,
+    Amount,
+    CommaList,
+    DatasetName,
+    explicit_options,
+    parse_numbers,
+    run_options,
+)
 
 if TYPE_CHECKING:
     from coremlbench.training.job import Overrides
@@ -18,21 +27,7 @@ if TYPE_CHECKING:
     from coremlbench.types.experiments import Experiment
     from coremlbench.types.training_records import TrainingRecord
 
-
-class Ladder(click.ParamType[tuple[int, ...]]):
-    """Batch sizes with a comma between: 32,16,8,4."""
-
-    name = "sizes"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
-        """Return the batch sizes as they were given."""
-        try:
-            sizes = tuple(int(part) for part in str(value).split(","))
-        except ValueError:
-            sizes = ()
-        if not sizes or min(sizes) < 1:
-            self.fail(f"{value!r} is not a ladder of batch sizes; write it as 32,16,8,4.", param, ctx)
-        return sizes
+    SavedRun = tuple[TrainingRecord, Path]
 
 
 class Source(click.ParamType[tuple[str, str]]):
@@ -41,7 +36,7 @@ class Source(click.ParamType[tuple[str, str]]):
     name = "dataset=path"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
-        """Return the name and the path, which must exist."""
+        """Return the name and the absolute path; a path that does not exist is an error."""
         name, separator, path = str(value).partition("=")
         if not separator or not name or not Path(path).expanduser().exists():
             self.fail(f"{value!r} names no local copy; write it as cifar10=PATH, and PATH must be there.", param, ctx)
@@ -49,18 +44,18 @@ class Source(click.ParamType[tuple[str, str]]):
 
 
 class ExperimentName(click.ParamType[str]):
-    """A TensorFlow experiment's name."""
+    """The name of a TensorFlow experiment."""
 
     name = "name"
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[click.shell_completion.CompletionItem]:
-        """Return the experiments that begin so."""
+        """Return the TensorFlow experiments whose names start so."""
         del ctx, param
         from coremlbench.experiments.catalogue import EXPERIMENTS
 
-        names = [each.name for each in EXPERIMENTS if each.family == "tensorflow"]
+        names = [experiment.name for experiment in EXPERIMENTS if experiment.family == "tensorflow"]
         return [click.shell_completion.CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
@@ -71,18 +66,16 @@ class ExperimentName(click.ParamType[str]):
     "experiments",
     type=ExperimentName(),
     multiple=True,
-    help="tinyvgg, efficientnetb0, lenet, mnist-cnn, fashion-mnist or cifar10-resnet50, as the arguments name them; "
+    help="tinyvgg, efficientnetb0, lenet, mnist-cnn, fashion-mnist or cifar10-resnet50, like the arguments; "
     "may be repeated.  [default: all]",
 )
-@click.option(
-    "--dataset", type=DatasetName(), help="The pictures for tinyvgg and efficientnetb0.  [default: drawn-food]"
-)
+@click.option("--dataset", type=DatasetName(), help="The images for tinyvgg and efficientnetb0.  [default: drawn-food]")
 @click.option(
     "--source",
     "sources",
     type=Source(),
     multiple=True,
-    help="A local copy of a dataset, not downloaded then; may be repeated.",
+    help="A local copy of a dataset, used instead of a download; may be repeated.",
 )
 @click.option(
     "--train",
@@ -97,16 +90,16 @@ class ExperimentName(click.ParamType[str]):
     "--scale",
     type=Amount(min=0, max=1, min_open=True),
     metavar="F",
-    help="A share of the images, for a first look; at 0.1 and below, 3 epochs at most. 0.02 runs all six in a few "
+    help="Share of the images, for a quick first run; at 0.1 and below, 3 epochs at most. 0.02 runs all six in a few "
     "minutes.",
 )
 @click.option("--epochs", type=click.IntRange(min=1), metavar="N", help="Epochs.  [default: the protocol's]")
-@click.option("--batch", type=click.IntRange(min=1), metavar="N", help="Images in a batch.  [default: the protocol's]")
+@click.option("--batch", type=click.IntRange(min=1), metavar="N", help="Batch size.  [default: the protocol's]")
 @click.option(
     "--batch-ladder",
     "ladder",
-    type=Ladder(),
-    help="Try these batches, the largest first, each in a fresh process, until one fits in memory: 32,16,8,4.",
+    type=CommaList("sizes", partial(parse_numbers, noun="not a ladder of batch sizes", example="32,16,8,4")),
+    help="Try these batch sizes, the largest first, each in a new process, until one fits in memory: 32,16,8,4.",
 )
 @click.option(
     "--learning-rate",
@@ -115,26 +108,35 @@ class ExperimentName(click.ParamType[str]):
     help="Adam's learning rate.  [default: 0.001]",
 )
 @click.option(
-    "--image-size", type=click.IntRange(min=32), metavar="N", help="Side of the pictures.  [default: the protocol's]"
+    "--image-size",
+    type=click.IntRange(min=32),
+    metavar="N",
+    help="Image height and width in pixels.  [default: the protocol's]",
 )
 @click.option(
     "--weights",
     metavar="imagenet|random|FILE",
-    help="What EfficientNetB0 starts from; imagenet falls back to random, and says so.  [default: imagenet]",
+    help="Initial weights of EfficientNetB0; imagenet falls back to random with a note.  [default: imagenet]",
 )
 @click.option(
     "--device",
     type=click.Choice(["auto", "cpu", "gpu"]),
     default="auto",
     show_default=True,
-    help="Where to train; auto takes a GPU that TensorFlow sees.",
+    help="Device to train on; auto uses a GPU if TensorFlow finds one.",
 )
 @click.option(
     "--check-device",
     is_flag=True,
-    help="First train a few steps on CPU and GPU from the same seed; a GPU whose loss goes elsewhere fails the run.",
+    help="First train a few steps on CPU and GPU from the same seed; the run fails if the GPU's loss differs.",
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="The same seed, the same order.")
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Seed of the weights and of the order of images.",
+)
 @run_options("each experiment")
 def train(
     names: tuple[str, ...],
@@ -149,96 +151,118 @@ def train(
 ) -> None:
     """Run the TensorFlow counterparts of the Create ML run, each with its own protocol.
 
-    Each experiment trains, is tested and saved in a process of its own, and is recorded as results/<id>/run.json
-    whether it finishes or fails: the seconds of each epoch (the first is recorded and left out of the compared
-    figure), accuracies, peak memory, and the device that really trained. The next experiment runs all the same.
+    Each experiment is trained, tested and saved in a process of its own. Its record is results/<id>/run.json, also
+    when it fails: the seconds of each epoch (the first is not part of the compared figure), accuracies, peak memory,
+    and the device that was used. After a failure the next experiment runs.
 
     \b
-    coremlbench train --scale 0.02                           all six, for a first look
-    coremlbench train lenet                                  one, at its protocol
+    coremlbench train --scale 0.02                           all six, in minutes
+    coremlbench train lenet                                  one, with its protocol
     coremlbench train efficientnetb0 --batch-ladder 32,16,8,4
-    coremlbench train --resume                               goes on with a run that broke, from its last epoch
-    coremlbench compare                                      beside the published figures
+    coremlbench train --resume                               resume a failed run from its last epoch
+    coremlbench compare                                      compare with the published figures
 
     Exit code 0 when all trained, 3 when one failed, 2 for wrong options or missing input, 130 after Ctrl-C.
-    """  # noqa: D301 - the backspace is click's mark for lines to keep
-    from coremlbench.cli.terminal.progress import Watch
-    from coremlbench.cli.terminal.training import print_runs
+    """  # noqa: D301 - \b tells click to keep the lines
     from coremlbench.experiments.catalogue import select
-    from coremlbench.runs.lifecycle import INTERRUPTED
-    from coremlbench.training.job import (
-        Overrides,
-        resolve_options,
-        tensorflow_experiments,
-        train_with_ladder,
-        training_exit_code,
-    )
-    from coremlbench.types.errors import InputError
+    from coremlbench.training.job import Overrides, tensorflow_experiments, training_exit_code
 
     changes = Overrides(sources=dict(sources), **changed)
     chosen = select(names + experiments) if names + experiments else tensorflow_experiments()
-    _check_alone(retries, ladder, resume)
+    _check_exclusive(retries, ladder, resume)
     if resume is not None:
-        runs = [_resumed(resume, chosen, changes, results)]
-        _show(runs, as_json=as_json)
-        raise SystemExit(training_exit_code([record for record, _ in runs]))
-    plans = [resolve_options(each, changes) for each in chosen]
-    runs, missing = [], []
-    for options in plans:
-        try:
-            with Watch() as watch:
-                steps = train_with_ladder(
-                    options, ladder or (), retries=retries, results=results, command=sys.argv, on_progress=watch
-                )
-        except InputError as error:
-            if len(plans) == 1:
-                raise
-            missing.append(f"{options.experiment}: {error}")
-            continue
-        runs += steps
-        if not as_json:
-            _show(steps, as_json=False)
-        if training_exit_code([steps[-1][0]]) == INTERRUPTED:
-            break
-    if as_json:
-        _show(runs, as_json=True)
-    elif len(runs) > 1:
-        print_runs([record for record, _ in runs])
-    for sentence in missing:
-        click.echo(sentence, err=True)
-    raise SystemExit(training_exit_code([record for record, _ in runs]) or (2 if missing else 0))
+        run = _resume(resume, chosen, changes, results)
+        _print_each([run], as_json=as_json)
+        raise SystemExit(training_exit_code([run[0]]))
+    runs, errors = _train_all(chosen, changes, ladder or (), retries, results, as_json=as_json)
+    _print_summary(runs, as_json=as_json)
+    for message in errors:
+        click.echo(message, err=True)
+    raise SystemExit(training_exit_code([record for record, _ in runs]) or (2 if errors else 0))
 
 
-def _check_alone(retries: int, ladder: tuple[int, ...] | None, resume: str | None) -> None:
-    """Raise ``InputError`` for options that each say what a second run is to be."""
+def _check_exclusive(retries: int, ladder: tuple[int, ...] | None, resume: str | None) -> None:
+    """Raise ``InputError`` when more than one of --retries, --batch-ladder and --resume was given."""
     from coremlbench.types.errors import InputError
 
     if sum((bool(retries), bool(ladder), resume is not None)) > 1:
         raise InputError("--retries, --batch-ladder and --resume each say what the next run is; use one of them.")
 
 
-def _resumed(
-    wanted: str, experiments: Sequence[Experiment], changes: Overrides, results: Path
-) -> tuple[TrainingRecord, Path]:
-    """Return a run that goes on with a broken one; what stands on the command line must be as it was there."""
+def _train_all(
+    experiments: Sequence[Experiment],
+    changes: Overrides,
+    ladder: Sequence[int],
+    retries: int,
+    results: Path,
+    *,
+    as_json: bool,
+) -> tuple[list[SavedRun], list[str]]:
+    """Return the runs of all experiments with their folders, and a message for each that had no usable data.
+
+    The runs of an experiment are printed when it ends, unless ``as_json``. Ctrl-C ends the loop after its record.
+
+    Raises:
+        InputError: the data of the only experiment cannot be used.
+    """
+    from coremlbench.cli.terminal.progress import Watch
+    from coremlbench.runs.lifecycle import INTERRUPTED
+    from coremlbench.training.job import resolve_options, train_with_ladder, training_exit_code
+    from coremlbench.types.errors import InputError
+
+    plans = [resolve_options(experiment, changes) for experiment in experiments]
+    runs: list[SavedRun] = []
+    errors: list[str] = []
+    for options in plans:
+        try:
+            with Watch() as watch:
+                attempts = train_with_ladder(
+                    options, ladder, retries=retries, results=results, command=sys.argv, on_progress=watch
+                )
+        except InputError as error:
+            if len(plans) == 1:
+                raise
+            errors.append(f"{options.experiment}: {error}")
+            continue
+        runs += attempts
+        if not as_json:
+            _print_each(attempts, as_json=False)
+        if training_exit_code([attempts[-1][0]]) == INTERRUPTED:
+            break
+    return runs, errors
+
+
+def _resume(run: str, experiments: Sequence[Experiment], changes: Overrides, results: Path) -> SavedRun:
+    """Return the record and folder of a run that resumes a failed one: that with the id ``run``, or the newest if "".
+
+    Raises:
+        InputError: there is no such run, or an option on the command line differs from its settings.
+    """
     from coremlbench.cli.terminal.progress import Watch
     from coremlbench.training.job import resolve_options, resume_training
 
-    given = asked_for(click.get_current_context())
+    explicit = explicit_options(click.get_current_context())
     with Watch() as watch:
         return resume_training(
-            wanted,
-            [each.name for each in experiments],
+            run,
+            [experiment.name for experiment in experiments],
             {name: getattr(changes, name) for name in LIMITS},
-            lambda experiment: _asked(given, resolve_options(experiment, changes)),
+            lambda experiment: _explicit_settings(explicit, resolve_options(experiment, changes)),
             results=results,
             command=sys.argv,
             on_progress=watch,
         )
 
 
-def _show(runs: Sequence[tuple[TrainingRecord, Path]], *, as_json: bool) -> None:
-    from coremlbench.cli.terminal.progress import print_json
+def _explicit_settings(explicit: frozenset[str], options: TensorFlowOptions) -> dict[str, Any]:
+    """Return the settings that follow from the options on the command line, by their names in ``options``."""
+    fields_of_option = {"image_size": ("input_shape",), "scale": ("train", "test", "epochs"), "sources": ("source",)}
+    names = {field for name in explicit - LIMITS for field in fields_of_option.get(name, (name,))}
+    return {name: value for name, value in asdict(options).items() if name in names - {"experiment"}}
+
+
+def _print_each(runs: Sequence[SavedRun], *, as_json: bool) -> None:
+    from coremlbench.cli.terminal.tables import print_json
     from coremlbench.cli.terminal.training import print_run
 
     if as_json:
@@ -248,8 +272,11 @@ def _show(runs: Sequence[tuple[TrainingRecord, Path]], *, as_json: bool) -> None
         print_run(record, folder)
 
 
-def _asked(given: frozenset[str], options: TensorFlowOptions) -> dict[str, Any]:
-    """Return the settings that stand on the command line, as this experiment has them."""
-    meant = {"image_size": ("input_shape",), "scale": ("train", "test", "epochs"), "sources": ("source",)}
-    names = {field for name in given - LIMITS for field in meant.get(name, (name,))}
-    return {name: value for name, value in asdict(options).items() if name in names - {"experiment"}}
+def _print_summary(runs: Sequence[SavedRun], *, as_json: bool) -> None:
+    """Print all runs as JSON, or several runs as one table below what was printed of each."""
+    from coremlbench.cli.terminal.training import print_runs
+
+    if as_json:
+        _print_each(runs, as_json=True)
+    elif len(runs) > 1:
+        print_runs([record for record, _ in runs])

@@ -1,1 +1,1 @@
-"""What the command line prints: tables, progress and results."""
+"""Terminal output of the commands: progress, tables and results."""

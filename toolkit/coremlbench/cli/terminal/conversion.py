@@ -1,4 +1,4 @@
-"""What people see of conversions: a table of variants for each model, and what must be known to read it."""
+"""Terminal output of conversions: for each model a table of its variants, and notes on them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from coremlbench.cli.terminal.tables import plain_console, print_failure, say, shown, table_of
+from coremlbench.cli.terminal.tables import (
+    NO_VALUE,
+    display_path,
+    new_table,
+    percent_or_dash,
+    plain_console,
+    print_failure,
+    print_text,
+)
 from coremlbench.conversion.proof import reserves
 from coremlbench.system.formatting import format_bytes, format_percent, format_seconds
 from coremlbench.types.conversion import ConversionRecord, Variant
@@ -20,43 +28,43 @@ COLOURS = {"proven": "green", "degraded": "yellow", "wrong": "red"}
 
 
 def print_conversions(runs: Sequence[tuple[ConversionRecord, Path]]) -> None:
-    """Print each model's variants and verdicts, and where they are saved."""
+    """Print each model's variants with their verdicts, notes on them, and the path of its record."""
     for record, folder in runs:
-        _print_one(record, folder)
+        _print_conversion(record, folder)
 
 
-def _print_one(record: ConversionRecord, folder: Path) -> None:
+def _print_conversion(record: ConversionRecord, folder: Path) -> None:
     console = plain_console()
-    title = f"{record.experiment}{_whence(record)}"
+    title = f"{record.experiment}{_source_label(record)}"
     if isinstance(record.outcome, Failure):
         print_failure(console, title, record.outcome)
     else:
         console.print()
-        say(console, title, style="bold")
+        print_text(console, title, style="bold")
     batches = sorted({variant.batch for variant in record.variants})
     for batch in batches:
         console.print()
-        console.print(_figures([variant for variant in record.variants if variant.batch == batch], batch))
+        console.print(_variant_table([variant for variant in record.variants if variant.batch == batch], batch))
     console.print()
-    for line in _particulars(record):
-        say(console, line)
-    say(console, f"saved: {shown(folder / 'run.json')} ({format_seconds(record.seconds)})")
+    for line in _note_lines(record):
+        print_text(console, line)
+    print_text(console, f"saved: {display_path(folder / 'run.json')} ({format_seconds(record.seconds)})")
 
 
-def _whence(record: ConversionRecord) -> str:
-    """Return what a model comes from: a training run, or a file, as two files may differ in folder or suffix alone."""
+def _source_label(record: ConversionRecord) -> str:
+    """Return " from <path>" for a model from a file, " from <id>" for one from a training run, else ""."""
     source = record.source
-    if source is None:  # its file could not be opened
+    if source is None:  # the file could not be opened
         path = str(record.options.get("path", ""))
-        return f" from {shown(Path(path))}" if path else ""
+        return f" from {display_path(Path(path))}" if path else ""
     if source.kind == "file":
-        return f" from {shown(Path(source.path))}"
+        return f" from {display_path(Path(source.path))}"
     return f" from {source.training_run}" if source.training_run else ""
 
 
-def _figures(variants: Sequence[Variant], batch: int) -> Table:
-    """Return the table of the variants of one batch, which fits into 80 columns whatever the figures are."""
-    table = table_of("variant", "size", "error", "SNR", "same", "accuracy", "verdict")
+def _variant_table(variants: Sequence[Variant], batch: int) -> Table:
+    """Return the table of the variants of one batch size; it is at most 80 columns wide for any figures."""
+    table = new_table("variant", "size", "error", "SNR", "same", "accuracy", "verdict")
     table.title = f"batch {batch}" if batch > 1 else None
     table.collapse_padding, table.show_edge = True, False
     for variant in variants:
@@ -67,21 +75,28 @@ def _figures(variants: Sequence[Variant], batch: int) -> Table:
 def _row(variant: Variant) -> list[str | Text]:
     from rich.text import Text
 
-    size = format_bytes(variant.bytes) if variant.bytes else "–"
+    size = format_bytes(variant.bytes) if variant.bytes else NO_VALUE
     proof = variant.proof
     if variant.failure or proof is None:
         verdict = Text("failed", "red") if variant.failure else "not compared"
-        return [variant.name, size, "–", "–", "–", "–", verdict]
+        return [variant.name, size, *[NO_VALUE] * 4, verdict]
     ratio = "∞ dB" if proof.signal_to_noise is None else f"{proof.signal_to_noise:.0f} dB"
     before, after = proof.accuracy_before, proof.accuracy_after
-    accuracy = "–" if before is None or after is None else f"{before * 100:.1f}→{format_percent(after)}"
-    same = "–" if proof.agreement is None else format_percent(proof.agreement)
+    accuracy = NO_VALUE if before is None or after is None else f"{before * 100:.1f}→{format_percent(after)}"
     verdict = Text(proof.verdict, COLOURS[proof.verdict])
-    return [variant.name, size, f"{proof.relative_error:.1e}", ratio, same, accuracy, verdict]
+    return [
+        variant.name,
+        size,
+        f"{proof.relative_error:.1e}",
+        ratio,
+        percent_or_dash(proof.agreement),
+        accuracy,
+        verdict,
+    ]
 
 
-def _particulars(record: ConversionRecord) -> list[str]:
-    """Return what a reader must know of the tables: what was compared, why a verdict is not proven, notes."""
+def _note_lines(record: ConversionRecord) -> list[str]:
+    """Return lines on what was compared, the columns of the table, the notes of variants and those of the record."""
     lines = []
     proofs = [variant.proof for variant in record.variants if variant.proof]
     if proofs:
@@ -90,32 +105,32 @@ def _particulars(record: ConversionRecord) -> list[str]:
         lines.append(
             "error: the largest, as a share of the range of the original's values; same: images that keep their class"
         )
-    of_whom: dict[str, list[str]] = {}
+    variants_by_note: dict[str, list[str]] = {}
     for variant in record.variants:
         batch = f" (batch {variant.batch})" if variant.batch > 1 else ""
-        for text in _told_of(variant):
-            of_whom.setdefault(text, []).append(f"{variant.name}{batch}")
-    lines += [f"{', '.join(names)}: {text}" for text, names in of_whom.items()]
+        for note in _variant_notes(variant):
+            variants_by_note.setdefault(note, []).append(f"{variant.name}{batch}")
+    lines += [f"{', '.join(names)}: {note}" for note, names in variants_by_note.items()]
     return lines + [f"note: {note}" for note in record.notes]
 
 
-def _told_of(variant: Variant) -> list[str]:
-    """Return what there is to say of one variant beside its figures."""
-    texts, proof = [], variant.proof
+def _variant_notes(variant: Variant) -> list[str]:
+    """Return a variant's failure, reason of its verdict or caveats, divergent op and notes, a line each."""
+    notes, proof = [], variant.proof
     if variant.failure:
-        texts.append(f"failed ({variant.failure.kind}): {variant.failure.reason} {variant.failure.hint}")
+        notes.append(f"failed ({variant.failure.kind}): {variant.failure.reason} {variant.failure.hint}")
     elif proof and proof.verdict != "proven":
-        texts.append(f"{proof.verdict}, as {proof.reason}")
+        notes.append(f"{proof.verdict}, as {proof.reason}")
     elif proof:
-        texts += [f"{each}." for each in reserves(proof)]
+        notes += [f"{caveat}." for caveat in reserves(proof)]
     if proof and proof.divergence:
-        found = proof.divergence
-        layer = f" of the layer {found.layer}" if found.layer else ""
-        texts.append(
-            f"the first op that parts from the original is {found.op} ({found.kind}){layer}, by {found.error:.2g} of "
-            "its values' range"
+        divergence = proof.divergence
+        layer = f" of the layer {divergence.layer}" if divergence.layer else ""
+        notes.append(
+            f"the first op that parts from the original is {divergence.op} ({divergence.kind}){layer}, by "
+            f"{divergence.error:.2g} of its values' range"
         )
-    texts += variant.notes
+    notes += variant.notes
     if variant.reused:
-        texts.append("converted before from the same source and taken from the cache")
-    return texts
+        notes.append("converted before from the same source and taken from the cache")
+    return notes

@@ -1,4 +1,4 @@
-"""The list of failures as people see it in a terminal."""
+"""Terminal output of the list of failures."""
 
 from __future__ import annotations
 
@@ -6,54 +6,61 @@ from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 
-from coremlbench.cli.terminal.tables import plain_console, say
+from coremlbench.cli.terminal.tables import MAX_LOG_LINE, plain_console, print_text
 from coremlbench.failures.listing import Found
 
 LOG_LINES = 3
 
 
-def print_failures(found: Sequence[Found], runs: int, folder: Path) -> None:
-    """Print each failure with its evidence and what to do, by machine and experiment; ``runs`` were looked at."""
+def print_failures(entries: Sequence[Found], runs: int, folder: Path) -> None:
+    """Print the failures by machine and experiment, each with its reason, evidence and what to do.
+
+    ``runs`` is the number of runs that were searched, ``folder`` the results folder, for the sentences around the list.
+    """
     console = plain_console()
-    if not found:
+    if not entries:
         console.print(f"None of the {runs:,} runs under {folder} failed." if runs else f"No runs under {folder} yet.")
         return
-    for (machine, identity), of_machine in groupby(found, key=lambda each: (each.machine, each.machine_id)):
-        say(console, f"{machine}, id {identity}", style="bold")
-        for experiment, failures in groupby(of_machine, key=lambda each: each.experiment):
-            say(console, f"  {experiment}")
-            for each in failures:
-                say(console, f"    {_heading(each)}", style="red")
-                for line in _lines(each):
-                    say(console, f"      {line}")
-    failed = len({each.run for each in found})
-    say(console, f"{len(found):,} failure{_s(len(found))} in {failed:,} of {runs:,} run{_s(runs)}.")
+    for (machine, identity), of_machine in groupby(entries, key=lambda entry: (entry.machine, entry.machine_id)):
+        print_text(console, f"{machine}, id {identity}", style="bold")
+        for experiment, failures in groupby(of_machine, key=lambda entry: entry.experiment):
+            print_text(console, f"  {experiment}")
+            for entry in failures:
+                print_text(console, f"    {_heading(entry)}", style="red")
+                for line in _evidence_lines(entry):
+                    print_text(console, f"      {line}")
+    failed = len({entry.run for entry in entries})
+    print_text(
+        console, f"{len(entries):,} failure{_plural(len(entries))} in {failed:,} of {runs:,} run{_plural(runs)}."
+    )
 
 
-def _heading(found: Found) -> str:
-    where = found.failure.evidence.progress
-    words = [found.failure.kind, f"({where})" if where else "", f"– {found.part}" if found.part else ""]
-    words += [
-        f"– {found.times} times" if found.times > 1 else "",
-        f"– attempt {found.attempt}" if found.attempt > 1 else "",
+def _heading(entry: Found) -> str:
+    progress = entry.failure.evidence.progress
+    words = [
+        entry.failure.kind,
+        f"({progress})" if progress else "",
+        f"– {entry.part}" if entry.part else "",
+        f"– {entry.times} times" if entry.times > 1 else "",
+        f"– attempt {entry.attempt}" if entry.attempt > 1 else "",
     ]
-    return f"{found.run}: {' '.join(word for word in words if word)}"
+    return f"{entry.run}: {' '.join(word for word in words if word)}"
 
 
-def _lines(found: Found) -> list[str]:
-    """Return the reason, what it rests on and what to do."""
-    evidence, lines = found.failure.evidence, [found.failure.reason]
+def _evidence_lines(entry: Found) -> list[str]:
+    """Return the reason, the crash or stack, lines of the log, notes, and what to do."""
+    evidence, lines = entry.failure.evidence, [entry.failure.reason]
     report = evidence.crash_report
     if report is not None:
         top = f", in {report.frames[0]}" if report.frames else ""
         lines.append(f"crash report: {report.exception} ({report.signal}) of {report.process}{top}")
     elif len(evidence.stack) > 1:
         lines.append(f"crashed in: {evidence.stack[1].strip()}")
-    shown = evidence.matched or evidence.log_tail[-1:]
-    lines += [f"log: {line[:200]}" for line in shown[:LOG_LINES]]
+    log = evidence.matched or evidence.log_tail[-1:]
+    lines += [f"log: {line[:MAX_LOG_LINE]}" for line in log[:LOG_LINES]]
     lines += [f"note: {note}" for note in evidence.notes]
-    return [*lines, f"what to do: {found.failure.hint}"]
+    return [*lines, f"what to do: {entry.failure.hint}"]
 
 
-def _s(count: int) -> str:
+def _plural(count: int) -> str:
     return "" if count == 1 else "s"

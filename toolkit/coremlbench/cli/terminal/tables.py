@@ -1,10 +1,12 @@
-"""What everything printed in a terminal is made of: plain text, tables, failures."""
+"""Building blocks of terminal output: wrapped text, tables, failures, JSON."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from coremlbench.system import serialization
 from coremlbench.system.formatting import format_percent
 from coremlbench.types.failure import Failure
 from coremlbench.types.training_records import TrainingRecord
@@ -14,21 +16,22 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 LOG_LINES = 5
-"""Lines of a failed child's log that are shown; the record and the log itself have more."""
+"""Lines of a failed process's log that are printed; the record and the log have more."""
+MAX_LOG_LINE = 200
+NO_VALUE = "–"
 
 
 def plain_console() -> Console:
-    """Return standard output, on which no text is taken for a style."""
+    """Return a console for standard output that interprets no markup."""
     from rich.console import Console
 
     return Console(highlight=False, markup=False)
 
 
-def say(console: Console, text: str, style: str | None = None) -> None:
-    """Print a text that may be longer than a line: a terminal gets it broken between words, others as one line.
+def print_text(console: Console, text: str, style: str | None = None) -> None:
+    """Print text, wrapped between words if the console is a terminal, else as one line.
 
-    A word stays whole, as a path or a command is to be copied. Without a terminal it goes to files and other programs,
-    which break it as they like.
+    Words are never broken, so that paths and commands can be copied. Continuation lines have the indent of the first.
     """
     import textwrap
 
@@ -43,8 +46,18 @@ def say(console: Console, text: str, style: str | None = None) -> None:
         console.print(line, style=style, soft_wrap=True)
 
 
-def table_of(*headings: str, title: str = "") -> Table:
-    """Return an empty table: its first column is text, the others are numbers."""
+def print_json(value: Any) -> None:
+    """Print a record, or a list of records, as JSON on standard output."""
+    import json
+
+    import click
+
+    plain = [serialization.to_json(item) for item in value] if isinstance(value, list) else serialization.to_json(value)
+    click.echo(json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def new_table(*headings: str, title: str = "") -> Table:
+    """Return an empty table: the first column is left-aligned text, the others are right-aligned figures."""
     from rich import box
     from rich.table import Table
 
@@ -55,31 +68,36 @@ def table_of(*headings: str, title: str = "") -> Table:
 
 
 def print_failure(console: Console, title: str, failure: Failure) -> None:
-    """Print how a run failed, the last of what it logged, and what to do."""
-    where = f" ({failure.evidence.progress})" if failure.evidence.progress else ""
+    """Print a failed run's kind of failure and reason, the last lines of its log, and what to do."""
+    progress = f" ({failure.evidence.progress})" if failure.evidence.progress else ""
     console.print()
-    say(console, f"{title}: failed – {failure.kind}{where}", style="bold red")
-    say(console, failure.reason)
+    print_text(console, f"{title}: failed – {failure.kind}{progress}", style="bold red")
+    print_text(console, failure.reason)
     if failure.evidence.log_tail:
         console.print("last lines of its log:", style="dim")
         for line in failure.evidence.log_tail[-LOG_LINES:]:
-            say(console, f"  {line[:200]}", style="dim")
-    say(console, f"what to do: {failure.hint}")
+            print_text(console, f"  {line[:MAX_LOG_LINE]}", style="dim")
+    print_text(console, f"what to do: {failure.hint}")
 
 
-def attempt_of(record: TrainingRecord) -> str:
-    """Return which attempt a run was and what it went on with; empty for the first of its own."""
+def attempt_label(record: TrainingRecord) -> str:
+    """Return ", attempt 2, resumed from <id>" as far as it applies; "" for a first attempt that resumed nothing."""
     attempt = f", attempt {record.attempt}" if record.attempt > 1 else ""
     return attempt + (f", resumed from {record.resumed_from}" if record.resumed_from else "")
 
 
-def share_of(value: float | None) -> str:
-    """Return a share as a percentage, or a dash where there is none."""
-    return "–" if value is None else format_percent(value)
+def percent_or_dash(share: float | None) -> str:
+    """Return a share from 0 to 1 as a percentage, and a dash for ``None``."""
+    return NO_VALUE if share is None else format_percent(share)
 
 
-def shown(path: Path) -> str:
-    """Return a path relative to where the person is, when it lies below."""
+def deviation_lines(deviations: Sequence[str]) -> list[str]:
+    """Return the line on a run's deviations from its protocol; no line when there are none."""
+    return [f"not the protocol: {', '.join(deviations)}"] if deviations else []
+
+
+def display_path(path: Path) -> str:
+    """Return a path below the working directory as a relative one, and any other as it is."""
     try:
         return str(path.relative_to(Path.cwd()))
     except ValueError:

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from coremlbench.cli.terminal.tables import plain_console, say, share_of, shown, table_of
-from coremlbench.report.labels import RATIO, RUNTIME_WORDS, UNIT_WORDS, unit_told
+from coremlbench.cli.terminal.tables import display_path, new_table, percent_or_dash, plain_console, print_text
+from coremlbench.report.labels import RATIO_LABEL, RUNTIME_LABELS, UNIT_LABELS, unit_label
 from coremlbench.report.timing import cell_row
-from coremlbench.report.warnings import warnings_of
+from coremlbench.report.warnings import warning_rows
 from coremlbench.system.formatting import format_bytes, format_percent, format_seconds, format_short
 from coremlbench.timing.kit import MANIFEST
 from coremlbench.timing.statistics import Ratio, ratio_of_rounds
@@ -49,10 +49,10 @@ def print_timing(record: TimingRecord, folder: Path, kit: Path | None = None) ->
         console.print(_sustained_table(record.measurements))
     _print_failures(console, record.measurements)
     for line in _notes(record):
-        say(console, line)
+        print_text(console, line)
     if kit is not None and (kit / MANIFEST).is_file():
-        say(console, f"kit: {shown(kit)}; on a Mac, `coremlbench convert-and-time --from-kit {kit.name}`")
-    say(console, f"saved: {shown(folder / 'run.json')}")
+        print_text(console, f"kit: {display_path(kit)}; on a Mac, `coremlbench convert-and-time --from-kit {kit.name}`")
+    print_text(console, f"saved: {display_path(folder / 'run.json')}")
 
 
 def print_no_package(notes: Sequence[str], *, interrupted: bool) -> None:
@@ -60,11 +60,11 @@ def print_no_package(notes: Sequence[str], *, interrupted: bool) -> None:
     console = plain_console()
     if interrupted:
         console.print("\nconvert-and-time: interrupted while it converted", style="bold red")
-        say(console, "what to do: Run it again; packages that are ready are taken as they are.")
+        print_text(console, "what to do: Run it again; packages that are ready are taken as they are.")
         return
     console.print("\nconvert-and-time: no package to time", style="bold red")
     for note in notes:
-        say(console, note)
+        print_text(console, note)
 
 
 def _print_outcome(console: Console, record: TimingRecord) -> None:
@@ -81,13 +81,13 @@ def _print_outcome(console: Console, record: TimingRecord) -> None:
     console.print(
         f"\nconvert-and-time: {outcome.kind} after {done} of {total} rounds of cells{quick}", style="bold red"
     )
-    say(console, outcome.reason)
-    say(console, f"what to do: {outcome.hint}")
+    print_text(console, outcome.reason)
+    print_text(console, f"what to do: {outcome.hint}")
 
 
 def _package_table(models: Sequence[TimedModel]) -> Table:
     """Return the table of packages with the results of their proofs."""
-    table = table_of("package", "size", "error", "same class", "accuracy", "verdict", title="Packages")
+    table = new_table("package", "size", "error", "same class", "accuracy", "verdict", title="Packages")
     for model in models:
         for variant in model.variants:
             table.add_row(*_package_row(model.name, variant))
@@ -102,31 +102,36 @@ def _package_row(model: str, variant: Variant) -> tuple[str, ...]:
     accuracy = "–"
     if proof.accuracy_before is not None and proof.accuracy_after is not None:
         accuracy = f"{format_percent(proof.accuracy_before)} → {format_percent(proof.accuracy_after)}"
-    return (*package, f"{proof.relative_error:.1e}", share_of(proof.agreement), accuracy, proof.verdict)
+    return (*package, f"{proof.relative_error:.1e}", percent_or_dash(proof.agreement), accuracy, proof.verdict)
 
 
 def _coreml_table(record: TimingRecord, rows: Sequence[Measurement], title: str) -> Table:
-    table = table_of("model", "asked for", "p50", "p95", "first load", "of the bound", "where it ran", title=title)
+    table = new_table("model", "asked for", "p50", "p95", "first load", "of the bound", "where it ran", title=title)
     table.columns[1].justify = table.columns[6].justify = "left"
     for row in rows:
         cell = cell_row(record, row)
-        figures = [_p50(row, cell.p50), _short(cell.p95), _seconds(cell.first_load_seconds), share_of(cell.floor_share)]
+        figures = [
+            _p50(row, cell.p50),
+            _short(cell.p95),
+            _seconds(cell.first_load_seconds),
+            percent_or_dash(cell.floor_share),
+        ]
         table.add_row(
-            _package_title(row), UNIT_WORDS[row.unit], *figures, row.ran_on, style="red" if row.failure else None
+            _package_title(row), UNIT_LABELS[row.unit], *figures, row.ran_on, style="red" if row.failure else None
         )
     return table
 
 
 def _host_table(record: TimingRecord, rows: Sequence[Measurement]) -> Table:
-    table = table_of("model", "runtime", "on", "p50", "p95", title="Host runtimes (not Core ML)")
+    table = new_table("model", "runtime", "on", "p50", "p95", title="Host runtimes (not Core ML)")
     table.columns[1].justify = table.columns[2].justify = "left"
     for row in rows:
         cell = cell_row(record, row)
         figures = [_p50(row, cell.p50), _short(cell.p95)]
         table.add_row(
             _package_title(row),
-            RUNTIME_WORDS[row.runtime],
-            UNIT_WORDS[row.unit],
+            RUNTIME_LABELS[row.runtime],
+            UNIT_LABELS[row.unit],
             *figures,
             style="red" if row.failure else None,
         )
@@ -135,21 +140,21 @@ def _host_table(record: TimingRecord, rows: Sequence[Measurement]) -> Table:
 
 def _sustained_table(rows: Sequence[Measurement]) -> Table:
     """Return the table of sustained runs: how much slower a cell gets without pauses, as on a machine without a fan."""
-    table = table_of("model", "runtime", "on", "first block", "last block", "slower by", "thermal state")
+    table = new_table("model", "runtime", "on", "first block", "last block", "slower by", "thermal state")
     table.title = "Sustained runs"
     table.columns[1].justify = table.columns[2].justify = "left"
     for row in rows:
         if row.sustained:
             first, last = row.sustained[0], row.sustained[-1]
             figures = [_short(first.p50), _short(last.p50), f"{100 * (last.p50 / first.p50 - 1):+.0f}%"]
-            cell = [_package_title(row), RUNTIME_WORDS[row.runtime], UNIT_WORDS[row.unit]]
+            cell = [_package_title(row), RUNTIME_LABELS[row.runtime], UNIT_LABELS[row.unit]]
             table.add_row(*cell, *figures, last.thermal_state or "unknown")
     return table
 
 
 def _print_ratios(console: Console, rows: Sequence[Measurement]) -> None:
     """Print the ratio of the Neural Engine to the GPU for each package that has figures of both."""
-    table = table_of("model", RATIO, "95% interval", "", title="Neural Engine against GPU")
+    table = new_table("model", RATIO_LABEL, "95% interval", "", title="Neural Engine against GPU")
     table.columns[3].justify = "left"
     for engine in rows:
         gpu = next((row for row in rows if row.unit == "CPU_AND_GPU" and _is_same_package(row, engine)), None)
@@ -169,16 +174,16 @@ def _ratio_figures(engine: Measurement, gpu: Measurement, ratio: Ratio) -> tuple
     if ratio.different:
         faster = engine if ratio.ratio < 1 else gpu
         factor = max(ratio.ratio, 1 / ratio.ratio)
-        conclusion = f"{unit_told(faster.unit, faster.ran_on)} {factor:.2f} times as fast"
+        conclusion = f"{unit_label(faster.unit, faster.ran_on)} {factor:.2f} times as fast"
     return f"{ratio.ratio:.2f}", interval, conclusion
 
 
 def _print_failures(console: Console, rows: Sequence[Measurement]) -> None:
     for row in rows:
         if row.failure is not None:
-            say(console, f"{_cell_title(row)}: {row.failure.kind}", style="red")
-            say(console, f"  {row.failure.reason.splitlines()[0]}")
-            say(console, f"  what to do: {row.failure.hint}")
+            print_text(console, f"{_cell_title(row)}: {row.failure.kind}", style="red")
+            print_text(console, f"  {row.failure.reason.splitlines()[0]}")
+            print_text(console, f"  what to do: {row.failure.hint}")
 
 
 def _notes(record: TimingRecord) -> list[str]:
@@ -195,9 +200,9 @@ def _notes(record: TimingRecord) -> list[str]:
         worst = max(errors, key=lambda row: row.output_error or 0.0)
         lines.append(
             f"outputs: at most {format_percent(worst.output_error or 0.0)} of their range from the expected ones "
-            f"({_package_title(worst)} on {UNIT_WORDS[worst.unit]})"
+            f"({_package_title(worst)} on {UNIT_LABELS[worst.unit]})"
         )
-    return [*lines, *(f"note: {warning.text}" for warning in warnings_of([record]))]
+    return [*lines, *(f"note: {warning.text}" for warning in warning_rows([record]))]
 
 
 def _count(count: int, noun: str) -> str:
@@ -217,7 +222,7 @@ def _stand_in_mark(row: Measurement) -> str:
 
 
 def _cell_title(row: Measurement) -> str:
-    return f"{_package_title(row)}, {RUNTIME_WORDS[row.runtime]} on {UNIT_WORDS[row.unit]}"
+    return f"{_package_title(row)}, {RUNTIME_LABELS[row.runtime]} on {UNIT_LABELS[row.unit]}"
 
 
 def _package_title(row: Measurement) -> str:

@@ -1,4 +1,4 @@
-"""What people see of the TensorFlow experiments: the epochs of a run, several runs, and the comparison."""
+"""Terminal output of the TensorFlow experiments: one run, several runs, and the comparison with other figures."""
 
 from __future__ import annotations
 
@@ -7,48 +7,63 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from coremlbench.cli.terminal.tables import attempt_of, plain_console, print_failure, say, share_of, table_of
+from coremlbench.cli.terminal.tables import (
+    NO_VALUE,
+    attempt_label,
+    deviation_lines,
+    new_table,
+    percent_or_dash,
+    plain_console,
+    print_failure,
+    print_text,
+)
 from coremlbench.experiments.catalogue import select
 from coremlbench.experiments.comparison import compared_seconds
 from coremlbench.system.formatting import format_bytes, format_percent, format_seconds
 from coremlbench.types.experiments import ComparisonRow
 from coremlbench.types.failure import Failure
-from coremlbench.types.training_records import TrainingRecord
+from coremlbench.types.training_records import EpochRow, TrainingRecord
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 
 def print_run(record: TrainingRecord, folder: Path) -> None:
-    """Print how one run went: its epochs, its outcome, and what a reader must know to compare it."""
+    """Print a run's outcome, its epochs, its settings, and the path of its record."""
     console = plain_console()
     batch = record.options.get("batch")
-    title = f"{record.experiment}, batch {batch}{attempt_of(record)}"
+    title = f"{record.experiment}, batch {batch}{attempt_label(record)}"
     if isinstance(record.outcome, Failure):
         print_failure(console, title, record.outcome)
     else:
         console.print(f"\n{title}: trained", style="bold green")
         console.print(f"test accuracy: {format_percent(record.outcome.test_accuracy)}")
     if record.epochs:
-        table = table_of("epoch", "time", "training", "steps/s", "loss", "accuracy", "validation")
-        for row in record.epochs:
-            table.add_row(
-                str(row.epoch) + ("*" if row.epoch == 1 else ""),
-                format_seconds(row.seconds),
-                format_seconds(row.training_seconds),
-                f"{row.steps_per_second:,.1f}",
-                f"{row.loss:.4f}",
-                share_of(row.accuracy),
-                share_of(row.validation_accuracy),
-            )
-        console.print(table)
-        console.print("* holds the loading of the data; recorded, not compared")
-    for line in _particulars(record):
-        say(console, line)
-    say(console, f"saved: {folder / 'run.json'}")
+        console.print(_epoch_table(record.epochs))
+        console.print("* includes the loading of the data; recorded, not compared")
+    for line in _setting_lines(record):
+        print_text(console, line)
+    print_text(console, f"saved: {folder / 'run.json'}")
 
 
-def _particulars(record: TrainingRecord) -> list[str]:
+def _epoch_table(epochs: Sequence[EpochRow]) -> Table:
+    table = new_table("epoch", "time", "training", "steps/s", "loss", "accuracy", "validation")
+    for row in epochs:
+        table.add_row(
+            str(row.epoch) + ("*" if row.epoch == 1 else ""),
+            format_seconds(row.seconds),
+            format_seconds(row.training_seconds),
+            f"{row.steps_per_second:,.1f}",
+            f"{row.loss:.4f}",
+            percent_or_dash(row.accuracy),
+            percent_or_dash(row.validation_accuracy),
+        )
+    return table
+
+
+def _setting_lines(record: TrainingRecord) -> list[str]:
+    """Return lines on the compared figure, device, data, weights, memory, deviations and notes."""
     lines = []
     (experiment,) = select([record.experiment])
     seconds = compared_seconds(record, experiment)
@@ -67,70 +82,64 @@ def _particulars(record: TrainingRecord) -> list[str]:
         lines.append(f"weights: {record.weights.name}, from {record.weights.source}")
     if record.peak_bytes:
         lines.append(f"peak memory: {format_bytes(record.peak_bytes)}")
-    if record.deviations:
-        lines.append(f"not the protocol: {', '.join(record.deviations)}")
-    return lines + [f"note: {note}" for note in record.notes]
+    return [*lines, *deviation_lines(record.deviations), *(f"note: {note}" for note in record.notes)]
 
 
 def print_runs(records: Sequence[TrainingRecord]) -> None:
-    """Print several runs as one table."""
-    table = table_of("experiment", "batch", "outcome", "compared figure", "device", "peak memory")
+    """Print several runs as one table: outcome, compared figure, device and memory."""
+    table = new_table("experiment", "batch", "outcome", "compared figure", "device", "peak memory")
     for record in records:
         outcome = record.outcome
         (experiment,) = select([record.experiment])
         seconds = compared_seconds(record, experiment)
         per = "/epoch" if experiment.metric == "seconds per epoch" else " in all"
         table.add_row(
-            "\n".join([record.experiment, *_not_the_protocol(record.deviations)]),
+            "\n".join([record.experiment, *deviation_lines(record.deviations)]),
             str(record.options.get("batch", "")),
             f"failed: {outcome.kind}" if isinstance(outcome, Failure) else format_percent(outcome.test_accuracy),
-            "–" if seconds is None else format_seconds(seconds) + per,
-            record.placement.device if record.placement else "–",
-            format_bytes(record.peak_bytes) if record.peak_bytes else "–",
+            NO_VALUE if seconds is None else format_seconds(seconds) + per,
+            record.placement.device if record.placement else NO_VALUE,
+            format_bytes(record.peak_bytes) if record.peak_bytes else NO_VALUE,
         )
     plain_console().print(table)
 
 
 def print_comparison(rows: Sequence[ComparisonRow]) -> None:
-    """Print published and measured figures by experiment; where the published ones are from stands below."""
+    """Print the published and measured figures of each experiment as a table, with the sources below it."""
     console = plain_console()
     if not rows:
         console.print("Nothing was published or measured for these experiments; `coremlbench train` measures.")
     for name, group in groupby(rows, key=lambda row: row.experiment):
         _print_experiment(console, name, list(group))
-    say(
+    print_text(
         console,
-        "A ratio is a time over this machine's: above 1 is slower than here. It is given between like amounts of work "
+        "A ratio is a time over this machine's: above 1 is slower than here. It is given between equal amounts of work "
         "only. Published figures were measured by others, with the software of their time.",
     )
 
 
 def _print_experiment(console: Console, name: str, rows: Sequence[ComparisonRow]) -> None:
-    """Print one experiment's table, and below it the sources that its published rows number."""
+    """Print one experiment's table, then the numbered sources of its published rows and the notes of all rows."""
     (experiment,) = select([name])
     sources = list(dict.fromkeys(row.source for row in rows if row.kind == "published"))
-    table = table_of("machine", "", "figure", "ratio", "accuracy")
+    table = new_table("machine", "", "figure", "ratio", "accuracy")
     table.title = f"{name}: {experiment.title}, {experiment.metric}"
     table.columns[1].justify = "left"
     for row in rows:
         published = row.kind == "published"
         measured = "measured here" if row.this_machine else "measured"
         table.add_row(
-            "\n".join([row.machine, *([] if published else [row.source]), *_not_the_protocol(row.deviations)]),
+            "\n".join([row.machine, *([] if published else [row.source]), *deviation_lines(row.deviations)]),
             f"published [{sources.index(row.source) + 1}]" if published else measured,
             row.figure,
-            "this is 1" if row.reference else "–" if row.ratio is None else f"{row.ratio:.2f}",
-            share_of(row.accuracy),
+            "this is 1" if row.reference else NO_VALUE if row.ratio is None else f"{row.ratio:.2f}",
+            percent_or_dash(row.accuracy),
             style="red" if row.failed else "bold" if row.reference else None,
         )
     console.print(table)
     for number, source in enumerate(sources, start=1):
-        say(console, f"[{number}] {source}")
+        print_text(console, f"[{number}] {source}")
     for row in rows:
         for note in row.notes:
-            say(console, f"note on {row.source if row.kind == 'measured' else row.machine}: {note}")
+            print_text(console, f"note on {row.source if row.kind == 'measured' else row.machine}: {note}")
     console.print()
-
-
-def _not_the_protocol(deviations: Sequence[str]) -> list[str]:
-    return [f"not the protocol: {', '.join(deviations)}"] if deviations else []

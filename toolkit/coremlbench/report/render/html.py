@@ -1,7 +1,8 @@
-"""The report as one self-contained HTML file: no script, no request, nothing but its own style and figures."""
+"""Render the report as one self-contained HTML file without scripts and requests."""
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -15,33 +16,33 @@ if TYPE_CHECKING:
     from jinja2 import Environment
     from markupsafe import Markup
 
-SHORT, WHOLE = 160, 20_000
-"""Characters of a foreign text that are shown, and that its unfolded form holds."""
+SHOWN_CHARACTERS, MAX_CHARACTERS = 160, 20_000
+"""Characters of an untrusted text that are shown, and that can be unfolded."""
 SHOWN_ROWS = 12
 SHOWN_FAILURES = 20
-LARGEST_CONFUSION = 20
+MAX_CONFUSION_CLASSES = 20
 
 
 @dataclass(frozen=True)
 class Names:
-    """How machines and records are called in this report: a machine's name, a record's number."""
+    """The names of machines and the numbers of records in a report, by id; ``plain_machines`` are without markup."""
 
     machines: dict[str, Markup]
-    labels: dict[str, str]
-    numbers: dict[str, int]
+    plain_machines: dict[str, str]
+    record_numbers: dict[str, int]
 
     def machine(self, identity: str) -> Markup:
-        """Return the machine's name."""
+        """Return the machine's name as markup, or its id if it is unknown."""
         return self.machines.get(identity) or brief(identity)
 
-    def label(self, identity: str) -> str:
-        """Return the machine's name for where there is no markup."""
-        return self.labels.get(identity, identity)
+    def plain_machine(self, identity: str) -> str:
+        """Return the machine's name as text, for attributes."""
+        return self.plain_machines.get(identity, identity)
 
 
 def render(report: Report) -> bytes:
     """Return the report as UTF-8 HTML."""
-    from coremlbench.report.render import plots
+    from coremlbench.report.render import figures, plots
 
     environment = _environment()
     names = Names(
@@ -49,39 +50,39 @@ def render(report: Report) -> bytes:
         {row.id: row.name for row in report.machines},
         {row.id: number for number, row in enumerate(report.records, start=1)},
     )
-    drawn: dict[str, list[tuple[plots.Plot, str]]] = {}
-    for plot in plots.plots(report, plots.INLINE):
-        drawn.setdefault(plot.section, []).append((plot, plots.inline(plot)))
+    drawn: dict[str, list[tuple[figures.Plot, str]]] = {}
+    for plot in plots.draw_plots(report, figures.INLINE):
+        drawn.setdefault(plot.section, []).append((plot, figures.inline(plot)))
     page = environment.get_template("report.html").render(
         report=report,
         names=names,
         plots=drawn,
         views=views,
-        words=labels,
-        trainings=views.trainings(report),
+        labels=labels,
+        trainings=views.training_views(report),
         records=_records_by_machine(report),
         summary=_summary(report),
         shown_rows=SHOWN_ROWS,
         shown_failures=SHOWN_FAILURES,
-        largest_confusion=LARGEST_CONFUSION,
+        max_confusion_classes=MAX_CONFUSION_CLASSES,
     )
     return page.encode("utf-8", "backslashreplace")
 
 
-def foreign(value: object, length: int = SHORT) -> Markup:
-    """Return text from outside as text: escaped, its direction its own, a long one folded."""
+def escape_untrusted(value: object, length: int = SHOWN_CHARACTERS) -> Markup:
+    """Return text as escaped markup, isolated from the direction of the text around it; a long one can be unfolded."""
     from markupsafe import Markup
 
-    shown = text.plain(str(value))
+    shown = text.sanitize(str(value))
     if len(shown) <= length:
         return Markup("<bdi>{}</bdi>").format(shown)
-    whole = text.cut(shown, WHOLE)
-    beginning = Markup('<details class="long"><summary><bdi>{}</bdi></summary>').format(text.cut(shown, length))
-    return beginning + Markup('<pre tabindex="0"><bdi>{}</bdi></pre></details>').format(whole)
+    full = text.truncate(shown, MAX_CHARACTERS)
+    summary = Markup('<details class="long"><summary><bdi>{}</bdi></summary>').format(text.truncate(shown, length))
+    return summary + Markup('<pre tabindex="0"><bdi>{}</bdi></pre></details>').format(full)
 
 
 def brief(value: object, length: int = 40) -> Markup:
-    """Return text from outside cut to a few words, the whole of it in a title."""
+    """Return text as escaped markup, truncated; the full text is in its title."""
     return _brief(str(value), length)
 
 
@@ -89,25 +90,22 @@ def brief(value: object, length: int = 40) -> Markup:
 def _brief(value: str, length: int) -> Markup:
     from markupsafe import Markup
 
-    shown = text.plain(value)
+    shown = text.sanitize(value)
     if len(shown) <= length:
         return Markup("<bdi>{}</bdi>").format(shown)
-    return Markup('<bdi title="{}">{}</bdi>').format(text.cut(shown, 400), text.cut(shown, length))
+    return Markup('<bdi title="{}">{}</bdi>').format(text.truncate(shown, 400), text.truncate(shown, length))
 
 
-def log(lines: tuple[str, ...]) -> str:
-    """Return the end of a log as text of at most so many characters."""
-    whole = "\n".join(text.plain(line, lines=True) for line in lines)
-    return whole if len(whole) <= WHOLE else text.ELLIPSIS + whole[-WHOLE:]
+def join_log(lines: tuple[str, ...]) -> str:
+    """Return the lines of a log as text, at most its last ``MAX_CHARACTERS``."""
+    joined = "\n".join(text.sanitize(line, lines=True) for line in lines)
+    return joined if len(joined) <= MAX_CHARACTERS else text.ELLIPSIS + joined[-MAX_CHARACTERS:]
 
 
 def _summary(report: Report) -> str:
-    """Return in a line what the report is made of."""
-    kinds = [
-        (sum(row.kind == kind for row in report.records), word)
-        for kind, word in (("training", "training"), ("conversion", "conversion"), ("timing", "timing"))
-    ]
-    runs = ", ".join(f"{count:,} {word}" for count, word in kinds if count)
+    """Return, for instance, "3 records of 2 machines: 2 training, 1 timing"."""
+    counts = Counter(row.kind for row in report.records)
+    runs = ", ".join(f"{counts[kind]:,} {kind}" for kind in ("training", "conversion", "timing") if counts[kind])
     machines = f"{len(report.machines):,} machine{'' if len(report.machines) == 1 else 's'}"
     total = f"{len(report.records):,} record{'' if len(report.records) == 1 else 's'}"
     return f"{total} of {machines}: {runs}" if report.records else "no records"
@@ -122,7 +120,7 @@ def _records_by_machine(report: Report) -> list[tuple[str, list[RecordRow]]]:
 
 @lru_cache(maxsize=1)
 def _environment() -> Environment:
-    """Return Jinja with escaping on, its templates from this package and an error for each name it does not know."""
+    """Return the Jinja environment: escaping on, templates from this package, unknown names raise an error."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -137,13 +135,13 @@ def _environment() -> Environment:
         "percent": text.percent,
         "energy": text.energy,
         "bytes": format_bytes,
-        "day": text.day,
-        "foreign": foreign,
+        "timestamp": text.timestamp,
+        "untrusted": escape_untrusted,
         "brief": brief,
-        "log": log,
-        "address": text.address,
-        "plain": text.plain,
-        "label": lambda value: text.cut(text.plain(value), 100),
+        "log": join_log,
+        "url": text.relative_url,
+        "sanitize": text.sanitize,
+        "label": lambda value: text.truncate(text.sanitize(value), 100),
     }
-    environment.globals |= {"between": text.between, "points": text.points}
+    environment.globals |= {"time_range": text.time_range, "percentage_points": text.percentage_points}
     return environment

@@ -1,4 +1,4 @@
-"""The report as JSON, and the schema it keeps to: for programs, with every figure in SI units."""
+"""Render the report as JSON with its figures in SI units, and its JSON Schema."""
 
 from __future__ import annotations
 
@@ -11,37 +11,41 @@ from coremlbench.report.types import Report
 
 
 def render(report: Report) -> bytes:
-    """Return the report as JSON text; a figure that is not a number becomes null, text stays as it was recorded."""
+    """Return the report as UTF-8 JSON; NaN and infinite figures become null, text is unchanged."""
     from pydantic_core import PydanticSerializationError
 
     try:
         return _adapter().dump_json(report, indent=1) + b"\n"  # type: ignore[no-any-return]  # pydantic's is Any
-    except PydanticSerializationError:  # half a character, as a file's name may have: JSON can escape it
-        return json.dumps(_finite(asdict(report)), indent=1).encode() + b"\n"
+    except PydanticSerializationError:  # a lone surrogate, as in a file name that is not UTF-8; JSON can escape it
+        return json.dumps(_replace_non_finite(asdict(report)), indent=1).encode() + b"\n"
 
 
 def schema() -> dict[str, Any]:
-    """Return the JSON Schema of the report; it is published as ``docs/report.schema.json``."""
-    made: dict[str, Any] = _with_nulls(_adapter().json_schema(mode="serialization"))
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "coremlbench report", **made}
+    """Return the JSON Schema of the report, which is published as ``docs/report.schema.json``."""
+    schema_of_report: dict[str, Any] = _allow_null_numbers(_adapter().json_schema(mode="serialization"))
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "coremlbench report",
+        **schema_of_report,
+    }
 
 
-def _with_nulls(value: Any) -> Any:
-    """Return a schema in which a number may be null: what was not a number when it was recorded."""
+def _allow_null_numbers(value: Any) -> Any:
+    """Return a schema in which every number may be null, for NaN and infinite figures."""
     if isinstance(value, dict):
         if value.get("type") == "number":
             return {**value, "type": ["number", "null"]}
-        return {key: _with_nulls(each) for key, each in value.items()}
-    return [_with_nulls(each) for each in value] if isinstance(value, list) else value
+        return {key: _allow_null_numbers(item) for key, item in value.items()}
+    return [_allow_null_numbers(item) for item in value] if isinstance(value, list) else value
 
 
-def _finite(value: Any) -> Any:
-    """Return JSON values with null for what is not a number."""
+def _replace_non_finite(value: Any) -> Any:
+    """Return JSON values with ``None`` for NaN and infinite numbers."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {key: _finite(each) for key, each in value.items()}
-    return [_finite(each) for each in value] if isinstance(value, (list, tuple)) else value
+        return {key: _replace_non_finite(item) for key, item in value.items()}
+    return [_replace_non_finite(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def _adapter() -> Any:

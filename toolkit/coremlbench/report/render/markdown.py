@@ -1,4 +1,4 @@
-"""The report as Markdown, for an issue or a README: the same story in fewer words."""
+"""Render the report as Markdown, shorter than the HTML, for an issue or a README."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from collections.abc import Iterable, Iterator
 
 from coremlbench.report.render import text, views
 from coremlbench.report.render.markdown_text import (
-    MOST_ROWS,
+    MAX_ROWS,
     Numbers,
-    batch_words,
-    machine_names,
-    of,
-    safe,
+    batch_suffix,
+    escape,
+    escaped_machine_names,
+    link,
     table_lines,
 )
 from coremlbench.report.render.markdown_timing import loads, placement, times
 from coremlbench.report.types import ClassifierRun, FailureRow, RecordRow, Report, TrainingRow
 from coremlbench.system.formatting import format_bytes
 
-MOST_FAILURES = 10
-LONGEST_ADDRESS = 500
+MAX_FAILURES = 10
+MAX_URL_LENGTH = 500
 
 
 def render(report: Report, *, plots: bool = False) -> bytes:
-    """Return the report as UTF-8 Markdown; with ``plots`` it shows the files that are saved beside it."""
-    numbers = {row.id: number for number, row in enumerate(report.records, start=1) if _may_lead(row)}
+    """Return the report as UTF-8 Markdown; with ``plots`` it includes the PNG files in the folder ``plots``."""
+    numbers = {row.id: number for number, row in enumerate(report.records, start=1) if _can_link(row)}
     parts = [
         _head(report),
         _answers(report, numbers),
@@ -42,20 +42,20 @@ def render(report: Report, *, plots: bool = False) -> bytes:
         _records(report, numbers),
     ]
     lines = [line for part in parts for line in part]
-    lines += _addresses(report, lines)
+    lines += _link_targets(report, lines)
     return ("\n".join(lines).rstrip() + "\n").encode("utf-8", "backslashreplace")
 
 
-def _may_lead(row: RecordRow) -> bool:
-    return len(text.address(row.path)) <= LONGEST_ADDRESS
+def _can_link(row: RecordRow) -> bool:
+    return len(text.relative_url(row.path)) <= MAX_URL_LENGTH
 
 
-def _addresses(report: Report, lines: Iterable[str]) -> Iterator[str]:
-    """Yield the addresses of the records that the lines lead to."""
+def _link_targets(report: Report, lines: Iterable[str]) -> Iterator[str]:
+    """Yield the URLs of the records that the lines link to."""
     used = {int(number) for line in lines for number in re.findall(r"\]\[r(\d{1,9})\]", line)}
     for number, row in enumerate(report.records, start=1):
-        if number in used and _may_lead(row):
-            yield f"[r{number}]: <{text.address(row.path)}>"
+        if number in used and _can_link(row):
+            yield f"[r{number}]: <{text.relative_url(row.path)}>"
 
 
 def _head(report: Report) -> Iterator[str]:
@@ -64,11 +64,11 @@ def _head(report: Report) -> Iterator[str]:
     yield ""
     yield (
         f"{records:,} record{'' if records == 1 else 's'} of {machines:,} machine{'' if machines == 1 else 's'}, "
-        f"made {text.day(report.made)} by coremlbench {report.coremlbench}."
+        f"made {text.timestamp(report.made)} by coremlbench {report.coremlbench}."
     )
     yield ""
-    for problem in report.problems[:MOST_ROWS]:
-        yield f"- left out: {safe(problem, 300)}"
+    for problem in report.problems[:MAX_ROWS]:
+        yield f"- left out: {escape(problem, 300)}"
     if report.problems:
         yield ""
 
@@ -76,12 +76,13 @@ def _head(report: Report) -> Iterator[str]:
 def _answers(report: Report, numbers: Numbers) -> Iterator[str]:
     yield "## Where each model should run"
     yield ""
-    machines = machine_names(report)
-    for models, answer in views.answers(report)[:MOST_ROWS]:
+    machines = escaped_machine_names(report)
+    for models, answer in views.answers(report)[:MAX_ROWS]:
         mark = " *(stand-in, not Core ML)*" if answer.kind == "stand-in" else ""
-        where = f" ({machines[answer.machine]})" if answer.machine in machines else ""
-        record = f" {of('record', answer.record, numbers)}" if answer.record in numbers else ""
-        yield f"- **{', '.join(safe(model, 60) for model in models)}**{mark}: {safe(answer.text, 400)}{where}{record}"
+        machine = f" ({machines[answer.machine]})" if answer.machine in machines else ""
+        record = f" {link('record', answer.record, numbers)}" if answer.record in numbers else ""
+        names = ", ".join(escape(model, 60) for model in models)
+        yield f"- **{names}**{mark}: {escape(answer.text, 400)}{machine}{record}"
     if not report.answers:
         yield "No model has been converted or timed yet: `coremlbench convert-and-time` fills this part."
     yield ""
@@ -96,14 +97,14 @@ def _variants(report: Report, numbers: Numbers) -> Iterator[str]:
         ["model", "variant", "verdict", "size", "accuracy", "change, points", "same class", "largest error", "SNR"],
         (
             [
-                safe(row.model, 60),
-                safe(row.variant) + batch_words(row.batch),
-                safe(row.verdict),
-                of(format_bytes(row.bytes), row.record, numbers),
+                escape(row.model, 60),
+                escape(row.variant) + batch_suffix(row.batch),
+                escape(row.verdict),
+                link(format_bytes(row.bytes), row.record, numbers),
                 text.percent(row.accuracy_after),
-                text.points(row.accuracy_before, row.accuracy_after),
+                text.percentage_points(row.accuracy_before, row.accuracy_after),
                 text.percent(row.agreement),
-                views.share(row.relative_error),
+                views.small_percent(row.relative_error),
                 "–" if row.signal_to_noise is None else f"{row.signal_to_noise:.0f} dB",
             ]
             for row in report.variants
@@ -115,18 +116,18 @@ def _variants(report: Report, numbers: Numbers) -> Iterator[str]:
 def _training(report: Report, numbers: Numbers) -> Iterator[str]:
     yield "## Training by machine"
     yield ""
-    machines = machine_names(report)
-    found = views.trainings(report)
-    for training in found:
-        yield f"### {safe(training.title, 60)}"
+    machines = escaped_machine_names(report)
+    trainings = views.training_views(report)
+    for training in trainings:
+        yield f"### {escape(training.title, 60)}"
         yield ""
         yield f"Compared: {training.metric}."
         yield ""
         for group in training.groups:
-            marked = safe(group.work, 160) if group.is_protocol else f"not the protocol: {safe(group.work, 160)}"
-            yield f"**Measured**, {marked}"
+            deviation = "" if group.is_protocol else "not the protocol: "
+            yield f"**Measured**, {deviation}{escape(group.work, 160)}"
             yield ""
-            rows = (_trained(row, machines, numbers) for row in group.rows)
+            rows = (_training_cells(row, machines, numbers) for row in group.rows)
             yield from table_lines(["machine", "first epoch", "time", "× the fastest", "test accuracy", "runs"], rows)
         if training.published:
             yield "*Published by others*"
@@ -134,41 +135,42 @@ def _training(report: Report, numbers: Numbers) -> Iterator[str]:
             yield from table_lines(
                 ["machine", "published", "source"],
                 (
-                    [safe(each.machine), safe(views.published_figure(each)), safe(each.source)]
-                    for each in training.published
+                    [escape(row.machine), escape(views.published_figure(row)), escape(row.source)]
+                    for row in training.published
                 ),
             )
-    if not found:
+    if not trainings:
         yield "Nothing has been trained yet: `coremlbench train` and `coremlbench createml` fill this part."
         yield ""
 
 
-def _trained(row: TrainingRow, machines: dict[str, str], numbers: Numbers) -> list[str]:
-    device = f" on {safe(row.device, 20)}" if row.device else ""
-    range_of = f" ({text.between(row.low, row.high)})" if row.low is not None else ""
+def _training_cells(row: TrainingRow, machines: dict[str, str], numbers: Numbers) -> list[str]:
+    device = f" on {escape(row.device, 20)}" if row.device else ""
+    time_range = f" ({text.time_range(row.low, row.high)})" if row.low is not None else ""
     failed = f", {row.failed} failed" if row.failed and row.seconds is not None else ""
     return [
         machines[row.machine] + device,
         text.seconds(row.first_epoch),
-        f"{of('failed', row.record, numbers)}: {safe(row.failure)}"
+        f"{link('failed', row.record, numbers)}: {escape(row.failure)}"
         if row.failure
-        else of(f"**{text.seconds(row.seconds)}**", row.record, numbers),
-        text.NOTHING if row.ratio is None else f"{row.ratio:.2f}",
+        else link(f"**{text.seconds(row.seconds)}**", row.record, numbers),
+        text.NO_VALUE if row.ratio is None else f"{row.ratio:.2f}",
         text.percent(row.accuracy),
-        f"{row.runs:,}{range_of}{failed}",
+        f"{row.runs:,}{time_range}{failed}",
     ]
 
 
 def _classifiers(report: Report, numbers: Numbers) -> Iterator[str]:
     if not report.classifiers:
         return
-    machines = machine_names(report)
+    machines = escaped_machine_names(report)
     yield "## The Create ML run"
     yield ""
     for run in report.classifiers[:3]:
-        right = of(text.percent(run.test_accuracy), run.record, numbers)
-        yield f"**{safe(run.data, 60)} on {machines[run.machine]}**: test accuracy {right} of "
-        yield f"{run.test:,} pictures, the whole run {text.seconds(run.seconds)}, features of {safe(run.extractor, 40)}"
+        accuracy = link(text.percent(run.test_accuracy), run.record, numbers)
+        yield f"**{escape(run.data, 60)} on {machines[run.machine]}**: test accuracy {accuracy} of "
+        extractor = escape(run.extractor, 40)
+        yield f"{run.test:,} pictures, the whole run {text.seconds(run.seconds)}, features of {extractor}"
         yield ""
         yield from _classes(run)
 
@@ -177,8 +179,8 @@ def _classes(run: ClassifierRun) -> Iterator[str]:
     yield from table_lines(
         ["class", "pictures", "precision", "recall"],
         (
-            [safe(each.name, 40), f"{each.images:,}", text.percent(each.precision), text.percent(each.recall)]
-            for each in run.per_class
+            [escape(result.name, 40), f"{result.images:,}", text.percent(result.precision), text.percent(result.recall)]
+            for result in run.per_class
         ),
     )
 
@@ -186,29 +188,29 @@ def _classes(run: ClassifierRun) -> Iterator[str]:
 def _failures(report: Report, numbers: Numbers) -> Iterator[str]:
     if not report.failures:
         return
-    machines = machine_names(report)
+    machines = escaped_machine_names(report)
     yield "## What failed, and why"
     yield ""
-    for each in report.failures[:MOST_FAILURES]:
+    for failure in report.failures[:MAX_FAILURES]:
         yield (
-            f"- **{safe(each.subject, 100)}** on {machines[each.machine]}: "
-            + of(safe(each.kind, 40), each.record, numbers)
-            + (f", {each.count} times. " if each.count > 1 else ". ")
-            + f"{safe(each.reason, 400)} *What to do:* {safe(each.hint, 400)}"
+            f"- **{escape(failure.subject, 100)}** on {machines[failure.machine]}: "
+            + link(escape(failure.kind, 40), failure.record, numbers)
+            + (f", {failure.count} times. " if failure.count > 1 else ". ")
+            + f"{escape(failure.reason, 400)} *What to do:* {escape(failure.hint, 400)}"
         )
-        yield from _log(each)
-    if len(report.failures) > MOST_FAILURES:
-        yield f"- … and {len(report.failures) - MOST_FAILURES:,} more, which the HTML form shows"
+        yield from _log(failure)
+    if len(report.failures) > MAX_FAILURES:
+        yield f"- … and {len(report.failures) - MAX_FAILURES:,} more, which the HTML form shows"
     yield ""
 
 
 def _log(failure: FailureRow) -> Iterator[str]:
-    """Yield the last lines of a log in a fence that is longer than any in it."""
+    """Yield the last lines of a log in a code fence that is longer than any run of backticks in them."""
     if not failure.log_tail:
         return
-    lines = [text.cut(text.plain(line), 300) for line in failure.log_tail[-12:]]
-    ticks = max((len(run) for line in lines for run in re.findall(r"`+", line)), default=0)
-    fence = "`" * max(3, ticks + 1)
+    lines = [text.truncate(text.sanitize(line), 300) for line in failure.log_tail[-12:]]
+    longest_run = max((len(run) for line in lines for run in re.findall(r"`+", line)), default=0)
+    fence = "`" * max(3, longest_run + 1)
     yield ""
     yield f"  {fence}text"
     yield from (f"  {line}" for line in lines)
@@ -218,23 +220,23 @@ def _log(failure: FailureRow) -> Iterator[str]:
 def _warnings(report: Report) -> Iterator[str]:
     if not report.warnings:
         return
-    machines = machine_names(report)
+    machines = escaped_machine_names(report)
     yield "## Conditions and warnings"
     yield ""
-    for each in report.warnings[:MOST_ROWS]:
-        yield f"- {safe(each.text, 300)} ({machines[each.machine]})"
+    for warning in report.warnings[:MAX_ROWS]:
+        yield f"- {escape(warning.text, 300)} ({machines[warning.machine]})"
     yield ""
 
 
 def _plots(report: Report) -> Iterator[str]:
-    from coremlbench.report.render.plots import plots
+    from coremlbench.report.render.plots import draw_plots
 
-    drawn = plots(report)
-    if drawn:
+    plots = draw_plots(report)
+    if plots:
         yield "## Plots"
         yield ""
-    for plot in drawn:
-        yield f"![{safe(plot.alternative, 600)}](plots/{plot.name}.png)"
+    for plot in plots:
+        yield f"![{escape(plot.alternative, 600)}](plots/{plot.name}.png)"
         yield ""
 
 
@@ -259,19 +261,19 @@ def _records(report: Report, numbers: Numbers) -> Iterator[str]:
         ["machine", "system", "accelerators", "records"],
         (
             [
-                safe(row.name, 60),
-                safe("; ".join(row.systems), 80),
-                safe(", ".join(row.accelerators) or text.NOTHING, 80),
+                escape(row.name, 60),
+                escape("; ".join(row.systems), 80),
+                escape(", ".join(row.accelerators) or text.NO_VALUE, 80),
                 f"{row.records:,}",
             ]
             for row in report.machines
         ),
         left=3,
     )
-    machines = machine_names(report)
-    for row in report.records[:MOST_ROWS]:
-        record = of(safe(row.id, 80), row.id, numbers)
-        yield f"- {record}: {safe(row.outcome, 80)} ({machines[row.machine]})"
-    if len(report.records) > MOST_ROWS:
-        yield f"- … and {len(report.records) - MOST_ROWS:,} more, which the HTML form shows"
+    machines = escaped_machine_names(report)
+    for row in report.records[:MAX_ROWS]:
+        record = link(escape(row.id, 80), row.id, numbers)
+        yield f"- {record}: {escape(row.outcome, 80)} ({machines[row.machine]})"
+    if len(report.records) > MAX_ROWS:
+        yield f"- … and {len(report.records) - MAX_ROWS:,} more, which the HTML form shows"
     yield ""

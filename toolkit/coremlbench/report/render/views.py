@@ -1,4 +1,4 @@
-"""The report's rows in the groups that a reader meets them in, and the words for them: for HTML and Markdown."""
+"""The report's rows grouped into tables, with labels and notes, for HTML, Markdown and plots."""
 
 from __future__ import annotations
 
@@ -7,25 +7,32 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from coremlbench.experiments.catalogue import EXPERIMENTS
-from coremlbench.report.labels import RUNTIME_WORDS, UNIT_WORDS, failed_after, outputs_are_wrong, strayed, wrong_outputs
+from coremlbench.report.labels import (
+    RUNTIME_LABELS,
+    UNIT_LABELS,
+    failed_after,
+    fallback_note,
+    output_error_phrase,
+    outputs_are_wrong,
+)
 from coremlbench.report.render import text
 from coremlbench.report.training import PROTOCOL
 from coremlbench.report.types import Answer, CellRow, FigureKind, PublishedRow, Report, TrainingRow, VariantRow
 from coremlbench.types.experiments import Experiment
 
-METRIC_WORDS = {
+METRIC_LABELS = {
     "seconds per epoch": "an epoch, from the second on",
     "total seconds": "training and testing",
     "pictures to model": "from the prepared pictures to the saved model",
     "whole run": "the whole run",
 }
 Column = tuple[str, str]
-"""A runtime and a unit of it."""
+"""A runtime and one of its units."""
 
 
 @dataclass(frozen=True)
 class CellTable:
-    """The cells of one machine that share a kind: they may stand in one table."""
+    """The cells of one machine and kind, which can be shown in one table."""
 
     machine: str
     kind: FigureKind
@@ -33,20 +40,20 @@ class CellTable:
 
     @property
     def models(self) -> list[tuple[str, list[CellRow]]]:
-        """Return the cells by model."""
+        """Return the models with their cells, in the order of the report."""
         return [(model, list(cells)) for model, cells in groupby(self.cells, key=lambda cell: cell.model)]
 
     @property
     def columns(self) -> list[Column]:
-        """Return the units and runtimes that the cells were timed on, in a fixed order."""
+        """Return the runtimes and units of the cells, in a fixed order."""
         return sorted({(cell.runtime, cell.unit) for cell in self.cells}, key=_column_order)
 
     @property
     def rows(self) -> list[tuple[str, float, list[tuple[str, int, dict[Column, CellRow]]]]]:
-        """Return the matrix: by model with its longest p50, each variant and batch with its cells by column."""
-        found: dict[str, dict[tuple[str, int], dict[Column, CellRow]]] = {}
+        """Return, for each model, its longest p50 in seconds and its rows: variant, batch and cells by column."""
+        models: dict[str, dict[tuple[str, int], dict[Column, CellRow]]] = {}
         for cell in self.cells:
-            variants = found.setdefault(cell.model, {})
+            variants = models.setdefault(cell.model, {})
             variants.setdefault((cell.variant, cell.batch), {})[cell.runtime, cell.unit] = cell
         return [
             (
@@ -54,26 +61,26 @@ class CellTable:
                 max(cell.p50 or 0.0 for cells in variants.values() for cell in cells.values()),
                 [(variant, batch, cells) for (variant, batch), cells in variants.items()],
             )
-            for model, variants in found.items()
+            for model, variants in models.items()
         ]
 
 
 @dataclass(frozen=True)
 class WorkGroup:
-    """Rows that took on the same work, and so compare."""
+    """Rows with equal work, which can be compared."""
 
     work: str
     rows: tuple[TrainingRow, ...]
 
     @property
     def is_protocol(self) -> bool:
-        """Return whether this is what the article did, with whatever extractor there was."""
+        """Return whether the work is that of the protocol, with any extractor."""
         return self.work.startswith(PROTOCOL)
 
 
 @dataclass(frozen=True)
-class Training:
-    """One experiment: what was measured, by like work, and apart from it what others published."""
+class TrainingView:
+    """One experiment: the measured rows grouped by work, and the published ones."""
 
     name: str
     title: str
@@ -85,7 +92,7 @@ class Training:
 
 @dataclass(frozen=True)
 class UnitComparison:
-    """One model on one machine: the p50 of its answer's variant on each unit."""
+    """One model on one machine: the cells of its answer's variant by unit."""
 
     answer: Answer
     p50: dict[str, CellRow]
@@ -93,50 +100,50 @@ class UnitComparison:
 
 def _column_order(column: Column) -> tuple[str, int, str]:
     runtime, unit = column
-    order = list(UNIT_WORDS)
+    order = list(UNIT_LABELS)
     return runtime, order.index(unit) if unit in order else len(order), unit
 
 
-def column_words(column: Column) -> str:
-    """Return a column's name: the unit, with the runtime where it is not Core ML."""
+def column_label(column: Column) -> str:
+    """Return the unit's name, and the runtime's if it is not Core ML."""
     runtime, unit = column
-    name = UNIT_WORDS.get(unit, unit)
-    return name if runtime == "coreml" else f"{name}, {RUNTIME_WORDS.get(runtime, runtime)}"
+    name = UNIT_LABELS.get(unit, unit)
+    return name if runtime == "coreml" else f"{name}, {RUNTIME_LABELS.get(runtime, runtime)}"
 
 
-def share(value: float | None) -> str:
-    """Return a small share with two digits: 0.13%."""
+def small_percent(value: float | None) -> str:
+    """Return a small share as a percentage with two digits: 0.13%."""
     return "–" if value is None else f"{100 * value:.2g}%"
 
 
 def plan_shares(cell: CellRow) -> dict[str, float]:
-    """Return the planned share of the cost by device; of the operations, where Core ML estimates no cost."""
-    whole = sum(cell.plan_ops.values())
-    return cell.plan_cost or {device: count / whole for device, count in cell.plan_ops.items() if whole}
+    """Return the planned shares of the cost by device, or those of the operations if Core ML estimates no cost."""
+    total = sum(cell.plan_ops.values())
+    return cell.plan_cost or {device: count / total for device, count in cell.plan_ops.items() if total}
 
 
-def cell_notes(cell: CellRow) -> list[str]:
-    """Return what a reader must know of a cell's figures where they stand, a few words each."""
+def short_notes(cell: CellRow) -> list[str]:
+    """Return the notes that are shown with a cell's figures: quick look, failure, wrong outputs."""
     notes = ["quick look"] if cell.quick else []
     if cell.failure:
         notes.append(failed_after(cell.rounds))
     if outputs_are_wrong(cell.output_error):
-        notes.append(wrong_outputs(cell.output_error))
+        notes.append(output_error_phrase(cell.output_error))
     return notes
 
 
-def every_note(cell: CellRow) -> list[str]:
-    """Return all that is known of a cell beside its figures."""
+def detailed_notes(cell: CellRow) -> list[str]:
+    """Return the notes of the table with every figure: failures, earlier records, output error, p90, drift."""
     notes = ["quick look"] if cell.quick else []
     if cell.failure:
-        notes.append(f"{failed_after(cell.rounds)} ({text.cut(cell.failure, 60)})")
+        notes.append(f"{failed_after(cell.rounds)} ({text.truncate(cell.failure, 60)})")
     elif cell.failed_rounds:
         notes.append(f"{cell.failed_rounds} rounds failed")
     if cell.earlier:
-        before = text.between(cell.earlier_low, cell.earlier_high)
+        before = text.time_range(cell.earlier_low, cell.earlier_high)
         notes.append(f"measured {cell.earlier + 1} times, before: {before}")
     if cell.output_error is not None:
-        notes.append(f"output error {share(cell.output_error)}")
+        notes.append(f"output error {small_percent(cell.output_error)}")
     if cell.p90 is not None:
         notes.append(f"p90 {text.seconds(cell.p90)}")
     if cell.drift is not None:
@@ -146,33 +153,33 @@ def every_note(cell: CellRow) -> list[str]:
     return notes
 
 
-def planned(cells: Sequence[CellRow]) -> list[CellRow]:
-    """Return the cells of which it is told where they ran, or why not."""
-    return [cell for cell in cells if cell.plan_ops or cell.plan_failure or (cell.ran_on and strayed_to(cell))]
+def cells_with_plan(cells: Sequence[CellRow]) -> list[CellRow]:
+    """Return the cells with a compute plan, a reason why there is none, or a fallback from the requested unit."""
+    return [cell for cell in cells if cell.plan_ops or cell.plan_failure or (cell.ran_on and cell_fallback_note(cell))]
 
 
-def strayed_to(cell: CellRow) -> str:
-    """Return what is known of where a cell ran when it is not plainly where it was asked for."""
-    return strayed(cell.unit, cell.ran_on)
+def cell_fallback_note(cell: CellRow) -> str:
+    """Return where a cell ran if that is not the requested unit, or that it is unknown, else ""."""
+    return fallback_note(cell.unit, cell.ran_on)
 
 
 def answers(report: Report) -> list[tuple[tuple[str, ...], Answer]]:
-    """Return the answers with the models that they hold for: those that say the same of one machine stand together."""
+    """Return the answers with the models they apply to: models without a figure share one if machine and text agree."""
     groups: dict[tuple[str, str, str], list[Answer]] = {}
-    for each in report.answers:
-        alone = each.model if each.kind != "none" else ""
-        groups.setdefault((each.machine, each.text, alone), []).append(each)
-    return [(tuple(each.model for each in group), group[0]) for group in groups.values()]
+    for answer in report.answers:
+        own_group = answer.model if answer.kind != "none" else ""
+        groups.setdefault((answer.machine, answer.text, own_group), []).append(answer)
+    return [(tuple(answer.model for answer in group), group[0]) for group in groups.values()]
 
 
-def variant_words(variant: str, cells: Sequence[CellRow]) -> str:
-    """Return a variant's name; what TensorFlow and its like ran as it is was no package, but the model itself."""
+def variant_label(variant: str, cells: Sequence[CellRow]) -> str:
+    """Return a variant's name, or "the original" for cells of TensorFlow, which runs the model before conversion."""
     original = variant == "as-is" and all(cell.runtime == "tensorflow" for cell in cells)
     return "the original" if original else variant
 
 
 def cell_tables(report: Report, *kinds: FigureKind) -> list[CellTable]:
-    """Return the cells by kind and machine, machines in the report's order."""
+    """Return the tables of the given kinds (all, if none is given), for each kind by machine in the report's order."""
     tables = []
     for kind in kinds or ("core-ml", "host", "stand-in"):
         for machine in report.machines:
@@ -182,27 +189,28 @@ def cell_tables(report: Report, *kinds: FigureKind) -> list[CellTable]:
     return tables
 
 
-def trainings(report: Report) -> list[Training]:
-    """Return the experiments that somebody ran here, in the catalogue's order, with the published figures of each."""
+def training_views(report: Report) -> list[TrainingView]:
+    """Return the experiments that have training rows, in the report's order, with the published figures of each."""
     known = {experiment.name: experiment for experiment in EXPERIMENTS}
-    found = []
+    trainings = []
     for name, rows in groupby(report.training, key=lambda row: row.experiment):
         group = list(rows)
         experiment = known.get(name)
-        found.append(
-            Training(
+        trainings.append(
+            TrainingView(
                 name=name,
                 title=experiment.title if experiment else name,
-                metric=METRIC_WORDS[group[0].metric],
+                metric=METRIC_LABELS[group[0].metric],
                 protocol=_protocol(experiment) if experiment else "",
-                groups=tuple(WorkGroup(work, tuple(same)) for work, same in groupby(group, key=lambda row: row.work)),
-                published=tuple(each for each in report.published if each.experiment == name),
+                groups=tuple(WorkGroup(work, tuple(equal)) for work, equal in groupby(group, key=lambda row: row.work)),
+                published=tuple(row for row in report.published if row.experiment == name),
             )
         )
-    return found
+    return trainings
 
 
 def _protocol(experiment: Experiment) -> str:
+    """Return the settings of an experiment's protocol, separated by commas."""
     parts = [f"{experiment.train:,} training and {experiment.test:,} test images", f"{experiment.classes} classes"]
     if experiment.epochs:
         parts.append(f"{experiment.epochs} epochs in batches of {experiment.batch}")
@@ -215,8 +223,8 @@ def _protocol(experiment: Experiment) -> str:
     return ", ".join(parts)
 
 
-def comparisons(report: Report) -> list[UnitComparison]:
-    """Return Core ML's answers with the figures of all units beside them: one row a model and machine."""
+def unit_comparisons(report: Report) -> list[UnitComparison]:
+    """Return the answers on Core ML with the cells of all units, of the smallest batch that was timed."""
     rows = []
     for answer in report.answers:
         if answer.kind == "core-ml":
@@ -233,23 +241,28 @@ def comparisons(report: Report) -> list[UnitComparison]:
 
 
 def variants_by_model(report: Report) -> list[tuple[tuple[str, str], list[VariantRow]]]:
-    """Return the packages by model and machine."""
+    """Return the rows by model and machine."""
     return [(key, list(rows)) for key, rows in groupby(report.variants, key=lambda row: (row.model, row.machine))]
 
 
 def published_figure(row: PublishedRow) -> str:
-    """Return a published figure as it was published: 7–8 s, 6.7 s, or the words that are all there is."""
+    """Return a published figure: 7–8 s, 6.7 s, or the published text."""
     if row.low is None or row.high is None:
         return row.text
     return f"{row.low:g} s" if row.low == row.high else f"{row.low:g}–{row.high:g} s"
 
 
-def confused(confusion: Sequence[Sequence[int]], names: Sequence[str], most: int = 10) -> list[tuple[int, str, str]]:
-    """Return the most frequent mistakes: how often, the true class and the predicted one."""
-    wrong = [
-        (count, names[actual], names[guess])
+def frequent_mistakes(
+    confusion: Sequence[Sequence[int]], names: Sequence[str], limit: int = 10
+) -> list[tuple[int, str, str]]:
+    """Return the most frequent mistakes: the count, the true class and the predicted one.
+
+    ``confusion`` counts images by true class (row) and predicted class (column), ``names`` are the classes in order.
+    """
+    mistakes = [
+        (count, names[actual], names[predicted])
         for actual, row in enumerate(confusion)
-        for guess, count in enumerate(row)
-        if actual != guess and count and max(actual, guess) < len(names)
+        for predicted, count in enumerate(row)
+        if actual != predicted and count and max(actual, predicted) < len(names)
     ]
-    return sorted(wrong, key=lambda each: (-each[0], each[1], each[2]))[:most]
+    return sorted(mistakes, key=lambda mistake: (-mistake[0], *mistake[1:]))[:limit]

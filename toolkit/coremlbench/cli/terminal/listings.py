@@ -1,0 +1,98 @@
+"""Terminal output of the commands that list things: saved runs, datasets, checks of the machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from coremlbench.cli.terminal.tables import NO_VALUE, display_path, new_table, plain_console, print_text
+from coremlbench.report.labels import outcome_label
+from coremlbench.system.formatting import format_bytes, format_percent, format_seconds
+from coremlbench.types.conversion import Converted
+from coremlbench.types.records import Record
+from coremlbench.types.timing import Timed
+from coremlbench.types.training_records import Trained
+
+if TYPE_CHECKING:
+    from coremlbench.diagnostics.doctor import SystemCheck
+    from coremlbench_datasets import DatasetSummary
+
+STATE_LABELS = {"ok": ("works", "green"), "later": ("at first use", "yellow"), "no": ("does not", "red")}
+
+
+def print_results(records: Sequence[Record], folder: Path) -> None:
+    """Print the runs as a table in the given order."""
+    console = plain_console()
+    if not records:
+        print_text(console, f"No runs under {display_path(folder)} yet; `coremlbench createml --scale 0.1` makes one.")
+        return
+    table = new_table("run", "outcome", "time", "peak memory", "not the protocol")
+    table.columns[0].no_wrap = True
+    table.columns[4].justify = "left"
+    for record in records:
+        table.add_row(
+            record.id,
+            _outcome(record),
+            format_seconds(record.seconds) if record.seconds else NO_VALUE,
+            format_bytes(record.peak_bytes) if record.peak_bytes else NO_VALUE,
+            ", ".join(record.deviations) or NO_VALUE,
+        )
+    console.print(table)
+
+
+def _outcome(record: Record) -> str:
+    """Return the outcome as in the report, but with the accuracy of a training and without counts of zero."""
+    outcome = record.outcome
+    if isinstance(outcome, Trained):
+        return f"{format_percent(outcome.test_accuracy)} test accuracy"
+    if isinstance(outcome, Converted):
+        counts = {"proven": outcome.proven, "degraded": outcome.degraded, "wrong": outcome.wrong}
+        counts["failed"] = outcome.failed
+        return ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
+    if isinstance(outcome, Timed):
+        return f"{outcome.cells} timed" + (f", {outcome.failed} failed" if outcome.failed else "")
+    return outcome_label(record)
+
+
+def print_datasets(datasets: Sequence[DatasetSummary]) -> None:
+    """Print the datasets as a table, and a description of each below it."""
+    console = plain_console()
+    table = new_table("dataset", "images", "classes", "in the cache", "needs", "what it is")
+    table.columns[4].justify = table.columns[5].justify = "left"
+    for dataset in datasets:
+        table.add_row(
+            dataset.name,
+            f"{dataset.images:,}",
+            str(dataset.classes),
+            f"{dataset.cached_images:,}",
+            _download(dataset),
+            dataset.title,
+        )
+    console.print(table)
+    for dataset in datasets:
+        print_text(console, f"{dataset.name}: {dataset.description}")
+    print_text(console, "Any folder of images can be used instead: --dataset DIR.")
+
+
+def _download(dataset: DatasetSummary) -> str:
+    if dataset.download_bytes == 0:
+        return "nothing"
+    return f"a download of {format_bytes(dataset.download_bytes)}" if dataset.download_bytes else "a download"
+
+
+def print_checks(checks: Sequence[SystemCheck]) -> None:
+    """Print the checks as a table, and the advice of those that are not ok below it."""
+    from rich.console import Console
+    from rich.markup import escape
+
+    table = new_table("", "works here?", "found")
+    table.columns[1].justify = table.columns[2].justify = "left"
+    for check in checks:
+        label, colour = STATE_LABELS[check.state]
+        table.add_row(check.name, f"[{colour}]{label}[/]", escape(check.found))
+    Console(highlight=False).print(table)
+    console = plain_console()
+    for check in checks:
+        if check.advice and check.state != "ok":
+            print_text(console, f"{check.name}: {check.advice}")

@@ -1,0 +1,199 @@
+"""Plots of converted models: latencies, sustained runs, and accuracy against size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from coremlbench.report.labels import RUNTIME_LABELS, UNIT_LABELS, unit_label
+from coremlbench.report.render import text, views
+from coremlbench.report.render.figures import (
+    DASHES,
+    MARKERS,
+    MAX_PLOTS_PER_KIND,
+    SERIES_COLOURS,
+    UNIT_COLOURS,
+    Palette,
+    Plot,
+    new_canvas,
+    place_legend,
+    plot_text,
+    start_at_zero,
+)
+from coremlbench.report.types import CellRow, Report, VariantRow
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def plot_latencies(report: Report, names: dict[str, str], palette: Palette) -> Iterator[Plot]:
+    """Yield plots of the distribution of call times, a line per unit; ``names`` are the machines' by id."""
+    for number, cells in enumerate(_latency_groups(report)[:MAX_PLOTS_PER_KIND], start=1):
+        first = cells[0]
+        variant = "" if first.kind == "host" else f"{plot_text(first.variant)}, "
+        subject = f"{plot_text(first.model, 40)}, {variant}{names[first.machine]}"
+        title = _mark_kind(f"How long calls take: {subject}", first)
+        medians = "; ".join(
+            f"{_series_label(cell)}: half of the calls within {text.seconds(cell.p50)}" for cell in cells
+        )
+        figure, (axes,) = new_canvas(2.5)
+        _draw_latencies(axes, cells, palette)
+        yield Plot(f"latency-{number}", "matrix", title, f"{title}. {medians}", figure)
+
+
+def _latency_groups(report: Report) -> list[list[CellRow]]:
+    """Return the cells of each plot: of one kind, machine, model and batch, of the variant of the model's answer.
+
+    Without an answer it is the first variant. Of host runtimes there are two, as TensorFlow runs the model itself.
+    """
+    answered = {(answer.machine, answer.model): answer.variant for answer in report.answers if answer.variant}
+    groups = []
+    for (kind, machine, model), group in groupby(report.timing, key=lambda cell: (cell.kind, cell.machine, cell.model)):
+        cells = [cell for cell in group if len(cell.distribution) > 2]
+        if cells:
+            variants = {answered.get((machine, model), cells[0].variant)}
+            if kind == "host":
+                variants = {cells[0].variant, "as-is"}
+            groups.append([cell for cell in cells if cell.variant in variants and cell.batch == cells[0].batch])
+    return [group for group in groups if group]
+
+
+def _draw_latencies(axes: Axes, cells: Sequence[CellRow], palette: Palette) -> None:
+    """Draw the share of calls over their time; the axis ends a little above the 97.5th percentiles.
+
+    The longest call can be far away.
+    """
+    longest = max(cell.distribution[-2] for cell in cells)
+    scale, unit = (1e3, "milliseconds") if longest >= 1e-3 else (1e6, "microseconds")
+    for index, cell in enumerate(cells):
+        quantiles = [value * scale for value in cell.distribution]
+        axes.plot(
+            quantiles,
+            [100 * position / (len(quantiles) - 1) for position in range(len(quantiles))],
+            color=_colour(cell, index, palette),
+            linestyle=DASHES[index % len(DASHES)],
+            linewidth=1.8,
+            label=_series_label(cell),
+        )
+    axes.set_xlabel(f"{unit} a call")
+    axes.set_ylabel("calls at most as long, %")
+    start_at_zero(axes, right=longest * scale * 1.15, top=100)
+    place_legend(axes)
+
+
+def plot_sustained(report: Report, names: dict[str, str], palette: Palette) -> Iterator[Plot]:
+    """Yield plots of the median call time during sustained runs, a line per unit."""
+    cells = [cell for cell in report.timing if len(cell.sustained) > 1]
+    groups = [
+        list(group)
+        for _, group in groupby(cells, key=lambda cell: (cell.kind, cell.machine, cell.model, cell.variant, cell.batch))
+    ]
+    for number, group in enumerate(groups[:MAX_PLOTS_PER_KIND], start=1):
+        first = group[0]
+        figure, (axes,) = new_canvas(2.5)
+        for index, cell in enumerate(group):
+            axes.plot(
+                [point.seconds for point in cell.sustained],
+                [point.p50 * 1e3 for point in cell.sustained],
+                color=_colour(cell, index, palette),
+                linestyle=DASHES[index % len(DASHES)],
+                marker=MARKERS[index % len(MARKERS)],
+                markersize=3.5,
+                linewidth=1.6,
+                label=_series_label(cell),
+            )
+        axes.set_xlabel("seconds since the first call")
+        axes.set_ylabel("milliseconds a call, median")
+        start_at_zero(axes)
+        place_legend(axes)
+        batch = f", batch {first.batch}" if first.batch != 1 else ""
+        subject = f"{plot_text(first.model, 40)}, {plot_text(first.variant)}{batch}, {names[first.machine]}"
+        title = _mark_kind(f"A sustained run: {subject}", first)
+        changes = "; ".join(
+            f"{_series_label(cell)}: {text.seconds(cell.sustained[0].p50)} a call, in the end "
+            f"{text.seconds(cell.sustained[-1].p50)}"
+            for cell in group
+        )
+        yield Plot(f"sustained-{number}", "matrix", title, f"{title}. {changes}", figure)
+
+
+def _colour(cell: CellRow, index: int, palette: Palette) -> str:
+    """Return the colour of a Core ML unit; lines of host runtimes have colours by their index."""
+    return (
+        SERIES_COLOURS[index % len(SERIES_COLOURS)] if cell.kind == "host" else UNIT_COLOURS.get(cell.unit, palette.ink)
+    )
+
+
+def _series_label(cell: CellRow) -> str:
+    """Return the unit on which a cell ran; for a host runtime its name, variant and unit."""
+    if cell.kind == "host":
+        variant, unit = views.variant_label(cell.variant, [cell]), UNIT_LABELS.get(cell.unit, cell.unit)
+        return f"{plot_text(RUNTIME_LABELS.get(cell.runtime, cell.runtime))}, {plot_text(variant)}, {plot_text(unit)}"
+    return plot_text(unit_label(cell.unit, cell.ran_on), 64)
+
+
+def _mark_kind(title: str, cell: CellRow) -> str:
+    """Return the title, marked if its figures are not Core ML's."""
+    marks = {"stand-in": " (stand-in, not Core ML)", "host": " (host)", "core-ml": ""}
+    return title + marks[cell.kind]
+
+
+def plot_sizes(report: Report) -> Iterator[Plot]:
+    """Yield a plot of accuracy (or agreement with the original) against package size, a line per model.
+
+    Sizes are shares of the model's largest package, since models differ in size a thousandfold. Only packages that
+    are not proven are named: the points of the others are too close for labels.
+    """
+    models = _sized_models(report)
+    if not models:
+        return
+    figure, (axes,) = new_canvas(2.8)
+    for index, (model, rows) in enumerate(models[: len(SERIES_COLOURS)]):
+        _draw_sizes(axes, model, rows, index)
+    axes.set_xlabel("size, % of the model's largest package")
+    axes.set_ylabel("accuracy, or agreement, %")
+    start_at_zero(axes, right=105, top=105)
+    place_legend(axes)
+    title = "Accuracy against size; named is what is not proven"
+    if len(models) > len(SERIES_COLOURS):
+        title += f"; the first {len(SERIES_COLOURS)} of {len(models)} models"
+    yield Plot("accuracy-size", "variants", title, f"{title}. The table below has every figure.", figure)
+
+
+def _sized_models(report: Report) -> list[tuple[str, list[VariantRow]]]:
+    """Return the models with at least two packages of known size and accuracy, each with these packages."""
+    models = [
+        (model, [row for row in rows if row.bytes and (row.accuracy_after is not None or row.agreement is not None)])
+        for (model, _), rows in views.variants_by_model(report)
+    ]
+    return [(model, rows) for model, rows in models if len(rows) > 1]
+
+
+def _draw_sizes(axes: Axes, model: str, rows: Sequence[VariantRow], index: int) -> None:
+    ordered = sorted(rows, key=lambda row: row.bytes)
+    largest = ordered[-1].bytes
+    axes.plot(
+        [100 * row.bytes / largest for row in ordered],
+        [100 * _accuracy(row) for row in ordered],
+        color=SERIES_COLOURS[index],
+        marker=MARKERS[index],
+        markersize=5,
+        linewidth=1,
+        label=plot_text(model, 32),
+    )
+    for position, row in enumerate(row for row in ordered if row.verdict != "proven"):
+        axes.annotate(
+            plot_text(row.variant),
+            (100 * row.bytes / largest, 100 * _accuracy(row)),
+            xytext=(0, 7 if position % 2 else -11),  # alternately above and below, as neighbours are close
+            textcoords="offset points",
+            horizontalalignment="center",
+            fontsize=7.5,
+            color=SERIES_COLOURS[index],
+        )
+
+
+def _accuracy(row: VariantRow) -> float:
+    """Return the accuracy after conversion, else the agreement with the original."""
+    return row.accuracy_after if row.accuracy_after is not None else row.agreement or 0.0
