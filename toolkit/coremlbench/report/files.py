@@ -88,7 +88,7 @@ def save_report(
 
 
 def save_page(results: Path, run: Path) -> Path:
-    """Save the HTML report of all records of ``results`` and return its path; its folder has the name of ``run``'s.
+    """Save the HTML report of all records of ``results`` and return its path, reports/<name of the run's folder>.
 
     Raises:
         CoremlbenchError: the folder of the report cannot be written.
