@@ -107,7 +107,7 @@ def _answer(model: str, cells: Sequence[CellRow], measurements: Measurements, pr
 def _candidates(cells: Sequence[CellRow], proofs: Proofs) -> _Candidates:
     """Return the cells of the smallest batch that have a figure and did not fail, by verdict and then by time.
 
-    The best is the most accurate of those with the first one's verdict whose 95% intervals overlap with that one's.
+    The best is the most accurate of those whose verdict is the first one's and whose interval overlaps with its own.
     """
     timed = [cell for cell in cells if _has_figure(cell)]
     batch = min(cell.batch for cell in timed)
