@@ -15,10 +15,10 @@ import psutil
 import pytest
 from PIL import Image
 
-from coremlbench.conversion.job import exit_code
-from coremlbench.conversion.options import Item
-from coremlbench.conversion.outcome import NOT_COMPARED, finished, with_variants
-from coremlbench.conversion.sources import of_file
+from coremlbench.conversion.job import conversion_exit_code
+from coremlbench.conversion.options import RequestedPackage
+from coremlbench.conversion.outcome import NOT_COMPARED, with_outcome, with_variants
+from coremlbench.conversion.sources import source_of_file
 from coremlbench.runs import store
 from coremlbench.system.files import hash_folder
 from coremlbench.timing.packages import subject_of
@@ -93,8 +93,8 @@ def test_other_pictures_of_the_same_names_and_sizes_give_other_ranges(tmp_path: 
             Image.fromarray(pixels).save(path, compress_level=0)
         ((record, _),) = convert([source], tmp_path / "results", **settings)
         seen.append(by_name(record)["int8-activations"])
-    assert [each.failure for each in seen] == [None] * 3
-    assert [each.reused for each in seen] == [False, False, True]
+    assert [variant.failure for variant in seen] == [None] * 3
+    assert [variant.reused for variant in seen] == [False, False, True]
     assert seen[0].sha256 != seen[1].sha256 == seen[2].sha256
 
 
@@ -105,7 +105,7 @@ def test_a_package_says_of_which_model_it_is_also_when_another_had_the_same_cont
     keras.Sequential([keras.Input((6,)), keras.layers.Dense(3)]).save(tmp_path / "seq.keras")
     shutil.copy(tmp_path / "seq.keras", tmp_path / "other.keras")
     for name in ("seq", "other"):
-        ((record, folder),) = convert([of_file(tmp_path / f"{name}.keras")], tmp_path / "results")
+        ((record, folder),) = convert([source_of_file(tmp_path / f"{name}.keras")], tmp_path / "results")
         spec = coremltools.utils.load_spec(str(folder / record.variants[0].path))
         assert spec.description.metadata.shortDescription == f"{name}, converted by coremlbench."
 
@@ -121,11 +121,11 @@ def test_a_batch_that_is_named_twice_is_made_once(tmp_path: Path) -> None:
 
 
 def test_a_variant_with_neither_a_package_nor_a_failure_is_a_failure(tmp_path: Path) -> None:
-    item = Item("fp16-b1", "fp16", 1, "macOS13", "macOS13", tmp_path / "it.mlpackage", None)
-    record = finished(with_variants(conversion(1), [item], {}, {}, tmp_path))
+    item = RequestedPackage("fp16-b1", "fp16", 1, "macOS13", "macOS13", tmp_path / "it.mlpackage", None)
+    record = with_outcome(with_variants(conversion(1), [item], {}, {}, tmp_path))
     assert record.variants[0].failure is not None
     assert record.outcome == Converted(proven=0, degraded=0, wrong=0, failed=1)
-    assert exit_code([record]) == 3
+    assert conversion_exit_code([record]) == 3
 
 
 # --- what is left of a conversion that ended in the midst ---------------------------------------------------
@@ -144,10 +144,10 @@ def test_what_was_made_and_proven_before_an_interruption_is_in_the_record(
     assert record.outcome.kind == "interrupted"
     assert store.load(folder) == record
     assert not (folder / "work").exists()
-    assert [each.name for each in record.variants] == ["as-is", *VARIANTS]
-    for each in record.variants:
-        assert each.failure is None
-        assert hash_folder(folder / each.path)[0] == each.sha256
+    assert [variant.name for variant in record.variants] == ["as-is", *VARIANTS]
+    for variant in record.variants:
+        assert variant.failure is None
+        assert hash_folder(folder / variant.path)[0] == variant.sha256
     found = by_name(record)
     assert found["int8"].proof is not None
     assert [NOT_COMPARED in found[name].notes for name in ("as-is", "int8", "palettized-4")] == [False, False, True]
@@ -163,12 +163,12 @@ def test_what_was_made_before_a_conversion_is_interrupted_is_in_the_record(
     interrupted = when("convert", "palettized-4-b1", interrupt)
     source = ready_package(tmp_path, seed=6)
     ((record, folder),) = convert([source], tmp_path / "results", interrupted, variants=VARIANTS)
-    assert [(each.name, each.proof, each.failure) for each in record.variants][:3] == [
+    assert [(variant.name, variant.proof, variant.failure) for variant in record.variants][:3] == [
         (name, None, None) for name in ("as-is", "int8", "palettized-6")
     ]
-    assert all((folder / each.path).is_dir() for each in record.variants)
+    assert all((folder / variant.path).is_dir() for variant in record.variants)
     assert {NOT_COMPARED} <= set(record.variants[1].notes)
-    assert exit_code([record]) == 130
+    assert conversion_exit_code([record]) == 130
 
 
 def test_a_killed_proof_is_one_variants_failure_and_the_others_are_proven(
@@ -186,7 +186,7 @@ def test_a_killed_proof_is_one_variants_failure_and_the_others_are_proven(
     assert [found[name].proof is None for name in ("int8", "palettized-4")] == [False, False]
     assert isinstance(record.outcome, Converted)
     assert (record.outcome.wrong, record.outcome.failed) == (0, 1)
-    assert exit_code([record]) == 3
+    assert conversion_exit_code([record]) == 3
 
 
 def test_the_seconds_of_a_killed_child_count_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -214,8 +214,8 @@ def test_the_seconds_of_a_killed_child_count_too(tmp_path: Path, monkeypatch: py
 
     source, began = ready_package(tmp_path, seed=8), time.monotonic()
     ((record, _),) = convert([source], tmp_path / "results", on_progress, variants=VARIANTS)
-    assert [each.failure and each.failure.kind for each in record.variants].count(None) == 3
-    (phase,) = [each for each in record.phases if each.name == "convert"]
+    assert [variant.failure and variant.failure.kind for variant in record.variants].count(None) == 3
+    (phase,) = [phase for phase in record.phases if phase.name == "convert"]
     assert len(lived) == 2
     assert phase.seconds > sum(lived)
     assert record.peak_bytes >= phase.peak_bytes > 0
@@ -234,8 +234,8 @@ def test_a_killed_child_of_one_model_leaves_the_model_beside_it_alone(
             kill_the_child("convert", "-wide-")()
 
     (hit, _), (whole, _) = convert(sources, tmp_path / "results", kill, variants=VARIANTS, jobs=2)
-    failed = [each.failure for each in hit.variants if each.failure]
-    assert [each.evidence.signal for each in failed] == ["SIGKILL"]
+    failed = [variant.failure for variant in hit.variants if variant.failure]
+    assert [failure.evidence.signal for failure in failed] == ["SIGKILL"]
     assert isinstance(hit.outcome, Converted)
     assert (hit.outcome.wrong, hit.outcome.failed) == (0, 1)
     assert isinstance(whole.outcome, Converted)

@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from coremlbench.conversion.proof import NOTHING_LEFT, THRESHOLDS, accuracy, agreement, compare, judge, worst_of
+from coremlbench.conversion.proof import (
+    MIN_SNR_DB,
+    THRESHOLDS,
+    accuracy,
+    agreement,
+    compare_outputs,
+    judge,
+    worst_proof,
+)
 from coremlbench.runs import store
 from coremlbench.types.conversion import ConversionRecord, Proof, Variant, VariantName
 from tests.failing_records import CONVERSION
@@ -19,7 +27,7 @@ floats = st.floats(-1e3, 1e3, width=32)
 
 
 def proof_of(expected: np.ndarray, actual: np.ndarray) -> Proof:
-    figures = compare(expected, actual)
+    figures = compare_outputs(expected, actual)
     return Proof(
         verdict="wrong",
         reason="",
@@ -34,7 +42,7 @@ def proof_of(expected: np.ndarray, actual: np.ndarray) -> Proof:
 
 @given(arrays.arrays(np.float32, (7, 3), elements=floats), arrays.arrays(np.float32, (7, 3), elements=floats))
 def test_the_errors_are_numpys(expected: np.ndarray, actual: np.ndarray) -> None:
-    found = compare(expected, actual)
+    found = compare_outputs(expected, actual)
     difference = actual.astype(np.float64) - expected
     assert found["max_error"] == pytest.approx(np.abs(difference).max())
     assert found["mean_error"] == pytest.approx(np.abs(difference).mean())
@@ -44,17 +52,17 @@ def test_the_errors_are_numpys(expected: np.ndarray, actual: np.ndarray) -> None
     if noise == 0:
         assert found["signal_to_noise"] is None
     elif signal > 0:
-        assert found["signal_to_noise"] == pytest.approx(max(NOTHING_LEFT, 10 * math.log10(signal / noise)))
+        assert found["signal_to_noise"] == pytest.approx(max(MIN_SNR_DB, 10 * math.log10(signal / noise)))
     else:
-        assert found["signal_to_noise"] == NOTHING_LEFT
+        assert found["signal_to_noise"] == MIN_SNR_DB
 
 
 @given(arrays.arrays(np.float32, (7, 40), elements=floats), arrays.arrays(np.float32, (7, 40), elements=floats))
 def test_in_blocks_it_is_the_same(expected: np.ndarray, actual: np.ndarray) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        whole = compare(expected, actual)
-        patch.setattr("coremlbench.conversion.proof.AT_ONCE", 21)
-        blocks = compare(expected, actual)
+        whole = compare_outputs(expected, actual)
+        patch.setattr("coremlbench.conversion.proof.VALUES_PER_BLOCK", 21)
+        blocks = compare_outputs(expected, actual)
     assert blocks["worst_value"] == whole["worst_value"] or blocks["worst_signal_to_noise"] == pytest.approx(
         whole["worst_signal_to_noise"]
     )
@@ -66,7 +74,7 @@ def test_one_value_that_is_lost_among_many() -> None:
     expected = np.random.default_rng(1).normal(size=(500, 1000)).astype(np.float32)
     actual = expected + np.float32(0.01) * np.random.default_rng(2).normal(size=expected.shape).astype(np.float32)
     actual[:, 7] = expected[:, 7].mean()
-    found = compare(expected, actual)
+    found = compare_outputs(expected, actual)
     assert found["worst_value"] == 7
     assert found["worst_signal_to_noise"] == pytest.approx(0, abs=0.5)
     for precision in ("int8", "int8-activations"):
@@ -96,8 +104,8 @@ def test_the_worst_of_several_outputs() -> None:
     right = judge(proof_of(LOGITS, LOGITS), "fp32")
     noisy = judge(proof_of(LOGITS, LOGITS * np.float32(1.00001)), "fp32")
     wrong = judge(proof_of(LOGITS, -LOGITS), "fp32")
-    assert worst_of([right, noisy, wrong]) is wrong
-    assert worst_of([right, noisy]) is noisy
+    assert worst_proof([right, noisy, wrong]) is wrong
+    assert worst_proof([right, noisy]) is noisy
 
 
 def test_no_error_is_proven() -> None:
@@ -114,7 +122,7 @@ def test_a_value_that_is_no_number_is_wrong(broken: float) -> None:
     proof = judge(proof_of(LOGITS, actual), "palettized-4")
     assert proof.verdict == "wrong"
     assert proof.max_error == math.inf
-    both = compare(actual, actual)
+    both = compare_outputs(actual, actual)
     assert both["max_error"] == 0
     assert both["signal_to_noise"] is None
 
@@ -128,7 +136,7 @@ def test_a_record_keeps_that_nothing_was_a_number(tmp_path: Path) -> None:
     loaded = store.load(tmp_path)
     assert isinstance(loaded, ConversionRecord)
     assert loaded.variants[0].proof is not None
-    assert loaded.variants[0].proof.signal_to_noise == NOTHING_LEFT, "None would say: no noise at all"
+    assert loaded.variants[0].proof.signal_to_noise == MIN_SNR_DB, "None would say: no noise at all"
 
 
 @pytest.mark.parametrize("precision", THRESHOLDS)

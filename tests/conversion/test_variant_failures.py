@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from coremlbench.conversion.options import Item
-from coremlbench.conversion.variant_failures import failure_of
+from coremlbench.conversion.options import RequestedPackage
+from coremlbench.conversion.variant_failures import variant_failure
 
-MADE = Item("fp16-b1", "fp16", 1, "macOS13", "macOS13", Path("work/it-fp16-b1.mlpackage"), None)
-GIVEN = Item("as-is", "as-is", 0, "", "", Path("work/it-as-is.mlpackage"), None, "/home/me/mine.mlpackage")
+MADE = RequestedPackage("fp16-b1", "fp16", 1, "macOS13", "macOS13", Path("work/it-fp16-b1.mlpackage"), None)
+GIVEN = RequestedPackage("as-is", "as-is", 0, "", "", Path("work/it-as-is.mlpackage"), None, "/home/me/mine.mlpackage")
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ GIVEN = Item("as-is", "as-is", 0, "", "", Path("work/it-as-is.mlpackage"), None,
     ],
 )
 def test_what_could_not_be_made(kind: str, message: str, hint: str) -> None:
-    failure = failure_of(MADE, {"error": {"type": kind, "message": message}}, {})
+    failure = variant_failure(MADE, {"error": {"type": kind, "message": message}}, {})
     assert failure is not None
     assert failure.reason == f"It could not be made: {message}"
     assert failure.hint.startswith(hint)
@@ -39,7 +39,7 @@ def test_what_could_not_be_made(kind: str, message: str, hint: str) -> None:
     ],
 )
 def test_what_could_not_be_executed_or_compared(kind: str, message: str, hint: str) -> None:
-    failure = failure_of(MADE, {}, {"error": {"type": kind, "message": message}})
+    failure = variant_failure(MADE, {}, {"error": {"type": kind, "message": message}})
     assert failure is not None
     done = "compared" if kind == "CoremlbenchError" else "executed here"
     assert failure.reason == f"It was saved, but could not be {done}: {message}"
@@ -48,10 +48,10 @@ def test_what_could_not_be_executed_or_compared(kind: str, message: str, hint: s
 
 
 def test_a_package_of_the_users_has_its_own_name_and_was_not_saved_here() -> None:
-    failure = failure_of(GIVEN, {}, {"error": {"type": "UnknownOp", "message": "No op of 'it-as-is.mlpackage'."}})
+    failure = variant_failure(GIVEN, {}, {"error": {"type": "UnknownOp", "message": "No op of 'it-as-is.mlpackage'."}})
     assert failure is not None
     assert failure.reason == "It could not be executed here: No op of 'mine.mlpackage'."
 
 
 def test_what_went_well_has_no_failure() -> None:
-    assert failure_of(MADE, {"notes": []}, {"proof": {}}) is None
+    assert variant_failure(MADE, {"notes": []}, {"proof": {}}) is None

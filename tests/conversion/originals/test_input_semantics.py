@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from coremlbench.conversion.originals.input_semantics import classes_of, pixels_of
+from coremlbench.conversion.originals.input_semantics import class_names, pixel_scaling
 from coremlbench.types.conversion import ModelSource
 from coremlbench.types.errors import InputError
 
@@ -27,7 +27,7 @@ DATA = {"data": {"name": "pets", "classes": ["cat", "dog"]}}
 def test_what_pixels_are_multiplied_with(
     shape: tuple[int, ...], settings: dict[str, object], rescales: bool, expected: tuple[bool, float, str]
 ) -> None:
-    pixels, scale, note = pixels_of(shape, settings, rescales=rescales)
+    pixels, scale, note = pixel_scaling(shape, settings, rescales=rescales)
     assert (pixels, scale) == expected[:2]
     assert expected[2] in note
     assert bool(expected[2]) == bool(note)
@@ -35,14 +35,14 @@ def test_what_pixels_are_multiplied_with(
 
 def test_classes_are_those_that_were_named_or_those_of_the_data_when_as_many() -> None:
     named = replace(MINE, classes=("cat", "dog", "cow"))
-    assert classes_of(named, DATA, [(None, 3)]) == (("cat", "dog", "cow"), "")
-    assert classes_of(MINE, {}, [(None, 2)]) == ((), "")
-    assert classes_of(MINE, DATA, [(None, 2)]) == (
+    assert class_names(named, DATA, [(None, 3)]) == (("cat", "dog", "cow"), "")
+    assert class_names(MINE, {}, [(None, 2)]) == ((), "")
+    assert class_names(MINE, DATA, [(None, 2)]) == (
         ("cat", "dog"),
         "The model's classes are taken to be those of pets, in their order.",
     )
     for outputs in ([(None, 3)], [(None, None)], [(None, 2), (None, 2)], [(None, 4, 2)], [()], []):
-        assert classes_of(MINE, DATA, outputs) == (
+        assert class_names(MINE, DATA, outputs) == (
             (),
             "The model gives no value for each of the 2 classes of pets, so no accuracy is told.",
         )
@@ -51,4 +51,4 @@ def test_classes_are_those_that_were_named_or_those_of_the_data_when_as_many() -
         ([(None, 3), (None, 3)], r"gives outputs of the shapes \[\(3,\), \(3,\)\]"),
     ):
         with pytest.raises(InputError, match=sentence):
-            classes_of(named, DATA, outputs)
+            class_names(named, DATA, outputs)
