@@ -330,7 +330,7 @@ def test_what_is_compressed_from_a_ready_package_keeps_its_target_and_precision(
         assert "Neural Engine computes in" not in variant.precision_note
     assert activations.failure is not None
     assert activations.failure.reason == (
-        "It could not be made: activations of 8 bits are put into programs that compute in float16, and this one "
+        "It could not be made: 8-bit activations need a program that computes in float16, and this one "
         "computes in float32; convert the model that it was made from."
     )
     assert "Not made: fp32 and fp16. A ready package keeps the precision that it has" in record.notes[-1]

@@ -154,7 +154,7 @@ def test_an_original_that_says_nearly_the_same_of_every_image_proves_little() ->
     assert rounded.between_images is not None
     assert rounded.between_images < 1e-4
     assert rounded.verdict == "degraded", "not wrong: what is left over is lost in the rounding of the rest"
-    assert "says nearly the same of every image" in rounded.reason
+    assert "gives nearly the same outputs for every image" in rounded.reason
     assert "proves little" not in judge(proof_of(LOGITS, LOGITS), "fp16").reason
     assert judge(proof_of(flat, -flat), "fp16").verdict == "wrong"
 
@@ -195,8 +195,8 @@ def test_what_lost_its_classes_is_wrong() -> None:
 
 def test_few_images_are_told() -> None:
     few = judge(proof_of(LOGITS[:50], LOGITS[:50]), "fp32")
-    assert few.reason.endswith("A whole proof takes 500 images, and this one has 50.")
-    assert "A whole proof" not in judge(proof_of(LOGITS, LOGITS), "fp32").reason
+    assert few.reason.endswith("A full proof takes 500 images, and this one has 50.")
+    assert "A full proof" not in judge(proof_of(LOGITS, LOGITS), "fp32").reason
 
 
 def test_thresholds_only_loosen_with_the_precision() -> None:

@@ -14,7 +14,7 @@ GIVEN = RequestedPackage("as-is", "as-is", 0, "", "", Path("work/it-as-is.mlpack
 @pytest.mark.parametrize(
     ("kind", "message", "hint"),
     [
-        ("InputError", "The model takes batches of 4 only, and one of 1 was asked for.", "Convert it with --batch 4."),
+        ("InputError", "The model takes batches of 4 only, and one of 1 was requested.", "Convert it with --batch 4."),
         ("InputError", "it.mlpackage takes batches of 4; give --batch 4.", "Leave the other batches out."),
         ("InputError", "coremltools has no conversion for X; build it without.", "Another variant or target does not"),
         ("ConversionError", "activations of 8 bits are put into others.", "Leave this variant out."),
@@ -31,10 +31,14 @@ def test_what_could_not_be_made(kind: str, message: str, hint: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "message", "hint"),
     [
-        ("UnknownOp", "It does not know the op 'x'; run this model on a Mac.", "Core ML itself may well execute it:"),
+        ("UnknownOp", "It does not know the op 'x'; run this model on a Mac.", "Core ML itself may execute it:"),
         ("RuntimeError", "RuntimeError: no kernel", "Run it on a Mac: "),
-        ("InputError", "'it-fp16-b1.mlpackage' is damaged.", "Nothing is known of what it computes."),
-        ("CoremlbenchError", "The original gives no number for any image.", "Mend the model, or compare it on other"),
+        ("InputError", "'it-fp16-b1.mlpackage' is damaged.", "Its outputs are not known."),
+        (
+            "CoremlbenchError",
+            "The original gives no number for any image.",
+            "Correct the model, or compare it on other",
+        ),
         ("CoremlbenchError", "It gives 3 values: they are not the same model.", "Compare it with the model that it"),
     ],
 )

@@ -70,7 +70,7 @@ def test_a_conversion_that_is_right_tells_where_a_package_parts(tmp_path: Path) 
 
 
 def test_when_the_conversion_errs_too_no_op_is_blamed(tmp_path: Path) -> None:
-    with pytest.raises(NoOpError, match="a fresh conversion gives other outputs than the original too"):
+    with pytest.raises(NoOpError, match="a new conversion differs from the original too"):
         divergence_of(Opaque(-WEIGHT), -WEIGHT, tmp_path)
 
 

@@ -52,7 +52,7 @@ def open_model(folder: Path, shape: tuple[int, ...], *, classes: tuple[str, ...]
 def test_a_model_of_rows_and_columns_takes_grey_pictures(tmp_path: Path) -> None:
     model = open_model(tmp_path, (28, 28))  # TensorFlow's own first tutorial
     assert (model["shape"], model["pixels"], model["classes"]) == ([28, 28], False, NAMES)
-    assert any("multiplied with 1/255; --scale tells another factor" in note for note in model["notes"])
+    assert any("multiplied with 1/255; --scale sets another factor" in note for note in model["notes"])
     assert any("classes are taken to be those of digits" in note for note in model["notes"])
     samples, images = np.load(tmp_path / "samples.npy"), np.load(tmp_path / "test_images.npy")
     np.testing.assert_allclose(samples, images[::3].astype(np.float32) / 255)
@@ -68,5 +68,5 @@ def test_labels_of_arrays_are_those_of_the_classes_that_were_named(tmp_path: Pat
     np.testing.assert_array_equal(np.load(tmp_path / "labels.npy"), 9 - np.load(tmp_path / "test_labels.npy")[::3])
     (tmp_path / "other").mkdir()
     model = open_model(tmp_path / "other", (28, 28, 1), classes=tuple("abcdefghij"))
-    assert "The data have other classes than the model, so no accuracy is told." in model["notes"]
+    assert "The data have other classes than the model, so no accuracy is given." in model["notes"]
     assert not (tmp_path / "other" / "labels.npy").exists()

@@ -79,7 +79,7 @@ def test_each_output_is_held_against_its_own(tmp_path: Path) -> None:
     wrong = prove(tmp_path, lambda image: network(image, -1), expected)["proof"]
     assert right["verdict"] == "proven"
     assert wrong["verdict"] == "wrong"
-    assert wrong["original"].endswith("outputs compared; the worst is told, risk")
+    assert wrong["original"].endswith("outputs compared; the worst output is risk")
     assert wrong["range"] <= 1
 
 
@@ -125,7 +125,7 @@ def test_labels_in_another_order_are_compared_by_name(tmp_path: Path) -> None:
     assert [result["proof"]["verdict"] for result in (right, renamed, exchanged)] == ["proven", "proven", "wrong"]
     assert right["notes"] == []
     assert renamed["notes"] == exchanged["notes"]
-    assert renamed["notes"][0].startswith("The package's labels (dog, bird, cat) stand in another order than")
+    assert renamed["notes"][0].startswith("The package's labels (dog, bird, cat) are in another order than")
 
 
 def test_labels_that_are_others_are_told() -> None:
@@ -137,7 +137,7 @@ def test_labels_that_are_others_are_told() -> None:
     found, notes = _in_class_order(values, names, ["e", "f", "g", "h"])
     assert found is values
     assert notes == [
-        "The package's labels (a, b, c, …) are not the model's classes (e, f, g, …): they are compared by their places."
+        "The package's labels (a, b, c, …) are not the model's classes (e, f, g, …): they are compared by position."
     ]
 
 
@@ -147,4 +147,4 @@ def test_a_package_of_pictures_for_a_model_of_numbers_is_noted(tmp_path: Path) -
     numbers_of = pictures.astype(np.float32) / np.float32(255)
     result = prove(tmp_path, package, package.predict(pictures), samples=numbers_of, scale=1 / 255)
     assert result["proof"]["max_error"] == 0
-    assert "bytes times 0.00392157 were given to the model" in result["notes"][0]
+    assert "pixel values times 0.00392157 were given to the model" in result["notes"][0]

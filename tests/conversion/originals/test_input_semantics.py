@@ -15,10 +15,10 @@ DATA = {"data": {"name": "pets", "classes": ["cat", "dog"]}}
     [
         ((8, 8, 3), {}, False, (False, 1 / 255, "is not known, so it takes an array")),
         ((8, 8, 1), {}, True, (True, 1.0, "so it takes images")),
-        ((8, 8, 3), {"scale": 0.5}, True, (True, 0.5, "multiplied with 0.5, as asked")),
+        ((8, 8, 3), {"scale": 0.5}, True, (True, 0.5, "multiplied with 0.5, as requested")),
         ((8, 8), DATA, False, (False, 1 / 255, "those of the data are multiplied with 1/255")),
         ((8, 8), DATA, True, (False, 1.0, "rescales pixels itself.")),
-        ((8, 8), {**DATA, "scale": 0.5}, False, (False, 0.5, "as asked")),
+        ((8, 8), {**DATA, "scale": 0.5}, False, (False, 0.5, "as requested")),
         ((8, 8), {"scale": 0.5}, False, (False, 1.0, r"--scale was left out: inputs of the shape (8, 8) are no pict")),
         ((8, 8, 2), {**DATA, "scale": 0.5}, False, (False, 1.0, "--scale was left out")),
         ((4,), DATA, False, (False, 1.0, "")),
@@ -44,7 +44,7 @@ def test_classes_are_those_that_were_named_or_those_of_the_data_when_as_many() -
     for outputs in ([(None, 3)], [(None, None)], [(None, 2), (None, 2)], [(None, 4, 2)], [()], []):
         assert class_names(MINE, DATA, outputs) == (
             (),
-            "The model gives no value for each of the 2 classes of pets, so no accuracy is told.",
+            "The model does not give one value for each of the 2 classes of pets, so no accuracy is given.",
         )
     for outputs, sentence in (
         ([(None, 4)], "3 classes were named, and mine gives 4 values for each input; .*--classes"),

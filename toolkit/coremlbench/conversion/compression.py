@@ -12,7 +12,7 @@ from coremlbench.types.process import ReportProgress
 
 CALIBRATION_NOTE = (
     "The ranges of the activations were taken with the reference runtime, from {count} {what}, where coremltools would "
-    "predict with Core ML; its own passes then put in the quantisations."
+    "predict with Core ML; its own passes then insert the quantisations."
 )
 
 Ranges = dict[str, dict[str, Any]]
@@ -64,7 +64,7 @@ def _float32_ops(base: Path) -> list[str]:
     names = [var.op.name for var in values if dtype_name(var) == "fp32"]
     if len(names) == len(values):
         raise ConversionError(
-            "activations of 8 bits are put into programs that compute in float16, and this one computes in float32; "
+            "8-bit activations need a program that computes in float16, and this one computes in float32; "
             "convert the model that it was made from."
         )
     return names

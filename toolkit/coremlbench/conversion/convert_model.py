@@ -132,7 +132,7 @@ def _load_data(conversion: _Conversion, record: ConversionRecord) -> tuple[Conve
     except StageFailedError as failed:
         if conversion.options.data or failed.failure.kind in STOPPED_KINDS:
             raise
-        note = f"The data of the training are not here any more, so random inputs are compared: {failed.failure.reason}"
+        note = f"The training data are not available any more, so random inputs are compared: {failed.failure.reason}"
         return replace(record, notes=(*record.notes, note)), {"kind": "random"}
     result = result_of(ended)
     record = replace(

@@ -25,7 +25,7 @@ NOTHING_TO_COMPRESS = (
 NOT_COMPARED = "Not compared: the conversion ended before its turn."
 NO_RESULT = Failure(
     kind="conversion",
-    reason="It was not made, and nothing says why.",
+    reason="It was not made, for an unknown reason.",
     hint="Run it again; the logs are in the run's folder.",
     evidence=Evidence(phase="convert"),
 )

@@ -312,9 +312,10 @@ def caveats(proof: Proof) -> list[str]:
     sentences = []
     if proof.between_images is not None and proof.between_images < LOW_VARIANCE:
         sentences.append(
-            f"The original says nearly the same of every image (only {proof.between_images * 100:.2g}% of its values' "
-            "variance lies between images), so that this proof says little"
+            "The original gives nearly the same outputs for every image (only "
+            f"{proof.between_images * 100:.2g}% of its values' variance lies between images), so that this proof "
+            "means little"
         )
     if proof.images < FULL_PROOF_IMAGES:
-        sentences.append(f"A whole proof takes {FULL_PROOF_IMAGES} images, and this one has {proof.images:,}")
+        sentences.append(f"A full proof takes {FULL_PROOF_IMAGES} images, and this one has {proof.images:,}")
     return sentences

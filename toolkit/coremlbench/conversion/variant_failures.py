@@ -25,11 +25,11 @@ CONVERSION_HINTS: Hints = (
 
 PROOF_HINTS: Hints = (
     ("not the same model", "Compare it with the model that it was made from."),
-    ("gives no number", "Mend the model, or compare it on other data: --data."),
+    ("gives no number", "Correct the model, or compare it on other data: --data."),
     (r"^CoremlbenchError: ", "Compare it with the model that it was made from, on data that it is made for: --data."),
-    (r"^InputError: ", "Nothing is known of what it computes."),
-    (r"on a Mac", "Core ML itself may well execute it: nothing was found against it."),
-    ("", "Run it on a Mac: Core ML itself may well execute it."),
+    (r"^InputError: ", "Its outputs are not known."),
+    (r"on a Mac", "Core ML itself may execute it: no error was found in it."),
+    ("", "Run it on a Mac: Core ML itself may execute it."),
 )
 """Hints for errors of executing a package on the reference runtime and comparing it with its original."""
 

@@ -91,8 +91,8 @@ def _new_conversion(package: dict[str, Any], original: Any, samples: Any, folder
     error, value_range = figures["max_error"], figures["range"]
     if error is None or value_range is None or error > MAX_CONVERSION_ERROR * value_range:
         raise NoOpError(
-            "a fresh conversion gives other outputs than the original too, so it is the converter or the reference "
-            "runtime that errs, and not this package alone."
+            "a new conversion differs from the original too, so the error is in the converter or the reference "
+            "runtime, not in this package alone."
         )
     return ProgramReference(program, original.scale)
 

@@ -195,7 +195,7 @@ def _class_indices(dataset_classes: list[str], model_classes: tuple[str, ...]) -
         return None, []
     if set(dataset_classes) <= set(model_classes):
         return [model_classes.index(name) for name in dataset_classes], []
-    return None, ["The data have other classes than the model, so no accuracy is told."]
+    return None, ["The data have other classes than the model, so no accuracy is given."]
 
 
 def _as_input(pixels: Any, original: Any) -> Any:
@@ -216,7 +216,7 @@ def _save_predictions(original: Any, folder: Path, report: Report) -> None:
     for start in range(0, len(samples), PREDICTION_ROWS):
         end = min(start + PREDICTION_ROWS, len(samples))
         batches.append(original.predict(samples[start:end]))
-        report("original", end, len(samples), "asking the original")
+        report("original", end, len(samples), "predicting with the original")
     partial = folder / "partial-expected.npz"
     predictions: dict[str, Any] = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
     np.savez(partial, **predictions)

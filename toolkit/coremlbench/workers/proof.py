@@ -82,8 +82,8 @@ def _compare(
 
 def _pixel_scale_note(scale: float) -> str:
     return (
-        f"The package takes pictures of bytes and the model numbers: bytes times {scale:g} were given to the model; "
-        "if it wants them otherwise, --scale says how."
+        f"The package takes 8-bit images and the model numbers: pixel values times {scale:g} were given to the model; "
+        "--scale sets another factor."
     )
 
 
@@ -108,13 +108,13 @@ def _in_class_order(
         return actual, []
     subject = f"The package's labels ({_first_names(own_labels)})"
     if sorted(own_labels) != sorted(classes) or len(set(own_labels)) < len(own_labels):
-        note = f"{subject} are not the model's classes ({_first_names(classes)}): they are compared by their places."
+        note = f"{subject} are not the model's classes ({_first_names(classes)}): they are compared by position."
         return actual, [note]
     order = [own_labels.index(name) for name in classes]
     ordered = {
         name: values[:, order] if values.shape[1] == len(own_labels) else values for name, values in actual.items()
     }
-    note = f"{subject} stand in another order than the model's classes ({_first_names(classes)}): compared by name."
+    note = f"{subject} are in another order than the model's classes ({_first_names(classes)}): compared by name."
     return ordered, [note]
 
 
@@ -144,12 +144,12 @@ def _proofs(
     _check_values(expected[compared], actual[compared])
     output_difference = float(np.abs(expected[OUTPUT] - actual[OUTPUT]).max()) if compared == LOGITS else None
     several = compared == OUTPUT and len(runner.widths) > 1
-    borders = np.cumsum(runner.widths)[:-1] if several else []
+    borders = [sum(runner.widths[:count]) for count in range(1, len(runner.widths))] if several else []
     outputs = zip(*(np.split(values[compared], borders, axis=1) for values in (expected, actual)), strict=True)
     proofs = []
     for number, (expected_values, actual_values) in enumerate(outputs):
         what = "logits" if compared == LOGITS else "outputs"
-        worst = f"; the worst is told, {runner.outputs[number]}" if several else ""
+        worst = f"; the worst output is {runner.outputs[number]}" if several else ""
         proof = Proof(
             verdict="wrong",
             reason="",

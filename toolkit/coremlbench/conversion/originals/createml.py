@@ -120,7 +120,7 @@ def open_createml(source: ModelSource, settings: Mapping[str, Any]) -> CreateMLC
     try:
         obtained = obtain(name, Path(settings["cache"]), _ignore_progress)
     except MissingWeightsError as error:
-        raise InputError(f"The extractor {name} of the run {folder.name} is not here: {error}") from error
+        raise InputError(f"The extractor {name} of the run {folder.name} is not available: {error}") from error
     if obtained.weights is None:
         raise InputError(f"{name} is part of macOS and cannot be converted; train with --extractor squeezenet_v1.1.")
     network = read_network(obtained.weights)

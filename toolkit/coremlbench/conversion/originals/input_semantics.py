@@ -84,13 +84,13 @@ def pixel_scaling(
         note = "" if scale is None else f"--scale was left out: inputs of the shape {shape} are no pictures."
         return False, 1.0, note
     if scale is not None:
-        return picture, float(scale), f"Pixels from 0 to 255 are multiplied with {scale:g}, as asked."
+        return picture, float(scale), f"Pixels from 0 to 255 are multiplied with {scale:g}, as requested."
     if rescales:
         return picture, 1.0, "The model rescales pixels itself" + (", so it takes images." if picture else ".")
     if picture:
         consequence = "so it takes an array of numbers; --scale makes it take images."
     else:
-        consequence = "so those of the data are multiplied with 1/255; --scale tells another factor."
+        consequence = "so those of the data are multiplied with 1/255; --scale sets another factor."
     hint = "" if layers_visible else " If it rescales pixels itself, give it those from 0 to 255 with --scale 1."
     return False, 1 / 255, f"How the model wants its pixels is not known, {consequence}{hint}"
 
@@ -120,5 +120,9 @@ def class_names(
         return (), ""
     names, name = tuple(data["classes"]), data["name"]
     if width != len(names):
-        return (), f"The model gives no value for each of the {len(names)} classes of {name}, so no accuracy is told."
+        count = len(names)
+        return (
+            (),
+            f"The model does not give one value for each of the {count} classes of {name}, so no accuracy is given.",
+        )
     return names, f"The model's classes are taken to be those of {name}, in their order."

@@ -85,7 +85,7 @@ class TracedModel:
         import coremltools as ct
 
         if self.fixed_batch is not None and batch != self.fixed_batch:
-            raise InputError(f"The model takes batches of {self.fixed_batch} only, and one of {batch} was asked for.")
+            raise InputError(f"The model takes batches of {self.fixed_batch} only, and one of {batch} was requested.")
         tensorflow_ops.register_ops()
         concrete = self.trace(batch)
         with _explain_conversion_errors(concrete):
