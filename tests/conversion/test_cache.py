@@ -114,7 +114,7 @@ def change(file: Path) -> None:
 
 @pytest.fixture
 def sources(tmp_path: Path) -> Path:
-    """A folder with copies of our three packages."""
+    """A folder with copies of this project's three packages."""
     for folder in ("toolkit/coremlbench", "models/coremlbench_models", "datasets/coremlbench_datasets"):
         package = ROOT / folder
         shutil.copytree(package, tmp_path / package.name, ignore=shutil.ignore_patterns("__pycache__"))

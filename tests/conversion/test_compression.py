@@ -15,7 +15,7 @@ from coremlbench.mil_onnx import load_program
 from coremlbench.types.conversion import OUTPUT
 from tests.mil_programs import Builder, numbers
 
-pytestmark = [  # coremltools leaves its folders of weights to the collector
+pytestmark = [  # coremltools leaves its temporary folders to the garbage collector
     pytest.mark.tensorflow,
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
@@ -31,7 +31,7 @@ def quiet(phase: str, done: int, total: int, message: str = "", **figures: Any) 
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small float16 package with two convolutions whose values are joined."""
+    """A small float16 package with two convolutions whose outputs are concatenated."""
 
     @Builder.program(input_specs=[Builder.TensorSpec(shape=(1, 48, 6, 6))])
     def program(image: Any) -> Any:
@@ -79,7 +79,7 @@ def test_each_compression_is_what_it_says_and_near_the_original(tmp_path: Path, 
 
 
 def test_an_op_that_stays_in_float32_keeps_its_numbers(tmp_path: Path) -> None:
-    """The classifier of createml does; coremltools fails to quantise between the two types."""
+    """As in the classifier of createml; coremltools cannot quantise between the two types."""
 
     @Builder.program(input_specs=[Builder.TensorSpec(shape=(1, 48, 6, 6))])
     def program(image: Any) -> Any:

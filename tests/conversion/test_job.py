@@ -1,4 +1,4 @@
-"""Whole conversions in real children: what is made and said of it, and what comes of a crash or a wrong package."""
+"""Whole conversions with real workers: packages and records, crashes, interruptions, wrong packages."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def find_variant(made: Made, name: str, batch: int = 1) -> Variant:
     return match
 
 
-# --- what is made -------------------------------------------------------------------------------------------
+# --- packages and records -----------------------------------------------------------------------------------
 
 
 def test_every_variant_is_proven_or_degraded_in_both_batches(converted: Made) -> None:
@@ -218,7 +218,7 @@ def test_a_crash_in_one_variant_is_its_failure_and_the_rest_go_on(
     assert record.outcome == Converted(proven=1, degraded=0, wrong=0, failed=1)
     assert conversion_exit_code([record]) == 3
     assert record.source is not None
-    assert Path(record.source.path) == folder / "original.keras"  # for who times the original
+    assert Path(record.source.path) == folder / "original.keras"  # the timing of the original needs the file
 
 
 def test_what_an_interrupted_conversion_finished_is_not_made_again(
@@ -293,7 +293,7 @@ def _third_convolution(model: Path) -> str:
 def test_a_createml_run_is_rebuilt_and_a_ready_package_is_taken_as_it_is(
     tmp_path: Path, pictures: Path, squeezenet: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("COREMLBENCH_CACHE", str(squeezenet.parents[2]))  # where the extractor's weights are
+    monkeypatch.setenv("COREMLBENCH_CACHE", str(squeezenet.parents[2]))  # contains the extractor's weights
     trained = createml_run(tmp_path, pictures, squeezenet)
     folder = tmp_path / trained.id
     ((record, made),) = convert([resolve_model("createml", results=tmp_path)], tmp_path, variants=("fp32", "fp16"))
@@ -340,20 +340,20 @@ def test_what_is_compressed_from_a_ready_package_keeps_its_target_and_precision(
 def test_a_signal_ends_all_models_at_once(tmp_path: Path, number: signal.Signals) -> None:
     results = tmp_path / "results"
     models = ["lenet", "fashion-mnist", "mnist-cnn", "--random-weights", "--jobs", "2", "--results", str(results)]
-    program = python_that_stands(tmp_path, *[point("convert", "open")] * 2)  # neither of the first two gets further
+    program = python_that_stands(tmp_path, *[point("convert", "open")] * 2)  # the first two workers wait here
     with subprocess.Popen(
         [sys.executable, "-c", COMMAND_LINE, str(program), "convert", *models],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     ) as running:
         assert running.stderr is not None
-        assert running.stderr.readline().startswith(b"convert: 0 of 3")  # the first child is at work
+        assert running.stderr.readline().startswith(b"convert: 0 of 3")  # the first worker has started
         running.send_signal(number)
         running.stderr.read()
     assert running.returncode == 130
     records, problems = store.load_all(results)
     assert problems == []
-    assert 1 <= len(records) <= 2  # what had not begun did not begin
+    assert 1 <= len(records) <= 2  # the third model was not started
     assert {record.outcome.kind for record in records if isinstance(record.outcome, Failure)} == {"interrupted"}
 
 

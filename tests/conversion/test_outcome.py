@@ -1,4 +1,4 @@
-"""What conversions keep: packages for later ones, and all that was made and measured when one ends in the midst."""
+"""Reuse of cached packages, and what the record of an interrupted or crashed conversion contains."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def when(phase: str, key: str, do: Callable[[], None]) -> Callable[[Progress], None]:
-    """Return what does something once, when a phase has come to a package."""
+    """Return a progress callback that calls ``do`` once, when a phase reaches a package."""
     done: list[str] = []
 
     def on_progress(progress: Progress) -> None:
@@ -58,12 +58,12 @@ def interrupt() -> None:
     os.kill(os.getpid(), signal.SIGINT)
 
 
-def kill_the_child(worker: str, folder: str = "") -> Callable[[], None]:
-    """Return what kills our child of this kind, in a folder of this name, as a system does that lacks memory."""
+def kill_worker(worker: str, folder: str = "") -> Callable[[], None]:
+    """Return a function that kills this worker with SIGKILL, as the kernel does when memory is exhausted."""
 
     def kill() -> None:
         for child in psutil.Process().children(recursive=True):
-            command = child.cmdline()  # not that of the process that watches over it, which holds the whole of it too
+            command = child.cmdline()  # the guardian's command contains the worker's
             ours = f"coremlbench.workers.{worker}" in command and not any("guardian.py" in word for word in command)
             if ours and folder in command[-2]:
                 child.kill()
@@ -75,7 +75,7 @@ def by_name(record: ConversionRecord) -> dict[str, Variant]:
     return {variant.name: variant for variant in record.variants}
 
 
-# --- what is taken from the cache ---------------------------------------------------------------------------
+# --- reuse from the cache -----------------------------------------------------------------------------------
 
 
 def test_other_pictures_of_the_same_names_and_sizes_give_other_ranges(tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_a_variant_with_neither_a_package_nor_a_failure_is_a_failure(tmp_path: P
     assert conversion_exit_code([record]) == 3
 
 
-# --- what is left of a conversion that ended in the midst ---------------------------------------------------
+# --- interrupted and crashed conversions --------------------------------------------------------------------
 
 VARIANTS = ("int8", "palettized-6", "palettized-4")
 
@@ -148,9 +148,9 @@ def test_what_was_made_and_proven_before_an_interruption_is_in_the_record(
     for variant in record.variants:
         assert variant.failure is None
         assert hash_folder(folder / variant.path)[0] == variant.sha256
-    found = by_name(record)
-    assert found["int8"].proof is not None
-    assert [NOT_COMPARED in found[name].notes for name in ("as-is", "int8", "palettized-4")] == [False, False, True]
+    variants = by_name(record)
+    assert variants["int8"].proof is not None
+    assert [NOT_COMPARED in variants[name].notes for name in ("as-is", "int8", "palettized-4")] == [False, False, True]
     subject = subject_of([(record, folder)])
     assert [package.variant.name for package in subject.packages] == ["as-is", "int8"]  # the others are not timed
     assert [note.split(" was not timed")[0] for note in subject.notes] == ["wide palettized-6", "wide palettized-4"]
@@ -175,23 +175,23 @@ def test_a_killed_proof_is_one_variants_failure_and_the_others_are_proven(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stand_at(monkeypatch, tmp_path / "standing", point("proof", "prove", "palettized-6-b1"))
-    killed = when("prove", "palettized-6-b1", kill_the_child("proof"))
+    killed = when("prove", "palettized-6-b1", kill_worker("proof"))
     source = ready_package(tmp_path, seed=7)
     ((record, folder),) = convert([source], tmp_path / "results", killed, variants=VARIANTS)
-    found = by_name(record)
-    failure = found["palettized-6"].failure
+    variants = by_name(record)
+    failure = variants["palettized-6"].failure
     assert failure is not None
     assert failure.evidence.signal == "SIGKILL"
-    assert (folder / found["palettized-6"].path).is_dir()
-    assert [found[name].proof is None for name in ("int8", "palettized-4")] == [False, False]
+    assert (folder / variants["palettized-6"].path).is_dir()
+    assert [variants[name].proof is None for name in ("int8", "palettized-4")] == [False, False]
     assert isinstance(record.outcome, Converted)
     assert (record.outcome.wrong, record.outcome.failed) == (0, 1)
     assert conversion_exit_code([record]) == 3
 
 
 def test_the_seconds_of_a_killed_child_count_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first child is killed where it stands, the second stands until it is let go: each lives as long at least."""
-    kill, go = kill_the_child("convert"), tmp_path / "go"
+    """The first worker is killed, the second waits for a file: the phase is at least as long as both."""
+    kill, go = kill_worker("convert"), tmp_path / "go"
     stand_at(
         monkeypatch,
         tmp_path / "standing",
@@ -205,7 +205,7 @@ def test_the_seconds_of_a_killed_child_count_too(tmp_path: Path, monkeypatch: py
         if progress.phase == "open" and len(opened) == len(lived):
             opened.append(time.monotonic())
         if progress.message == "palettized-4-b1" and not lived:
-            time.sleep(2 * (opened[0] - began))  # longer than the second child takes to start
+            time.sleep(2 * (opened[0] - began))  # longer than the second worker takes to start
             lived.append(time.monotonic() - opened[0])
             kill()
         elif progress.phase == "open" and len(opened) == 2 and not go.exists():
@@ -231,7 +231,7 @@ def test_a_killed_child_of_one_model_leaves_the_model_beside_it_alone(
     def kill(progress: Progress) -> None:
         if progress.message.startswith("wide.mlpackage: convert") and not done:
             done.append(progress.message)
-            kill_the_child("convert", "-wide-")()
+            kill_worker("convert", "-wide-")()
 
     (hit, _), (whole, _) = convert(sources, tmp_path / "results", kill, variants=VARIANTS, jobs=2)
     failed = [variant.failure for variant in hit.variants if variant.failure]

@@ -42,19 +42,19 @@ def proof_of(expected: np.ndarray, actual: np.ndarray) -> Proof:
 
 @given(arrays.arrays(np.float32, (7, 3), elements=floats), arrays.arrays(np.float32, (7, 3), elements=floats))
 def test_the_errors_are_numpys(expected: np.ndarray, actual: np.ndarray) -> None:
-    found = compare_outputs(expected, actual)
+    figures = compare_outputs(expected, actual)
     difference = actual.astype(np.float64) - expected
-    assert found["max_error"] == pytest.approx(np.abs(difference).max())
-    assert found["mean_error"] == pytest.approx(np.abs(difference).mean())
-    assert found["range"] == pytest.approx(np.ptp(expected.astype(np.float64)))
+    assert figures["max_error"] == pytest.approx(np.abs(difference).max())
+    assert figures["mean_error"] == pytest.approx(np.abs(difference).mean())
+    assert figures["range"] == pytest.approx(np.ptp(expected.astype(np.float64)))
     noise = (difference**2).mean()
     signal = expected.astype(np.float64).var(axis=0).mean()
     if noise == 0:
-        assert found["signal_to_noise"] is None
+        assert figures["signal_to_noise"] is None
     elif signal > 0:
-        assert found["signal_to_noise"] == pytest.approx(max(MIN_SNR_DB, 10 * math.log10(signal / noise)))
+        assert figures["signal_to_noise"] == pytest.approx(max(MIN_SNR_DB, 10 * math.log10(signal / noise)))
     else:
-        assert found["signal_to_noise"] == MIN_SNR_DB
+        assert figures["signal_to_noise"] == MIN_SNR_DB
 
 
 @given(arrays.arrays(np.float32, (7, 40), elements=floats), arrays.arrays(np.float32, (7, 40), elements=floats))
@@ -74,9 +74,9 @@ def test_one_value_that_is_lost_among_many() -> None:
     expected = np.random.default_rng(1).normal(size=(500, 1000)).astype(np.float32)
     actual = expected + np.float32(0.01) * np.random.default_rng(2).normal(size=expected.shape).astype(np.float32)
     actual[:, 7] = expected[:, 7].mean()
-    found = compare_outputs(expected, actual)
-    assert found["worst_value"] == 7
-    assert found["worst_signal_to_noise"] == pytest.approx(0, abs=0.5)
+    figures = compare_outputs(expected, actual)
+    assert figures["worst_value"] == 7
+    assert figures["worst_signal_to_noise"] == pytest.approx(0, abs=0.5)
     for precision in ("int8", "int8-activations"):
         proof = judge(proof_of(expected, actual), precision)
         assert proof.verdict == "wrong"
@@ -141,7 +141,9 @@ def test_a_record_keeps_that_nothing_was_a_number(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("precision", THRESHOLDS)
 def test_a_package_that_says_the_same_of_every_image_is_not_proven(precision: VariantName) -> None:
-    apart = LOGITS + np.arange(10, dtype=np.float32) * 100  # classes far apart: most of the variance, and no signal
+    apart = (
+        LOGITS + np.arange(10, dtype=np.float32) * 100
+    )  # most of the variance is between classes, none of it is signal
     constant = np.repeat(apart.mean(axis=0, keepdims=True), len(apart), axis=0)
     assert judge(proof_of(apart, constant), precision).verdict != "proven"
     mean = LOGITS.mean(axis=0, keepdims=True).repeat(len(LOGITS), axis=0)

@@ -48,12 +48,12 @@ def test_an_experiment_is_its_newest_run_with_a_model(results: Path) -> None:
 
 
 def test_what_was_not_trained_has_random_weights(results: Path) -> None:
-    found = {source.name: source for source in default_sources(results, seed=4)}
-    assert list(found) == [experiment.name for experiment in EXPERIMENTS if experiment.name != "createml"]
-    assert [name for name, source in found.items() if source.kind == "training-run"] == ["lenet"]
-    assert network_and_seed(found["tinyvgg"]) == ("tinyvgg", 4)
-    assert found["tinyvgg"] == random_weights_source("tinyvgg", 4)
-    assert found["tinyvgg"].sha256 != random_weights_source("tinyvgg", 5).sha256
+    sources = {source.name: source for source in default_sources(results, seed=4)}
+    assert list(sources) == [experiment.name for experiment in EXPERIMENTS if experiment.name != "createml"]
+    assert [name for name, source in sources.items() if source.kind == "training-run"] == ["lenet"]
+    assert network_and_seed(sources["tinyvgg"]) == ("tinyvgg", 4)
+    assert sources["tinyvgg"] == random_weights_source("tinyvgg", 4)
+    assert sources["tinyvgg"].sha256 != random_weights_source("tinyvgg", 5).sha256
     assert [source.name for source in named_sources((), results=results)] == ["lenet"]
 
 

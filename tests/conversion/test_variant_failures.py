@@ -1,4 +1,4 @@
-"""The advice for a variant that failed: it follows from the reason, and repeats nothing of it."""
+"""Reasons and hints of failed variants."""
 
 from pathlib import Path
 
@@ -7,8 +7,8 @@ import pytest
 from coremlbench.conversion.options import RequestedPackage
 from coremlbench.conversion.variant_failures import variant_failure
 
-MADE = RequestedPackage("fp16-b1", "fp16", 1, "macOS13", "macOS13", Path("work/it-fp16-b1.mlpackage"), None)
-GIVEN = RequestedPackage("as-is", "as-is", 0, "", "", Path("work/it-as-is.mlpackage"), None, "/home/me/mine.mlpackage")
+CONVERTED = RequestedPackage("fp16-b1", "fp16", 1, "macOS13", "macOS13", Path("work/it-fp16-b1.mlpackage"), None)
+READY = RequestedPackage("as-is", "as-is", 0, "", "", Path("work/it-as-is.mlpackage"), None, "/home/me/mine.mlpackage")
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ GIVEN = RequestedPackage("as-is", "as-is", 0, "", "", Path("work/it-as-is.mlpack
     ],
 )
 def test_what_could_not_be_made(kind: str, message: str, hint: str) -> None:
-    failure = variant_failure(MADE, {"error": {"type": kind, "message": message}}, {})
+    failure = variant_failure(CONVERTED, {"error": {"type": kind, "message": message}}, {})
     assert failure is not None
     assert failure.reason == f"It could not be made: {message}"
     assert failure.hint.startswith(hint)
@@ -43,7 +43,7 @@ def test_what_could_not_be_made(kind: str, message: str, hint: str) -> None:
     ],
 )
 def test_what_could_not_be_executed_or_compared(kind: str, message: str, hint: str) -> None:
-    failure = variant_failure(MADE, {}, {"error": {"type": kind, "message": message}})
+    failure = variant_failure(CONVERTED, {}, {"error": {"type": kind, "message": message}})
     assert failure is not None
     done = "compared" if kind == "CoremlbenchError" else "executed here"
     assert failure.reason == f"It was saved, but could not be {done}: {message}"
@@ -52,10 +52,10 @@ def test_what_could_not_be_executed_or_compared(kind: str, message: str, hint: s
 
 
 def test_a_package_of_the_users_has_its_own_name_and_was_not_saved_here() -> None:
-    failure = variant_failure(GIVEN, {}, {"error": {"type": "UnknownOp", "message": "No op of 'it-as-is.mlpackage'."}})
+    failure = variant_failure(READY, {}, {"error": {"type": "UnknownOp", "message": "No op of 'it-as-is.mlpackage'."}})
     assert failure is not None
     assert failure.reason == "It could not be executed here: No op of 'mine.mlpackage'."
 
 
 def test_what_went_well_has_no_failure() -> None:
-    assert variant_failure(MADE, {"notes": []}, {"proof": {}}) is None
+    assert variant_failure(CONVERTED, {"notes": []}, {"proof": {}}) is None

@@ -1,4 +1,4 @@
-"""When an op is named, and when none can be."""
+"""Cases in which the first diverging op is named, and in which none can be."""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from tests.mil_programs import numbers
 pytestmark = [
     pytest.mark.tensorflow,
     pytest.mark.filterwarnings(
-        "ignore:Implicitly cleaning up:ResourceWarning",  # coremltools leaves its folder of weights to the collector
+        "ignore:Implicitly cleaning up:ResourceWarning",  # coremltools leaves its folder to the collector
         "ignore::pytest.PytestUnraisableExceptionWarning",  # as above
     ),
 ]
@@ -65,8 +65,8 @@ def divergence_of(original: Opaque, weight: np.ndarray, folder: Path, name: str 
 
 
 def test_a_conversion_that_is_right_tells_where_a_package_parts(tmp_path: Path) -> None:
-    found = divergence_of(Opaque(WEIGHT), -WEIGHT, tmp_path)
-    assert (found["op"], found["kind"], found["layer"]) == ("net_dot", "matmul", "net")
+    divergence = divergence_of(Opaque(WEIGHT), -WEIGHT, tmp_path)
+    assert (divergence["op"], divergence["kind"], divergence["layer"]) == ("net_dot", "matmul", "net")
 
 
 def test_when_the_conversion_errs_too_no_op_is_blamed(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The samples that a model is compared on, taken by the worker in this process."""
+"""The samples and labels that the conversion worker writes."""
 
 from pathlib import Path
 from typing import Any
@@ -50,7 +50,7 @@ def open_model(folder: Path, shape: tuple[int, ...], *, classes: tuple[str, ...]
 
 
 def test_a_model_of_rows_and_columns_takes_grey_pictures(tmp_path: Path) -> None:
-    model = open_model(tmp_path, (28, 28))  # TensorFlow's own first tutorial
+    model = open_model(tmp_path, (28, 28))  # as in TensorFlow's first tutorial
     assert (model["shape"], model["pixels"], model["classes"]) == ([28, 28], False, NAMES)
     assert any("multiplied with 1/255; --scale sets another factor" in note for note in model["notes"])
     assert any("classes are taken to be those of digits" in note for note in model["notes"])

@@ -1,4 +1,4 @@
-"""What a package is held against: its outputs one by one, its last activation, its labels, the shape that it takes."""
+"""Comparison of a package with its original: outputs, final activation, labels, input shape."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.small_packages import classifier
 pytestmark = [
     pytest.mark.tensorflow,
     pytest.mark.filterwarnings(
-        "ignore:Implicitly cleaning up:ResourceWarning",  # coremltools leaves its folder of weights to the collector
+        "ignore:Implicitly cleaning up:ResourceWarning",  # coremltools leaves its folder to the collector
         "ignore::pytest.PytestUnraisableExceptionWarning",  # as above
     ),
 ]
@@ -134,8 +134,8 @@ def test_labels_that_are_others_are_told() -> None:
     assert _in_class_order(values, names, names) == (values, [])
     assert _in_class_order(values, [], names) == (values, [])
     assert _in_class_order(values, names, []) == (values, [])
-    found, notes = _in_class_order(values, names, ["e", "f", "g", "h"])
-    assert found is values
+    ordered, notes = _in_class_order(values, names, ["e", "f", "g", "h"])
+    assert ordered is values
     assert notes == [
         "The package's labels (a, b, c, …) are not the model's classes (e, f, g, …): they are compared by position."
     ]

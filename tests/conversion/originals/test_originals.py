@@ -1,4 +1,4 @@
-"""Models of the user's, opened in this process: SavedModels, sizes, and what a model wants its pixels to be."""
+"""Keras files and SavedModels opened in this process: input shapes, pixel scaling, names, refused models."""
 
 import shutil
 from collections import Counter
@@ -54,11 +54,11 @@ def test_a_saved_model_gives_its_outputs_and_logits(tmp_path: Path) -> None:
     model = Model()
     tf.saved_model.save(model, str(tmp_path / "model"), signatures=model.predict)
     original = opened(source_of_file(tmp_path / "model"))
-    samples = random_samples((4,), pixels=False, seed=1, count=20)  # more than are predicted at once
-    found = original.predict(samples)
+    samples = random_samples((4,), pixels=False, seed=1, count=20)  # more than one prediction batch
+    predictions = original.predict(samples)
     assert (original.shape, original.pixels, original.classes) == ((4,), False, ())
-    np.testing.assert_allclose(found[LOGITS], samples @ weights, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(found[OUTPUT], 1 / (1 + np.exp(-samples @ weights)), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(predictions[LOGITS], samples @ weights, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(predictions[OUTPUT], 1 / (1 + np.exp(-samples @ weights)), rtol=1e-5, atol=1e-6)
 
 
 def test_a_saved_model_that_runs_python_is_refused_before_it_is_loaded(tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ AUGMENTATIONS: dict[str, tuple[Any, ...]] = {
     "RandomTranslation": (0.1, 0.1),
     "RandomZoom": (0.2,),
 }
-"""Keras's layers that change training images alone, with what they need to be made."""
+"""Keras layers that change images in training only, with the arguments of their constructors."""
 
 
 def test_every_augmentation_of_keras_becomes_what_it_does_at_inference_nothing(tmp_path: Path) -> None:
@@ -138,8 +138,8 @@ def test_every_augmentation_of_keras_becomes_what_it_does_at_inference_nothing(t
     expected = (pictures.astype(np.float32) / 255).reshape(3, -1) @ kernel + bias
     np.testing.assert_allclose(original.predict(pictures)[LOGITS], expected, rtol=1e-4, atol=1e-5)
     original.convert("float32", batch=1, target="macOS13").save(str(tmp_path / "model.mlpackage"))
-    found = PackageRunner.load(tmp_path / "model.mlpackage").predict(pictures)
-    np.testing.assert_allclose(found[LOGITS], expected, rtol=1e-4, atol=1e-5)
+    predictions = PackageRunner.load(tmp_path / "model.mlpackage").predict(pictures)
+    np.testing.assert_allclose(predictions[LOGITS], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_normalisations_are_taken_into_weights_exactly(tmp_path: Path) -> None:
@@ -159,8 +159,8 @@ def test_normalisations_are_taken_into_weights_exactly(tmp_path: Path) -> None:
     kernel, _ = model.get_layer("conv").get_weights()
     gamma, _, _, variance = model.get_layer("ahead").get_weights()
     factor = gamma / np.sqrt(variance + model.get_layer("ahead").epsilon)
-    (found,) = (op.weight.val for op in operations if op.op_type == "conv")
-    np.testing.assert_allclose(found, (kernel * factor).transpose(3, 2, 0, 1), rtol=1e-6)
+    (weight,) = (op.weight.val for op in operations if op.op_type == "conv")
+    np.testing.assert_allclose(weight, (kernel * factor).transpose(3, 2, 0, 1), rtol=1e-6)
     pictures = random_samples((8, 8, 3), pixels=True, seed=0, count=3)
     whole, expected = PackageRunner.load(tmp_path / "model.mlpackage").predict(pictures), original.predict(pictures)
     assert np.abs(whole[OUTPUT] - expected[OUTPUT]).max() < 1e-6 * np.ptp(expected[OUTPUT])
@@ -174,8 +174,8 @@ def test_a_normalisation_that_has_learnt_nothing_keeps_its_epsilon(tmp_path: Pat
     original = opened(source_of_file(tmp_path / "model.keras"))
     samples = random_samples((4, 4, 3), pixels=False, seed=0, count=2)
     original.convert("float32", batch=1, target="macOS13").save(str(tmp_path / "model.mlpackage"))
-    found = PackageRunner.load(tmp_path / "model.mlpackage").predict(samples)[OUTPUT]
-    np.testing.assert_allclose(found, samples.reshape(2, -1) / np.sqrt(1 + 1e-5), rtol=2e-7)
+    output = PackageRunner.load(tmp_path / "model.mlpackage").predict(samples)[OUTPUT]
+    np.testing.assert_allclose(output, samples.reshape(2, -1) / np.sqrt(1 + 1e-5), rtol=2e-7)
 
 
 def test_recurrent_layers_are_unrolled(tmp_path: Path) -> None:
@@ -191,8 +191,8 @@ def test_recurrent_layers_are_unrolled(tmp_path: Path) -> None:
     expected = model.predict(samples, verbose=0)
     np.testing.assert_allclose(original.predict(samples)[OUTPUT], expected, rtol=1e-4, atol=1e-5)
     original.convert("float32", batch=1, target="macOS13").save(str(tmp_path / "model.mlpackage"))
-    found = PackageRunner.load(tmp_path / "model.mlpackage").predict(samples)
-    np.testing.assert_allclose(found[OUTPUT], expected, rtol=1e-4, atol=1e-5)
+    predictions = PackageRunner.load(tmp_path / "model.mlpackage").predict(samples)
+    np.testing.assert_allclose(predictions[OUTPUT], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_a_size_for_a_model_that_takes_any(tmp_path: Path) -> None:
@@ -222,10 +222,10 @@ def test_a_keras_file_is_what_its_content_says_whatever_its_name(tmp_path: Path,
     sample = np.ones((1, 4), np.float32)
     for name in ("plain", "model.keras", "model.h5", "model.hdf5", "model.v2"):
         path = shutil.copy(tmp_path / f"saved{suffix}", tmp_path / name)
-        found = opened(source_of_file(Path(path))).predict(sample)[OUTPUT]
-        np.testing.assert_allclose(found, model.predict(sample, verbose=0), rtol=1e-5)
+        output = opened(source_of_file(Path(path))).predict(sample)[OUTPUT]
+        np.testing.assert_allclose(output, model.predict(sample, verbose=0), rtol=1e-5)
         loaded = TensorFlow().load(Path(path), "host-cpu")
-        np.testing.assert_allclose(loaded.predict(loaded.prepare({"x": sample})), [found], rtol=1e-5)
+        np.testing.assert_allclose(loaded.predict(loaded.prepare({"x": sample})), [output], rtol=1e-5)
 
 
 def test_a_graph_frozen_beforehand_converts_to_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -239,7 +239,7 @@ def test_a_graph_frozen_beforehand_converts_to_the_same(tmp_path: Path, monkeypa
     (picture,) = random_samples((8, 8, 3), pixels=True, seed=0, count=1)
     for file in (tmp_path / "model.keras", tmp_path / "exported"):
         original = opened(replace(source_of_file(file), classes=("cat", "dog", "bird")), scale=1.0)
-        found = {}
+        results = {}
         for limit in (0, 2**30):
             monkeypatch.setattr(frozen_graph, "FOLDING_LIMIT_BYTES", limit)
             assert isinstance(frozen_graph.conversion_input(original.trace(1)), list) == (limit > 0)
@@ -248,16 +248,18 @@ def test_a_graph_frozen_beforehand_converts_to_the_same(tmp_path: Path, monkeypa
             program = load_program(package)
             runtime = ReferenceRuntime(program, threads=1)
             kinds = (op.op_type for op in program.function.operations)
-            ops = Counter(kind for kind in kinds if kind not in ("const", "mul"))  # of two products one may be left
-            found[limit] = (runtime.outputs, ops, runtime.predict({INPUT_NAME: picture}))
-        assert found[0][:2] == found[2**30][:2]
-        label, probabilities = found[0][0]
-        assert found[0][2][label] == found[2**30][2][label]
-        assert found[0][2][probabilities] == pytest.approx(found[2**30][2][probabilities], rel=1e-5)
+            ops = Counter(
+                kind for kind in kinds if kind not in ("const", "mul")
+            )  # folding may remove one of two products
+            results[limit] = (runtime.outputs, ops, runtime.predict({INPUT_NAME: picture}))
+        assert results[0][:2] == results[2**30][:2]
+        label, probabilities = results[0][0]
+        assert results[0][2][label] == results[2**30][2][label]
+        assert results[0][2][probabilities] == pytest.approx(results[2**30][2][probabilities], rel=1e-5)
 
 
 def refused(model: Any, folder: Path, **settings: Any) -> str:
-    """Return the sentence with which a Keras model is refused."""
+    """Return the message of the ``InputError`` for a Keras model."""
     model.save(folder / "model.keras")
     with pytest.raises(InputError) as refusal:
         opened(source_of_file(folder / "model.keras"), **settings)
@@ -270,9 +272,9 @@ def refused(model: Any, folder: Path, **settings: Any) -> str:
 
 @pytest.mark.parametrize("kind", ["int32", "int64", "uint16", "bool", "string"])
 def test_inputs_that_are_no_pixels_and_no_floats_are_refused(tmp_path: Path, kind: str) -> None:
-    """A package would take indices of words as float16, where 20001 is 20000, and be proven on numbers around 0."""
+    """A package would take word indices as float16, where 20001 becomes 20000, and be compared on small numbers."""
     model = keras.Sequential([keras.Input((6,), dtype=kind), layers.Embedding(30000, 4), layers.Flatten()])
-    if kind not in ("bool", "string"):  # there Keras itself has a word to say
+    if kind not in ("bool", "string"):  # Keras itself refuses these
         assert f"inputs of the type {kind} and of the shape (6,), and only" in refused(model, tmp_path)
 
     class Module(tf.Module):  # type: ignore[misc]  # as above
@@ -300,7 +302,7 @@ def test_inputs_of_other_floats_are_taken_as_float32(tmp_path: Path, kind: str) 
 
 
 def package_of(original: Any, folder: Path, precision: str = "float32") -> PackageRunner:
-    """Return a package of an original, read back."""
+    """Convert an original, and return a runner of the saved package."""
     original.convert(precision, batch=1, target="macOS13").save(str(folder / "made.mlpackage"))
     return PackageRunner.load(folder / "made.mlpackage")
 
@@ -377,14 +379,16 @@ def test_a_saved_model_takes_no_size_that_is_not_its_own(tmp_path: Path) -> None
     stack = [layers.Conv2D(2, 3), layers.GlobalAveragePooling2D()]
     model = keras.Sequential([keras.Input((None, 8, 3)), *stack])
     model.export(tmp_path / "model", format="tf_saved_model", verbose=False)
-    for asked, sentence in (
+    for requested, sentence in (
         ([8, 9, 3], r"inputs of the shape \(None, 8, 3\), which \(8, 9, 3\) does not fit"),
         ([8, 8], "does not fit"),
         ([2, 8, 3], r"cannot be computed for an input of the shape \(2, 8, 3\)"),
         (None, r"inputs of any size \(\(None, 8, 3\)\)"),
     ):
         with pytest.raises(InputError, match=sentence):
-            opened(source_of_file(tmp_path / "model"), input_shape=asked).predict(np.zeros((1, 2, 8, 3), np.float32))
+            opened(source_of_file(tmp_path / "model"), input_shape=requested).predict(
+                np.zeros((1, 2, 8, 3), np.float32)
+            )
     assert opened(source_of_file(tmp_path / "model"), input_shape=[9, 8, 3]).shape == (9, 8, 3)
 
 
@@ -396,7 +400,7 @@ def layers_of_ops(original: Any, folder: Path) -> dict[str, str]:
 
 
 def conv_pool_model() -> Any:
-    """Return a model whose layers have names that begin alike, with signs that Core ML's names do not have."""
+    """Return a model whose layers' names have the same prefix, and characters that Core ML's names cannot have."""
     image = keras.Input((8, 8, 3))
     x = layers.Conv2D(4, 3, name="conv")(image)
     x = layers.MaxPooling2D(2, name="conv_pool")(layers.Conv2D(4, 3, name="conv.1", activation="relu")(x))
@@ -408,12 +412,12 @@ def test_each_op_is_told_with_the_layer_that_computes_it(tmp_path: Path) -> None
     conv_pool_model().save(tmp_path / "model.keras")
     original = opened(source_of_file(tmp_path / "model.keras"))
     assert original.outputs == ("head_x",)
-    found = layers_of_ops(original, tmp_path)
-    assert {"conv", "conv.1", "conv_pool", "a>b", "head.x"} <= set(found.values())
+    layer_names = layers_of_ops(original, tmp_path)
+    assert {"conv", "conv.1", "conv_pool", "a>b", "head.x"} <= set(layer_names.values())
     for op, layer in (("conv_1_convolutionx", "conv"), ("conv_1_1_Relu", "conv.1"), ("MaxPool2d", "conv_pool")):
-        assert {found[name] for name in found if name.endswith(op)} == {layer}
-    assert found["head_x"] == "head.x"
-    assert set(found) <= {*original.intermediate_values().names(), "transpose_1", "max_pool_0"}
+        assert {layer_names[name] for name in layer_names if name.endswith(op)} == {layer}
+    assert layer_names["head_x"] == "head.x"
+    assert set(layer_names) <= {*original.intermediate_values().names(), "transpose_1", "max_pool_0"}
 
 
 def test_layers_whose_scopes_have_one_name_in_core_ml_are_both_told() -> None:
@@ -426,11 +430,11 @@ def test_an_exported_model_has_the_layers_of_its_variables_and_scopes(tmp_path: 
     conv_pool_model().export(tmp_path / "model", format="tf_saved_model", verbose=False)
     original = opened(source_of_file(tmp_path / "model"))
     assert original.outputs == ("output_0",)
-    found = layers_of_ops(original, tmp_path)
+    layer_names = layers_of_ops(original, tmp_path)
     for op, layer in (("conv_1_convolutionx", "conv"), ("conv_1_1_Relu", "conv.1"), ("MaxPool2d", "conv_pool_1")):
-        assert {found[name] for name in found if name.endswith(op)} == {layer}
-    assert found["output_0"] == "head.x"
-    assert "a>b" in found.values()
+        assert {layer_names[name] for name in layer_names if name.endswith(op)} == {layer}
+    assert layer_names["output_0"] == "head.x"
+    assert "a>b" in layer_names.values()
 
 
 def test_a_module_has_its_scopes_for_layers_and_its_signatures_names_for_outputs(tmp_path: Path) -> None:
@@ -457,9 +461,9 @@ def test_a_module_has_its_scopes_for_layers_and_its_signatures_names_for_outputs
     tf.saved_model.save(module, str(tmp_path / "model"), signatures=module.__call__)
     original = opened(source_of_file(tmp_path / "model"))
     assert original.outputs == ("a_inner", "values")
-    found = layers_of_ops(original, tmp_path)
-    assert found["values"] == "second"
-    assert {layer for op, layer in found.items() if op.endswith("first_matmul")} == {"first"}
+    layer_names = layers_of_ops(original, tmp_path)
+    assert layer_names["values"] == "second"
+    assert {layer for op, layer in layer_names.items() if op.endswith("first_matmul")} == {"first"}
     samples = random_samples((4,), pixels=False, seed=0, count=2)
     np.testing.assert_allclose(
         package_of(original, tmp_path).predict(samples)[OUTPUT], original.predict(samples)[OUTPUT], rtol=1e-5, atol=1e-6
@@ -494,7 +498,7 @@ def test_outputs_keep_clear_of_the_names_in_their_program(tmp_path: Path) -> Non
 
 
 def _residual(image: Any) -> Any:
-    """Return a picture's features with a branch that is weakened."""
+    """Return features of a picture with a scaled residual branch."""
     x = layers.Conv2D(3, 3, padding="same")(image)
     return layers.add([x, layers.Rescaling(0.2)(layers.Conv2D(3, 3, padding="same")(x))])
 
@@ -566,6 +570,8 @@ def test_where_a_spoilt_package_parts_is_told_with_the_layer(tmp_path: Path, fil
     spoil(tmp_path / "spoilt.mlpackage", op)
     samples = random_samples((8, 8, 3), pixels=False, seed=0, count=2)
     program = load_program(tmp_path / "spoilt.mlpackage")
-    found = find_divergence(program, original.intermediate_values(), samples, original.layers, lambda *_, **__: None)
-    assert found is not None
-    assert found.layer == layer
+    divergence = find_divergence(
+        program, original.intermediate_values(), samples, original.layers, lambda *_, **__: None
+    )
+    assert divergence is not None
+    assert divergence.layer == layer
