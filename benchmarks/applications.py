@@ -74,11 +74,11 @@ def images(model: Any, seed: int, count: int) -> Any:
 
 def convert(model: Any, package: Path) -> None:
     """Save the model as an ML Program in float32."""
-    from coremlbench.conversion.originals.traced_model import Traced, trace_of
+    from coremlbench.conversion.originals.traced_model import TracedModel, make_tracer
 
     shape = tuple(model.input_shape[1:])
-    trace = trace_of(lambda image: model(image, training=False), shape)
-    original = Traced(trace=trace, shape=shape, pixels=False, scale=1.0, classes=(), versions={})
+    trace = make_tracer(lambda image: model(image, training=False), shape)
+    original = TracedModel(trace=trace, shape=shape, pixels=False, scale=1.0, classes=(), versions={})
     original.convert("float32", batch=1, target="macOS12").save(str(package))
 
 
@@ -147,7 +147,7 @@ def code() -> str:
     """Return a hash of what a row rests on: this script, what converts and executes, and the libraries' versions."""
     from coremlbench.conversion import cache as conversion_cache
 
-    rests_on = [Path(__file__).read_text(encoding="utf-8"), conversion_cache.code(), versions(), os.cpu_count()]
+    rests_on = [Path(__file__).read_text(encoding="utf-8"), conversion_cache.code_digest(), versions(), os.cpu_count()]
     return hashlib.sha256(repr(rests_on).encode()).hexdigest()
 
 

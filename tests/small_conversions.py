@@ -8,7 +8,7 @@ from typing import Any
 
 from coremlbench.conversion.job import convert_models
 from coremlbench.conversion.options import ConvertOptions
-from coremlbench.conversion.sources import of_file
+from coremlbench.conversion.sources import source_of_file
 from coremlbench.types.conversion import ConversionRecord, ModelSource
 from coremlbench.types.process import Progress
 
@@ -63,4 +63,4 @@ def _saved(program: Any, package: Path, precision: Any) -> ModelSource:
         compute_precision=precision,
         skip_model_load=True,
     ).save(str(package))
-    return of_file(package)
+    return source_of_file(package)

@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coremlbench.conversion.compression import _connected, activation_ranges, compress
-from coremlbench.conversion.op_statistics import census, precision_of
-from coremlbench.conversion.package_runner import Executed
+from coremlbench.conversion.compression import _merge_overlapping, activation_ranges, compress
+from coremlbench.conversion.op_statistics import count_ops, matching_variant
+from coremlbench.conversion.package_runner import PackageRunner
 from coremlbench.conversion.variants import VARIANTS
 from coremlbench.mil_onnx import load_program
 from coremlbench.types.conversion import OUTPUT
 from tests.mil_programs import Builder, numbers
 
-pytestmark = [  # coremltools leaves its folders of weights to the collector
+pytestmark = [  # coremltools leaves its temporary folders to the garbage collector
     pytest.mark.tensorflow,
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
@@ -31,7 +31,7 @@ def quiet(phase: str, done: int, total: int, message: str = "", **figures: Any) 
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small float16 package with two convolutions whose values are joined."""
+    """A small float16 package with two convolutions whose outputs are concatenated."""
 
     @Builder.program(input_specs=[Builder.TensorSpec(shape=(1, 48, 6, 6))])
     def program(image: Any) -> Any:
@@ -47,34 +47,39 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_ranges_are_those_of_all_samples(base: Path) -> None:
-    found = activation_ranges(base, SAMPLES, 1.0, quiet)
+    ranges = activation_ranges(base, SAMPLES, 1.0, quiet)
     program = load_program(base)
     first = next(op for op in program.function.operations if op.op_type == "conv").outputs[0].name
     values = np.einsum("oihw,nixy->noxy", WEIGHTS[0].astype(np.float16).astype(np.float32), SAMPLES)
-    assert found[first]["rmin"] == pytest.approx(values.min(), rel=2e-3)
-    assert found[first]["rmax"] == pytest.approx(values.max(), rel=2e-3)
-    assert found["image"] == {"rmin": SAMPLES.min(), "rmax": SAMPLES.max()}
+    assert ranges[first]["rmin"] == pytest.approx(values.min(), rel=2e-3)
+    assert ranges[first]["rmax"] == pytest.approx(values.max(), rel=2e-3)
+    assert ranges["image"] == {"rmin": SAMPLES.min(), "rmax": SAMPLES.max()}
     joined = next(op for op in program.function.operations if op.op_type == "concat")
-    shared = [found[var.name] for var in joined.values] + [found[joined.outputs[0].name]]
+    shared = [ranges[var.name] for var in joined.values] + [ranges[joined.outputs[0].name]]
     assert shared[0] == shared[1] == shared[2]
 
 
-@pytest.mark.parametrize("plan", [plan for plan in VARIANTS if plan.compression], ids=lambda plan: plan.name)
-def test_each_compression_is_what_it_says_and_near_the_original(tmp_path: Path, base: Path, plan: Any) -> None:
+@pytest.mark.parametrize(
+    "variant", [variant for variant in VARIANTS if variant.compression], ids=lambda variant: variant.name
+)
+def test_each_compression_is_what_it_says_and_near_the_original(tmp_path: Path, base: Path, variant: Any) -> None:
     package = tmp_path / "compressed.mlpackage"
-    compress(plan, base, SAMPLES, 1.0, quiet).save(str(package))
+    compress(variant, base, SAMPLES, 1.0, quiet).save(str(package))
     program = load_program(package)
-    assert precision_of(program) == plan.name
-    kinds = census(program)
+    assert matching_variant(program) == variant.name
+    kinds = count_ops(program)
     assert kinds["conv"] == 2
     assert sum(count for kind, count in kinds.items() if kind.startswith("constexpr_")) == 2
-    expected, actual = Executed.load(base).predict(SAMPLES)[OUTPUT], Executed.of(program).predict(SAMPLES)[OUTPUT]
+    expected, actual = (
+        PackageRunner.load(base).predict(SAMPLES)[OUTPUT],
+        PackageRunner.from_program(program).predict(SAMPLES)[OUTPUT],
+    )
     noise = float(np.mean((actual - expected) ** 2) / expected.var())
-    assert 0 < noise < {"int8": 1e-3, "palettized-6": 1e-2, "palettized-4": 0.1, "int8-activations": 1e-2}[plan.name]
+    assert 0 < noise < {"int8": 1e-3, "palettized-6": 1e-2, "palettized-4": 0.1, "int8-activations": 1e-2}[variant.name]
 
 
 def test_an_op_that_stays_in_float32_keeps_its_numbers(tmp_path: Path) -> None:
-    """The classifier of createml does; coremltools fails to quantise between the two types."""
+    """As in the classifier of createml; coremltools cannot quantise between the two types."""
 
     @Builder.program(input_specs=[Builder.TensorSpec(shape=(1, 48, 6, 6))])
     def program(image: Any) -> Any:
@@ -90,18 +95,18 @@ def test_an_op_that_stays_in_float32_keeps_its_numbers(tmp_path: Path) -> None:
         compute_precision=wide,
         skip_model_load=True,
     ).save(str(tmp_path / "base.mlpackage"))
-    (plan,) = [each for each in VARIANTS if each.name == "int8-activations"]
-    compress(plan, tmp_path / "base.mlpackage", SAMPLES, 1.0, quiet).save(str(tmp_path / "small.mlpackage"))
+    (variant,) = [variant for variant in VARIANTS if variant.name == "int8-activations"]
+    compress(variant, tmp_path / "base.mlpackage", SAMPLES, 1.0, quiet).save(str(tmp_path / "small.mlpackage"))
     expected, actual = (
-        Executed.load(tmp_path / f"{name}.mlpackage").predict(SAMPLES)[OUTPUT] for name in ("base", "small")
+        PackageRunner.load(tmp_path / f"{name}.mlpackage").predict(SAMPLES)[OUTPUT] for name in ("base", "small")
     )
     assert 0 < float(np.mean((actual - expected) ** 2) / expected.var()) < 1e-2
 
 
 @given(st.lists(st.sets(st.integers(0, 9), min_size=1), max_size=8))
 def test_groups_that_share_a_member_become_one(groups: list[set[int]]) -> None:
-    joined = _connected([[str(each) for each in group] for group in groups])
-    members = [each for group in joined for each in group]
+    joined = _merge_overlapping([[str(member) for member in group] for group in groups])
+    members = [member for group in joined for member in group]
     assert len(members) == len(set(members)) == len(set().union(*groups))
     for group in groups:
-        assert sum(bool(each & set(map(str, group))) for each in joined) == 1
+        assert sum(bool(other & set(map(str, group))) for other in joined) == 1

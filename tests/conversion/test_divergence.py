@@ -3,7 +3,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from coremlbench.conversion.divergence import ProgramTruth, find_divergence, layer_of
+from coremlbench.conversion.divergence import ProgramReference, find_divergence, layer_of
 from tests.mil_programs import Builder, numbers, saved
 
 pytestmark = pytest.mark.tensorflow
@@ -34,31 +34,33 @@ SAMPLES = numbers((8, 6), 9)
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
 def test_the_first_op_with_other_weights_is_named(spoilt: int, dtype: Any) -> None:
     others = [-weight if index == spoilt else weight for index, weight in enumerate(WEIGHTS)]
-    found = find_divergence(network(others, dtype), ProgramTruth(network(WEIGHTS, np.float32)), SAMPLES, LAYERS, quiet)
-    assert found is not None
-    assert (found.kind, found.layer) == ("matmul", ("first", "first_1", "second")[spoilt])
-    assert found.error > 0.1
+    divergence = find_divergence(
+        network(others, dtype), ProgramReference(network(WEIGHTS, np.float32)), SAMPLES, LAYERS, quiet
+    )
+    assert divergence is not None
+    assert (divergence.kind, divergence.layer) == ("matmul", ("first", "first_1", "second")[spoilt])
+    assert divergence.error > 0.1
 
 
 def test_a_small_error_is_where_it_grows_most() -> None:
     others = [WEIGHTS[0], WEIGHTS[1] * np.float32(1.02), WEIGHTS[2]]
-    truth = ProgramTruth(network(WEIGHTS, np.float32))
-    found = find_divergence(network(others, np.float32), truth, SAMPLES, LAYERS, quiet)
-    assert found is not None
-    assert found.layer == "first_1"
-    assert 0 < found.error < 0.1
+    reference = ProgramReference(network(WEIGHTS, np.float32))
+    divergence = find_divergence(network(others, np.float32), reference, SAMPLES, LAYERS, quiet)
+    assert divergence is not None
+    assert divergence.layer == "first_1"
+    assert 0 < divergence.error < 0.1
 
 
 def test_programs_without_a_common_op_have_no_first_one() -> None:
     one, other = (
         saved(lambda image, name=name: Builder.exp(x=image, name=name), {"image": SAMPLES[:1]}) for name in "ab"
     )
-    assert find_divergence(one, ProgramTruth(other), SAMPLES, {}, quiet) is None
+    assert find_divergence(one, ProgramReference(other), SAMPLES, {}, quiet) is None
 
 
 def test_where_nothing_parts_no_op_is_blamed() -> None:
-    truth = ProgramTruth(network(WEIGHTS, np.float32))
-    assert find_divergence(network(WEIGHTS, np.float32), truth, SAMPLES, LAYERS, quiet) is None
+    reference = ProgramReference(network(WEIGHTS, np.float32))
+    assert find_divergence(network(WEIGHTS, np.float32), reference, SAMPLES, LAYERS, quiet) is None
 
 
 class Known:
@@ -80,8 +82,8 @@ def test_values_are_compared_in_the_layout_that_they_have(factor: int) -> None:
     program = saved(
         lambda image: Builder.conv(x=image, weight=weight[:, :, None, None], name="net_conv"), {"image": pictures[:1]}
     )
-    found = find_divergence(program, Known(weight * factor), pictures, {"net": "net"}, quiet)
-    assert (found is None) == (factor == 1)
+    divergence = find_divergence(program, Known(weight * factor), pictures, {"net": "net"}, quiet)
+    assert (divergence is None) == (factor == 1)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from coremlbench.conversion.op_statistics import arithmetic, census, precision_of, weight_bytes
+from coremlbench.conversion.op_statistics import count_ops, matching_variant, multiply_adds, weight_bytes
 from tests.mil_programs import Builder, numbers, saved
 
 pytestmark = pytest.mark.tensorflow
@@ -23,18 +23,18 @@ def test_ops_and_multiply_adds_by_hand() -> None:
         return Builder.matmul(x=x, y=x, transpose_x=True)  # 5 * 5 * 1
 
     program = saved(network, PICTURE)
-    assert arithmetic(program) == 144 * 27 + 144 * 9 + 144 * 8 + 5 * 288 + 25
-    assert census(program) == {"conv": 2, "relu": 1, "conv_transpose": 1, "reshape": 1, "linear": 1, "matmul": 1}
+    assert multiply_adds(program) == 144 * 27 + 144 * 9 + 144 * 8 + 5 * 288 + 25
+    assert count_ops(program) == {"conv": 2, "relu": 1, "conv_transpose": 1, "reshape": 1, "linear": 1, "matmul": 1}
 
 
 def test_a_program_without_products_has_no_multiply_adds() -> None:
-    assert arithmetic(saved(lambda image: Builder.relu(x=image), PICTURE)) == 0
+    assert multiply_adds(saved(lambda image: Builder.relu(x=image), PICTURE)) == 0
 
 
 @pytest.mark.parametrize(("dtype", "name"), [(np.float32, "fp32"), (np.float16, "fp16")])
 def test_the_precision_is_that_of_the_values(dtype: type, name: str) -> None:
     program = saved(lambda image: Builder.add(x=image, y=image), {"image": numbers((1, 3, 8, 8), 0, dtype)})
-    assert precision_of(program) == name
+    assert matching_variant(program) == name
 
 
 def test_the_bytes_of_weights_are_those_of_their_files(tmp_path: Path) -> None:

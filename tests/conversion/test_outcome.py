@@ -1,4 +1,4 @@
-"""What conversions keep: packages for later ones, and all that was made and measured when one ends in the midst."""
+"""Reuse of cached packages, and what the record of an interrupted or crashed conversion contains."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ import psutil
 import pytest
 from PIL import Image
 
-from coremlbench.conversion.job import exit_code
-from coremlbench.conversion.options import Item
-from coremlbench.conversion.outcome import NOT_COMPARED, finished, with_variants
-from coremlbench.conversion.sources import of_file
+from coremlbench.conversion.job import conversion_exit_code
+from coremlbench.conversion.options import RequestedPackage
+from coremlbench.conversion.outcome import NOT_COMPARED, with_outcome, with_variants
+from coremlbench.conversion.sources import source_of_file
 from coremlbench.runs import store
 from coremlbench.system.files import hash_folder
 from coremlbench.timing.packages import select_packages
@@ -43,7 +43,7 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def when(phase: str, key: str, do: Callable[[], None]) -> Callable[[Progress], None]:
-    """Return what does something once, when a phase has come to a package."""
+    """Return a progress callback that calls ``do`` once, when a phase reaches a package."""
     done: list[str] = []
 
     def on_progress(progress: Progress) -> None:
@@ -65,12 +65,12 @@ def command_of(process: psutil.Process) -> list[str]:
         return []
 
 
-def kill_the_child(worker: str, folder: str = "") -> Callable[[], None]:
-    """Return what kills our child of this kind, in a folder of this name, as a system does that lacks memory."""
+def kill_worker(worker: str, folder: str = "") -> Callable[[], None]:
+    """Return a function that kills this worker with SIGKILL, as the kernel does when memory is exhausted."""
 
     def kill() -> None:
         for child in psutil.Process().children(recursive=True):
-            command = command_of(child)  # not that of the process that watches over it, which holds the whole of it too
+            command = command_of(child)  # the guardian's command contains the worker's
             ours = f"coremlbench.workers.{worker}" in command and not any("guardian.py" in word for word in command)
             if ours and folder in command[-2]:
                 child.kill()
@@ -82,7 +82,7 @@ def by_name(record: ConversionRecord) -> dict[str, Variant]:
     return {variant.name: variant for variant in record.variants}
 
 
-# --- what is taken from the cache ---------------------------------------------------------------------------
+# --- reuse from the cache -----------------------------------------------------------------------------------
 
 
 def test_other_pictures_of_the_same_names_and_sizes_give_other_ranges(tmp_path: Path) -> None:
@@ -100,8 +100,8 @@ def test_other_pictures_of_the_same_names_and_sizes_give_other_ranges(tmp_path: 
             Image.fromarray(pixels).save(path, compress_level=0)
         ((record, _),) = convert([source], tmp_path / "results", **settings)
         seen.append(by_name(record)["int8-activations"])
-    assert [each.failure for each in seen] == [None] * 3
-    assert [each.reused for each in seen] == [False, False, True]
+    assert [variant.failure for variant in seen] == [None] * 3
+    assert [variant.reused for variant in seen] == [False, False, True]
     assert seen[0].sha256 != seen[1].sha256 == seen[2].sha256
 
 
@@ -112,7 +112,7 @@ def test_a_package_says_of_which_model_it_is_also_when_another_had_the_same_cont
     keras.Sequential([keras.Input((6,)), keras.layers.Dense(3)]).save(tmp_path / "seq.keras")
     shutil.copy(tmp_path / "seq.keras", tmp_path / "other.keras")
     for name in ("seq", "other"):
-        ((record, folder),) = convert([of_file(tmp_path / f"{name}.keras")], tmp_path / "results")
+        ((record, folder),) = convert([source_of_file(tmp_path / f"{name}.keras")], tmp_path / "results")
         spec = coremltools.utils.load_spec(str(folder / record.variants[0].path))
         assert spec.description.metadata.shortDescription == f"{name}, converted by coremlbench."
 
@@ -128,14 +128,14 @@ def test_a_batch_that_is_named_twice_is_made_once(tmp_path: Path) -> None:
 
 
 def test_a_variant_with_neither_a_package_nor_a_failure_is_a_failure(tmp_path: Path) -> None:
-    item = Item("fp16-b1", "fp16", 1, "macOS13", "macOS13", tmp_path / "it.mlpackage", None)
-    record = finished(with_variants(conversion(1), [item], {}, {}, tmp_path))
+    item = RequestedPackage("fp16-b1", "fp16", 1, "macOS13", "macOS13", tmp_path / "it.mlpackage", None)
+    record = with_outcome(with_variants(conversion(1), [item], {}, {}, tmp_path))
     assert record.variants[0].failure is not None
     assert record.outcome == Converted(proven=0, degraded=0, wrong=0, failed=1)
-    assert exit_code([record]) == 3
+    assert conversion_exit_code([record]) == 3
 
 
-# --- what is left of a conversion that ended in the midst ---------------------------------------------------
+# --- interrupted and crashed conversions --------------------------------------------------------------------
 
 VARIANTS = ("int8", "palettized-6", "palettized-4")
 
@@ -151,13 +151,13 @@ def test_what_was_made_and_proven_before_an_interruption_is_in_the_record(
     assert record.outcome.kind == "interrupted"
     assert store.load(folder) == record
     assert not (folder / "work").exists()
-    assert [each.name for each in record.variants] == ["as-is", *VARIANTS]
-    for each in record.variants:
-        assert each.failure is None
-        assert hash_folder(folder / each.path)[0] == each.sha256
-    found = by_name(record)
-    assert found["int8"].proof is not None
-    assert [NOT_COMPARED in found[name].notes for name in ("as-is", "int8", "palettized-4")] == [False, False, True]
+    assert [variant.name for variant in record.variants] == ["as-is", *VARIANTS]
+    for variant in record.variants:
+        assert variant.failure is None
+        assert hash_folder(folder / variant.path)[0] == variant.sha256
+    variants = by_name(record)
+    assert variants["int8"].proof is not None
+    assert [NOT_COMPARED in variants[name].notes for name in ("as-is", "int8", "palettized-4")] == [False, False, True]
     subject = select_packages([(record, folder)])
     assert [package.variant.name for package in subject.packages] == ["as-is", "int8"]  # the others are not timed
     assert [note.split(" was not timed")[0] for note in subject.notes] == ["wide palettized-6", "wide palettized-4"]
@@ -170,35 +170,35 @@ def test_what_was_made_before_a_conversion_is_interrupted_is_in_the_record(
     interrupted = when("convert", "palettized-4-b1", interrupt)
     source = ready_package(tmp_path, seed=6)
     ((record, folder),) = convert([source], tmp_path / "results", interrupted, variants=VARIANTS)
-    assert [(each.name, each.proof, each.failure) for each in record.variants][:3] == [
+    assert [(variant.name, variant.proof, variant.failure) for variant in record.variants][:3] == [
         (name, None, None) for name in ("as-is", "int8", "palettized-6")
     ]
-    assert all((folder / each.path).is_dir() for each in record.variants)
+    assert all((folder / variant.path).is_dir() for variant in record.variants)
     assert {NOT_COMPARED} <= set(record.variants[1].notes)
-    assert exit_code([record]) == 130
+    assert conversion_exit_code([record]) == 130
 
 
 def test_a_killed_proof_is_one_variants_failure_and_the_others_are_proven(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stand_at(monkeypatch, tmp_path / "standing", point("proof", "prove", "palettized-6-b1"))
-    killed = when("prove", "palettized-6-b1", kill_the_child("proof"))
+    killed = when("prove", "palettized-6-b1", kill_worker("proof"))
     source = ready_package(tmp_path, seed=7)
     ((record, folder),) = convert([source], tmp_path / "results", killed, variants=VARIANTS)
-    found = by_name(record)
-    failure = found["palettized-6"].failure
+    variants = by_name(record)
+    failure = variants["palettized-6"].failure
     assert failure is not None
     assert failure.evidence.signal == "SIGKILL"
-    assert (folder / found["palettized-6"].path).is_dir()
-    assert [found[name].proof is None for name in ("int8", "palettized-4")] == [False, False]
+    assert (folder / variants["palettized-6"].path).is_dir()
+    assert [variants[name].proof is None for name in ("int8", "palettized-4")] == [False, False]
     assert isinstance(record.outcome, Converted)
     assert (record.outcome.wrong, record.outcome.failed) == (0, 1)
-    assert exit_code([record]) == 3
+    assert conversion_exit_code([record]) == 3
 
 
 def test_the_seconds_of_a_killed_child_count_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first child is killed where it stands, the second stands until it is let go: each lives as long at least."""
-    kill, go = kill_the_child("convert"), tmp_path / "go"
+    """The first worker is killed, the second waits for a file: the phase is at least as long as both."""
+    kill, go = kill_worker("convert"), tmp_path / "go"
     stand_at(
         monkeypatch,
         tmp_path / "standing",
@@ -212,7 +212,7 @@ def test_the_seconds_of_a_killed_child_count_too(tmp_path: Path, monkeypatch: py
         if progress.phase == "open" and len(opened) == len(lived):
             opened.append(time.monotonic())
         if progress.message == "palettized-4-b1" and not lived:
-            time.sleep(2 * (opened[0] - began))  # longer than the second child takes to start
+            time.sleep(2 * (opened[0] - began))  # longer than the second worker takes to start
             lived.append(time.monotonic() - opened[0])
             kill()
         elif progress.phase == "open" and len(opened) == 2 and not go.exists():
@@ -221,8 +221,8 @@ def test_the_seconds_of_a_killed_child_count_too(tmp_path: Path, monkeypatch: py
 
     source, began = ready_package(tmp_path, seed=8), time.monotonic()
     ((record, _),) = convert([source], tmp_path / "results", on_progress, variants=VARIANTS)
-    assert [each.failure and each.failure.kind for each in record.variants].count(None) == 3
-    (phase,) = [each for each in record.phases if each.name == "convert"]
+    assert [variant.failure and variant.failure.kind for variant in record.variants].count(None) == 3
+    (phase,) = [phase for phase in record.phases if phase.name == "convert"]
     assert len(lived) == 2
     assert phase.seconds > sum(lived)
     assert record.peak_bytes >= phase.peak_bytes > 0
@@ -238,11 +238,11 @@ def test_a_killed_child_of_one_model_leaves_the_model_beside_it_alone(
     def kill(progress: Progress) -> None:
         if progress.message.startswith("wide.mlpackage: convert") and not done:
             done.append(progress.message)
-            kill_the_child("convert", "-wide-")()
+            kill_worker("convert", "-wide-")()
 
     (hit, _), (whole, _) = convert(sources, tmp_path / "results", kill, variants=VARIANTS, jobs=2)
-    failed = [each.failure for each in hit.variants if each.failure]
-    assert [each.evidence.signal for each in failed] == ["SIGKILL"]
+    failed = [variant.failure for variant in hit.variants if variant.failure]
+    assert [failure.evidence.signal for failure in failed] == ["SIGKILL"]
     assert isinstance(hit.outcome, Converted)
     assert (hit.outcome.wrong, hit.outcome.failed) == (0, 1)
     assert isinstance(whole.outcome, Converted)

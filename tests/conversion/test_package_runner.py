@@ -3,12 +3,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from coremlbench.conversion.package_runner import Executed
+from coremlbench.conversion.package_runner import PackageRunner
 from coremlbench.types.conversion import LOGITS, OUTPUT
 from coremlbench.types.errors import InputError
 from tests.mil_programs import Builder, numbers, saved
 
 pytestmark = pytest.mark.tensorflow
+
+
+def doubling_package() -> PackageRunner:
+    """Return a package that doubles batches of 4 samples with 3 values."""
+    return PackageRunner.from_program(saved(lambda image: Builder.mul(x=image, y=2.0), {"image": numbers((4, 3), 0)}))
 
 
 def test_logits_are_what_goes_into_the_last_softmax() -> None:
@@ -18,23 +23,23 @@ def test_logits_are_what_goes_into_the_last_softmax() -> None:
         x = Builder.linear(x=image, weight=weight, name="scores")
         return Builder.identity(x=Builder.softmax(x=x, axis=-1))
 
-    executed = Executed.of(saved(network, {"image": numbers((1, 4), 0)}))
+    runner = PackageRunner.from_program(saved(network, {"image": numbers((1, 4), 0)}))
     samples = numbers((7, 4), 2)
-    found = executed.predict(samples)
-    assert executed.logits == "scores"
-    np.testing.assert_allclose(found[LOGITS], samples @ weight.T, rtol=1e-5, atol=1e-5)
+    predictions = runner.predict(samples)
+    assert runner.logits == "scores"
+    np.testing.assert_allclose(predictions[LOGITS], samples @ weight.T, rtol=1e-5, atol=1e-5)
     powers = np.exp(samples @ weight.T)
-    np.testing.assert_allclose(found[OUTPUT], powers / powers.sum(axis=1, keepdims=True), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(predictions[OUTPUT], powers / powers.sum(axis=1, keepdims=True), rtol=1e-4, atol=1e-6)
 
 
 def test_a_last_batch_that_is_not_full_is_filled_and_cut() -> None:
-    executed = Executed.of(saved(lambda image: Builder.mul(x=image, y=2.0), {"image": numbers((4, 3), 0)}))
-    samples, told = numbers((10, 3), 1), []
-    found = executed.predict(samples, told.append)
-    assert executed.batch == 4
-    assert told == [4, 8, 10]
-    assert list(found) == [OUTPUT]
-    np.testing.assert_array_equal(found[OUTPUT], samples * 2)
+    runner = PackageRunner.from_program(saved(lambda image: Builder.mul(x=image, y=2.0), {"image": numbers((4, 3), 0)}))
+    samples, progress = numbers((10, 3), 1), []
+    predictions = runner.predict(samples, progress.append)
+    assert runner.batch == 4
+    assert progress == [4, 8, 10]
+    assert list(predictions) == [OUTPUT]
+    np.testing.assert_array_equal(predictions[OUTPUT], samples * 2)
 
 
 def test_several_outputs_stand_side_by_side() -> None:
@@ -42,13 +47,13 @@ def test_several_outputs_stand_side_by_side() -> None:
         return Builder.add(x=image, y=1.0), Builder.reshape(x=image, shape=[1, 3, 1])
 
     samples = numbers((2, 3), 1)
-    found = Executed.of(saved(network, {"image": numbers((1, 3), 0)})).predict(samples)
-    np.testing.assert_array_equal(found[OUTPUT], np.concatenate([samples + 1, samples], axis=1))
+    predictions = PackageRunner.from_program(saved(network, {"image": numbers((1, 3), 0)})).predict(samples)
+    np.testing.assert_array_equal(predictions[OUTPUT], np.concatenate([samples + 1, samples], axis=1))
 
 
 def test_a_softmax_over_space_is_no_classifiers() -> None:
     program = saved(lambda image: Builder.softmax(x=image, axis=1), {"image": numbers((1, 4, 5), 0)})
-    assert Executed.of(program).logits == ""
+    assert PackageRunner.from_program(program).logits == ""
 
 
 @pytest.mark.parametrize(
@@ -57,25 +62,25 @@ def test_a_softmax_over_space_is_no_classifiers() -> None:
 )
 def test_what_can_be_the_classes_of_a_sample(shape: tuple[int, ...], vector: bool) -> None:
     inputs = {"image": numbers((shape[0], 6 // shape[0] if len(shape) > 1 else 1), 0)}
-    executed = Executed.of(saved(lambda image: Builder.reshape(x=image, shape=shape), inputs))
-    assert executed.vector == vector
+    runner = PackageRunner.from_program(saved(lambda image: Builder.reshape(x=image, shape=shape), inputs))
+    assert runner.vector == vector
 
 
 def test_two_outputs_are_no_classes() -> None:
     inputs = {"image": numbers((1, 6), 0)}
     program = saved(lambda image: (Builder.add(x=image, y=1.0), Builder.mul(x=image, y=2.0)), inputs)
-    assert not Executed.of(program).vector
+    assert not PackageRunner.from_program(program).vector
 
 
 def test_a_program_with_two_inputs_is_refused() -> None:
     inputs = {"one": numbers((1, 3), 0), "two": numbers((1, 3), 1)}
     with pytest.raises(InputError, match="takes 2 inputs"):
-        Executed.of(saved(lambda one, two: Builder.add(x=one, y=two), inputs))
+        PackageRunner.from_program(saved(lambda one, two: Builder.add(x=one, y=two), inputs))
 
 
 def test_pictures_and_arrays_are_each_other_times_the_scale() -> None:
-    executed = Executed.of(saved(lambda image: Builder.mul(x=image, y=2.0), {"image": numbers((4, 3), 0)}))
+    runner = PackageRunner.from_program(saved(lambda image: Builder.mul(x=image, y=2.0), {"image": numbers((4, 3), 0)}))
     pixels = np.array([[0, 51, 255]], np.uint8)
-    taken = executed.as_taken(pixels, 1 / 255)
-    np.testing.assert_allclose(taken, [[0, 0.2, 1]], rtol=1e-6)
-    assert executed.as_taken(taken, 1 / 255) is taken
+    converted = runner.to_package_input(pixels, 1 / 255)
+    np.testing.assert_allclose(converted, [[0, 0.2, 1]], rtol=1e-6)
+    assert runner.to_package_input(converted, 1 / 255) is converted

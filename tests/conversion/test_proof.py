@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from coremlbench.conversion.proof import NOTHING_LEFT, THRESHOLDS, accuracy, agreement, compare, judge, worst_of
+from coremlbench.conversion.proof import (
+    MIN_SNR_DB,
+    THRESHOLDS,
+    accuracy,
+    agreement,
+    compare_outputs,
+    judge,
+    worst_proof,
+)
 from coremlbench.runs import store
 from coremlbench.types.conversion import ConversionRecord, Proof, Variant, VariantName
 from tests.failing_records import CONVERSION
@@ -19,7 +27,7 @@ floats = st.floats(-1e3, 1e3, width=32)
 
 
 def proof_of(expected: np.ndarray, actual: np.ndarray) -> Proof:
-    figures = compare(expected, actual)
+    figures = compare_outputs(expected, actual)
     return Proof(
         verdict="wrong",
         reason="",
@@ -34,27 +42,27 @@ def proof_of(expected: np.ndarray, actual: np.ndarray) -> Proof:
 
 @given(arrays.arrays(np.float32, (7, 3), elements=floats), arrays.arrays(np.float32, (7, 3), elements=floats))
 def test_the_errors_are_numpys(expected: np.ndarray, actual: np.ndarray) -> None:
-    found = compare(expected, actual)
+    figures = compare_outputs(expected, actual)
     difference = actual.astype(np.float64) - expected
-    assert found["max_error"] == pytest.approx(np.abs(difference).max())
-    assert found["mean_error"] == pytest.approx(np.abs(difference).mean())
-    assert found["range"] == pytest.approx(np.ptp(expected.astype(np.float64)))
+    assert figures["max_error"] == pytest.approx(np.abs(difference).max())
+    assert figures["mean_error"] == pytest.approx(np.abs(difference).mean())
+    assert figures["range"] == pytest.approx(np.ptp(expected.astype(np.float64)))
     noise = (difference**2).mean()
     signal = expected.astype(np.float64).var(axis=0).mean()
     if noise == 0:
-        assert found["signal_to_noise"] is None
+        assert figures["signal_to_noise"] is None
     elif signal > 0:
-        assert found["signal_to_noise"] == pytest.approx(max(NOTHING_LEFT, 10 * math.log10(signal / noise)))
+        assert figures["signal_to_noise"] == pytest.approx(max(MIN_SNR_DB, 10 * math.log10(signal / noise)))
     else:
-        assert found["signal_to_noise"] == NOTHING_LEFT
+        assert figures["signal_to_noise"] == MIN_SNR_DB
 
 
 @given(arrays.arrays(np.float32, (7, 40), elements=floats), arrays.arrays(np.float32, (7, 40), elements=floats))
 def test_in_blocks_it_is_the_same(expected: np.ndarray, actual: np.ndarray) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        whole = compare(expected, actual)
-        patch.setattr("coremlbench.conversion.proof.AT_ONCE", 21)
-        blocks = compare(expected, actual)
+        whole = compare_outputs(expected, actual)
+        patch.setattr("coremlbench.conversion.proof.VALUES_PER_BLOCK", 21)
+        blocks = compare_outputs(expected, actual)
     assert blocks["worst_value"] == whole["worst_value"] or blocks["worst_signal_to_noise"] == pytest.approx(
         whole["worst_signal_to_noise"]
     )
@@ -66,9 +74,9 @@ def test_one_value_that_is_lost_among_many() -> None:
     expected = np.random.default_rng(1).normal(size=(500, 1000)).astype(np.float32)
     actual = expected + np.float32(0.01) * np.random.default_rng(2).normal(size=expected.shape).astype(np.float32)
     actual[:, 7] = expected[:, 7].mean()
-    found = compare(expected, actual)
-    assert found["worst_value"] == 7
-    assert found["worst_signal_to_noise"] == pytest.approx(0, abs=0.5)
+    figures = compare_outputs(expected, actual)
+    assert figures["worst_value"] == 7
+    assert figures["worst_signal_to_noise"] == pytest.approx(0, abs=0.5)
     for precision in ("int8", "int8-activations"):
         proof = judge(proof_of(expected, actual), precision)
         assert proof.verdict == "wrong"
@@ -96,8 +104,8 @@ def test_the_worst_of_several_outputs() -> None:
     right = judge(proof_of(LOGITS, LOGITS), "fp32")
     noisy = judge(proof_of(LOGITS, LOGITS * np.float32(1.00001)), "fp32")
     wrong = judge(proof_of(LOGITS, -LOGITS), "fp32")
-    assert worst_of([right, noisy, wrong]) is wrong
-    assert worst_of([right, noisy]) is noisy
+    assert worst_proof([right, noisy, wrong]) is wrong
+    assert worst_proof([right, noisy]) is noisy
 
 
 def test_no_error_is_proven() -> None:
@@ -114,7 +122,7 @@ def test_a_value_that_is_no_number_is_wrong(broken: float) -> None:
     proof = judge(proof_of(LOGITS, actual), "palettized-4")
     assert proof.verdict == "wrong"
     assert proof.max_error == math.inf
-    both = compare(actual, actual)
+    both = compare_outputs(actual, actual)
     assert both["max_error"] == 0
     assert both["signal_to_noise"] is None
 
@@ -128,12 +136,14 @@ def test_a_record_keeps_that_nothing_was_a_number(tmp_path: Path) -> None:
     loaded = store.load(tmp_path)
     assert isinstance(loaded, ConversionRecord)
     assert loaded.variants[0].proof is not None
-    assert loaded.variants[0].proof.signal_to_noise == NOTHING_LEFT, "None would say: no noise at all"
+    assert loaded.variants[0].proof.signal_to_noise == MIN_SNR_DB, "None would say: no noise at all"
 
 
 @pytest.mark.parametrize("precision", THRESHOLDS)
 def test_a_package_that_says_the_same_of_every_image_is_not_proven(precision: VariantName) -> None:
-    apart = LOGITS + np.arange(10, dtype=np.float32) * 100  # classes far apart: most of the variance, and no signal
+    apart = (
+        LOGITS + np.arange(10, dtype=np.float32) * 100
+    )  # most of the variance is between classes, none of it is signal
     constant = np.repeat(apart.mean(axis=0, keepdims=True), len(apart), axis=0)
     assert judge(proof_of(apart, constant), precision).verdict != "proven"
     mean = LOGITS.mean(axis=0, keepdims=True).repeat(len(LOGITS), axis=0)
@@ -146,7 +156,7 @@ def test_an_original_that_says_nearly_the_same_of_every_image_proves_little() ->
     assert rounded.between_images is not None
     assert rounded.between_images < 1e-4
     assert rounded.verdict == "degraded", "not wrong: what is left over is lost in the rounding of the rest"
-    assert "says nearly the same of every image" in rounded.reason
+    assert "gives nearly the same outputs for every image" in rounded.reason
     assert "proves little" not in judge(proof_of(LOGITS, LOGITS), "fp16").reason
     assert judge(proof_of(flat, -flat), "fp16").verdict == "wrong"
 
@@ -187,8 +197,8 @@ def test_what_lost_its_classes_is_wrong() -> None:
 
 def test_few_images_are_told() -> None:
     few = judge(proof_of(LOGITS[:50], LOGITS[:50]), "fp32")
-    assert few.reason.endswith("A whole proof takes 500 images, and this one has 50.")
-    assert "A whole proof" not in judge(proof_of(LOGITS, LOGITS), "fp32").reason
+    assert few.reason.endswith("A full proof takes 500 images, and this one has 50.")
+    assert "A full proof" not in judge(proof_of(LOGITS, LOGITS), "fp32").reason
 
 
 def test_thresholds_only_loosen_with_the_precision() -> None:

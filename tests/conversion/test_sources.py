@@ -4,7 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from coremlbench.conversion.sources import default_sources, named_sources, random_network, resolve, resolve_all, seed_of
+from coremlbench.conversion.sources import (
+    default_sources,
+    named_sources,
+    network_and_seed,
+    random_weights_source,
+    resolve_model,
+    resolve_models,
+)
 from coremlbench.experiments.catalogue import EXPERIMENTS
 from coremlbench.runs import store
 from coremlbench.types.conversion import ModelSource, UnopenedModel
@@ -30,23 +37,23 @@ def results(tmp_path: Path) -> Path:
 
 
 def test_an_experiment_is_its_newest_run_with_a_model(results: Path) -> None:
-    source = resolve("lenet", results=results)
+    source = resolve_model("lenet", results=results)
     assert Path(source.path).read_bytes() == b"the weights"
     assert (source.name, source.kind, source.format, source.experiment) == ("lenet", "training-run", "keras", "lenet")
     assert source.classes == CLASSES
-    assert resolve(source.training_run, results=results) == source
-    newer = next(each for each in results.glob("*-lenet-*") if each.name != source.training_run)
+    assert resolve_model(source.training_run, results=results) == source
+    newer = next(run for run in results.glob("*-lenet-*") if run.name != source.training_run)
     with pytest.raises(InputError, match="is gone"):
-        resolve(newer.name, results=results)
+        resolve_model(newer.name, results=results)
 
 
 def test_what_was_not_trained_has_random_weights(results: Path) -> None:
-    found = {source.name: source for source in default_sources(results, seed=4)}
-    assert list(found) == [each.name for each in EXPERIMENTS if each.name != "createml"]
-    assert [name for name, source in found.items() if source.kind == "training-run"] == ["lenet"]
-    assert seed_of(found["tinyvgg"]) == ("tinyvgg", 4)
-    assert found["tinyvgg"] == random_network("tinyvgg", 4)
-    assert found["tinyvgg"].sha256 != random_network("tinyvgg", 5).sha256
+    sources = {source.name: source for source in default_sources(results, seed=4)}
+    assert list(sources) == [experiment.name for experiment in EXPERIMENTS if experiment.name != "createml"]
+    assert [name for name, source in sources.items() if source.kind == "training-run"] == ["lenet"]
+    assert network_and_seed(sources["tinyvgg"]) == ("tinyvgg", 4)
+    assert sources["tinyvgg"] == random_weights_source("tinyvgg", 4)
+    assert sources["tinyvgg"].sha256 != random_weights_source("tinyvgg", 5).sha256
     assert [source.name for source in named_sources((), results=results)] == ["lenet"]
 
 
@@ -61,15 +68,15 @@ def test_what_was_not_trained_has_random_weights(results: Path) -> None:
 )
 def test_a_name_that_stands_for_nothing(results: Path, model: str, sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
-        resolve(model, results=results)
+        resolve_model(model, results=results)
 
 
 def test_a_failed_run_has_no_model(results: Path) -> None:
     (failed,) = results.glob("*-tinyvgg-*")
     with pytest.raises(InputError, match="failed and left no model"):
-        resolve(failed.name, results=results)
+        resolve_model(failed.name, results=results)
     with pytest.raises(InputError, match="createml has no network"):
-        random_network("createml", 0)
+        random_weights_source("createml", 0)
 
 
 def test_nothing_trained_and_nothing_named(tmp_path: Path) -> None:
@@ -84,11 +91,11 @@ def test_the_hash_is_that_of_the_content(results: Path, tmp_path: Path) -> None:
         folder = tmp_path / f"{name}.mlpackage"
         folder.mkdir()
         (folder / "Manifest.json").write_text("{}", encoding="utf-8")
-    one, two = (resolve(str(tmp_path / f"{name}.mlpackage"), results=results) for name in ("one", "two"))
+    one, two = (resolve_model(str(tmp_path / f"{name}.mlpackage"), results=results) for name in ("one", "two"))
     assert (one.kind, one.format, one.name) == ("file", "mlpackage", "one")
     assert one.sha256 == two.sha256
     shutil.copy(tmp_path / "one.mlpackage" / "Manifest.json", tmp_path / "one.mlpackage" / "more")
-    assert resolve(str(tmp_path / "one.mlpackage"), results=results).sha256 != one.sha256
+    assert resolve_model(str(tmp_path / "one.mlpackage"), results=results).sha256 != one.sha256
 
 
 def test_a_file_is_one_model_however_it_is_named(
@@ -98,24 +105,24 @@ def test_a_file_is_one_model_however_it_is_named(
     package(tmp_path / "one.mlpackage")
     package(tmp_path / "two.mlpackage")
     names = ("one.mlpackage", "./one.mlpackage", str(tmp_path / "one.mlpackage"), "results/../one.mlpackage")
-    assert [source.name for source in resolve_all((*names, "two.mlpackage"), results=results)] == ["one", "two"]
+    assert [source.name for source in resolve_models((*names, "two.mlpackage"), results=results)] == ["one", "two"]
 
 
 def test_of_several_files_one_that_cannot_be_opened_stops_no_other(results: Path, tmp_path: Path) -> None:
     package(tmp_path / "one.mlpackage")
     (tmp_path / "empty.keras").touch()
     names = [str(tmp_path / name) for name in ("empty.keras", "one.mlpackage")]
-    bad, good = resolve_all(names, results=results)
+    bad, good = resolve_models(names, results=results)
     assert isinstance(bad, UnopenedModel)
     assert (bad.name, bad.path, bad.failure.kind) == ("empty", names[0], "input")
     assert bad.failure.reason.startswith("empty.keras is empty")
     assert isinstance(good, ModelSource)
     for alone in (names[:1], [names[0], names[0]]):
         with pytest.raises(InputError, match=r"empty\.keras is empty"):
-            resolve_all(alone, results=results)
+            resolve_models(alone, results=results)
     for typo in ("one.mlpackagee", "lenett", "gone/model.keras"):
         with pytest.raises(InputError):
-            resolve_all([*names, typo], results=results)
+            resolve_models([*names, typo], results=results)
 
 
 def package(folder: Path) -> None:

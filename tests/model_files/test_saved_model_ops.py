@@ -14,7 +14,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.client import pywrap_tf_session
 
 from coremlbench.conversion.originals import open_original
-from coremlbench.conversion.sources import of_file
+from coremlbench.conversion.sources import source_of_file
 from coremlbench.model_files.saved_model_ops import HARMLESS, REACHING, check_graph, harmless
 from coremlbench.types.errors import InputError
 
@@ -52,7 +52,7 @@ def write(folder: Path, saved: Any) -> None:
 
 def refused(folder: Path, op: str) -> None:
     with pytest.raises(InputError, match=rf"The graph of {folder.name} runs (.*, )?{op}(, .*)?, which.*--allow-code"):
-        open_original(of_file(folder), {})
+        open_original(source_of_file(folder), {})
 
 
 # --- refused ------------------------------------------------------------------------------------------------
@@ -181,7 +181,7 @@ def classic_model(folder: Path, *, resources: bool) -> None:
 def test_a_classic_model_may_restore_itself_and_nothing_else(tmp_path: Path, resources: bool) -> None:
     folder = tmp_path / "model"
     classic_model(folder, resources=resources)
-    found = open_original(of_file(folder), {}).predict(np.eye(4, dtype=np.float32))["output"]
+    found = open_original(source_of_file(folder), {}).predict(np.eye(4, dtype=np.float32))["output"]
     assert found.argmax(axis=1).tolist() == [0, 1, 2, 3]
 
     signature = read(folder)

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from coremlbench.conversion.cache import DISTRIBUTIONS, WORKER
-from coremlbench.conversion.sources import random_network
+from coremlbench.conversion.cache import CONVERT_WORKER, DISTRIBUTION_NAMES
+from coremlbench.conversion.sources import random_weights_source
 from coremlbench.system import serialization
 from coremlbench.system.source_imports import OWN_PACKAGES, imports_of
 
@@ -40,8 +40,9 @@ def picture_paths(folder: Path, count: int) -> list[list[object]]:
 @pytest.mark.tensorflow
 @pytest.mark.timeout(600)
 def test_all_that_a_worker_imports_is_found(tmp_path: Path) -> None:
-    source, images = random_network("lenet", 0), picture_paths(tmp_path, 8)
-    common = {"batch": 1, "target": "macOS15", "base_target": "macOS15", "copy": None, "alone": False}
+    source, images = random_weights_source("lenet", 0), picture_paths(tmp_path, 8)
+    common = {"batch": 1, "target": "macOS15", "base_target": "macOS15"}
+    common |= {"ready_package": None, "without_original": False}
     variants = [
         {**common, "key": name, "variant": name, "package": str(tmp_path / f"{name}.mlpackage")}
         for name in ("palettized-6", "int8-activations")
@@ -65,7 +66,7 @@ def test_all_that_a_worker_imports_is_found(tmp_path: Path) -> None:
     modules = json.loads((tmp_path / "modules.json").read_bytes())
     own = {name for name in modules if name.partition(".")[0] in OWN_PACKAGES}
     assert {"coremlbench_models.lenet", "coremlbench_datasets.images", "coremlbench.conversion.compression"} <= own
-    assert own <= set(imports_of(WORKER).files)
+    assert own <= set(imports_of(CONVERT_WORKER).files)
 
 
 SOURCES = {
@@ -125,7 +126,7 @@ def test_imports_of_every_kind_are_found(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_every_table_of_modules_is_understood() -> None:
-    for name, file in imports_of(WORKER).files.items():
+    for name, file in imports_of(CONVERT_WORKER).files.items():
         text = file.read_text(encoding="utf-8")
         if "import_module(" in text:
             below = {"coremlbench.conversion.originals", "coremlbench_models", "coremlbench_datasets"}
@@ -135,5 +136,5 @@ def test_every_table_of_modules_is_understood() -> None:
 
 def test_libraries_have_the_names_of_their_distributions() -> None:
     installed = packages_distributions()
-    for name in imports_of(WORKER).libraries & set(installed):
-        assert DISTRIBUTIONS.get(name, name) in {each.lower() for each in installed[name]}
+    for name in imports_of(CONVERT_WORKER).libraries & set(installed):
+        assert DISTRIBUTION_NAMES.get(name, name) in {each.lower() for each in installed[name]}

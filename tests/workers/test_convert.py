@@ -1,4 +1,4 @@
-"""The samples that a model is compared on, taken by the worker in this process."""
+"""The samples and labels that the conversion worker writes."""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from coremlbench.conversion.sources import of_file
+from coremlbench.conversion.sources import source_of_file
 from coremlbench.system import serialization
 from coremlbench.types.errors import InputError
 from coremlbench.workers.convert import work
@@ -21,8 +21,8 @@ pytestmark = [
 NAMES = [str(number) for number in range(10)]
 
 
-def looked_at(folder: Path, shape: tuple[int, ...], *, classes: tuple[str, ...] = (), **settings: Any) -> Any:
-    """Have a model of ten classes opened with grey pictures of 28 x 28 as data."""
+def open_model(folder: Path, shape: tuple[int, ...], *, classes: tuple[str, ...] = (), **settings: Any) -> Any:
+    """Run the worker on a model of ten classes with greyscale images of 28 x 28 as data; return its result."""
     keras.Sequential([keras.Input(shape), layers.Flatten(), layers.Dense(10, activation="softmax")]).save(
         folder / "mine.keras"
     )
@@ -34,7 +34,7 @@ def looked_at(folder: Path, shape: tuple[int, ...], *, classes: tuple[str, ...] 
             np.save(path, values)
             data[f"{split}_{kind}"] = str(path)
         data[split] = count
-    source = {**serialization.to_json(of_file(folder / "mine.keras")), "classes": list(classes)}
+    source = {**serialization.to_json(source_of_file(folder / "mine.keras")), "classes": list(classes)}
     request = {
         "source": source,
         "settings": {"data": {"name": "digits", "classes": NAMES}, **settings},
@@ -50,23 +50,23 @@ def looked_at(folder: Path, shape: tuple[int, ...], *, classes: tuple[str, ...] 
 
 
 def test_a_model_of_rows_and_columns_takes_grey_pictures(tmp_path: Path) -> None:
-    found = looked_at(tmp_path, (28, 28))  # TensorFlow's own first tutorial
-    assert (found["shape"], found["pixels"], found["classes"]) == ([28, 28], False, NAMES)
-    assert any("multiplied with 1/255; --scale tells another factor" in note for note in found["notes"])
-    assert any("classes are taken to be those of digits" in note for note in found["notes"])
+    model = open_model(tmp_path, (28, 28))  # as in TensorFlow's first tutorial
+    assert (model["shape"], model["pixels"], model["classes"]) == ([28, 28], False, NAMES)
+    assert any("multiplied with 1/255; --scale sets another factor" in note for note in model["notes"])
+    assert any("classes are taken to be those of digits" in note for note in model["notes"])
     samples, images = np.load(tmp_path / "samples.npy"), np.load(tmp_path / "test_images.npy")
     np.testing.assert_allclose(samples, images[::3].astype(np.float32) / 255)
     np.testing.assert_array_equal(np.load(tmp_path / "labels.npy"), np.load(tmp_path / "test_labels.npy")[::3])
     (tmp_path / "other").mkdir()
     with pytest.raises(InputError, match=r"has images of \(28, 28, 1\), and the model takes \(28, 27\)"):
-        looked_at(tmp_path / "other", (28, 27))
+        open_model(tmp_path / "other", (28, 27))
 
 
 def test_labels_of_arrays_are_those_of_the_classes_that_were_named(tmp_path: Path) -> None:
-    found = looked_at(tmp_path, (28, 28, 1), classes=tuple(reversed(NAMES)), scale=1 / 255)
-    assert (found["pixels"], found["classes"]) == (True, NAMES[::-1])
+    model = open_model(tmp_path, (28, 28, 1), classes=tuple(reversed(NAMES)), scale=1 / 255)
+    assert (model["pixels"], model["classes"]) == (True, NAMES[::-1])
     np.testing.assert_array_equal(np.load(tmp_path / "labels.npy"), 9 - np.load(tmp_path / "test_labels.npy")[::3])
     (tmp_path / "other").mkdir()
-    found = looked_at(tmp_path / "other", (28, 28, 1), classes=tuple("abcdefghij"))
-    assert "The data have other classes than the model, so no accuracy is told." in found["notes"]
+    model = open_model(tmp_path / "other", (28, 28, 1), classes=tuple("abcdefghij"))
+    assert "The data have other classes than the model, so no accuracy is given." in model["notes"]
     assert not (tmp_path / "other" / "labels.npy").exists()

@@ -1,4 +1,4 @@
-"""What a package is held against: its outputs one by one, its last activation, its labels, the shape that it takes."""
+"""Comparison of a package with its original: outputs, final activation, labels, input shape."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from coremlbench.conversion.package_runner import Executed
+from coremlbench.conversion.package_runner import PackageRunner
 from coremlbench.types.conversion import LOGITS, OUTPUT
 from coremlbench.types.errors import CoremlbenchError
-from coremlbench.workers.proof import _by_name, _compared
+from coremlbench.workers.proof import _compare, _in_class_order
 from tests.mil_programs import Builder, numbers, saved
 from tests.small_packages import classifier
 
 pytestmark = [
     pytest.mark.tensorflow,
     pytest.mark.filterwarnings(
-        "ignore:Implicitly cleaning up:ResourceWarning",  # coremltools leaves its folder of weights to the collector
+        "ignore:Implicitly cleaning up:ResourceWarning",  # coremltools leaves its folder to the collector
         "ignore::pytest.PytestUnraisableExceptionWarning",  # as above
     ),
 ]
@@ -34,18 +34,18 @@ def softmax(values: Any) -> Any:
     return powers / powers.sum(axis=1, keepdims=True)
 
 
-def proven(
-    folder: Path, package: Network | Executed, expected: dict[str, Any], precision: str = "fp32", **asked: Any
+def prove(
+    folder: Path, package: Network | PackageRunner, expected: dict[str, Any], precision: str = "fp32", **settings: Any
 ) -> dict[str, Any]:
-    """Return what is told of a package that takes SAMPLES, or those in ``asked``."""
-    samples = asked.pop("samples", SAMPLES)
+    """Return the result for a package that takes SAMPLES, or the samples in ``settings``."""
+    samples = settings.pop("samples", SAMPLES)
     np.save(folder / "samples.npy", samples)
     np.savez(folder / "expected.npz", **expected)
-    if not isinstance(package, Executed):
-        package = Executed.of(saved(package, {"image": samples[:1]}))
-    request = {"folder": str(folder), "scale": 1.0, "original": "NumPy", "data": "numbers", "classes": None, **asked}
-    item = {"key": "x", "alone": False, "precision": precision}
-    return _compared(item, package, precision, request, lambda *_, **__: None)
+    if not isinstance(package, PackageRunner):
+        package = PackageRunner.from_program(saved(package, {"image": samples[:1]}))
+    request = {"folder": str(folder), "scale": 1.0, "original": "NumPy", "data": "numbers", "classes": None, **settings}
+    requested = {"key": "x", "without_original": False, "precision": precision}
+    return _compare(requested, package, precision, request, lambda *_, **__: None)
 
 
 def scores(image: Any) -> Any:
@@ -54,13 +54,13 @@ def scores(image: Any) -> Any:
 
 def test_the_same_network_is_proven(tmp_path: Path) -> None:
     expected = {OUTPUT: softmax(SCORES), LOGITS: SCORES}
-    proof = proven(tmp_path, lambda image: Builder.softmax(x=scores(image), axis=-1), expected)["proof"]
+    proof = prove(tmp_path, lambda image: Builder.softmax(x=scores(image), axis=-1), expected)["proof"]
     assert (proof["verdict"], proof["agreement"]) == ("proven", 1.0)
 
 
 def test_another_activation_behind_the_same_logits_is_wrong(tmp_path: Path) -> None:
     expected = {OUTPUT: softmax(SCORES), LOGITS: SCORES}
-    proof = proven(tmp_path, lambda image: Builder.sigmoid(x=scores(image)), expected)["proof"]
+    proof = prove(tmp_path, lambda image: Builder.sigmoid(x=scores(image)), expected)["proof"]
     assert proof["max_error"] < 1e-6
     assert proof["verdict"] == "wrong"
     assert "but the outputs differ by" in proof["reason"]
@@ -75,11 +75,11 @@ def test_each_output_is_held_against_its_own(tmp_path: Path) -> None:
         price = Builder.matmul(x=image, y=WEIGHT[:, :3] * np.float32(1000), name="price")
         return price, Builder.sigmoid(x=Builder.matmul(x=image, y=WEIGHT[:, 3:] * np.float32(sign)), name="risk")
 
-    right = proven(tmp_path, lambda image: network(image, 1), expected)["proof"]
-    wrong = proven(tmp_path, lambda image: network(image, -1), expected)["proof"]
+    right = prove(tmp_path, lambda image: network(image, 1), expected)["proof"]
+    wrong = prove(tmp_path, lambda image: network(image, -1), expected)["proof"]
     assert right["verdict"] == "proven"
     assert wrong["verdict"] == "wrong"
-    assert wrong["original"].endswith("outputs compared; the worst is told, risk")
+    assert wrong["original"].endswith("outputs compared; the worst output is risk")
     assert wrong["range"] <= 1
 
 
@@ -89,7 +89,7 @@ def test_two_classes_of_a_thousand_exchanged_are_wrong(tmp_path: Path, precision
     order = np.arange(1000)
     order[[17, 800]] = 800, 17
     expected = {OUTPUT: SAMPLES @ weight}
-    proof = proven(tmp_path, lambda image: Builder.matmul(x=image, y=weight[:, order]), expected, precision=precision)[
+    proof = prove(tmp_path, lambda image: Builder.matmul(x=image, y=weight[:, order]), expected, precision=precision)[
         "proof"
     ]
     assert proof["verdict"] == "wrong"
@@ -105,46 +105,46 @@ def test_a_package_of_another_shape_is_another_model(tmp_path: Path) -> None:
         return Builder.reshape(x=image, shape=(1, 24))
 
     for shape, fits in (((6, 4), True), ((1, 6, 4), True), ((4, 6), False), ((24,), False)):
-        package = Executed.of(saved(network, {"image": numbers((1, *shape), 0)}))
+        package = PackageRunner.from_program(saved(network, {"image": numbers((1, *shape), 0)}))
         if fits:
-            assert proven(tmp_path, package, expected, samples=samples)["proof"]["max_error"] == 0
+            assert prove(tmp_path, package, expected, samples=samples)["proof"]["max_error"] == 0
         else:
             with pytest.raises(CoremlbenchError, match=r"takes inputs of .* and its original of 6x4x1: they are not"):
-                proven(tmp_path, package, expected, samples=samples)
+                prove(tmp_path, package, expected, samples=samples)
 
 
 def test_labels_in_another_order_are_compared_by_name(tmp_path: Path) -> None:
-    package = Executed.load(classifier(tmp_path).package)  # dog, bird, cat
+    package = PackageRunner.load(classifier(tmp_path).package)  # dog, bird, cat
     pictures = np.random.default_rng(0).integers(0, 256, (600, *package.shape), dtype=np.uint8)
     own = package.predict(pictures)
     by_name = {name: value[:, [2, 1, 0]] for name, value in own.items()}
     same, other = ["dog", "bird", "cat"], ["cat", "bird", "dog"]
-    right = proven(tmp_path, package, own, samples=pictures, labels=same)
-    renamed = proven(tmp_path, package, by_name, samples=pictures, labels=other)
-    exchanged = proven(tmp_path, package, own, samples=pictures, labels=other)
-    assert [each["proof"]["verdict"] for each in (right, renamed, exchanged)] == ["proven", "proven", "wrong"]
+    right = prove(tmp_path, package, own, samples=pictures, labels=same)
+    renamed = prove(tmp_path, package, by_name, samples=pictures, labels=other)
+    exchanged = prove(tmp_path, package, own, samples=pictures, labels=other)
+    assert [result["proof"]["verdict"] for result in (right, renamed, exchanged)] == ["proven", "proven", "wrong"]
     assert right["notes"] == []
     assert renamed["notes"] == exchanged["notes"]
-    assert renamed["notes"][0].startswith("The package's labels (dog, bird, cat) stand in another order than")
+    assert renamed["notes"][0].startswith("The package's labels (dog, bird, cat) are in another order than")
 
 
 def test_labels_that_are_others_are_told() -> None:
     values = {OUTPUT: np.eye(4)}
     names = ["a", "b", "c", "d"]
-    assert _by_name(values, names, names) == (values, [])
-    assert _by_name(values, [], names) == (values, [])
-    assert _by_name(values, names, []) == (values, [])
-    found, notes = _by_name(values, names, ["e", "f", "g", "h"])
-    assert found is values
+    assert _in_class_order(values, names, names) == (values, [])
+    assert _in_class_order(values, [], names) == (values, [])
+    assert _in_class_order(values, names, []) == (values, [])
+    ordered, notes = _in_class_order(values, names, ["e", "f", "g", "h"])
+    assert ordered is values
     assert notes == [
-        "The package's labels (a, b, c, …) are not the model's classes (e, f, g, …): they are compared by their places."
+        "The package's labels (a, b, c, …) are not the model's classes (e, f, g, …): they are compared by position."
     ]
 
 
 def test_a_package_of_pictures_for_a_model_of_numbers_is_noted(tmp_path: Path) -> None:
-    package = Executed.load(classifier(tmp_path).package)
+    package = PackageRunner.load(classifier(tmp_path).package)
     pictures = np.random.default_rng(0).integers(0, 256, (8, *package.shape), dtype=np.uint8)
     numbers_of = pictures.astype(np.float32) / np.float32(255)
-    told = proven(tmp_path, package, package.predict(pictures), samples=numbers_of, scale=1 / 255)
-    assert told["proof"]["max_error"] == 0
-    assert "bytes times 0.00392157 were given to the model" in told["notes"][0]
+    result = prove(tmp_path, package, package.predict(pictures), samples=numbers_of, scale=1 / 255)
+    assert result["proof"]["max_error"] == 0
+    assert "pixel values times 0.00392157 were given to the model" in result["notes"][0]

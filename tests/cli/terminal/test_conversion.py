@@ -90,5 +90,5 @@ def test_a_file_is_told_by_its_path_also_one_that_could_not_be_opened(
 def test_what_a_proof_says_little_of_is_told_of_proven_packages_too(capsys: pytest.CaptureFixture[str]) -> None:
     few = replace(FIRST, name="fp32", proof=replace(ROUND, images=12, between_images=0.001))
     text = " ".join(" ".join(shown(capsys, (few,))).split())
-    assert "fp32: The original says nearly the same of every image" in text
-    assert "fp32: A whole proof takes 500 images, and this one has 12." in text
+    assert "fp32: The original gives nearly the same outputs for every image" in text
+    assert "fp32: A full proof takes 500 images, and this one has 12." in text

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from coremlbench.conversion.originals.input_semantics import classes_of, pixels_of
+from coremlbench.conversion.originals.input_semantics import class_names, pixel_scaling
 from coremlbench.types.conversion import ModelSource
 from coremlbench.types.errors import InputError
 
@@ -15,10 +15,10 @@ DATA = {"data": {"name": "pets", "classes": ["cat", "dog"]}}
     [
         ((8, 8, 3), {}, False, (False, 1 / 255, "is not known, so it takes an array")),
         ((8, 8, 1), {}, True, (True, 1.0, "so it takes images")),
-        ((8, 8, 3), {"scale": 0.5}, True, (True, 0.5, "multiplied with 0.5, as asked")),
+        ((8, 8, 3), {"scale": 0.5}, True, (True, 0.5, "multiplied with 0.5, as requested")),
         ((8, 8), DATA, False, (False, 1 / 255, "those of the data are multiplied with 1/255")),
         ((8, 8), DATA, True, (False, 1.0, "rescales pixels itself.")),
-        ((8, 8), {**DATA, "scale": 0.5}, False, (False, 0.5, "as asked")),
+        ((8, 8), {**DATA, "scale": 0.5}, False, (False, 0.5, "as requested")),
         ((8, 8), {"scale": 0.5}, False, (False, 1.0, r"--scale was left out: inputs of the shape (8, 8) are no pict")),
         ((8, 8, 2), {**DATA, "scale": 0.5}, False, (False, 1.0, "--scale was left out")),
         ((4,), DATA, False, (False, 1.0, "")),
@@ -27,7 +27,7 @@ DATA = {"data": {"name": "pets", "classes": ["cat", "dog"]}}
 def test_what_pixels_are_multiplied_with(
     shape: tuple[int, ...], settings: dict[str, object], rescales: bool, expected: tuple[bool, float, str]
 ) -> None:
-    pixels, scale, note = pixels_of(shape, settings, rescales=rescales)
+    pixels, scale, note = pixel_scaling(shape, settings, rescales=rescales)
     assert (pixels, scale) == expected[:2]
     assert expected[2] in note
     assert bool(expected[2]) == bool(note)
@@ -35,20 +35,20 @@ def test_what_pixels_are_multiplied_with(
 
 def test_classes_are_those_that_were_named_or_those_of_the_data_when_as_many() -> None:
     named = replace(MINE, classes=("cat", "dog", "cow"))
-    assert classes_of(named, DATA, [(None, 3)]) == (("cat", "dog", "cow"), "")
-    assert classes_of(MINE, {}, [(None, 2)]) == ((), "")
-    assert classes_of(MINE, DATA, [(None, 2)]) == (
+    assert class_names(named, DATA, [(None, 3)]) == (("cat", "dog", "cow"), "")
+    assert class_names(MINE, {}, [(None, 2)]) == ((), "")
+    assert class_names(MINE, DATA, [(None, 2)]) == (
         ("cat", "dog"),
         "The model's classes are taken to be those of pets, in their order.",
     )
     for outputs in ([(None, 3)], [(None, None)], [(None, 2), (None, 2)], [(None, 4, 2)], [()], []):
-        assert classes_of(MINE, DATA, outputs) == (
+        assert class_names(MINE, DATA, outputs) == (
             (),
-            "The model gives no value for each of the 2 classes of pets, so no accuracy is told.",
+            "The model does not give one value for each of the 2 classes of pets, so no accuracy is given.",
         )
     for outputs, sentence in (
         ([(None, 4)], "3 classes were named, and mine gives 4 values for each input; .*--classes"),
         ([(None, 3), (None, 3)], r"gives outputs of the shapes \[\(3,\), \(3,\)\]"),
     ):
         with pytest.raises(InputError, match=sentence):
-            classes_of(named, DATA, outputs)
+            class_names(named, DATA, outputs)

@@ -1,4 +1,4 @@
-"""Models of the user's, opened in this process: SavedModels, sizes, and what a model wants its pixels to be."""
+"""Keras files and SavedModels opened in this process: input shapes, pixel scaling, names, refused models."""
 
 import shutil
 from collections import Counter
@@ -13,12 +13,13 @@ import pytest
 import tensorflow as tf
 
 from coremlbench.conversion.divergence import find_divergence, layer_of, values_by_name
-from coremlbench.conversion.originals import open_original, traced_model
+from coremlbench.conversion.originals import frozen_graph, open_original
 from coremlbench.conversion.originals.layer_scopes import layers_by_name
-from coremlbench.conversion.originals.output_names import names_of
+from coremlbench.conversion.originals.output_names import choose_output_names
 from coremlbench.conversion.originals.rescaling import rescales
-from coremlbench.conversion.package_runner import Executed
-from coremlbench.conversion.sources import of_file, random_network
+from coremlbench.conversion.originals.traced_model import INPUT_NAME
+from coremlbench.conversion.package_runner import PackageRunner
+from coremlbench.conversion.sources import random_weights_source, source_of_file
 from coremlbench.mil_onnx import load_program
 from coremlbench.runtimes.reference import ReferenceRuntime
 from coremlbench.runtimes.tensorflow import TensorFlow
@@ -52,12 +53,12 @@ def test_a_saved_model_gives_its_outputs_and_logits(tmp_path: Path) -> None:
 
     model = Model()
     tf.saved_model.save(model, str(tmp_path / "model"), signatures=model.predict)
-    original = opened(of_file(tmp_path / "model"))
-    samples = random_samples((4,), pixels=False, seed=1, count=20)  # more than are predicted at once
-    found = original.predict(samples)
+    original = opened(source_of_file(tmp_path / "model"))
+    samples = random_samples((4,), pixels=False, seed=1, count=20)  # more than one prediction batch
+    predictions = original.predict(samples)
     assert (original.shape, original.pixels, original.classes) == ((4,), False, ())
-    np.testing.assert_allclose(found[LOGITS], samples @ weights, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(found[OUTPUT], 1 / (1 + np.exp(-samples @ weights)), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(predictions[LOGITS], samples @ weights, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(predictions[OUTPUT], 1 / (1 + np.exp(-samples @ weights)), rtol=1e-5, atol=1e-6)
 
 
 def test_a_saved_model_that_runs_python_is_refused_before_it_is_loaded(tmp_path: Path) -> None:
@@ -70,8 +71,8 @@ def test_a_saved_model_that_runs_python_is_refused_before_it_is_loaded(tmp_path:
     model = Model()
     tf.saved_model.save(model, str(tmp_path / "model"), signatures=model.predict)
     with pytest.raises(InputError, match=r"The graph of model runs EagerPyFunc, ReadFile.*--allow-code"):
-        opened(of_file(tmp_path / "model"))
-    assert opened(of_file(tmp_path / "model"), allow_code=True).shape == (4,)
+        opened(source_of_file(tmp_path / "model"))
+    assert opened(source_of_file(tmp_path / "model"), allow_code=True).shape == (4,)
 
 
 @pytest.mark.parametrize("damage", [b"", b"not a SavedModel", None])
@@ -79,7 +80,7 @@ def test_a_damaged_saved_model_gives_a_sentence(tmp_path: Path, damage: bytes | 
     file = tmp_path / "saved_model.pb"
     file.write_bytes(b"\x08\x01\x12\x7f" if damage is None else damage)
     with pytest.raises(InputError, match=r"SavedModel.*(save|save or copy) it again"):
-        opened(of_file(tmp_path))
+        opened(source_of_file(tmp_path))
 
 
 def test_augmentation_and_dropout_do_nothing_and_rescaling_makes_it_take_images(tmp_path: Path) -> None:
@@ -87,7 +88,7 @@ def test_augmentation_and_dropout_do_nothing_and_rescaling_makes_it_take_images(
     stack = [layers.Rescaling(1 / 127.5, -1), layers.RandomFlip(), layers.Flatten(), layers.Dropout(0.9)]
     model = keras.Sequential([keras.Input((4, 4, 3)), *stack, layers.Dense(3, activation="softmax")])
     model.save(tmp_path / "model.keras")
-    original = opened(of_file(tmp_path / "model.keras"))
+    original = opened(source_of_file(tmp_path / "model.keras"))
     assert (original.pixels, original.scale) == (True, 1.0)
     pictures = random_samples((4, 4, 3), pixels=True, seed=0, count=5)
     assert pictures.dtype == np.uint8
@@ -121,7 +122,7 @@ AUGMENTATIONS: dict[str, tuple[Any, ...]] = {
     "RandomTranslation": (0.1, 0.1),
     "RandomZoom": (0.2,),
 }
-"""Keras's layers that change training images alone, with what they need to be made."""
+"""Keras layers that change images in training only, with the arguments of their constructors."""
 
 
 def test_every_augmentation_of_keras_becomes_what_it_does_at_inference_nothing(tmp_path: Path) -> None:
@@ -131,14 +132,14 @@ def test_every_augmentation_of_keras_becomes_what_it_does_at_inference_nothing(t
     head = [layers.Flatten(), layers.AlphaDropout(0.5), layers.Dense(3, activation="softmax")]
     model = keras.Sequential([keras.Input((8, 8, 3)), *augmentation, *noise, *head])
     model.save(tmp_path / "model.keras")
-    original = opened(of_file(tmp_path / "model.keras"), scale=1 / 255)
+    original = opened(source_of_file(tmp_path / "model.keras"), scale=1 / 255)
     pictures = random_samples((8, 8, 3), pixels=True, seed=0, count=3)
     kernel, bias = (weight.numpy() for weight in model.layers[-1].weights)
     expected = (pictures.astype(np.float32) / 255).reshape(3, -1) @ kernel + bias
     np.testing.assert_allclose(original.predict(pictures)[LOGITS], expected, rtol=1e-4, atol=1e-5)
     original.convert("float32", batch=1, target="macOS13").save(str(tmp_path / "model.mlpackage"))
-    found = Executed.load(tmp_path / "model.mlpackage").predict(pictures)
-    np.testing.assert_allclose(found[LOGITS], expected, rtol=1e-4, atol=1e-5)
+    predictions = PackageRunner.load(tmp_path / "model.mlpackage").predict(pictures)
+    np.testing.assert_allclose(predictions[LOGITS], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_normalisations_are_taken_into_weights_exactly(tmp_path: Path) -> None:
@@ -152,16 +153,16 @@ def test_normalisations_are_taken_into_weights_exactly(tmp_path: Path) -> None:
         weights = [random.uniform(0.5, 2, 8) for _ in range(4)]
         model.get_layer(name).set_weights(weights)
     model.save(tmp_path / "model.keras")
-    original = opened(of_file(tmp_path / "model.keras"))
+    original = opened(source_of_file(tmp_path / "model.keras"))
     original.convert("float32", batch=1, target="macOS13").save(str(tmp_path / "model.mlpackage"))
     operations = load_program(tmp_path / "model.mlpackage").function.operations
     kernel, _ = model.get_layer("conv").get_weights()
     gamma, _, _, variance = model.get_layer("ahead").get_weights()
     factor = gamma / np.sqrt(variance + model.get_layer("ahead").epsilon)
-    (found,) = (op.weight.val for op in operations if op.op_type == "conv")
-    np.testing.assert_allclose(found, (kernel * factor).transpose(3, 2, 0, 1), rtol=1e-6)
+    (weight,) = (op.weight.val for op in operations if op.op_type == "conv")
+    np.testing.assert_allclose(weight, (kernel * factor).transpose(3, 2, 0, 1), rtol=1e-6)
     pictures = random_samples((8, 8, 3), pixels=True, seed=0, count=3)
-    whole, expected = Executed.load(tmp_path / "model.mlpackage").predict(pictures), original.predict(pictures)
+    whole, expected = PackageRunner.load(tmp_path / "model.mlpackage").predict(pictures), original.predict(pictures)
     assert np.abs(whole[OUTPUT] - expected[OUTPUT]).max() < 1e-6 * np.ptp(expected[OUTPUT])
 
 
@@ -170,11 +171,11 @@ def test_a_normalisation_that_has_learnt_nothing_keeps_its_epsilon(tmp_path: Pat
         [keras.Input((4, 4, 3)), layers.Activation("relu"), layers.BatchNormalization(epsilon=1e-5), layers.Flatten()]
     )
     model.save(tmp_path / "model.keras")
-    original = opened(of_file(tmp_path / "model.keras"))
+    original = opened(source_of_file(tmp_path / "model.keras"))
     samples = random_samples((4, 4, 3), pixels=False, seed=0, count=2)
     original.convert("float32", batch=1, target="macOS13").save(str(tmp_path / "model.mlpackage"))
-    found = Executed.load(tmp_path / "model.mlpackage").predict(samples)[OUTPUT]
-    np.testing.assert_allclose(found, samples.reshape(2, -1) / np.sqrt(1 + 1e-5), rtol=2e-7)
+    output = PackageRunner.load(tmp_path / "model.mlpackage").predict(samples)[OUTPUT]
+    np.testing.assert_allclose(output, samples.reshape(2, -1) / np.sqrt(1 + 1e-5), rtol=2e-7)
 
 
 def test_recurrent_layers_are_unrolled(tmp_path: Path) -> None:
@@ -184,20 +185,20 @@ def test_recurrent_layers_are_unrolled(tmp_path: Path) -> None:
     cells = layers.RNN([layers.SimpleRNNCell(3), layers.GRUCell(4, reset_after=False)], return_sequences=True)
     model = keras.Sequential([keras.Input((4, 3)), *pictures, cells, *sequence])
     model.save(tmp_path / "model.keras")
-    original = opened(of_file(tmp_path / "model.keras"))
+    original = opened(source_of_file(tmp_path / "model.keras"))
     assert original.notes[-1] == "Recurrent layers are unrolled: each step is a part of the program."
     samples = random_samples((4, 3), pixels=False, seed=0, count=3)
     expected = model.predict(samples, verbose=0)
     np.testing.assert_allclose(original.predict(samples)[OUTPUT], expected, rtol=1e-4, atol=1e-5)
     original.convert("float32", batch=1, target="macOS13").save(str(tmp_path / "model.mlpackage"))
-    found = Executed.load(tmp_path / "model.mlpackage").predict(samples)
-    np.testing.assert_allclose(found[OUTPUT], expected, rtol=1e-4, atol=1e-5)
+    predictions = PackageRunner.load(tmp_path / "model.mlpackage").predict(samples)
+    np.testing.assert_allclose(predictions[OUTPUT], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_a_size_for_a_model_that_takes_any(tmp_path: Path) -> None:
     stack = [layers.Conv2D(2, 3), layers.GlobalAveragePooling2D()]
     keras.Sequential([keras.Input((None, None, 3)), *stack]).save(tmp_path / "model.keras")
-    source = of_file(tmp_path / "model.keras")
+    source = source_of_file(tmp_path / "model.keras")
     with pytest.raises(InputError, match=r"inputs of any size.*--input-shape"):
         opened(source)
     with pytest.raises(InputError, match="does not fit"):
@@ -208,7 +209,7 @@ def test_a_size_for_a_model_that_takes_any(tmp_path: Path) -> None:
 
 def test_random_weights_follow_from_the_seed_and_keep_the_signal_alive() -> None:
     pictures = random_pictures((28, 28, 1), 0, 16).round().astype(np.uint8)
-    first, again, other = (opened(random_network("lenet", seed)).predict(pictures) for seed in (1, 1, 2))
+    first, again, other = (opened(random_weights_source("lenet", seed)).predict(pictures) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first[LOGITS], again[LOGITS])
     assert np.abs(first[LOGITS] - other[LOGITS]).max() > 0.1
     assert 0.01 < first[LOGITS].std(axis=0).mean() < 100
@@ -221,10 +222,10 @@ def test_a_keras_file_is_what_its_content_says_whatever_its_name(tmp_path: Path,
     sample = np.ones((1, 4), np.float32)
     for name in ("plain", "model.keras", "model.h5", "model.hdf5", "model.v2"):
         path = shutil.copy(tmp_path / f"saved{suffix}", tmp_path / name)
-        found = opened(of_file(Path(path))).predict(sample)[OUTPUT]
-        np.testing.assert_allclose(found, model.predict(sample, verbose=0), rtol=1e-5)
+        output = opened(source_of_file(Path(path))).predict(sample)[OUTPUT]
+        np.testing.assert_allclose(output, model.predict(sample, verbose=0), rtol=1e-5)
         loaded = TensorFlow().load(Path(path), "host-cpu")
-        np.testing.assert_allclose(loaded.predict(loaded.prepare({"x": sample})), [found], rtol=1e-5)
+        np.testing.assert_allclose(loaded.predict(loaded.prepare({"x": sample})), [output], rtol=1e-5)
 
 
 def test_a_graph_frozen_beforehand_converts_to_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -237,29 +238,31 @@ def test_a_graph_frozen_beforehand_converts_to_the_same(tmp_path: Path, monkeypa
     model.export(tmp_path / "exported", format="tf_saved_model", verbose=False)
     (picture,) = random_samples((8, 8, 3), pixels=True, seed=0, count=1)
     for file in (tmp_path / "model.keras", tmp_path / "exported"):
-        original = opened(replace(of_file(file), classes=("cat", "dog", "bird")), scale=1.0)
-        found = {}
-        for least in (0, 2**30):
-            monkeypatch.setattr(traced_model, "FOLDED_BYTES", least)
-            assert isinstance(traced_model._convertible(original.trace(1)), list) == (least > 0)
-            package = tmp_path / f"{file.name}-{least}.mlpackage"
+        original = opened(replace(source_of_file(file), classes=("cat", "dog", "bird")), scale=1.0)
+        results = {}
+        for limit in (0, 2**30):
+            monkeypatch.setattr(frozen_graph, "FOLDING_LIMIT_BYTES", limit)
+            assert isinstance(frozen_graph.conversion_input(original.trace(1)), list) == (limit > 0)
+            package = tmp_path / f"{file.name}-{limit}.mlpackage"
             original.convert("float32", batch=1, target="macOS13").save(str(package))
             program = load_program(package)
             runtime = ReferenceRuntime(program, threads=1)
             kinds = (op.op_type for op in program.function.operations)
-            ops = Counter(kind for kind in kinds if kind not in ("const", "mul"))  # of two products one may be left
-            found[least] = (runtime.outputs, ops, runtime.predict({traced_model.INPUT: picture}))
-        assert found[0][:2] == found[2**30][:2]
-        label, probabilities = found[0][0]
-        assert found[0][2][label] == found[2**30][2][label]
-        assert found[0][2][probabilities] == pytest.approx(found[2**30][2][probabilities], rel=1e-5)
+            ops = Counter(
+                kind for kind in kinds if kind not in ("const", "mul")
+            )  # folding may remove one of two products
+            results[limit] = (runtime.outputs, ops, runtime.predict({INPUT_NAME: picture}))
+        assert results[0][:2] == results[2**30][:2]
+        label, probabilities = results[0][0]
+        assert results[0][2][label] == results[2**30][2][label]
+        assert results[0][2][probabilities] == pytest.approx(results[2**30][2][probabilities], rel=1e-5)
 
 
 def refused(model: Any, folder: Path, **settings: Any) -> str:
-    """Return the sentence with which a Keras model is refused."""
+    """Return the message of the ``InputError`` for a Keras model."""
     model.save(folder / "model.keras")
     with pytest.raises(InputError) as refusal:
-        opened(of_file(folder / "model.keras"), **settings)
+        opened(source_of_file(folder / "model.keras"), **settings)
     sentence = str(refusal.value)
     assert sentence.endswith(".")
     assert len(sentence.splitlines()) == 1
@@ -269,9 +272,9 @@ def refused(model: Any, folder: Path, **settings: Any) -> str:
 
 @pytest.mark.parametrize("kind", ["int32", "int64", "uint16", "bool", "string"])
 def test_inputs_that_are_no_pixels_and_no_floats_are_refused(tmp_path: Path, kind: str) -> None:
-    """A package would take indices of words as float16, where 20001 is 20000, and be proven on numbers around 0."""
+    """A package would take word indices as float16, where 20001 becomes 20000, and be compared on small numbers."""
     model = keras.Sequential([keras.Input((6,), dtype=kind), layers.Embedding(30000, 4), layers.Flatten()])
-    if kind not in ("bool", "string"):  # there Keras itself has a word to say
+    if kind not in ("bool", "string"):  # Keras itself refuses these
         assert f"inputs of the type {kind} and of the shape (6,), and only" in refused(model, tmp_path)
 
     class Module(tf.Module):  # type: ignore[misc]  # as above
@@ -282,7 +285,7 @@ def test_inputs_that_are_no_pixels_and_no_floats_are_refused(tmp_path: Path, kin
     module = Module()
     tf.saved_model.save(module, str(tmp_path / "model"), signatures=module.__call__)
     with pytest.raises(InputError, match=f"model takes inputs of the type {kind} and"):
-        opened(of_file(tmp_path / "model"))
+        opened(source_of_file(tmp_path / "model"))
 
 
 @pytest.mark.parametrize("kind", ["float16", "float64"])
@@ -293,15 +296,15 @@ def test_inputs_of_other_floats_are_taken_as_float32(tmp_path: Path, kind: str) 
     samples = random_samples((4,), pixels=False, seed=0, count=3)
     expected = samples @ model.layers[-1].kernel.numpy()
     for file in ("model.keras", "exported"):
-        original = opened(of_file(tmp_path / file))
+        original = opened(source_of_file(tmp_path / file))
         np.testing.assert_allclose(original.predict(samples)[OUTPUT], expected, rtol=1e-2, atol=1e-2)
         np.testing.assert_allclose(package_of(original, tmp_path).predict(samples)[OUTPUT], expected, atol=1e-2)
 
 
-def package_of(original: Any, folder: Path, precision: str = "float32") -> Executed:
-    """Return a package of an original, read back."""
+def package_of(original: Any, folder: Path, precision: str = "float32") -> PackageRunner:
+    """Convert an original, and return a runner of the saved package."""
     original.convert(precision, batch=1, target="macOS13").save(str(folder / "made.mlpackage"))
-    return Executed.load(folder / "made.mlpackage")
+    return PackageRunner.load(folder / "made.mlpackage")
 
 
 def test_a_model_of_bytes_takes_images_and_no_other_scale(tmp_path: Path) -> None:
@@ -314,7 +317,7 @@ def test_a_model_of_bytes_takes_images_and_no_other_scale(tmp_path: Path) -> Non
     pictures = random_samples((6, 6, 3), pixels=True, seed=0, count=4)
     expected = model.predict(pictures, verbose=0)
     for file, settings in (("model.keras", {}), ("exported", {"scale": 1 / 255})):
-        original = opened(of_file(tmp_path / file), **settings)
+        original = opened(source_of_file(tmp_path / file), **settings)
         assert (original.pixels, original.scale) == (True, 1.0)
         assert original.notes[0].startswith("The model takes bytes, pixels from 0 to 255, so it takes images.")
         assert ("--scale was left out" in original.notes[0]) == bool(settings)
@@ -334,7 +337,7 @@ def test_a_model_that_computes_with_bytes_is_refused(tmp_path: Path) -> None:
     module = Module()
     tf.saved_model.save(module, str(tmp_path / "model"), signatures=module.__call__)
     with pytest.raises(InputError, match=r"model computes with bytes \(AddV2 in .*cast its input to float32 first"):
-        opened(of_file(tmp_path / "model"))
+        opened(source_of_file(tmp_path / "model"))
 
 
 def test_a_cast_to_bytes_inside_of_a_model_is_told_in_a_sentence(tmp_path: Path) -> None:
@@ -346,7 +349,7 @@ def test_a_cast_to_bytes_inside_of_a_model_is_told_in_a_sentence(tmp_path: Path)
     module = Module()
     tf.saved_model.save(module, str(tmp_path / "model"), signatures=module.__call__)
     with pytest.raises(InputError, match="casts numbers to uint8, which Core ML does not compute with"):
-        opened(of_file(tmp_path / "model")).convert("float32", batch=1, target="macOS13")
+        opened(source_of_file(tmp_path / "model")).convert("float32", batch=1, target="macOS13")
 
 
 def test_a_model_that_was_never_built_is_told_in_a_sentence(tmp_path: Path) -> None:
@@ -376,26 +379,28 @@ def test_a_saved_model_takes_no_size_that_is_not_its_own(tmp_path: Path) -> None
     stack = [layers.Conv2D(2, 3), layers.GlobalAveragePooling2D()]
     model = keras.Sequential([keras.Input((None, 8, 3)), *stack])
     model.export(tmp_path / "model", format="tf_saved_model", verbose=False)
-    for asked, sentence in (
+    for requested, sentence in (
         ([8, 9, 3], r"inputs of the shape \(None, 8, 3\), which \(8, 9, 3\) does not fit"),
         ([8, 8], "does not fit"),
         ([2, 8, 3], r"cannot be computed for an input of the shape \(2, 8, 3\)"),
         (None, r"inputs of any size \(\(None, 8, 3\)\)"),
     ):
         with pytest.raises(InputError, match=sentence):
-            opened(of_file(tmp_path / "model"), input_shape=asked).predict(np.zeros((1, 2, 8, 3), np.float32))
-    assert opened(of_file(tmp_path / "model"), input_shape=[9, 8, 3]).shape == (9, 8, 3)
+            opened(source_of_file(tmp_path / "model"), input_shape=requested).predict(
+                np.zeros((1, 2, 8, 3), np.float32)
+            )
+    assert opened(source_of_file(tmp_path / "model"), input_shape=[9, 8, 3]).shape == (9, 8, 3)
 
 
-def told_layers(original: Any, folder: Path) -> dict[str, str]:
-    """Return the layer that is told for each op of an original's package."""
-    original.convert("float32", batch=1, target="macOS13").save(str(folder / "told.mlpackage"))
-    program = load_program(folder / "told.mlpackage")
+def layers_of_ops(original: Any, folder: Path) -> dict[str, str]:
+    """Return the layer of each op of an original's package."""
+    original.convert("float32", batch=1, target="macOS13").save(str(folder / "made.mlpackage"))
+    program = load_program(folder / "made.mlpackage")
     return {name: layer_of(name, original.layers) for name in values_by_name(program)}
 
 
 def conv_pool_model() -> Any:
-    """Return a model whose layers have names that begin alike, with signs that Core ML's names do not have."""
+    """Return a model whose layers' names have the same prefix, and characters that Core ML's names cannot have."""
     image = keras.Input((8, 8, 3))
     x = layers.Conv2D(4, 3, name="conv")(image)
     x = layers.MaxPooling2D(2, name="conv_pool")(layers.Conv2D(4, 3, name="conv.1", activation="relu")(x))
@@ -405,14 +410,14 @@ def conv_pool_model() -> Any:
 
 def test_each_op_is_told_with_the_layer_that_computes_it(tmp_path: Path) -> None:
     conv_pool_model().save(tmp_path / "model.keras")
-    original = opened(of_file(tmp_path / "model.keras"))
+    original = opened(source_of_file(tmp_path / "model.keras"))
     assert original.outputs == ("head_x",)
-    told = told_layers(original, tmp_path)
-    assert {"conv", "conv.1", "conv_pool", "a>b", "head.x"} <= set(told.values())
+    layer_names = layers_of_ops(original, tmp_path)
+    assert {"conv", "conv.1", "conv_pool", "a>b", "head.x"} <= set(layer_names.values())
     for op, layer in (("conv_1_convolutionx", "conv"), ("conv_1_1_Relu", "conv.1"), ("MaxPool2d", "conv_pool")):
-        assert {told[each] for each in told if each.endswith(op)} == {layer}
-    assert told["head_x"] == "head.x"
-    assert set(told) <= {*original.inner().names(), "transpose_1", "max_pool_0"}
+        assert {layer_names[name] for name in layer_names if name.endswith(op)} == {layer}
+    assert layer_names["head_x"] == "head.x"
+    assert set(layer_names) <= {*original.intermediate_values().names(), "transpose_1", "max_pool_0"}
 
 
 def test_layers_whose_scopes_have_one_name_in_core_ml_are_both_told() -> None:
@@ -423,13 +428,13 @@ def test_layers_whose_scopes_have_one_name_in_core_ml_are_both_told() -> None:
 
 def test_an_exported_model_has_the_layers_of_its_variables_and_scopes(tmp_path: Path) -> None:
     conv_pool_model().export(tmp_path / "model", format="tf_saved_model", verbose=False)
-    original = opened(of_file(tmp_path / "model"))
+    original = opened(source_of_file(tmp_path / "model"))
     assert original.outputs == ("output_0",)
-    told = told_layers(original, tmp_path)
+    layer_names = layers_of_ops(original, tmp_path)
     for op, layer in (("conv_1_convolutionx", "conv"), ("conv_1_1_Relu", "conv.1"), ("MaxPool2d", "conv_pool_1")):
-        assert {told[each] for each in told if each.endswith(op)} == {layer}
-    assert told["output_0"] == "head.x"
-    assert "a>b" in told.values()
+        assert {layer_names[name] for name in layer_names if name.endswith(op)} == {layer}
+    assert layer_names["output_0"] == "head.x"
+    assert "a>b" in layer_names.values()
 
 
 def test_a_module_has_its_scopes_for_layers_and_its_signatures_names_for_outputs(tmp_path: Path) -> None:
@@ -454,11 +459,11 @@ def test_a_module_has_its_scopes_for_layers_and_its_signatures_names_for_outputs
 
     module = Whole()
     tf.saved_model.save(module, str(tmp_path / "model"), signatures=module.__call__)
-    original = opened(of_file(tmp_path / "model"))
+    original = opened(source_of_file(tmp_path / "model"))
     assert original.outputs == ("a_inner", "values")
-    told = told_layers(original, tmp_path)
-    assert told["values"] == "second"
-    assert {layer for op, layer in told.items() if op.endswith("first_matmul")} == {"first"}
+    layer_names = layers_of_ops(original, tmp_path)
+    assert layer_names["values"] == "second"
+    assert {layer for op, layer in layer_names.items() if op.endswith("first_matmul")} == {"first"}
     samples = random_samples((4,), pixels=False, seed=0, count=2)
     np.testing.assert_allclose(
         package_of(original, tmp_path).predict(samples)[OUTPUT], original.predict(samples)[OUTPUT], rtol=1e-5, atol=1e-6
@@ -478,14 +483,14 @@ def test_a_module_has_its_scopes_for_layers_and_its_signatures_names_for_outputs
 def test_outputs_have_names_that_can_be_written_in_code(
     structured: Any, own: list[str], count: int, names: tuple[str, ...]
 ) -> None:
-    assert names_of(structured, own, count) == names
+    assert choose_output_names(structured, own, count) == names
 
 
 def test_outputs_keep_clear_of_the_names_in_their_program(tmp_path: Path) -> None:
     image = keras.Input((4,), name="x")
     outputs = [layers.Dense(3, name="image")(image), layers.Dense(2, name="bool")(image)]
     keras.Model(image, outputs, name="net").save(tmp_path / "model.keras")
-    original = opened(of_file(tmp_path / "model.keras"))
+    original = opened(source_of_file(tmp_path / "model.keras"))
     samples = random_samples((4,), pixels=False, seed=0, count=2)
     executed = package_of(original, tmp_path)
     assert executed.outputs == ("image_", "bool_")
@@ -493,7 +498,7 @@ def test_outputs_keep_clear_of_the_names_in_their_program(tmp_path: Path) -> Non
 
 
 def _residual(image: Any) -> Any:
-    """Return a picture's features with a branch that is weakened."""
+    """Return features of a picture with a scaled residual branch."""
     x = layers.Conv2D(3, 3, padding="same")(image)
     return layers.add([x, layers.Rescaling(0.2)(layers.Conv2D(3, 3, padding="same")(x))])
 
@@ -542,14 +547,14 @@ def test_only_a_rescaling_that_pixels_meet_first_makes_a_model_take_images(where
 def test_a_rescaling_is_found_in_a_saved_model_file_too(tmp_path: Path) -> None:
     augment = keras.Sequential([keras.Input((32, 32, 3)), layers.RandomFlip()])
     _wrapped(layers.Rescaling(1 / 255), augment).save(tmp_path / "model.keras")
-    assert opened(of_file(tmp_path / "model.keras")).notes[0].startswith("The model rescales pixels itself")
+    assert opened(source_of_file(tmp_path / "model.keras")).notes[0].startswith("The model rescales pixels itself")
 
 
 def test_the_note_on_a_saved_model_tells_how_to_give_it_pixels(tmp_path: Path) -> None:
     _wrapped(layers.Rescaling(1 / 255)).export(tmp_path / "model", format="tf_saved_model", verbose=False)
-    (note,) = opened(of_file(tmp_path / "model")).notes
+    (note,) = opened(source_of_file(tmp_path / "model")).notes
     assert note.endswith("If it rescales pixels itself, give it those from 0 to 255 with --scale 1.")
-    assert opened(of_file(tmp_path / "model"), scale=1.0).pixels
+    assert opened(source_of_file(tmp_path / "model"), scale=1.0).pixels
 
 
 @pytest.mark.parametrize(
@@ -560,11 +565,13 @@ def test_where_a_spoilt_package_parts_is_told_with_the_layer(tmp_path: Path, fil
     model = conv_pool_model()
     model.save(tmp_path / "model.keras")
     model.export(tmp_path / "exported", format="tf_saved_model", verbose=False)
-    original = opened(of_file(tmp_path / file))
+    original = opened(source_of_file(tmp_path / file))
     original.convert("float16", batch=1, target="macOS13").save(str(tmp_path / "spoilt.mlpackage"))
     spoil(tmp_path / "spoilt.mlpackage", op)
     samples = random_samples((8, 8, 3), pixels=False, seed=0, count=2)
     program = load_program(tmp_path / "spoilt.mlpackage")
-    found = find_divergence(program, original.inner(), samples, original.layers, lambda *_, **__: None)
-    assert found is not None
-    assert found.layer == layer
+    divergence = find_divergence(
+        program, original.intermediate_values(), samples, original.layers, lambda *_, **__: None
+    )
+    assert divergence is not None
+    assert divergence.layer == layer

@@ -1,4 +1,4 @@
-"""TensorFlow's ops that coremltools has none or a wrong one of: converted, executed, and held against TensorFlow."""
+"""Conversions of TensorFlow ops, executed and compared with TensorFlow."""
 
 import math
 from collections.abc import Callable
@@ -12,8 +12,8 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coremlbench.conversion.originals.tensorflow_ops import BYTES, OPS
-from coremlbench.conversion.originals.traced_model import INPUT, Traced, trace_of
+from coremlbench.conversion.originals.tensorflow_ops import BYTE_CAST_NAME, OPS
+from coremlbench.conversion.originals.traced_model import INPUT_NAME, TracedModel, make_tracer
 from coremlbench.mil_onnx import load_program
 from coremlbench.runtimes.reference import ReferenceRuntime
 from coremlbench.types.errors import InputError
@@ -25,25 +25,27 @@ pytestmark = [
 RANDOM = np.random.default_rng(0)
 
 
-def executed(call: Callable[[Any], Any], sample: Any, folder: Path) -> Any:
-    """Return what a function gives for one sample once it is a package that was read back."""
-    traced = Traced(trace_of(call, sample.shape), sample.shape, pixels=False, scale=1.0, classes=(), versions={})
+def convert_and_predict(call: Callable[[Any], Any], sample: Any, folder: Path) -> Any:
+    """Convert a function to a package, read it back, and return its output for one sample."""
+    trace = make_tracer(call, sample.shape)
+    model = TracedModel(trace, sample.shape, pixels=False, scale=1.0, classes=(), versions={})
     package = folder / "op.mlpackage"
-    traced.convert("float32", batch=1, target="macOS13").save(str(package))
-    (found,) = ReferenceRuntime(load_program(package), threads=1).predict({INPUT: sample[np.newaxis]}).values()
-    return found
+    model.convert("float32", batch=1, target="macOS13").save(str(package))
+    (output,) = ReferenceRuntime(load_program(package), threads=1).predict({INPUT_NAME: sample[np.newaxis]}).values()
+    return output
 
 
 def check(call: Callable[[Any], Any], sample: Any, folder: Path, op: str) -> None:
-    """Hold a function that uses ``op`` against TensorFlow."""
+    """Compare a package that uses ``op`` with TensorFlow."""
     concrete = tf.function(call).get_concrete_function(tf.TensorSpec((1, *sample.shape)))
-    assert op in {each.type for each in concrete.graph.get_operations()}, "the case is of another op"
+    assert op in {operation.type for operation in concrete.graph.get_operations()}, "the case is of another op"
     expected = call(tf.constant(sample[np.newaxis])).numpy()
-    np.testing.assert_allclose(executed(call, sample, folder), expected, rtol=1e-5, atol=2e-6)
+    np.testing.assert_allclose(convert_and_predict(call, sample, folder), expected, rtol=1e-5, atol=2e-6)
 
 
 SPECIAL = np.array([0, -0.0, 1, -1, math.pi, -math.e, 1e-8, -1e-8, math.inf, -math.inf, math.nan, 30], np.float32)
 PLAIN = SPECIAL[[0, 2, 3, 4, 5, 6, 7]]
+BYTE_VALUES = np.arange(256, dtype=np.float32)
 
 CASES: dict[str, tuple[Callable[[Any], Any], Any]] = {
     "Erfc": (tf.math.erfc, SPECIAL),
@@ -52,7 +54,10 @@ CASES: dict[str, tuple[Callable[[Any], Any], Any]] = {
     "IsNan": (lambda x: tf.where(tf.math.is_nan(x), 5 * tf.ones_like(x), x), SPECIAL),
     "Atan2": (lambda x: tf.math.atan2(x[:, :, None], x[:, None, :]), PLAIN),
     "Bucketize": (lambda x: tf.raw_ops.Bucketize(input=x, boundaries=[-1.0, 0.0, 1.0]), SPECIAL[:10]),
-    "Cast": (lambda x: tf.cast(tf.cast(x, tf.uint8, name=BYTES), tf.float32) / 3, np.arange(256, dtype=np.float32)),
+    "Cast": (
+        lambda x: tf.cast(tf.cast(x, tf.uint8, name=BYTE_CAST_NAME), tf.float32) / 3,
+        np.arange(256, dtype=np.float32),
+    ),
     "EnsureShape": (lambda x: tf.ensure_shape(x, (1, 7)) * 2, PLAIN),
 }
 
@@ -119,10 +124,10 @@ def test_every_op_has_a_case() -> None:
 def test_an_op_that_nobody_knows_is_named(tmp_path: Path) -> None:
     sample = np.ones(4, np.float32)
     with pytest.raises(InputError, match=r"no conversion for TensorFlow's Cumprod, which 'Cumprod'"):
-        executed(lambda x: tf.math.cumprod(x, axis=1), sample, tmp_path)
+        convert_and_predict(lambda x: tf.math.cumprod(x, axis=1), sample, tmp_path)
 
 
 def test_a_loop_is_named(tmp_path: Path) -> None:
     layer = keras.layers.GRU(3)
     with pytest.raises(InputError, match=r"fails at the loop 'gru.*while'.*give the \.keras file"):
-        executed(lambda x: layer(x, training=False), np.ones((5, 2), np.float32), tmp_path)
+        convert_and_predict(lambda x: layer(x, training=False), np.ones((5, 2), np.float32), tmp_path)

@@ -1,1 +1,1 @@
-"""Models become Core ML packages, and each package is compared with its original."""
+"""Convert models to Core ML packages and compare each package with its original."""

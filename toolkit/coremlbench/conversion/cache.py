@@ -1,4 +1,4 @@
-"""Packages that were converted before: kept by the hash of their source and of everything else that made them."""
+"""Cache of converted packages, named by a hash of the source and of everything else that decides their content."""
 
 from __future__ import annotations
 
@@ -16,125 +16,128 @@ from typing import Any
 from coremlbench.system.files import hash_folder, write_whole
 from coremlbench.system.source_imports import imports_of
 
-WORKER = "coremlbench.workers.convert"
-"""What makes packages; all that it imports decides what they hold: the conversion and the compression, networks and
-their weights, and, for the ranges of activations, the reading of pictures and the reference runtime."""
+CONVERT_WORKER = "coremlbench.workers.convert"
+"""The module that makes packages. Everything it can import may change their content: conversion, compression, networks
+and their weights; for the ranges of activations also the image decoding and the reference runtime."""
 
-DISTRIBUTIONS = {"PIL": "pillow", "google": "protobuf"}
-"""The distributions of libraries that are imported by another name."""
+DISTRIBUTION_NAMES = {"PIL": "pillow", "google": "protobuf"}
+"""Distributions whose name differs from that of the imported package."""
 
-INDIRECT = ("scikit-learn",)
-"""Distributions that decide it and are imported by coremltools alone: k-means for palettized weights."""
+INDIRECT_DISTRIBUTIONS = ("scikit-learn",)
+"""Distributions that only coremltools imports and that change packages: k-means for palettized weights."""
 
-PACKAGE, TOLD = "model.mlpackage", "made.json"
-LOCK, PARTIAL = ".lock", ".partial"
+PACKAGE_NAME, RESULT_NAME = "model.mlpackage", "made.json"
+LOCK_FILE, PARTIAL_SUFFIX = ".lock", ".partial"
 
-MOST_BYTES = 5 << 30
-"""What the packages may take together: those of some twenty ResNet50, whose 25.6 million weights take 4, 2, 1, 1, 0.75
-and 0.5 bytes in the six variants."""
+MAX_BYTES = 5 << 30
+"""Size limit of the cache: about twenty ResNet50, whose 25.6 million weights take 4, 2, 1, 1, 0.75 and 0.5 bytes each
+in the six variants."""
 
-PATIENCE = 60.0
-"""Seconds to wait for another conversion's copy."""
+LOCK_TIMEOUT = 60.0
+"""Seconds to wait while another process copies a package."""
 
 
-def folder_of(cache: Path, source_sha256: str, particulars: dict[str, Any]) -> Path:
-    """Return where a variant is kept; ``particulars`` are all that decides its content beside the source."""
-    decided = {**particulars, "code": code(), "libraries": {name: _version(name) for name in libraries()}}
-    key = hashlib.sha256(json.dumps(decided, sort_keys=True, default=str).encode()).hexdigest()[:16]
-    return cache / "conversions" / source_sha256[:32] / f"{particulars['variant']}-{particulars['batch']}-{key}"
+def entry_folder(cache: Path, source_sha256: str, settings: dict[str, Any]) -> Path:
+    """Return the folder of a cached package.
+
+    ``settings`` are ``variant``, ``batch`` and all others that decide its content beside the source. The name also
+    depends on this toolkit's code and on the versions of the libraries.
+    """
+    versions = {name: _version(name) for name in library_distributions()}
+    fingerprint = {**settings, "code": code_digest(), "libraries": versions}
+    digest = hashlib.sha256(json.dumps(fingerprint, sort_keys=True, default=str).encode()).hexdigest()[:16]
+    return cache / "conversions" / source_sha256[:32] / f"{settings['variant']}-{settings['batch']}-{digest}"
 
 
 @functools.cache
-def code() -> str:
-    """Return the SHA-256 of the names and contents of all sources of ours that the worker can import.
-
-    No package that other code made is handed out then.
-    """
+def code_digest() -> str:
+    """Return a SHA-256 over the names and contents of all modules of this project that the worker can import."""
     digest = hashlib.sha256()
-    for name, file in imports_of(WORKER).files.items():
+    for name, file in imports_of(CONVERT_WORKER).files.items():
         digest.update(f"{name}\0".encode())
         digest.update(hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()
 
 
 @functools.cache
-def libraries() -> tuple[str, ...]:
-    """Return the distributions whose versions decide a package beside our own code."""
-    reached = {DISTRIBUTIONS.get(name, name) for name in imports_of(WORKER).libraries}
-    return tuple(sorted(reached | set(INDIRECT)))
+def library_distributions() -> tuple[str, ...]:
+    """Return the sorted names of the distributions whose versions decide a package's content."""
+    imported = {DISTRIBUTION_NAMES.get(name, name) for name in imports_of(CONVERT_WORKER).libraries}
+    return tuple(sorted(imported | set(INDIRECT_DISTRIBUTIONS)))
 
 
-def _version(library: str) -> str:
-    """Return a library's version without importing it, empty where it is not installed."""
+def _version(distribution: str) -> str:
+    """Return a distribution's version without importing it; empty where it is not installed."""
     with suppress(metadata.PackageNotFoundError):
-        return metadata.version(library)
+        return metadata.version(distribution)
     return ""
 
 
-def take(kept: Path, package: Path) -> dict[str, Any] | None:
-    """Copy a kept package to ``package`` and return what was told of it; ``None`` for none, or a broken one."""
-    with _held(kept.parents[1]):
+def restore(entry: Path, package: Path) -> dict[str, Any] | None:
+    """Copy a cached package to ``package`` and return its result; ``None`` if it is missing or damaged."""
+    with _locked(entry.parents[1]):
         try:
-            told: dict[str, Any] = json.loads((kept / TOLD).read_bytes())
-            shutil.copytree(kept / PACKAGE, package)
-            if hash_folder(package)[0] == told["sha256"]:
-                with suppress(OSError):  # a cache that cannot be written serves as well
-                    os.utime(kept)
-                return told
+            result: dict[str, Any] = json.loads((entry / RESULT_NAME).read_bytes())
+            shutil.copytree(entry / PACKAGE_NAME, package)
+            if hash_folder(package)[0] == result["sha256"]:
+                with suppress(OSError):  # a read-only cache works as well
+                    os.utime(entry)
+                return result
         except (OSError, ValueError, KeyError):
             pass
         shutil.rmtree(package, ignore_errors=True)
         return None
 
 
-def keep(kept: Path, package: Path, told: dict[str, Any], most_bytes: int = MOST_BYTES) -> None:
-    """Keep a copy of a package, at the cost of those that were not used for the longest time.
+def add(entry: Path, package: Path, result: dict[str, Any], max_bytes: int = MAX_BYTES) -> None:
+    """Copy a package and its result to the cache; the least recently used entries above ``max_bytes`` are removed.
 
-    A cache that cannot be written is no failure.
+    Nothing is raised when the cache cannot be written.
     """
-    partial = kept.with_name(f"{kept.name}{PARTIAL}")
-    with _held(kept.parents[1]) as held:
-        if not held:
+    partial = entry.with_name(f"{entry.name}{PARTIAL_SUFFIX}")
+    with _locked(entry.parents[1]) as locked:
+        if not locked:
             return
         with suppress(OSError):
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(parents=True)
-            shutil.copytree(package, partial / PACKAGE)
-            write_whole(partial / TOLD, json.dumps({**told, "sha256": hash_folder(package)[0]}).encode())
-            shutil.rmtree(kept, ignore_errors=True)
-            partial.rename(kept)
-        _limit(kept.parents[1], most_bytes)
+            shutil.copytree(package, partial / PACKAGE_NAME)
+            content = json.dumps({**result, "sha256": hash_folder(package)[0]}).encode()
+            write_whole(partial / RESULT_NAME, content)
+            shutil.rmtree(entry, ignore_errors=True)
+            partial.rename(entry)
+        _prune(entry.parents[1], max_bytes)
 
 
-def _limit(conversions: Path, most_bytes: int) -> None:
-    """Remove what killed conversions left half copied, and what was used the longest ago until the rest fits.
+def _prune(conversions: Path, max_bytes: int) -> None:
+    """Remove partial copies of killed processes, then the least recently used entries above ``max_bytes``.
 
-    Nobody reads or writes a package meanwhile: the cache is held.
+    The caller holds the lock, so that no other process is copying.
     """
     with suppress(OSError):
-        for leftover in conversions.glob(f"*/*{PARTIAL}"):
-            shutil.rmtree(leftover, ignore_errors=True)
-        newest_first = sorted(conversions.glob("*/*"), key=lambda kept: kept.stat().st_mtime_ns, reverse=True)
+        for partial in conversions.glob(f"*/*{PARTIAL_SUFFIX}"):
+            shutil.rmtree(partial, ignore_errors=True)
+        newest_first = sorted(conversions.glob("*/*"), key=lambda entry: entry.stat().st_mtime_ns, reverse=True)
         size = 0
-        for kept in newest_first:
-            size += sum(file.stat().st_size for file in kept.rglob("*") if file.is_file())
-            if size > most_bytes:
-                shutil.rmtree(kept, ignore_errors=True)
-                with suppress(OSError):  # other variants of the same model
-                    kept.parent.rmdir()
+        for entry in newest_first:
+            size += sum(file.stat().st_size for file in entry.rglob("*") if file.is_file())
+            if size > max_bytes:
+                shutil.rmtree(entry, ignore_errors=True)
+                with suppress(OSError):  # not empty: other packages of the same source
+                    entry.parent.rmdir()
 
 
 @contextmanager
-def _held(conversions: Path) -> Iterator[bool]:
-    """Keep other conversions from the cache meanwhile; gives whether they are kept from it.
+def _locked(conversions: Path) -> Iterator[bool]:
+    """Lock the cache against other processes; yields whether the lock is held.
 
-    They are not where it cannot be written or its file system has no locks, nor where another one holds it for
-    longer than a copy takes, as a suspended process does.
+    It is not where the cache is read-only or its file system has no locks, nor after ``LOCK_TIMEOUT``: a suspended
+    process may hold the lock for ever.
     """
     from filelock import FileLock
 
-    lock = FileLock(conversions / LOCK, timeout=PATIENCE)
-    with suppress(OSError, NotImplementedError):  # filelock's own time-out is an OSError
+    lock = FileLock(conversions / LOCK_FILE, timeout=LOCK_TIMEOUT)
+    with suppress(OSError, NotImplementedError):  # filelock's Timeout is an OSError
         lock.acquire()
     try:
         yield lock.is_locked

@@ -1,4 +1,4 @@
-"""Compressed variants of a saved ML Program, made by coremltools' own optimisers."""
+"""Compress saved ML Programs with the optimisers of coremltools."""
 
 from __future__ import annotations
 
@@ -6,70 +6,76 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from coremlbench.conversion.variants import VariantPlan
+from coremlbench.conversion.variants import VariantDefinition
 from coremlbench.types.errors import CoremlbenchError
 from coremlbench.types.process import ReportProgress
 
-RANGES_NOTE = (
+CALIBRATION_NOTE = (
     "The ranges of the activations were taken with the reference runtime, from {count} {what}, where coremltools would "
-    "predict with Core ML; its own passes then put in the quantisations."
+    "predict with Core ML; its own passes then insert the quantisations."
 )
+
+Ranges = dict[str, dict[str, Any]]
+"""``rmin`` and ``rmax`` by value name, both ``numpy.float32``: the format of coremltools' activation statistics."""
 
 
 class ConversionError(CoremlbenchError):
-    """A variant that cannot be made of a model."""
+    """A variant that cannot be made from a model."""
 
 
-def compress(plan: VariantPlan, base: Path, samples: Any, scale: float, report: ReportProgress) -> Any:
-    """Return a coremltools ``MLModel`` of the package ``base``, compressed as the variant's row says.
+def compress(variant: VariantDefinition, base: Path, samples: Any, scale: float, report: ReportProgress) -> Any:
+    """Return the package ``base``, compressed as the variant says, as a coremltools ``MLModel``.
 
-    ``samples`` are what ranges of activations are taken from, ``scale`` is what pixels are multiplied with.
+    The ranges of activations are measured on ``samples``; ``scale`` is the factor for pixel values.
+
+    Raises:
+        ConversionError: the package's activations cannot be quantised.
     """
     import coremltools as ct
     import coremltools.optimize.coreml as cto
 
     model = ct.models.MLModel(str(base), skip_model_load=True)
-    if plan.compression == "int8":
-        return cto.linear_quantize_weights(model, _linear(cto))
-    if plan.compression == "palettized":
-        config = cto.OptimizationConfig(global_config=cto.OpPalettizerConfig(mode="kmeans", nbits=plan.bits))
+    if variant.compression == "int8":
+        return cto.linear_quantize_weights(model, _int8_config(cto))
+    if variant.compression == "palettized":
+        config = cto.OptimizationConfig(global_config=cto.OpPalettizerConfig(mode="kmeans", nbits=variant.bits))
         return cto.palettize_weights(model, config)
-    if plan.compression == "int8-activations":
-        return cto.linear_quantize_weights(_quantize_activations(model, base, samples, scale, report), _linear(cto))
-    raise ConversionError(f"There is no compression {plan.compression!r}.")
+    if variant.compression == "int8-activations":
+        quantized = _quantize_activations(model, base, samples, scale, report)
+        return cto.linear_quantize_weights(quantized, _int8_config(cto))
+    raise ConversionError(f"There is no compression {variant.compression!r}.")
 
 
-def _linear(cto: Any, except_for: Sequence[str] = ()) -> Any:
-    kept = dict.fromkeys(except_for)
+def _int8_config(cto: Any, excluded_ops: Sequence[str] = ()) -> Any:
     config = cto.OpLinearQuantizerConfig(mode="linear_symmetric")
-    return cto.OptimizationConfig(global_config=config, op_name_configs=kept or None)
+    return cto.OptimizationConfig(global_config=config, op_name_configs=dict.fromkeys(excluded_ops) or None)
 
 
-def _kept_wide(base: Path) -> list[str]:
-    """Return the ops of a float16 program that compute in float32 on purpose; coremltools cannot quantise between.
+def _float32_ops(base: Path) -> list[str]:
+    """Return the names of the float32 ops of a float16 program; coremltools cannot quantise between the two types.
 
     Raises:
-        ConversionError: it computes in nothing else, which only a ready package can.
+        ConversionError: all ops compute in float32, as in some ready packages.
     """
     from coremlbench.mil_onnx import load_program
     from coremlbench.mil_onnx.graph import dtype_name
 
     values = float_values(load_program(base))
-    wide = [var.op.name for var in values if dtype_name(var) == "fp32"]
-    if len(wide) == len(values):
+    names = [var.op.name for var in values if dtype_name(var) == "fp32"]
+    if len(names) == len(values):
         raise ConversionError(
-            "activations of 8 bits are put into programs that compute in float16, and this one computes in float32; "
+            "8-bit activations need a program that computes in float16, and this one computes in float32; "
             "convert the model that it was made from."
         )
-    return wide
+    return names
 
 
 def _quantize_activations(model: Any, base: Path, samples: Any, scale: float, report: ReportProgress) -> Any:
-    """Return the model with its activations quantised as ``linear_quantize_activations`` does it.
+    """Return the model with quantised activations, as coremltools' ``linear_quantize_activations`` makes it.
 
-    That function predicts with Core ML to learn the range of every value, keeps them in a dictionary, and applies
-    three graph passes; here the reference runtime gives the ranges, and the same passes follow. (Its own gathering
-    keeps the last sample's range only: it overwrites before it compares. Here the range is that of all samples.)
+    That function measures the range of every value with Core ML and then applies three graph passes. Here the
+    reference runtime measures the ranges, over all samples, and the same passes follow. (coremltools 9.0 uses the
+    range of the last sample only: it overwrites before it compares.)
     """
     import coremltools as ct
     import coremltools.optimize.coreml as cto
@@ -77,14 +83,14 @@ def _quantize_activations(model: Any, base: Path, samples: Any, scale: float, re
     from coremltools.converters.mil.mil.passes.pass_registry import PASS_REGISTRY
     from coremltools.models import utils
 
-    config = _linear(cto, except_for=_kept_wide(base))
+    config = _int8_config(cto, excluded_ops=_float32_ops(base))
     ranges = activation_ranges(base, samples, scale, report)
     passes = []
     for name in ("insert_prefix_quantize_dequantize_pair", "insert_suffix_quantize_dequantize_pair"):
-        each = PASS_REGISTRY[f"compression::{name}"]
-        each.set_options([PassOption("config", config)])
-        each.set_options([PassOption("activation_stats", ranges)])
-        passes.append(each)
+        graph_pass = PASS_REGISTRY[f"compression::{name}"]
+        graph_pass.set_options([PassOption("config", config)])
+        graph_pass.set_options([PassOption("activation_stats", ranges)])
+        passes.append(graph_pass)
     passes.append(PASS_REGISTRY["common::dequantize_quantize_pair_elimination"])
     return utils._apply_graph_pass(  # noqa: SLF001 - linear_quantize_activations does the same with it
         model,
@@ -94,57 +100,58 @@ def _quantize_activations(model: Any, base: Path, samples: Any, scale: float, re
     )
 
 
-def activation_ranges(base: Path, samples: Any, scale: float, report: ReportProgress) -> dict[str, dict[str, Any]]:
-    """Return the least and the largest of every value of a program over the samples, by the value's name.
+def activation_ranges(base: Path, samples: Any, scale: float, report: ReportProgress) -> Ranges:
+    """Return the minimum and maximum of the input and of every float value over all samples.
 
-    The inputs and outputs of a concatenation share one range, so that it can stay a concatenation of bytes.
+    The inputs and the output of a concatenation share one range, so that it can be computed in 8 bits.
     """
     import numpy as np
 
     from coremlbench.conversion.op_statistics import operations
-    from coremlbench.conversion.package_runner import Executed
+    from coremlbench.conversion.package_runner import PackageRunner
     from coremlbench.mil_onnx import load_program
 
     program = load_program(base)
-    values = [var.name for var in float_values(program)]
-    executed = Executed.of(program, inner=values)
-    samples = executed.as_taken(samples, scale)
-    lowest, highest = np.float32(np.min(samples)), np.float32(np.max(samples))
-    found: dict[str, dict[str, Any]] = {executed.input: {"rmin": lowest, "rmax": highest}}
-    for index in range(0, len(samples), executed.batch):
-        for name, value in executed.values(samples[index : index + executed.batch]).items():
-            low, high = float(value.min()), float(value.max())
-            known = found.setdefault(name, {"rmin": np.float32(low), "rmax": np.float32(high)})
-            known["rmin"], known["rmax"] = min(known["rmin"], np.float32(low)), max(known["rmax"], np.float32(high))
-        report("calibrate", min(index + executed.batch, len(samples)), len(samples))
-    joined = [
-        [*(var.name for var in op.values), op.outputs[0].name] for op in operations(program) if op.op_type == "concat"
-    ]
-    for group in _connected(joined):
-        there = [found[name] for name in group if name in found]
-        if there:
-            low, high = min(each["rmin"] for each in there), max(each["rmax"] for each in there)
-            for each in there:
-                each["rmin"], each["rmax"] = low, high
-    return found
+    runner = PackageRunner.from_program(program, intermediates=[var.name for var in float_values(program)])
+    samples = runner.to_package_input(samples, scale)
+    ranges: Ranges = {runner.input_name: {"rmin": np.float32(np.min(samples)), "rmax": np.float32(np.max(samples))}}
+    for start in range(0, len(samples), runner.batch):
+        for name, value in runner.intermediate_values(samples[start : start + runner.batch]).items():
+            low, high = np.float32(value.min()), np.float32(value.max())
+            known = ranges.setdefault(name, {"rmin": low, "rmax": high})
+            known["rmin"], known["rmax"] = min(known["rmin"], low), max(known["rmax"], high)
+        report("calibrate", min(start + runner.batch, len(samples)), len(samples))
+    concatenations = [op for op in operations(program) if op.op_type == "concat"]
+    _share_ranges(ranges, [[*(var.name for var in op.values), op.outputs[0].name] for op in concatenations])
+    return ranges
+
+
+def _share_ranges(ranges: Ranges, groups: Iterable[Iterable[str]]) -> None:
+    """Give all values of a group the same range; groups with a common value count as one."""
+    for group in _merge_overlapping(groups):
+        known = [ranges[name] for name in group if name in ranges]
+        if known:
+            low, high = min(value["rmin"] for value in known), max(value["rmax"] for value in known)
+            for value in known:
+                value["rmin"], value["rmax"] = low, high
 
 
 def float_values(program: Any) -> list[Any]:
-    """Return the values of a program that are floats and depend on its input, in order; lists are none."""
+    """Return the float values of a program that depend on its input, in order; lists are left out."""
     from coremlbench.mil_onnx.graph import dtype_name, is_list
 
-    found = []
+    values = []
     for op in program.function.operations:
         if op.op_type not in {"const", "classify"} and not op.op_type.startswith("constexpr_"):
-            values = [var for var in op.outputs if var.val is None and not is_list(var)]
-            found += [var for var in values if dtype_name(var) in {"fp16", "fp32"}]
-    return found
+            computed = [var for var in op.outputs if var.val is None and not is_list(var)]
+            values += [var for var in computed if dtype_name(var) in {"fp16", "fp32"}]
+    return values
 
 
-def _connected(groups: Iterable[Iterable[str]]) -> list[set[str]]:
-    """Return the groups joined where they share a member."""
-    joined: list[set[str]] = []
+def _merge_overlapping(groups: Iterable[Iterable[str]]) -> list[set[str]]:
+    """Return the groups as sets; those with a common member are merged."""
+    merged: list[set[str]] = []
     for group in map(set, groups):
-        apart = [each for each in joined if not each & group]
-        joined = [*apart, set().union(group, *(each for each in joined if each & group))]
-    return joined
+        overlapping = [other for other in merged if other & group]
+        merged = [*(other for other in merged if not other & group), set().union(group, *overlapping)]
+    return merged

@@ -1,20 +1,32 @@
-"""The conversion of one model: take its data, convert it in a child, prove the packages in another, record it all."""
+"""The conversion of one model: load its data, convert it, compare the packages with it, record the results."""
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from coremlbench.conversion import cache as conversion_cache
-from coremlbench.conversion.options import ConvertOptions, Item
-from coremlbench.conversion.outcome import finished, with_variants
-from coremlbench.conversion.package_results import MADE, PROVEN, read_told, tell
-from coremlbench.conversion.requested_packages import CALIBRATION, asked_of, items_of, left_out, metadata_of
-from coremlbench.conversion.sources import RANDOM
+from coremlbench.conversion.crash_isolation import (
+    CONVERT,
+    PROVE,
+    SILENCE_LIMITS,
+    STOPPED_KINDS,
+    run_isolating_crashes,
+)
+from coremlbench.conversion.options import ConvertOptions, RequestedPackage
+from coremlbench.conversion.outcome import with_outcome, with_variants
+from coremlbench.conversion.package_results import CONVERSION_SUFFIX, PROOF_SUFFIX, read_result, write_result
+from coremlbench.conversion.requested_packages import (
+    CALIBRATION_IMAGES,
+    package_metadata,
+    packages_to_make,
+    skipped_notes,
+    worker_requests,
+)
+from coremlbench.conversion.sources import ORIGINAL_MODEL_FILE, RANDOM_PREFIX
 from coremlbench.conversion.variants import DEFAULT_TARGET
 from coremlbench.experiments.catalogue import EXPERIMENTS
 from coremlbench.runs import store
@@ -24,16 +36,21 @@ from coremlbench.system import serialization
 from coremlbench.system.signals import held_back
 from coremlbench.types.conversion import ConversionRecord, ModelSource
 from coremlbench.types.data import Provenance
-from coremlbench.types.process import Exit
 from coremlbench.types.training_records import Phase, TrainingRecord
 
-SILENCE = {"data": 300.0, "convert": 900.0, "prove": 900.0}
-"""Seconds that a stage may say nothing: coremltools is silent while it optimises a large network."""
-
-STOPPED = ("interrupted", "deadline")
-"""Failures that end the whole model, not a variant."""
-
 Save = Callable[[ConversionRecord], None]
+
+
+@dataclass(frozen=True)
+class _Conversion:
+    """What all steps of one conversion share. ``folder`` is the run's; ``save`` writes its record."""
+
+    source: ModelSource
+    options: ConvertOptions
+    folder: Path
+    cache: Path
+    stages: Stages
+    save: Save
 
 
 def convert_one(
@@ -49,130 +66,131 @@ def convert_one(
 ) -> ConversionRecord:
     """Return the record of one model; its packages are left in ``folder``.
 
-    With ``keep_going`` a model that cannot be opened is a failed record too: other models follow.
+    With ``keep_going`` a model that cannot be opened gives a failed record instead of an exception, so that other
+    models can follow.
 
     Raises:
-        StageFailedError: a stage failed as a whole; what is known of each package was saved before.
+        StageFailedError: a stage failed as a whole; the results of single packages were saved before.
     """
+    conversion = _Conversion(source, options, folder, cache, stages, save)
     record = replace(record, source=source)
     save(record)
     try:
-        record, data = _with_data(source, options, record, cache, stages)
-        items = items_of(source, options, data, cache, stages.work)
-        record = replace(record, notes=(*record.notes, *left_out(source, options)))
+        record, data = _load_data(conversion, record)
+        packages = packages_to_make(source, options, data, cache, stages.work)
+        record = replace(record, notes=(*record.notes, *skipped_notes(source, options)))
         save(record)
-        request = _request(source, options, data, items, cache, folder, stages.work)
-        reused = {item.key: told for item in items if (told := _take(item)) is not None}
-        return _made_and_proven(record, items, request, reused, options, folder, stages, save)
+        request = _conversion_request(conversion, data, packages)
+        restored = {package.key for package in packages if _restore_from_cache(package)}
+        return _convert_and_prove(conversion, record, packages, request, restored)
     except StageFailedError as failed:
         if keep_going and (failed.ended.error or {}).get("type") == "InputError":
             return replace(record, outcome=failed.failure)
         raise
 
 
-def _made_and_proven(
+def _convert_and_prove(
+    conversion: _Conversion,
     record: ConversionRecord,
-    items: Sequence[Item],
+    packages: Sequence[RequestedPackage],
     request: Mapping[str, Any],
-    reused: Mapping[str, Any],
-    options: ConvertOptions,
-    folder: Path,
-    stages: Stages,
-    save: Save,
+    restored: Collection[str],
 ) -> ConversionRecord:
-    """Return the record with all its variants; those that are known when a stage fails as a whole are saved then.
+    """Return the record with all variants; when a stage fails as a whole, the variants made so far are saved.
 
-    Meanwhile a Ctrl-C, the second one perhaps, has to wait: it would cost what was measured.
+    Signals are deferred while results are saved: a second Ctrl-C would lose them.
     """
     model: dict[str, Any] = {}
     try:
-        record, model = _convert(record, items, request, reused, stages)
-        save(record)
-        record = _prove(record, items, request, model, options, folder, stages)
+        record, model = _convert(conversion, record, packages, request, restored)
+        conversion.save(record)
+        record = _prove(conversion, record, packages, request, model)
     except (StageFailedError, OSError, KeyboardInterrupt):
-        begun = [item for item in items if read_told(item.package, MADE) is not None]
-        with held_back(), suppress(OSError):  # what ended it is told, not that the disk is full now
-            save(with_variants(record, begun, model, reused, folder))
+        made = [package for package in packages if read_result(package.path, CONVERSION_SUFFIX) is not None]
+        with held_back(), suppress(OSError):  # report the first error, not a disk that is full as well
+            conversion.save(with_variants(record, made, model, restored, conversion.folder))
         raise
     with held_back():
-        record = finished(with_variants(record, items, model, reused, folder))
-        save(record)
+        record = with_outcome(with_variants(record, packages, model, restored, conversion.folder))
+        conversion.save(record)
     return record
 
 
 # --- data ---------------------------------------------------------------------------------------------------
 
 
-def _with_data(
-    source: ModelSource, options: ConvertOptions, record: ConversionRecord, cache: Path, stages: Stages
-) -> tuple[ConversionRecord, dict[str, Any]]:
-    """Return the record with its data's provenance, and what the converting child needs to read them."""
-    request = _data_request(source, options, cache)
+def _load_data(conversion: _Conversion, record: ConversionRecord) -> tuple[ConversionRecord, dict[str, Any]]:
+    """Return the record with the provenance of the data, and the data's part of the worker request.
+
+    Without data, or when the training's data are gone, random inputs are used.
+    """
+    request = _data_request(conversion)
     if request is None:
         return record, {"kind": "random"}
     try:
-        ended = stages.run("data", worker("data"), request, silence=SILENCE["data"])
+        ended = conversion.stages.run("data", worker("data"), request, silence=SILENCE_LIMITS["data"])
     except StageFailedError as failed:
-        if options.data or failed.failure.kind in STOPPED:
+        if conversion.options.data or failed.failure.kind in STOPPED_KINDS:
             raise
-        note = f"The data of the training are not here any more, so random inputs are compared: {failed.failure.reason}"
+        note = f"The training data are not available any more, so random inputs are compared: {failed.failure.reason}"
         return replace(record, notes=(*record.notes, note)), {"kind": "random"}
-    found = result_of(ended)
+    result = result_of(ended)
     record = replace(
         record,
-        data=serialization.from_json(Provenance, found["provenance"]),
+        data=serialization.from_json(Provenance, result["provenance"]),
         phases=(*record.phases, Phase("data", ended.seconds, 0, ended.peak_bytes)),
     )
-    if "test_images" in found:
-        return record, {"kind": "arrays", **found}
-    images = {split: [[each["path"], each["label"]] for each in found[split]] for split in ("train", "test")}
-    return record, {"kind": "images", **{name: found[name] for name in ("name", "classes", "provenance")}, **images}
+    if "test_images" in result:
+        return record, {"kind": "arrays", **result}
+    images = {split: [[image["path"], image["label"]] for image in result[split]] for split in ("train", "test")}
+    return record, {"kind": "images", **{name: result[name] for name in ("name", "classes", "provenance")}, **images}
 
 
-def _data_request(source: ModelSource, options: ConvertOptions, cache: Path) -> dict[str, Any] | None:
-    """Return what the data worker is asked: for the data that were named, or those of the training."""
-    base = {"cache": str(cache / "datasets"), "seed": options.seed, "train": None, "test": None}
+def _data_request(conversion: _Conversion) -> dict[str, Any] | None:
+    """Return the request to the data worker for ``--data`` or the training's data; ``None`` where there are none."""
+    source, options = conversion.source, conversion.options
     if options.data:
-        protocol = next((each for each in EXPERIMENTS if each.dataset == options.data), None)
-        counts = {"train": protocol.train, "test": protocol.test} if protocol and protocol.takes == "arrays" else {}
-        return {**base, **counts, "dataset": options.data, "source": options.sources.get(options.data)}
+        return _named_data_request(options.data, options, conversion.cache)
     if source.kind != "training-run":
         return None
-    trained = store.load(Path(source.path).parent)
-    assert isinstance(trained, TrainingRecord)
-    told = trained.options
+    training = store.load(Path(source.path).parent)
+    assert isinstance(training, TrainingRecord)
+    dataset = training.options["dataset"]
     return {
-        "cache": base["cache"],
-        "dataset": told["dataset"],
-        "source": options.sources.get(told["dataset"]) or told.get("source"),
-        "train": told["train"],
-        "test": told["test"],
-        "seed": told["seed"],
+        "cache": str(conversion.cache / "datasets"),
+        "dataset": dataset,
+        "source": options.sources.get(dataset) or training.options.get("source"),
+        "train": training.options["train"],
+        "test": training.options["test"],
+        "seed": training.options["seed"],
     }
 
 
-# --- what is made -------------------------------------------------------------------------------------------
+def _named_data_request(dataset: str, options: ConvertOptions, cache: Path) -> dict[str, Any]:
+    """Return the request for the data named by ``--data``; datasets of arrays are read as their experiment does."""
+    experiment = next((experiment for experiment in EXPERIMENTS if experiment.dataset == dataset), None)
+    arrays = experiment is not None and experiment.takes == "arrays"
+    return {
+        "cache": str(cache / "datasets"),
+        "dataset": dataset,
+        "source": options.sources.get(dataset),
+        "train": experiment.train if experiment and arrays else None,
+        "test": experiment.test if experiment and arrays else None,
+        "seed": options.seed,
+    }
 
 
-def _take(item: Item) -> dict[str, Any] | None:
-    """Return what was told of a package that was made before, and put it where it is to go."""
-    told = conversion_cache.take(item.kept, item.package) if item.kept else None
-    if told is not None:
-        tell(item.package, MADE, told)
-    return told
+# --- conversion ---------------------------------------------------------------------------------------------
 
 
-def _request(
-    source: ModelSource,
-    options: ConvertOptions,
-    data: Mapping[str, Any],
-    items: Sequence[Item],
-    cache: Path,
-    folder: Path,
-    work: Path,
+def _conversion_request(
+    conversion: _Conversion, data: Mapping[str, Any], packages: Sequence[RequestedPackage]
 ) -> dict[str, Any]:
-    model = work / "model"
+    """Return the request to the conversion worker; the folder for its files is created."""
+    source, options = conversion.source, conversion.options
+    model = conversion.stages.work / "model"
     model.mkdir(parents=True, exist_ok=True)
+    random_weights = source.path.startswith(RANDOM_PREFIX)
     return {
         "source": serialization.to_json(source),
         "settings": {
@@ -180,117 +198,78 @@ def _request(
             "scale": options.scale,
             "input_shape": options.input_shape,
             "data": {"name": data["name"], "classes": data["classes"]} if "classes" in data else None,
-            "cache": str(cache),
-            "keep": str(folder / "original.keras") if source.path.startswith(RANDOM) else None,
+            "cache": str(conversion.cache),
+            "save_model": str(conversion.folder / ORIGINAL_MODEL_FILE) if random_weights else None,
         },
         "data": dict(data),
         "images": options.images,
-        "calibration": CALIBRATION,
+        "calibration": CALIBRATION_IMAGES,
         "seed": options.seed,
         "folder": str(model),
-        "metadata": metadata_of(source),
-        "variants": asked_of(items),
+        "metadata": package_metadata(source),
+        "variants": worker_requests(packages),
     }
 
 
-# --- stages -------------------------------------------------------------------------------------------------
+def _restore_from_cache(package: RequestedPackage) -> bool:
+    """Copy a package and its result from the cache; return whether it was there."""
+    result = conversion_cache.restore(package.cache_entry, package.path) if package.cache_entry else None
+    if result is None:
+        return False
+    write_result(package.path, CONVERSION_SUFFIX, result)
+    return True
 
 
 def _convert(
+    conversion: _Conversion,
     record: ConversionRecord,
-    items: Sequence[Item],
+    packages: Sequence[RequestedPackage],
     request: Mapping[str, Any],
-    reused: Mapping[str, Any],
-    stages: Stages,
+    restored: Collection[str],
 ) -> tuple[ConversionRecord, dict[str, Any]]:
-    """Return the record with the phase, and what the child says of the model."""
+    """Run the conversion worker; return the record with this phase, and the worker's result on the model."""
+    stages = conversion.stages
     try:
-        ended = _one_by_one("convert", items, MADE, request, stages, phases=("convert", "calibrate"))
-    finally:  # what is finished is kept also when the rest was interrupted or failed
-        _keep([item for item in items if item.key not in reused])
+        ended = run_isolating_crashes(CONVERT, packages, request, stages)
+    finally:  # finished packages are cached also when the rest was interrupted or failed
+        _add_to_cache([package for package in packages if package.key not in restored])
     model = result_of(ended)
     return replace(
         record,
         input_shape=tuple(model["shape"]),
         versions={**record.versions, **model["versions"]},
         notes=(*record.notes, *model["notes"]),
-        phases=(*record.phases, Phase("convert", ended.seconds, len(items), ended.peak_bytes)),
+        phases=(*record.phases, Phase("convert", ended.seconds, len(packages), ended.peak_bytes)),
         peak_bytes=max(record.peak_bytes, stages.peak_bytes),
     ), model
 
 
-def _keep(made: Sequence[Item]) -> None:
-    """Keep the packages that are whole; one that could not be taken is replaced, as it is damaged."""
-    for item in made:
-        told = read_told(item.package, MADE)
-        if item.kept and told and "error" not in told and "failure" not in told:
-            conversion_cache.keep(item.kept, item.package, told)
+def _add_to_cache(packages: Sequence[RequestedPackage]) -> None:
+    """Add the packages that were converted without an error to the cache; a damaged entry is replaced."""
+    for package in packages:
+        result = read_result(package.path, CONVERSION_SUFFIX)
+        if package.cache_entry and result and "error" not in result and "failure" not in result:
+            conversion_cache.add(package.cache_entry, package.path, result)
 
 
-def _one_by_one(
-    stage: str, items: Sequence[Item], told: str, request: Mapping[str, Any], stages: Stages, *, phases: Sequence[str]
-) -> Exit:
-    """Run a child that works through the items; a crash in one is that item's failure, and the rest is tried again.
-
-    Returns the end of the last child, with the seconds of all of them together and the highest peak.
-
-    Raises:
-        StageFailedError: it failed outside the ``phases`` of an item, was stopped, or fails for every item.
-    """
-    seconds, peak_bytes = 0.0, 0
-    for attempt in range(len(items) + 1):
-        name = stage if attempt == 0 else f"{stage}-{attempt + 1}"
-        try:
-            ended = stages.run(name, worker("proof" if stage == "prove" else stage), request, silence=SILENCE[stage])
-            return replace(ended, seconds=ended.seconds + seconds, peak_bytes=max(ended.peak_bytes, peak_bytes))
-        except StageFailedError as failed:
-            seconds, peak_bytes = seconds + failed.ended.seconds, max(peak_bytes, failed.ended.peak_bytes)
-            left = [item for item in items if item.package.exists() or told == MADE]
-            left = [item for item in left if not Path(f"{item.package}{told}").is_file()]
-            if failed.ended.phase not in phases or failed.failure.kind in STOPPED or not left:
-                raise
-            failure = {"failure": serialization.to_json(failed.failure)}
-            shutil.rmtree(left[0].package, ignore_errors=True) if told == MADE else None
-            tell(left[0].package, told, failure)
-    raise AssertionError("every attempt either returns, raises, or leaves one item less")
+# --- proof --------------------------------------------------------------------------------------------------
 
 
 def _prove(
+    conversion: _Conversion,
     record: ConversionRecord,
-    items: Sequence[Item],
+    packages: Sequence[RequestedPackage],
     request: Mapping[str, Any],
     model: Mapping[str, Any],
-    options: ConvertOptions,
-    folder: Path,
-    stages: Stages,
 ) -> ConversionRecord:
-    """Return the record with the phase; each package's proof lies beside it then."""
-    made = [item for item in items if item.package.exists()]
+    """Run the proof worker, and the bisection for wrong packages; return the record with this phase."""
+    made = [package for package in packages if package.path.exists()]
     if not made:
         return record
-    asked = {
-        "folder": request["folder"],
-        "scale": model["scale"],
-        "original": model["description"],
-        "data": model["data"],
-        "labels": request["source"]["classes"],  # not those that are only taken to be the data's
-        "classes": len(model["classes"] or request["data"].get("classes") or ()) or None,
-        "packages": [
-            {
-                "key": item.key,
-                "package": str(item.package),
-                "precision": None if item.variant == "as-is" else item.variant,
-                "alone": item.alone,
-                "onnx": str(folder / f"{item.package.stem}.onnx") if options.save_onnx else None,
-            }
-            for item in made
-        ],
-    }
-    ended = _one_by_one("prove", made, PROVEN, asked, stages, phases=("prove",))
+    stages = conversion.stages
+    ended = run_isolating_crashes(PROVE, made, _proof_request(conversion, made, request, model), stages)
     seconds = ended.seconds
-    wrong = [
-        item for item in made if (read_told(item.package, PROVEN) or {}).get("proof", {}).get("verdict") == "wrong"
-    ]
+    wrong = [package for package in made if _verdict(package) == "wrong"]
     if wrong:
         seconds += _bisect(wrong, request, stages)
     return replace(
@@ -301,30 +280,64 @@ def _prove(
     )
 
 
-def _bisect(wrong: Sequence[Item], request: Mapping[str, Any], stages: Stages) -> float:
-    """Note the first op where each wrong package parts from its original; return the seconds it took.
+def _proof_request(
+    conversion: _Conversion, made: Sequence[RequestedPackage], request: Mapping[str, Any], model: Mapping[str, Any]
+) -> dict[str, Any]:
+    onnx = {
+        package.key: str(conversion.folder / f"{package.path.stem}.onnx") if conversion.options.save_onnx else None
+        for package in made
+    }
+    return {
+        "folder": request["folder"],
+        "scale": model["scale"],
+        "original": model["description"],
+        "data": model["data"],
+        "labels": request["source"]["classes"],  # without the class names that are only assumed from the data
+        "classes": len(model["classes"] or request["data"].get("classes") or ()) or None,
+        "packages": [
+            {
+                "key": package.key,
+                "package": str(package.path),
+                "precision": None if package.variant == "as-is" else package.variant,
+                "without_original": package.without_original,
+                "onnx": onnx[package.key],
+            }
+            for package in made
+        ],
+    }
 
-    A failure on the way leaves the verdicts as they are, and says so.
+
+def _verdict(package: RequestedPackage) -> str | None:
+    proof = (read_result(package.path, PROOF_SUFFIX) or {}).get("proof", {})
+    verdict: str | None = proof.get("verdict")
+    return verdict
+
+
+def _bisect(wrong: Sequence[RequestedPackage], request: Mapping[str, Any], stages: Stages) -> float:
+    """Add the first diverging op to the proof of each wrong package; return the seconds it took.
+
+    If the bisection fails, the verdicts stay, and a note on each package gives the reason.
     """
-    proofs = {item.key: read_told(item.package, PROVEN) or {} for item in wrong}
-    packages = [{"key": item.key, "package": str(item.package), "batch": proofs[item.key]["batch"]} for item in wrong]
-    asked = {
+    results = {package.key: read_result(package.path, PROOF_SUFFIX) or {} for package in wrong}
+    bisect_request = {
         **{name: request[name] for name in ("source", "settings", "folder")},
         "target": request["variants"][0]["target"] or DEFAULT_TARGET,
-        "packages": packages,
+        "packages": [
+            {"key": package.key, "package": str(package.path), "batch": results[package.key]["batch"]}
+            for package in wrong
+        ],
     }
-    seconds, found = 0.0, {}
     try:
-        ended = stages.run("bisect", worker("bisect"), asked, silence=SILENCE["prove"])
-        seconds, found = ended.seconds, result_of(ended)
+        ended = stages.run("bisect", worker("bisect"), bisect_request, silence=SILENCE_LIMITS["prove"])
+        divergences = result_of(ended)
     except StageFailedError as failed:
-        if failed.failure.kind in STOPPED:
+        if failed.failure.kind in STOPPED_KINDS:
             raise
-        seconds = failed.ended.seconds
-        found = {item.key: {"note": f"No op can be named: {failed.failure.reason}"} for item in wrong}
-    for item in wrong:
-        told, parts = proofs[item.key], found[item.key]
-        told["proof"]["divergence"] = parts.get("divergence")
-        told["notes"] = [*told.get("notes", ()), *([parts["note"]] if "note" in parts else ())]
-        tell(item.package, PROVEN, told)
-    return seconds
+        ended = failed.ended
+        divergences = {package.key: {"note": f"No op can be named: {failed.failure.reason}"} for package in wrong}
+    for package in wrong:
+        result, divergence = results[package.key], divergences[package.key]
+        result["proof"]["divergence"] = divergence.get("divergence")
+        result["notes"] = [*result.get("notes", ()), *([divergence["note"]] if "note" in divergence else ())]
+        write_result(package.path, PROOF_SUFFIX, result)
+    return ended.seconds

@@ -1,4 +1,4 @@
-"""Where a package parts from its original: the first op of one whose value leaves that of the same op in the other."""
+"""Find the first op of a package whose value differs from that of the same op in the original."""
 
 from __future__ import annotations
 
@@ -15,132 +15,144 @@ if TYPE_CHECKING:
 
     Array = npt.NDArray[np.floating[Any]]
 
-SAMPLES = 4
-"""Samples whose inner values are compared; a wrong weight shows in the first."""
-AT_ONCE = 48
-"""Inner values asked for at once: more would take the memory of all activations of a large network."""
-SUFFIXES = ("_cast_fp16", "_cast_fp32", "_cast_to_fp16", "_cast_to_fp32")
-"""What coremltools adds to the names of values it casts: one op has the same name in all precisions without it."""
-PARTED = 0.1
-"""An error of a tenth of a value's spread: ten times what 8 bits leave, and far below what a wrong weight makes."""
-NOISE = 1e-3
-"""An error that float16 leaves anywhere: where none is larger, no op is what makes a package wrong."""
+COMPARED_SAMPLES = 4
+"""Number of samples whose intermediate values are compared; a wrong weight shows in the first one."""
+VALUES_PER_RUN = 48
+"""Number of intermediate values requested at once; all activations of a large network would not fit in memory."""
+CAST_SUFFIXES = ("_cast_fp16", "_cast_fp32", "_cast_to_fp16", "_cast_to_fp32")
+"""Suffixes that coremltools adds to the names of cast values; without them an op has one name in all precisions."""
+DIVERGED = 0.1
+"""Error, as a share of the value's range, of a diverged op: ten times that of 8 bits, far below a wrong weight's."""
+FLOAT16_ERROR = 1e-3
+"""The error, as a share of the value's range, that float16 causes anywhere; below it, no op is reported."""
+NO_ERROR = 1e-7
+"""Lower limit of an input's error when the growth of errors is computed."""
 
 
-class Truth(Protocol):
-    """What inner values are held against: those of the original itself, or of another program of the same model."""
+class ReferenceValues(Protocol):
+    """Intermediate values that a package is compared with: the original's, or those of another conversion of it."""
 
     def names(self) -> Collection[str]:
-        """Return the plain names of the values that are known."""
+        """Return the names of all known values, without cast suffixes."""
 
     def values(self, names: Sequence[str], samples: Any) -> Mapping[str, Array]:
-        """Return values by plain name for samples as the original takes them (one batch)."""
+        """Return values by name for one batch of samples, given as the original takes them."""
 
 
 @dataclass(frozen=True)
-class ProgramTruth:
-    """Another program of the same model as ``Truth``; ``scale`` is what the original multiplies pixels with."""
+class ProgramReference:
+    """The values of another ML Program of the same model; ``scale`` is the original's factor for pixel values."""
 
     program: Any
     scale: float = 1.0
 
     def names(self) -> Collection[str]:
-        """Return the plain names of the program's inner values."""
+        """Return the names of the program's float values, without cast suffixes."""
         return values_by_name(self.program).keys()
 
     def values(self, names: Sequence[str], samples: Any) -> Mapping[str, Array]:
-        """Return inner values by plain name, as the reference runtime computes them."""
-        from coremlbench.conversion.package_runner import Executed
+        """Return values by name, computed by the reference runtime."""
+        from coremlbench.conversion.package_runner import PackageRunner
 
-        own = values_by_name(self.program)
-        executed = Executed.of(self.program, inner=[own[name].name for name in names])
-        found = executed.values(executed.as_taken(samples, self.scale))
-        return {name: found[own[name].name] for name in names}
+        variables = values_by_name(self.program)
+        runner = PackageRunner.from_program(self.program, intermediates=[variables[name].name for name in names])
+        results = runner.intermediate_values(runner.to_package_input(samples, self.scale))
+        return {name: results[variables[name].name] for name in names}
 
 
 def find_divergence(
-    program: Any, truth: Truth, samples: Any, layers: Mapping[str, str], report: ReportProgress, *, scale: float = 1.0
+    program: Any,
+    reference: ReferenceValues,
+    samples: Any,
+    layers: Mapping[str, str],
+    report: ReportProgress,
+    *,
+    scale: float = 1.0,
 ) -> Divergence | None:
-    """Return the first op in the program's order whose value is not that of the same op of ``truth``.
+    """Return the first op, in the program's order, whose error reaches ``DIVERGED``.
 
-    Both must come from the same model, so that their ops have the same names. ``samples`` (n, *shape) are as the
-    original takes them, ``scale`` is what it multiplies pixels with. When no error reaches PARTED, it is the op that
-    adds most to the error of what it reads. ``None`` when the two have no op in common, or do not part at any.
+    When none does, the op with the largest growth of the error from its inputs to its output. ``None`` when no error
+    exceeds ``FLOAT16_ERROR``, or program and reference have no names in common.
+
+    ``samples`` (n, *shape) are as the original takes them, ``scale`` is its factor for pixel values. ``layers`` maps
+    prefixes of op names to the model's layers.
     """
-    ours, known = values_by_name(program), truth.names()
-    common = [name for name in ours if name in known]
+    variables, known = values_by_name(program), reference.names()
+    common = [name for name in variables if name in known]
     errors: dict[str, float] = {}
-    for start in range(0, len(common), AT_ONCE):
-        part = {name: ours[name] for name in common[start : start + AT_ONCE]}
-        errors.update(_errors(program, truth, part, samples[:SAMPLES], scale))
-        report("bisect", min(start + AT_ONCE, len(common)), len(common))
-        parted = [name for name in part if errors.get(name, 0.0) >= PARTED]
-        if parted:
-            return _divergence(ours[parted[0]], errors[parted[0]], layers)
-    if max(errors.values(), default=0.0) <= NOISE:
+    for start in range(0, len(common), VALUES_PER_RUN):
+        block = {name: variables[name] for name in common[start : start + VALUES_PER_RUN]}
+        errors.update(_errors(program, reference, block, samples[:COMPARED_SAMPLES], scale))
+        report("bisect", min(start + VALUES_PER_RUN, len(common)), len(common))
+        diverged = next((name for name in block if errors.get(name, 0.0) >= DIVERGED), None)
+        if diverged is not None:
+            return _divergence(variables[diverged], errors[diverged], layers)
+    if max(errors.values(), default=0.0) <= FLOAT16_ERROR:
         return None
-    return _steepest(ours, errors, layers)
+    name = _largest_error_growth(variables, errors)
+    return _divergence(variables[name], errors[name], layers)
 
 
 def values_by_name(program: Any) -> dict[str, Any]:
-    """Return the values of a program that depend on its input and are floats, by their plain names, in order."""
+    """Return the float variables of a program that depend on its input, by name without cast suffixes, in order."""
     from coremlbench.conversion.compression import float_values
 
     return {plain_name(var.name): var for var in float_values(program)}
 
 
 def plain_name(name: str) -> str:
-    """Return the name of a value without what coremltools adds for a cast."""
-    for suffix in SUFFIXES:
+    """Return the name of a value without cast suffixes."""
+    for suffix in CAST_SUFFIXES:
         name = name.removesuffix(suffix)
     return name
 
 
-def _errors(program: Any, truth: Truth, ours: Mapping[str, Any], samples: Any, scale: float) -> dict[str, float]:
-    """Return the largest error of each value as a share of the true value's spread."""
+def _errors(
+    program: Any, reference: ReferenceValues, variables: Mapping[str, Any], samples: Any, scale: float
+) -> dict[str, float]:
+    """Return the largest error of each value over the samples, as a share of the reference value's range."""
     import numpy as np
 
-    from coremlbench.conversion.package_runner import Executed
+    from coremlbench.conversion.package_runner import PackageRunner
 
-    found: dict[str, float] = {}
-    executed = Executed.of(program, inner=[var.name for var in ours.values()])
-    taken = executed.as_taken(samples, scale)
+    errors: dict[str, float] = {}
+    runner = PackageRunner.from_program(program, intermediates=[var.name for var in variables.values()])
+    inputs = runner.to_package_input(samples, scale)
     for index in range(len(samples)):
-        actual = executed.values(taken[index : index + 1])
-        expected = truth.values(list(ours), samples[index : index + 1])
-        for name, var in ours.items():
-            true = np.asarray(expected[name], np.float64)[:1]
-            difference = _difference(np.asarray(actual[var.name], np.float64)[:1], true)
-            if difference is None:
-                continue
-            spread = float(np.ptp(true))
-            share = difference / spread if spread else difference
-            found[name] = max(found.get(name, 0.0), share if np.isfinite(share) else np.inf)
-    return found
+        actual = runner.intermediate_values(inputs[index : index + 1])
+        expected = reference.values(list(variables), samples[index : index + 1])
+        for name, var in variables.items():
+            expected_value = np.asarray(expected[name], np.float64)[:1]
+            difference = _difference(np.asarray(actual[var.name], np.float64)[:1], expected_value)
+            if difference is not None:
+                value_range = float(np.ptp(expected_value))
+                error = difference / value_range if value_range else difference
+                errors[name] = max(errors.get(name, 0.0), error if np.isfinite(error) else np.inf)
+    return errors
 
 
-def _difference(mine: Array, true: Array) -> float | None:
-    """Return the largest difference of two values of one op; ``None`` when they have different shapes.
+def _difference(actual: Array, expected: Array) -> float | None:
+    """Return the largest absolute difference of two values of an op; ``None`` when their shapes do not fit.
 
-    Core ML has the channels of a picture second and TensorFlow last: the layout in which they are nearer is theirs.
+    TensorFlow has channels last and Core ML has them second. The layout with the smaller difference is taken.
     """
     import numpy as np
 
-    layouts = [true, *([np.moveaxis(true, -1, 1)] if true.ndim > 2 else [])]
-    found = [float(np.abs(mine - each).max(initial=0.0)) for each in layouts if each.shape == mine.shape]
-    return min(found, key=lambda each: (np.isnan(each), each)) if found else None
+    layouts = [expected, *([np.moveaxis(expected, -1, 1)] if expected.ndim > 2 else [])]
+    differences = [
+        float(np.abs(actual - layout).max(initial=0.0)) for layout in layouts if layout.shape == actual.shape
+    ]
+    return min(differences, key=lambda value: (np.isnan(value), value)) if differences else None
 
 
-def _steepest(ours: Mapping[str, Any], errors: Mapping[str, float], layers: Mapping[str, str]) -> Divergence:
-    """Return the op whose error is the largest multiple of the errors of what it reads."""
-    floor = 1e-7
+def _largest_error_growth(variables: Mapping[str, Any], errors: Mapping[str, float]) -> str:
+    """Return the name of the value with the largest ratio of its error to the largest error of its op's inputs."""
 
     def growth(name: str) -> float:
-        read = [plain_name(var.name) for value in ours[name].op.inputs.values() for var in _as_list(value)]
-        return errors[name] / max([floor, *(errors[each] for each in read if each in errors)])
+        inputs = [plain_name(var.name) for value in variables[name].op.inputs.values() for var in _as_list(value)]
+        return errors[name] / max([NO_ERROR, *(errors[value] for value in inputs if value in errors)])
 
-    name = max(errors, key=growth)
-    return _divergence(ours[name], errors[name], layers)
+    return max(errors, key=growth)
 
 
 def _as_list(value: Any) -> list[Any]:
@@ -152,6 +164,6 @@ def _divergence(var: Any, error: float, layers: Mapping[str, str]) -> Divergence
 
 
 def layer_of(op: str, layers: Mapping[str, str]) -> str:
-    """Return the layer whose scope an op's name begins with, the longest that does; empty when none does."""
-    found = [scope for scope in layers if op == scope or op.startswith((f"{scope}_", f"{scope}x_"))]
-    return layers[max(found, key=len)] if found else ""
+    """Return the layer with the longest scope that is a prefix of an op's name; empty when there is none."""
+    scopes = [scope for scope in layers if op == scope or op.startswith((f"{scope}_", f"{scope}x_"))]
+    return layers[max(scopes, key=len)] if scopes else ""

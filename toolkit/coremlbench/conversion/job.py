@@ -1,4 +1,4 @@
-"""The conversion story: sources become Core ML packages in several variants, each proven, one record a model."""
+"""Convert models to Core ML packages in several variants and compare each package; one record for each model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 from coremlbench.conversion.convert_model import convert_one
 from coremlbench.conversion.options import ConvertOptions
-from coremlbench.conversion.sources import READY
+from coremlbench.conversion.sources import PACKAGE_FORMATS
 from coremlbench.conversion.variants import TARGETS, find_variants
 from coremlbench.runs.lifecycle import FAILED, INTERRUPTED, Run, run_and_record
 from coremlbench.system import serialization
@@ -25,10 +25,15 @@ from coremlbench.types.errors import InputError
 from coremlbench.types.failure import Failure
 from coremlbench.types.process import Progress
 
-OPENED = ("keras", "h5", "saved-model")
-"""Formats of models whose inputs and outputs options may explain."""
+FRAMEWORK_FORMATS = ("keras", "h5", "saved-model")
+"""Formats whose inputs and outputs can be described by options."""
+
+BYTES_PER_JOB = 3 << 30
+"""Free memory that each parallel conversion should have; a conversion takes 1 to 2 GiB."""
 
 OnProgress = Callable[[Progress], None]
+Conversion = tuple[ConversionRecord, Path]
+"""The record of one model, and the folder that holds the record and the packages."""
 
 
 def convert_models(
@@ -38,42 +43,86 @@ def convert_models(
     results: Path,
     command: Sequence[str],
     on_progress: OnProgress,
-) -> list[tuple[ConversionRecord, Path]]:
-    """Return the record of each model and the folder that holds it and its packages, in the order of the sources.
+) -> list[Conversion]:
+    """Return the record and the folder of each model, in the order of the sources.
 
-    A model that cannot be converted has a record too. After an interruption the models that had not begun are left
-    out.
+    A model that cannot be converted has a failed record. After an interruption the models that were not started are
+    missing.
 
     Raises:
         InputError: an option is wrong, the results folder cannot be used, or the only model cannot be opened.
     """
     check_options(options)
     options = replace(options, batches=tuple(dict.fromkeys(options.batches)))
-    one = partial(_recorded, options=options, results=results, command=command, several=len(sources) > 1)
+    convert = partial(_convert_and_record, options=options, results=results, command=command, several=len(sources) > 1)
     jobs = min(len(sources), options.jobs or default_jobs())
-    if jobs <= 1:
-        found: list[tuple[ConversionRecord, Path]] = []
-        for source in sources:
-            found.append(one(source, on_progress=on_progress))
-            if exit_code([found[-1][0]]) == INTERRUPTED:
-                break
-        return found
-    tell = _Together(len(sources), on_progress)
+    if jobs > 1:
+        return _convert_in_parallel(sources, convert, jobs, on_progress)
+    conversions: list[Conversion] = []
+    for source in sources:
+        conversions.append(convert(source, on_progress=on_progress))
+        if conversion_exit_code([conversions[-1][0]]) == INTERRUPTED:
+            break
+    return conversions
+
+
+def _convert_in_parallel(
+    sources: Sequence[ModelSource | UnopenedModel],
+    convert: Callable[..., Conversion],
+    jobs: int,
+    on_progress: OnProgress,
+) -> list[Conversion]:
+    progress = CombinedProgress(len(sources), on_progress)
     with Signals() as signals, ThreadPoolExecutor(jobs, thread_name_prefix="convert") as pool:
-        futures = [pool.submit(_unless, signals, one, source, tell) for source in sources]
-        return [record for record in (future.result() for future in futures) if record is not None]
+        futures = [pool.submit(_convert_unless_stopped, signals, convert, source, progress) for source in sources]
+        return [conversion for conversion in (future.result() for future in futures) if conversion is not None]
+
+
+def _convert_unless_stopped(
+    signals: Signals,
+    convert: Callable[..., Conversion],
+    source: ModelSource | UnopenedModel,
+    progress: CombinedProgress,
+) -> Conversion | None:
+    """Convert a model; return ``None`` when a signal arrived before it was started."""
+    if signals.seen:
+        return None
+    conversion = convert(source, on_progress=partial(progress, display_name(source)))
+    progress.model_finished()
+    return conversion
+
+
+class CombinedProgress:
+    """Combines the progress of models that are converted in parallel into one line."""
+
+    def __init__(self, models: int, on_progress: OnProgress) -> None:
+        self._models, self._on_progress = models, on_progress
+        self._finished, self._lock = 0, threading.Lock()
+
+    def __call__(self, model: str, progress: Progress) -> None:
+        """Report the progress of one model."""
+        counts = f" {progress.done:,} of {progress.total:,}" if progress.total > 1 else ""
+        message = f"{model}: {progress.phase}{counts}"
+        with self._lock:
+            self._on_progress(Progress("convert", self._finished, self._models, message))
+
+    def model_finished(self) -> None:
+        """Report that one more model is finished."""
+        with self._lock:
+            self._finished += 1
+            self._on_progress(Progress("convert", self._finished, self._models))
 
 
 def default_jobs() -> int:
-    """Return how many models to convert side by side: conversions are mostly one thread, and take a gigabyte or two."""
+    """Return how many models to convert in parallel, from cores and free memory; a conversion mostly uses one core."""
     import psutil
 
-    by_memory = psutil.virtual_memory().available // (3 << 30)
+    by_memory = psutil.virtual_memory().available // BYTES_PER_JOB
     return max(1, min(4, os.cpu_count() or 1, int(by_memory)))
 
 
 def check_options(options: ConvertOptions) -> None:
-    """Raise ``InputError`` for options that no model could be converted with."""
+    """Raise ``InputError`` for options that are wrong for every model."""
     find_variants(options.variants)
     if options.target not in TARGETS:
         raise InputError(f"There is no target {options.target!r}; choose from {', '.join(TARGETS)}.")
@@ -85,43 +134,45 @@ def check_options(options: ConvertOptions) -> None:
         raise InputError("A proof takes one image at least: --images 500.")
 
 
-def applied(source: ModelSource, options: ConvertOptions) -> tuple[ModelSource, ConvertOptions, tuple[str, ...]]:
-    """Return a source with the classes named for it, the options that mean something for it, and a note on the rest.
+def drop_inapplicable(
+    source: ModelSource, options: ConvertOptions
+) -> tuple[ModelSource, ConvertOptions, tuple[str, ...]]:
+    """Return the source with the classes of the options, the options without inapplicable ones, and notes on those.
 
-    What follows from a training, or stands in a ready package, is not asked for.
+    What is known from a training run or from a ready package is not taken from options.
     """
-    opened = source.format in OPENED
-    use = {
-        "scale": opened and source.kind == "file",
-        "classes": opened and source.kind == "file",
-        "input_shape": opened,
-        "allow_code": opened,
+    from_framework = source.format in FRAMEWORK_FORMATS
+    applicable = {
+        "scale": from_framework and source.kind == "file",
+        "classes": from_framework and source.kind == "file",
+        "input_shape": from_framework,
+        "allow_code": from_framework,
     }
-    unused = [name for name, applies in use.items() if getattr(options, name) and not applies]
-    why = "a ready package is taken as it is" if source.format in READY else "that follows from how it was trained"
-    notes = tuple(f"--{name.replace('_', '-')} was left out for {called(source)}: {why}." for name in unused)
-    left_out: dict[str, Any] = {name: getattr(ConvertOptions(), name) for name in unused}
-    meant = replace(options, **left_out)
-    return replace(source, classes=meant.classes or source.classes), meant, notes
+    dropped = [name for name, applies in applicable.items() if getattr(options, name) and not applies]
+    is_package = source.format in PACKAGE_FORMATS
+    reason = "a ready package is taken as it is" if is_package else "that follows from how it was trained"
+    notes = tuple(f"--{name.replace('_', '-')} was left out for {display_name(source)}: {reason}." for name in dropped)
+    defaults: dict[str, Any] = {name: getattr(ConvertOptions(), name) for name in dropped}
+    options = replace(options, **defaults)
+    return replace(source, classes=options.classes or source.classes), options, notes
 
 
-def called(source: ModelSource | UnopenedModel) -> str:
-    """Return what a person calls a model: a file by its whole name, as two may differ in their suffix alone."""
+def display_name(source: ModelSource | UnopenedModel) -> str:
+    """Return the name of a model in messages: that of a file with its suffix, as two may differ in that alone."""
     return Path(source.path).name if isinstance(source, UnopenedModel) or source.kind == "file" else source.name
 
 
-def exit_code(records: Sequence[ConversionRecord]) -> int:
-    """Return 0 when no variant is wrong and none failed, 130 when a conversion was interrupted, else 3."""
+def conversion_exit_code(records: Sequence[ConversionRecord]) -> int:
+    """Return 0 when no variant is wrong or failed, 130 when a conversion was interrupted, else 3."""
     failures = [record.outcome.kind for record in records if isinstance(record.outcome, Failure)]
     if "interrupted" in failures:
         return INTERRUPTED
-    bad = any(
-        record.outcome.wrong or record.outcome.failed for record in records if isinstance(record.outcome, Converted)
-    )
-    return FAILED if failures or bad else 0
+    outcomes = [record.outcome for record in records if isinstance(record.outcome, Converted)]
+    bad_variants = any(outcome.wrong or outcome.failed for outcome in outcomes)
+    return FAILED if failures or bad_variants else 0
 
 
-def _recorded(
+def _convert_and_record(
     source: ModelSource | UnopenedModel,
     *,
     options: ConvertOptions,
@@ -129,7 +180,8 @@ def _recorded(
     command: Sequence[str],
     several: bool,
     on_progress: OnProgress,
-) -> tuple[ConversionRecord, Path]:
+) -> Conversion:
+    """Convert one model as a run of its own; ``several`` tells that it is not the only one."""
     run = Run(
         record_type=ConversionRecord,
         experiment=slug(getattr(source, "experiment", "") or source.name),
@@ -147,12 +199,12 @@ def _recorded(
             results=results,
             on_progress=on_progress,
         )
-    used, meant, notes = applied(source, options)
+    model, applicable, notes = drop_inapplicable(source, options)
     return run_and_record(
         run,
         lambda record, folder, stages, save: convert_one(
-            used,
-            meant,
+            model,
+            applicable,
             replace(record, notes=(*record.notes, *notes)),
             folder,
             cache_folder(),
@@ -163,37 +215,3 @@ def _recorded(
         results=results,
         on_progress=on_progress,
     )
-
-
-def _unless(
-    signals: Signals,
-    one: Callable[..., tuple[ConversionRecord, Path]],
-    source: ModelSource | UnopenedModel,
-    tell: _Together,
-) -> tuple[ConversionRecord, Path] | None:
-    """Convert a model unless somebody asked to stop before it began."""
-    if signals.seen:
-        return None
-    found = one(source, on_progress=partial(tell, called(source)))
-    tell.finished()
-    return found
-
-
-class _Together:
-    """Merges the progress of models that are converted side by side into one line."""
-
-    def __init__(self, models: int, on_progress: OnProgress) -> None:
-        self._models, self._on_progress = models, on_progress
-        self._done, self._lock = 0, threading.Lock()
-
-    def __call__(self, model: str, progress: Progress) -> None:
-        """Pass on how far one model is."""
-        counted = f" {progress.done:,} of {progress.total:,}" if progress.total > 1 else ""
-        with self._lock:
-            self._on_progress(Progress("convert", self._done, self._models, f"{model}: {progress.phase}{counted}"))
-
-    def finished(self) -> None:
-        """Count a model."""
-        with self._lock:
-            self._done += 1
-            self._on_progress(Progress("convert", self._done, self._models))

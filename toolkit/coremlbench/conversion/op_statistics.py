@@ -1,4 +1,4 @@
-"""What a saved ML Program is made of: operations by kind, multiply-adds of one call, bytes of its constants."""
+"""Statistics of a saved ML Program: operations by type, multiply-adds of one prediction, bytes of its weights."""
 
 from __future__ import annotations
 
@@ -8,39 +8,40 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from coremlbench.conversion.variants import Precision, uncompressed
+from coremlbench.conversion.variants import Precision, uncompressed_variant
 from coremlbench.types.conversion import VariantName
 
 
 def operations(program: Any) -> Iterator[Any]:
-    """Give the operations of a program in order, those inside conditions and loops included."""
-    left = list(reversed(program.function.operations))
-    while left:
-        op = left.pop()
+    """Yield the operations of a program in order, including those of nested blocks (conditions and loops)."""
+    stack = list(reversed(program.function.operations))
+    while stack:
+        op = stack.pop()
         yield op
         for block in reversed(op.blocks):
-            left.extend(reversed(block.operations))
+            stack.extend(reversed(block.operations))
 
 
-def census(program: Any) -> dict[str, int]:
-    """Return how many operations of each kind a program has, constants left out, the most frequent first."""
+def count_ops(program: Any) -> dict[str, int]:
+    """Return the number of operations by type, without constants, the most frequent first."""
     return dict(Counter(op.op_type for op in operations(program) if op.op_type != "const").most_common())
 
 
-def arithmetic(program: Any) -> int | None:
+def multiply_adds(program: Any) -> int | None:
     """Return the multiply-adds of one call in convolutions and matrix products, ``None`` when a shape is unknown.
 
-    The rest (activations, poolings, sums) is not counted: it is a percent or two, and no chip's peak is quoted in it.
+    Other operations (activations, poolings, sums) are not counted: they are 1 to 2 percent, and the peak rates of
+    chips count multiply-adds only.
     """
     from coremlbench.mil_onnx.graph import static_shape
 
     total = 0
     for op in operations(program):
-        if op.op_type in COUNTED:
+        if op.op_type in MULTIPLY_ADDS:
             shapes = [static_shape(var) for var in (op.outputs[0], *_operands(op))]
             if any(shape is None for shape in shapes):
                 return None
-            total += COUNTED[op.op_type](op, *shapes)
+            total += MULTIPLY_ADDS[op.op_type](op, *shapes)
     return total
 
 
@@ -54,53 +55,54 @@ def _convolution(op: Any, out: tuple[int, ...], x: tuple[int, ...], weight: tupl
     return math.prod(out) * math.prod(weight[1:])
 
 
-def _transposed(op: Any, out: tuple[int, ...], x: tuple[int, ...], weight: tuple[int, ...]) -> int:
+def _transposed_convolution(op: Any, out: tuple[int, ...], x: tuple[int, ...], weight: tuple[int, ...]) -> int:
     del op, out  # a weight is (in, out / groups, height, width)
     return math.prod(x) * math.prod(weight[1:])
 
 
-def _product(op: Any, out: tuple[int, ...], x: tuple[int, ...], y: tuple[int, ...]) -> int:
+def _matrix_product(op: Any, out: tuple[int, ...], x: tuple[int, ...], y: tuple[int, ...]) -> int:
     del y
-    swapped = op.op_type == "matmul" and op.transpose_x is not None and bool(op.transpose_x.val)
-    return math.prod(out) * (x[-2] if swapped and len(x) > 1 else x[-1])
+    transposed = op.op_type == "matmul" and op.transpose_x is not None and bool(op.transpose_x.val)
+    return math.prod(out) * (x[-2] if transposed and len(x) > 1 else x[-1])
 
 
-COUNTED: dict[str, Callable[..., int]] = {
+MULTIPLY_ADDS: dict[str, Callable[..., int]] = {
     "conv": _convolution,
     "conv_quantized": _convolution,
-    "conv_transpose": _transposed,
-    "linear": _product,
-    "matmul": _product,
+    "conv_transpose": _transposed_convolution,
+    "linear": _matrix_product,
+    "matmul": _matrix_product,
 }
+"""Functions of an op and the shapes of its output and its two operands."""
 
 
 def weight_bytes(package: Path) -> int:
-    """Return the bytes of the files of weights in a package; constants below some bytes stand in the program itself."""
+    """Return the size of a package's weight files; small constants are stored in the program and not counted."""
     return sum(file.stat().st_size for file in package.rglob("weights/*") if file.is_file())
 
 
-def precision_of(program: Any) -> VariantName:
-    """Return the variant whose thresholds fit a package, told by its operations and types."""
-    kinds = census(program)
-    if "quantize" in kinds:
+def matching_variant(program: Any) -> VariantName:
+    """Return the variant whose thresholds apply to a package, found from its operations and data types."""
+    op_types = count_ops(program)
+    if "quantize" in op_types:
         return "int8-activations"
-    if any(kind.startswith("constexpr_lut") for kind in kinds):
-        return "palettized-4" if _least_palette(program) <= 16 else "palettized-6"
-    if any(kind.startswith(("constexpr_affine", "constexpr_blockwise")) for kind in kinds):
+    if any(op_type.startswith("constexpr_lut") for op_type in op_types):
+        return "palettized-4" if _smallest_palette(program) <= 16 else "palettized-6"
+    if any(op_type.startswith(("constexpr_affine", "constexpr_blockwise")) for op_type in op_types):
         return "int8"
-    return uncompressed(computes_in(program)).name
+    return uncompressed_variant(compute_precision(program)).name
 
 
-def computes_in(program: Any) -> Precision:
-    """Return float16 for a program with any value of it, as some of it can then run on the Neural Engine."""
+def compute_precision(program: Any) -> Precision:
+    """Return float16 if any value of the program is float16: that part can run on the Neural Engine."""
     from coremlbench.mil_onnx.graph import is_half
 
-    halves = any(is_half(var) for op in operations(program) if op.op_type != "const" for var in op.outputs)
-    return "float16" if halves else "float32"
+    has_float16 = any(is_half(var) for op in operations(program) if op.op_type != "const" for var in op.outputs)
+    return "float16" if has_float16 else "float32"
 
 
-def _least_palette(program: Any) -> int:
-    """Return how many values the smallest palette of a program has."""
+def _smallest_palette(program: Any) -> int:
+    """Return the number of entries of the program's smallest lookup table."""
     sizes = []
     for op in operations(program):
         if op.op_type.startswith("constexpr_lut"):

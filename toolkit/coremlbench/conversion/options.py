@@ -1,4 +1,4 @@
-"""What a conversion is asked for: its settings, and the packages that follow from them."""
+"""The options of a conversion, and the packages that it has to make."""
 
 from __future__ import annotations
 
@@ -11,16 +11,18 @@ from coremlbench.conversion.variants import DEFAULT_TARGET
 
 @dataclass(frozen=True)
 class ConvertOptions:
-    """The settings of a conversion.
+    """The options of a conversion.
 
-    ``variants`` are names of ``VARIANTS`` or ``all``; ``batches`` are fixed sizes, each a package of its own.
-    ``images`` are compared with the original. ``data`` is a dataset or a folder in place of the model's own,
-    ``sources`` maps a dataset's name to a local copy of it. ``scale`` is what pixels are multiplied with for a file
-    of the user's, which then takes images; ``input_shape`` gives a size to a model that takes any, ``classes`` names
-    the values that it gives. ``check`` is a
-    ready package that is compared with the model instead of being made from it. ``jobs`` models are converted side by
-    side (``None``: as many as the machine bears). ``timeout`` (of each model) and ``silence`` are seconds,
-    ``memory_limit`` is bytes.
+    ``variants`` are names of ``VARIANTS``, or ``all``. ``batches`` are fixed batch sizes; each gives a package of its
+    own. ``images`` is the number of samples compared with the original. ``data`` is a dataset or an image folder that
+    replaces the model's own; ``sources`` maps a dataset's name to a local copy of it.
+
+    For a model file: ``scale`` is the factor for pixel values and makes the model take images, ``input_shape`` fixes
+    the size of a flexible input, and ``classes`` names the output values. ``check`` is the path of a ready package
+    that is compared with the model; nothing is converted then.
+
+    ``jobs`` is the number of models converted in parallel (``None``: chosen from cores and memory). ``timeout`` for
+    each model and ``silence`` are seconds, ``memory_limit`` is bytes.
     """
 
     variants: tuple[str, ...] = ("fp16",)
@@ -43,15 +45,21 @@ class ConvertOptions:
 
 
 @dataclass(frozen=True)
-class Item:
-    """One package to be made: its variant, batch and target, where it goes, and where it is kept for later."""
+class RequestedPackage:
+    """One package that a conversion makes or checks.
+
+    ``key`` identifies it within the conversion. ``target`` is its deployment target, ``base_target`` that of the
+    uncompressed package it is compressed from. ``path`` is where the worker saves it, ``cache_entry`` its folder in
+    the conversion cache (``None``: not cached). ``ready_package`` is the path of an existing package that is copied
+    instead of converted; with ``without_original`` it has no original to be compared with.
+    """
 
     key: str
     variant: str
     batch: int
     target: str
     base_target: str
-    package: Path
-    kept: Path | None
-    copy: str = ""
-    alone: bool = False
+    path: Path
+    cache_entry: Path | None
+    ready_package: str = ""
+    without_original: bool = False

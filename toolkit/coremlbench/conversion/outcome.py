@@ -1,57 +1,61 @@
-"""What a conversion leaves: each package's figures and failures, read beside it, become the record's variants."""
+"""The variants and the outcome of a conversion record, built from the result files of the workers."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from coremlbench.conversion.options import Item
-from coremlbench.conversion.package_results import MADE, PROVEN, read_told
-from coremlbench.conversion.sources import RANDOM
-from coremlbench.conversion.variant_failures import failure_of
-from coremlbench.conversion.variants import SYSTEMS, note_of
+from coremlbench.conversion.options import RequestedPackage
+from coremlbench.conversion.package_results import CONVERSION_SUFFIX, PROOF_SUFFIX, read_result
+from coremlbench.conversion.sources import ORIGINAL_MODEL_FILE, RANDOM_PREFIX
+from coremlbench.conversion.variant_failures import variant_failure
+from coremlbench.conversion.variants import OLDEST_SYSTEMS, neural_engine_note
 from coremlbench.system import serialization
 from coremlbench.system.files import hash_file, hash_folder
 from coremlbench.types.conversion import ConversionRecord, Converted, Proof, Variant
 from coremlbench.types.failure import Evidence, Failure
 
+WEIGHT_COMPRESSIONS = ("int8", "palettized-6", "palettized-4")
 NOTHING_TO_COMPRESS = (
     "No weight was compressed: coremltools leaves those of up to 2,048 values as they are, and there are no others."
 )
-
 NOT_COMPARED = "Not compared: the conversion ended before its turn."
-NOT_MADE = Failure(
+NO_RESULT = Failure(
     kind="conversion",
-    reason="It was not made, and nothing says why.",
+    reason="It was not made, for an unknown reason.",
     hint="Run it again; the logs are in the run's folder.",
     evidence=Evidence(phase="convert"),
 )
+"""The failure of a package for which the worker left neither a file nor an error."""
 
 
 def with_variants(
     record: ConversionRecord,
-    items: Sequence[Item],
+    packages: Sequence[RequestedPackage],
     model: Mapping[str, Any],
-    reused: Mapping[str, Any],
+    restored: Collection[str],
     folder: Path,
 ) -> ConversionRecord:
-    """Return the record with what is known of each item; the packages move into the run's folder.
+    """Return the record with one variant for each package; the packages are moved into the run's folder.
 
-    ``model`` is what the converting child said of the model, nothing when it did not come to its end.
+    ``model`` is the result of the conversion worker, empty when it did not finish. ``restored`` are the keys of the
+    packages that were restored from the cache.
     """
     source = record.source
-    if source is not None and source.path.startswith(RANDOM) and (folder / "original.keras").is_file():
-        source = replace(source, path=str(folder / "original.keras"))
+    original = folder / ORIGINAL_MODEL_FILE
+    if source is not None and source.path.startswith(RANDOM_PREFIX) and original.is_file():
+        source = replace(source, path=str(original))
     if source is not None and not source.classes:
         source = replace(source, classes=tuple(model.get("classes", ())))
-    return replace(record, source=source, variants=tuple(_variant(item, item.key in reused, folder) for item in items))
+    variants = tuple(_variant(package, package.key in restored, folder) for package in packages)
+    return replace(record, source=source, variants=variants)
 
 
-def finished(record: ConversionRecord) -> ConversionRecord:
-    """Return the record of a conversion that came to its end: its variants, counted by what became of them."""
+def with_outcome(record: ConversionRecord) -> ConversionRecord:
+    """Return the record of a complete conversion with its outcome: the numbers of verdicts and failures."""
     verdicts = [variant.proof.verdict for variant in record.variants if variant.proof and not variant.failure]
     return replace(
         record,
@@ -64,56 +68,66 @@ def finished(record: ConversionRecord) -> ConversionRecord:
     )
 
 
-def _variant(item: Item, reused: bool, folder: Path) -> Variant:
+def _variant(package: RequestedPackage, restored: bool, folder: Path) -> Variant:
+    conversion = read_result(package.path, CONVERSION_SUFFIX) or {}
+    proof = read_result(package.path, PROOF_SUFFIX) or {}
+    variant = Variant(
+        name=package.variant,  # type: ignore[arg-type]  # a row of VARIANTS, or as-is
+        batch=package.batch or int(proof.get("batch", 1)),
+        target=OLDEST_SYSTEMS.get(proof.get("specification", 0), package.target),
+        seconds=conversion.get("seconds", 0.0),
+        reused=restored,
+        precision_note=_precision_note(package, proof),
+        failure=variant_failure(package, conversion, proof),
+        notes=(*conversion.get("notes", ()), *proof.get("notes", ())),
+    )
+    if not package.path.exists():
+        return replace(variant, failure=variant.failure or NO_RESULT)
+    return _with_saved_package(variant, package, proof, folder)
+
+
+def _with_saved_package(variant: Variant, package: RequestedPackage, proof: Mapping[str, Any], folder: Path) -> Variant:
+    """Move the package into the run's folder; return the variant with its path, hash, sizes and proof."""
     from coremlbench.conversion.op_statistics import weight_bytes
 
-    told, proven = read_told(item.package, MADE) or {}, read_told(item.package, PROVEN) or {}
-    variant = Variant(
-        name=item.variant,  # type: ignore[arg-type]  # a row of VARIANTS, or as-is
-        batch=item.batch or int(proven.get("batch", 1)),
-        target=SYSTEMS.get(proven.get("specification", 0), item.target),
-        seconds=told.get("seconds", 0.0),
-        reused=reused,
-        precision_note=_precision_note(item, proven),
-        failure=failure_of(item, told, proven),
-        notes=(*told.get("notes", ()), *proven.get("notes", ())),
-    )
-    if not item.package.exists():
-        return replace(variant, failure=variant.failure or NOT_MADE)
-    if not proven:
-        variant = replace(variant, notes=(*variant.notes, NOT_COMPARED))
-    saved = folder / item.package.name
+    saved = folder / package.path.name
     shutil.rmtree(saved, ignore_errors=True)
-    shutil.move(item.package, saved)
+    shutil.move(package.path, saved)
     digest, size = hash_folder(saved) if saved.is_dir() else (hash_file(saved), saved.stat().st_size)
-    onnx = f"{item.package.stem}.onnx"
-    if proven.get("alone"):
-        right = proven.get("accuracy")
-        said = "" if right is None else f" Its accuracy on the data is {right:.1%}."
-        variant = replace(variant, notes=(*variant.notes, f"There is no original to compare it with.{said}"))
-    ops = proven.get("ops", {})
-    if item.variant in {"int8", "palettized-6", "palettized-4"} and ops and not any(map(_is_compressed, ops)):
-        variant = replace(variant, notes=(*variant.notes, NOTHING_TO_COMPRESS))
+    onnx = f"{package.path.stem}.onnx"
     return replace(
         variant,
         path=saved.name,
         sha256=digest,
         bytes=size,
         weight_bytes=weight_bytes(saved),
-        arithmetic=proven.get("arithmetic"),
-        ops=ops,
-        proof=serialization.from_json(Proof, proven["proof"]) if proven.get("proof") else None,
+        arithmetic=proof.get("arithmetic"),
+        ops=proof.get("ops", {}),
+        proof=serialization.from_json(Proof, proof["proof"]) if proof.get("proof") else None,
         onnx=onnx if (folder / onnx).is_file() else "",
+        notes=(*variant.notes, *_proof_notes(package, proof)),
     )
 
 
-def _precision_note(item: Item, proven: Mapping[str, Any]) -> str:
-    """Return what the precision means for the Neural Engine: that of the package itself, where it could be read."""
-    note = note_of(item.variant, proven.get("computes_in", "float16"))  # type: ignore[arg-type]  # as above
-    if item.variant == "as-is" and "precision" in proven:
-        return f"{note} {note_of(proven['precision'], proven['computes_in'])}"
+def _proof_notes(package: RequestedPackage, proof: Mapping[str, Any]) -> list[str]:
+    """Return notes on a package that was not compared, or whose weights were not compressed."""
+    notes = [] if proof else [NOT_COMPARED]
+    if proof.get("without_original"):
+        accuracy = proof.get("accuracy")
+        accuracy_note = "" if accuracy is None else f" Its accuracy on the data is {accuracy:.1%}."
+        notes.append(f"There is no original to compare it with.{accuracy_note}")
+    ops = proof.get("ops", {})
+    if package.variant in WEIGHT_COMPRESSIONS and ops and not any(op.startswith("constexpr_") for op in ops):
+        notes.append(NOTHING_TO_COMPRESS)
+    return notes
+
+
+def _precision_note(package: RequestedPackage, proof: Mapping[str, Any]) -> str:
+    """Return what the variant's precision means for the Neural Engine.
+
+    For a ready package the note adds what was found in its program, if that could be read.
+    """
+    note = neural_engine_note(package.variant, proof.get("computes_in", "float16"))  # type: ignore[arg-type]  # as above
+    if package.variant == "as-is" and "precision" in proof:
+        return f"{note} {neural_engine_note(proof['precision'], proof['computes_in'])}"
     return note
-
-
-def _is_compressed(kind: str) -> bool:
-    return kind.startswith("constexpr_")

@@ -1,4 +1,4 @@
-"""What the children of a conversion tell of each package, in files beside it: how it was made, how it was proven."""
+"""Result files that conversion and proof workers write: one JSON file for each package, beside the package."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ from coremlbench.supervision.worker_main import to_json
 from coremlbench.system.files import write_whole
 from coremlbench.types.errors import CoremlbenchError
 
-MADE, PROVEN = ".json", ".proof.json"
-"""What is added to a package's name for what came of making it, and of proving it."""
+CONVERSION_SUFFIX, PROOF_SUFFIX = ".json", ".proof.json"
+"""Suffixes of the two result files; they are appended to the package's whole file name."""
 
 
-def tell(package: Path, suffix: str, told: Mapping[str, Any]) -> None:
-    """Leave what is to be told of a package beside it, whole or not at all."""
-    write_whole(Path(f"{package}{suffix}"), to_json(told))
+def write_result(package: Path, suffix: str, result: Mapping[str, Any]) -> None:
+    """Write a package's result file atomically."""
+    write_whole(Path(f"{package}{suffix}"), to_json(result))
 
 
-def read_told(package: Path, suffix: str) -> dict[str, Any] | None:
-    """Return what a child told of a package, ``None`` when it came to nothing."""
+def read_result(package: Path, suffix: str) -> dict[str, Any] | None:
+    """Return the contents of a package's result file, ``None`` when it is missing or is not valid JSON."""
     try:
-        found: dict[str, Any] = json.loads(Path(f"{package}{suffix}").read_bytes())
+        result: dict[str, Any] = json.loads(Path(f"{package}{suffix}").read_bytes())
     except (OSError, ValueError):
         return None
-    return found
+    return result
 
 
 @contextmanager
-def telling_errors(told: dict[str, Any]) -> Iterator[None]:
-    """Make an error of one package part of what is told of it, as ``error``: it is a result, and the others go on.
+def capture_error(result: dict[str, Any]) -> Iterator[None]:
+    """Catch an exception and store its type and message in ``result["error"]``, so that other packages continue.
 
-    ``MemoryError`` ends the child, as its next package would fail for the same reason.
+    ``MemoryError`` is raised again and ends the worker: the next package would fail for the same reason.
     """
     try:
         yield
     except MemoryError:
         raise
-    except Exception as problem:  # noqa: BLE001 - whatever a converter or an optimiser raises
-        reason = (str(problem).strip().splitlines() or ["no reason given"])[0][:600]
-        whose = "" if isinstance(problem, CoremlbenchError) else f"{type(problem).__name__}: "
-        told["error"] = {"type": type(problem).__name__, "message": f"{whose}{reason}"}
+    except Exception as error:  # noqa: BLE001 - whatever a converter or an optimiser raises
+        reason = (str(error).strip().splitlines() or ["no reason given"])[0][:600]
+        prefix = "" if isinstance(error, CoremlbenchError) else f"{type(error).__name__}: "
+        result["error"] = {"type": type(error).__name__, "message": f"{prefix}{reason}"}

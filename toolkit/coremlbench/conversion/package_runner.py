@@ -1,4 +1,4 @@
-"""A saved package on the reference runtime, asked for whole sets of samples and for inner values."""
+"""Run a saved package on the reference runtime: predictions for any number of samples, and intermediate values."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from typing import Any
 from coremlbench.types.conversion import LOGITS, OUTPUT
 from coremlbench.types.errors import InputError
 
-RUNTIME = "reference (ML Program on ONNX Runtime)"
+RUNTIME_LABEL = "reference (ML Program on ONNX Runtime)"
 
-THROUGH = ("cast", "identity", "reshape", "expand_dims", "squeeze")
-"""Ops between a softmax and an output that change no value's meaning."""
+VALUE_PRESERVING_OPS = ("cast", "identity", "reshape", "expand_dims", "squeeze")
+"""Ops between a softmax and an output that keep the values and their order."""
 
 
 @dataclass
-class Executed:
+class PackageRunner:
     """A package with one input, ready to predict batches of ``batch`` samples.
 
-    ``shape`` is that of one sample as the originals have it: (height, width, channels) of a picture. ``inner`` names
-    the values given out beside the outputs; ``logits`` is the value that goes into a last softmax or sigmoid, empty
-    when there is none. ``vector`` tells that there is one output with one list of values for a sample, whose largest
-    can be its class: a map of classes for each pixel is none. ``widths`` are the numbers of values of each output for
-    a sample.
+    ``shape`` is that of one sample; for a picture (height, width, channels), as the originals have it. ``pixels``
+    tells that the input is an 8-bit image. ``logits`` names the input of a final softmax or sigmoid, empty when there
+    is none. ``vector`` tells that there is one output with one list of values for each sample, so that the largest can
+    be its class; a map of classes for each pixel is not. ``widths`` are the numbers of values of each output for a
+    sample. ``intermediates`` names the values that ``intermediate_values`` returns.
     """
 
     runtime: Any
-    input: str
+    input_name: str
     shape: tuple[int, ...]
     batch: int
     pixels: bool
@@ -37,86 +37,82 @@ class Executed:
     outputs: tuple[str, ...]
     vector: bool = False
     widths: tuple[int, ...] = ()
-    inner: tuple[str, ...] = ()
+    intermediates: tuple[str, ...] = ()
 
     @classmethod
-    def load(cls, package: Path, *, inner: Sequence[str] = (), threads: int | None = None) -> Executed:
-        """Return a package, read back from where it was saved.
+    def load(cls, package: Path, *, intermediates: Sequence[str] = (), threads: int | None = None) -> PackageRunner:
+        """Read a package from disk.
 
         Raises:
-            InputError: it cannot be read, is no ML Program, or does not have one input of a fixed shape.
-            UnknownOp: the reference runtime does not know one of its ops.
+            InputError: it cannot be read, is no ML Program, or does not have exactly one input of fixed shape.
+            UnknownOp: the reference runtime does not support one of its ops.
         """
         from coremlbench.mil_onnx import load_program
 
-        return cls.of(load_program(package), inner=inner, threads=threads)
+        return cls.from_program(load_program(package), intermediates=intermediates, threads=threads)
 
     @classmethod
-    def of(cls, program: Any, *, inner: Sequence[str] = (), threads: int | None = None) -> Executed:
-        """Return a program that was read back already; see ``load``."""
+    def from_program(
+        cls, program: Any, *, intermediates: Sequence[str] = (), threads: int | None = None
+    ) -> PackageRunner:
+        """Return a runner for a loaded program; raises the same errors as ``load``."""
         from coremlbench.runtimes.reference import ReferenceRuntime
 
-        logits = logits_of(program)
-        also = [*dict.fromkeys([*([logits] if logits else []), *inner])]
-        runtime = ReferenceRuntime(program, threads=threads, also=also)
-        if len(runtime.inputs) != 1:
-            raise InputError(
-                f"{program.source} takes {len(runtime.inputs)} inputs, and only models with one can be compared."
-            )
-        ((name, shape),) = runtime.inputs.items()
-        if any(isinstance(size, str) for size in shape):
-            raise InputError(f"{program.source} takes inputs of any size {shape}, and one size is needed.")
-        feature = next(each for each in program.description.input if each.name == name)
+        logits = logits_name(program)
+        extra_outputs = [*dict.fromkeys([*([logits] if logits else []), *intermediates])]
+        runtime = ReferenceRuntime(program, threads=threads, also=extra_outputs)
+        name, shape = _only_input(runtime, program)
+        feature = next(feature for feature in program.description.input if feature.name == name)
         pixels = feature.type.WhichOneof("Type") == "imageType"
-        declared = [each.name for each in program.description.output]
-        outputs = tuple(each for each in declared if each != program.description.predictedFeatureName)
+        declared = [feature.name for feature in program.description.output]
+        outputs = tuple(output for output in declared if output != program.description.predictedFeatureName)
         values = {var.name: var for var in program.function.outputs}
         return cls(
             runtime=runtime,
-            input=name,
+            input_name=name,
             shape=(shape[2], shape[3], shape[1]) if pixels else tuple(shape[1:]),
             batch=int(shape[0]) if shape else 1,
             pixels=pixels,
             logits=logits,
             outputs=outputs,
-            vector=[_is_vector(values[name]) for name in outputs] == [True],
-            widths=tuple(_width(values[name]) for name in outputs),
-            inner=tuple(inner),
+            vector=[_is_vector(values[output]) for output in outputs] == [True],
+            widths=tuple(_width(values[output]) for output in outputs),
+            intermediates=tuple(intermediates),
         )
 
     @property
     def classes(self) -> tuple[str | int, ...]:
-        """Return the labels of a classifier."""
+        """Return the class labels of a classifier, empty for other models."""
         return tuple(self.runtime.classes)
 
     def predict(self, samples: Any, report: Callable[[int], object] = int) -> dict[str, Any]:
-        """Return ``OUTPUT`` and, if there are any, ``LOGITS`` of samples (n, *shape), each sample's in one row.
+        """Return ``OUTPUT`` and, if there are any, ``LOGITS`` for samples (n, *shape), each (n, values).
 
-        ``report`` is called with the number of samples done. A last batch that is not full is filled with its last
-        sample; what comes of that is cut off.
+        ``report`` is called with the number of finished samples. An incomplete last batch is padded with its last
+        sample, and the padding is removed from the results.
         """
         import numpy as np
 
-        rows: dict[str, list[Any]] = {}
+        batches: dict[str, list[Any]] = {}
         for start in range(0, len(samples), self.batch):
-            found = self._run(np.asarray(samples[start : start + self.batch]))
-            for name, value in found.items():
-                rows.setdefault(name, []).append(value)
+            predictions = self._predict_batch(np.asarray(samples[start : start + self.batch]))
+            for name, values in predictions.items():
+                batches.setdefault(name, []).append(values)
             report(min(start + self.batch, len(samples)))
-        return {name: np.concatenate(values) for name, values in rows.items()}
+        return {name: np.concatenate(values) for name, values in batches.items()}
 
-    def values(self, samples: Any) -> dict[str, Any]:
-        """Return the inner values for one batch of samples, by name."""
+    def intermediate_values(self, samples: Any) -> dict[str, Any]:
+        """Return the intermediate values by name for one batch of samples."""
         import numpy as np
 
-        found = self.runtime.predict({self.input: self._input(np.asarray(samples))})
-        return {name: np.asarray(found[name]) for name in self.inner}
+        values = self.runtime.predict({self.input_name: self._runtime_input(np.asarray(samples))})
+        return {name: np.asarray(values[name]) for name in self.intermediates}
 
-    def as_taken(self, samples: Any, scale: float) -> Any:
-        """Return samples in the form that the package takes: bytes for an image input, float32 for an array.
+    def to_package_input(self, samples: Any, scale: float) -> Any:
+        """Return samples as the package takes them: uint8 for an image input, float32 for an array input.
 
-        Pictures of bytes and arrays are each other times ``scale``: a model's package for single pictures takes the
-        first, its package for a larger batch the second.
+        Array values are pixel values times ``scale``. A model's package for single images takes uint8, its package
+        for a larger batch float32.
         """
         import numpy as np
 
@@ -126,34 +122,47 @@ class Executed:
             return np.clip(np.round(np.asarray(samples) / scale), 0, 255).astype(np.uint8)
         return np.asarray(samples, np.float32) * np.float32(scale)
 
-    def _run(self, part: Any) -> dict[str, Any]:
+    def _predict_batch(self, samples: Any) -> dict[str, Any]:
         import numpy as np
 
-        found = self.runtime.predict({self.input: self._input(part)})
-        values = [_vector(found[name]) for name in self.outputs]
-        shown = {OUTPUT: np.concatenate([value.reshape(self.batch, -1) for value in values], axis=1)}
+        results = self.runtime.predict({self.input_name: self._runtime_input(samples)})
+        outputs = [_output_values(results[name]).reshape(self.batch, -1) for name in self.outputs]
+        predictions = {OUTPUT: np.concatenate(outputs, axis=1)}
         if self.logits:
-            shown[LOGITS] = np.asarray(found[self.logits], np.float32).reshape(self.batch, -1)
-        return {name: value[: len(part)] for name, value in shown.items()}
+            predictions[LOGITS] = np.asarray(results[self.logits], np.float32).reshape(self.batch, -1)
+        return {name: values[: len(samples)] for name, values in predictions.items()}
 
-    def _input(self, part: Any) -> Any:
+    def _runtime_input(self, samples: Any) -> Any:
+        """Return a single image, or samples padded to a whole batch."""
         import numpy as np
 
         if self.pixels:
-            return part[0]
-        filled = np.concatenate([part, np.repeat(part[-1:], self.batch - len(part), axis=0)])
-        return filled.reshape(self.batch, *self.shape)
+            return samples[0]
+        padded = np.concatenate([samples, np.repeat(samples[-1:], self.batch - len(samples), axis=0)])
+        return padded.reshape(self.batch, *self.shape)
+
+
+def _only_input(runtime: Any, program: Any) -> tuple[str, tuple[int, ...]]:
+    """Return the name and the shape, batch first, of a program's only input; raise ``InputError`` for any other."""
+    if len(runtime.inputs) != 1:
+        raise InputError(
+            f"{program.source} takes {len(runtime.inputs)} inputs, and only models with one can be compared."
+        )
+    ((name, shape),) = runtime.inputs.items()
+    if any(isinstance(size, str) for size in shape):
+        raise InputError(f"{program.source} takes inputs of any size {shape}, and one size is needed.")
+    return name, shape
 
 
 def _is_vector(output: Any) -> bool:
-    """Return whether an output has more than one value for a sample, along one dimension alone."""
+    """Return whether an output has several values for each sample, all along one dimension."""
     if output.op is not None and output.op.op_type == "classify":
         return True
     return len([size for size in output.shape[1:] if size != 1]) == 1
 
 
 def _width(output: Any) -> int:
-    """Return how many values an output has for a sample; 0 for one of open size."""
+    """Return the number of values of an output for a sample; 0 for a flexible shape."""
     from coremlbench.mil_onnx.graph import static_shape
 
     if output.op is not None and output.op.op_type == "classify":
@@ -161,31 +170,32 @@ def _width(output: Any) -> int:
     return math.prod((static_shape(output) or (1, 0))[1:])
 
 
-def _vector(value: Any) -> Any:
-    """Return an output as numbers: a classifier's probabilities come as a dictionary."""
+def _output_values(value: Any) -> Any:
+    """Return an output as float32; a classifier's probabilities come as a dictionary."""
     import numpy as np
 
     return np.asarray(list(value.values()) if isinstance(value, dict) else value, np.float32)
 
 
-def logits_of(program: Any) -> str:
-    """Return the name of what goes into a last softmax or sigmoid of a program with one output, else nothing.
+def logits_name(program: Any) -> str:
+    """Return the name of the input of the final softmax or sigmoid of a program; empty if it does not end in one.
 
-    A softmax over another axis than the last one that has more than one element is not that of a classifier.
+    Only programs with one output, or a classifier's probabilities, are considered. A softmax must be over the only
+    dimension, beside the batch, with more than one element.
     """
     outputs = list(program.function.outputs)
-    classify = [var.op for var in outputs if var.op is not None and var.op.op_type == "classify"]
-    if classify:
-        var = classify[0].probabilities
+    classifiers = [var.op for var in outputs if var.op is not None and var.op.op_type == "classify"]
+    if classifiers:
+        var = classifiers[0].probabilities
     elif len(outputs) == 1:
         var = outputs[0]
     else:
         return ""
-    while var.op is not None and var.op.op_type in THROUGH:
+    while var.op is not None and var.op.op_type in VALUE_PRESERVING_OPS:
         var = var.op.x
     if var.op is None or var.op.op_type not in {"softmax", "sigmoid"}:
         return ""
     if var.op.op_type == "softmax" and math.prod(var.shape[1:]) != var.shape[int(var.op.axis.val)]:
         return ""
-    found = var.op.x
-    return "" if found.op is None or found.val is not None else str(found.name)
+    logits = var.op.x
+    return "" if logits.op is None or logits.val is not None else str(logits.name)

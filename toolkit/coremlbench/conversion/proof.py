@@ -1,4 +1,4 @@
-"""How far a package is from its original, and what that means: figures, thresholds, verdict. Pure arithmetic."""
+"""Compare the outputs of a package with those of its original: error figures, thresholds and verdict."""
 
 from __future__ import annotations
 
@@ -16,42 +16,42 @@ if TYPE_CHECKING:
 
     Array = npt.NDArray[np.floating[Any]]
 
-LEAST_IMAGES = 500
-"""The images of a whole proof; one with fewer says so."""
-NOTHING_LEFT = -200.0
-"""The decibels told where nothing is left of the signal, or a value is not a number: the lowest there are."""
-FLAT = 0.01
-"""The share of the original's variance that must lie between images, for a proof to say much."""
-KEPT = 0.5
-"""Below this share of the images that keep their class, or of the accuracy above guessing, a package is wrong."""
-AT_ONCE = 1 << 22
-"""Values compared at once."""
-QUIET = 0.25
-"""The share of the mean signal that a single value is taken to have at least: what hardly changes matters little."""
-APART = 15.0
-"""Decibels below all values together at which a single one is lost, and not merely the least of them."""
-ENDS = 0.02
-"""What outputs between 0 and 1 may differ by beyond what goes into their last activation does: more than the 0.4%
-that 8 bits leave of them, and far less than lies between two activations."""
-TRIFLE = 1e-6
-"""An error below this share of the outputs' range is none, also where a constant output leaves no signal at all."""
+FULL_PROOF_IMAGES = 500
+"""Number of images of a full proof; a proof with fewer says so."""
+MIN_SNR_DB = -200.0
+"""The signal-to-noise ratio, in dB, recorded where there is no signal, or a value is not a number."""
+LOW_VARIANCE = 0.01
+"""Share of the original's variance between images below which a proof means little."""
+MIN_RETAINED = 0.5
+"""A package is wrong if it keeps less than this share of the top classes, or of the accuracy above chance."""
+VALUES_PER_BLOCK = 1 << 22
+"""Number of values compared at once; float64 copies of large outputs would not fit in memory."""
+MIN_SIGNAL_SHARE = 0.25
+"""Smallest signal of a single value, as a share of the mean signal; values that hardly vary matter little."""
+MAX_GAP_DB = 15.0
+"""Gap in dB between the ratio of all values and that of the worst value from which the worst value is lost."""
+ACTIVATION_TOLERANCE = 0.02
+"""Allowed difference of outputs between 0 and 1 beyond the difference of their logits: more than the 0.4% of 8-bit
+outputs, and far less than the difference between two activation functions."""
+NEGLIGIBLE = 1e-6
+"""Errors below this share of the outputs' range are ignored, also where a constant output has no signal."""
 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """When a variant is ``proven``, and when it is ``wrong``; ``degraded`` lies between.
+    """When a variant is ``proven``, and when it is ``wrong``; between the two it is ``degraded``.
 
-    ``proven_snr`` and ``wrong_snr`` are decibels of the original's values over the error: the variance of each value
-    from image to image, over all values, to the mean square of the error. (What a network says of every image is no
-    signal: a package that ignores its input would have it too.) ``agreement`` is the least share of images with the
-    same top class, ``accuracy`` the largest loss of test accuracy still proven.
+    ``proven_snr`` and ``wrong_snr`` are signal-to-noise ratios in dB: the variance of each of the original's values
+    over the images, averaged over the values, to the mean square of the error. (The mean over the images is no
+    signal: a package that ignores its input could have it too.) ``agreement`` is the smallest share of images with
+    the same top class, ``accuracy`` the largest loss of test accuracy of a proven variant. ``rationale`` is shown.
     """
 
     proven_snr: float
     wrong_snr: float
     agreement: float
     accuracy: float
-    why: str
+    rationale: str
 
 
 THRESHOLDS: dict[VariantName, Thresholds] = {
@@ -98,63 +98,63 @@ THRESHOLDS: dict[VariantName, Thresholds] = {
         "weights and activations of 8 bits, one scale for each activation: 30 to 40 dB at each layer",
     ),
 }
-"""By the precision of the package; ``as-is`` takes the row of what it turns out to be.
+"""Thresholds by the precision of the package; ``as-is`` uses the row of the precision found in its program.
 
-Accuracy is judged apart from errors since float16 may drift far while accuracy stays (coremltools issues 2603 and
-2625), and the other way round: images near a boundary between classes go over it for the smallest error."""
+Accuracy has its own threshold because float16 may have large errors and the same accuracy (coremltools issues 2603 and
+2625), and the reverse: an image near the boundary between two classes changes its class for a tiny error."""
 
 
-def compare(expected: Array, actual: Array) -> dict[str, float | None]:
-    """Return the errors of ``actual`` (images, values) against ``expected``, as ``Proof`` has them.
+def compare_outputs(expected: Array, actual: Array) -> dict[str, float | None]:
+    """Return the error figures of ``actual`` against ``expected``, both (images, values), as ``Proof`` has them.
 
-    A value that is not finite where the original's is makes the error infinite. Of a single image the signal is the
-    variance of its values.
+    A value that is not finite where the original's is finite has an infinite error. With a single image the signal is
+    the variance over its values.
     """
     import numpy as np
 
-    together, signals, noises = _Sums(), [], []
-    columns = max(1, AT_ONCE // max(1, len(expected)))  # float64 copies of a map of classes would fill the memory
+    statistics, signals, noises = _RunningStatistics(), [], []
+    columns = max(1, VALUES_PER_BLOCK // max(1, len(expected)))
     for start in range(0, expected.shape[1], columns):
-        wide = expected[:, start : start + columns].astype(np.float64)
-        error = _errors(wide, actual[:, start : start + columns].astype(np.float64))
-        together.add(wide, error)
-        signals.append(_variances(wide))
+        block = expected[:, start : start + columns].astype(np.float64)
+        error = _errors(block, actual[:, start : start + columns].astype(np.float64))
+        statistics.add(block, error)
+        signals.append(_variances(block))
         noises.append(np.mean(error**2, axis=0))
     signal = np.concatenate(signals) if signals else np.zeros(0)
     noise = np.concatenate(noises) if noises else np.zeros(0)
-    total = together.variance
-    between = float(np.nanmean(signal)) if len(expected) > 1 and together.count else total
+    total = statistics.variance
+    between = float(np.nanmean(signal)) if len(expected) > 1 and statistics.count else total
     return {
-        "max_error": together.largest,
-        "mean_error": together.mean_error,
-        "range": together.high - together.low if together.count else 0.0,
+        "max_error": statistics.max_error,
+        "mean_error": statistics.mean_error,
+        "range": statistics.high - statistics.low if statistics.count else 0.0,
         "signal_to_noise": _decibels(between, float(np.mean(noise)) if noise.size else 0.0),
         "between_images": min(1.0, between / total) if total > 0 else 0.0,
         **_worst_value(signal, noise, between),
     }
 
 
-class _Sums:
-    """What is known of the original's finite values and of the errors, gathered block by block."""
+class _RunningStatistics:
+    """Range and variance of the original's finite values, and errors, accumulated block by block."""
 
     def __init__(self) -> None:
         self.count, self._mean, self._squares = 0, 0.0, 0.0
-        self.low, self.high, self.largest = math.inf, -math.inf, 0.0
-        self._errors, self._error = 0, 0.0
+        self.low, self.high, self.max_error = math.inf, -math.inf, 0.0
+        self._errors, self._error_sum = 0, 0.0
 
-    def add(self, wide: Array, error: Array) -> None:
-        """Take in a block of the original's values and of their errors; the variance is Chan's, exact in parts."""
+    def add(self, block: Array, error: Array) -> None:
+        """Add a block of the original's values and their errors; the variance is updated with Chan's formula."""
         import numpy as np
 
-        self._errors, self._error = self._errors + error.size, self._error + float(error.sum())
-        self.largest = max(self.largest, float(error.max(initial=0.0)))
-        finite = wide[np.isfinite(wide)]
+        self._errors, self._error_sum = self._errors + error.size, self._error_sum + float(error.sum())
+        self.max_error = max(self.max_error, float(error.max(initial=0.0)))
+        finite = block[np.isfinite(block)]
         if not finite.size:
             return
-        mean, apart = float(finite.mean()), float(finite.mean()) - self._mean
+        mean, delta = float(finite.mean()), float(finite.mean()) - self._mean
         count = self.count + finite.size
-        self._squares += float(((finite - mean) ** 2).sum()) + apart**2 * self.count * finite.size / count
-        self._mean, self.count = self._mean + apart * finite.size / count, count
+        self._squares += float(((finite - mean) ** 2).sum()) + delta**2 * self.count * finite.size / count
+        self._mean, self.count = self._mean + delta * finite.size / count, count
         self.low, self.high = min(self.low, float(finite.min())), max(self.high, float(finite.max()))
 
     @property
@@ -164,154 +164,158 @@ class _Sums:
 
     @property
     def mean_error(self) -> float:
-        """Return the mean of all errors."""
-        return self._error / self._errors if self._errors else 0.0
+        """Return the mean absolute error."""
+        return self._error_sum / self._errors if self._errors else 0.0
 
 
-def _errors(wide: Array, other: Array) -> Array:
-    """Return the errors of a block of values."""
+def _errors(expected: Array, actual: Array) -> Array:
+    """Return the absolute errors of a block; equal infinities and two NaN are no error."""
     import numpy as np
 
-    with np.errstate(invalid="ignore"):  # infinity less infinity
-        error: Array = np.abs(other - wide)
+    with np.errstate(invalid="ignore"):  # infinity minus infinity
+        error: Array = np.abs(actual - expected)
     error[~np.isfinite(error)] = math.inf
-    error[(wide == other) | (np.isnan(wide) & np.isnan(other))] = 0.0  # the same infinity, or both undefined
+    error[(expected == actual) | (np.isnan(expected) & np.isnan(actual))] = 0.0
     return error
 
 
-def _variances(wide: Array) -> Array:
-    """Return the variance over the images of each value; one that is no number for any image has none."""
+def _variances(block: Array) -> Array:
+    """Return the variance of each value over the images, NaN for a value that is not finite for any image."""
     import numpy as np
 
-    known = np.isfinite(wide)
-    some = known.any(axis=0)
-    variances: Array = np.full(wide.shape[1], np.nan)
-    variances[some] = np.nanvar(np.where(known, wide, np.nan)[:, some], axis=0)
+    finite = np.isfinite(block)
+    known = finite.any(axis=0)
+    variances: Array = np.full(block.shape[1], np.nan)
+    variances[known] = np.nanvar(np.where(finite, block, np.nan)[:, known], axis=0)
     return variances
 
 
 def _decibels(signal: float, noise: float) -> float | None:
-    """Return how far a signal stands above a noise, ``None`` where there is no noise."""
+    """Return the signal-to-noise ratio in dB, ``MIN_SNR_DB`` at least; ``None`` where there is no noise."""
     if noise <= 0:
         return None
-    kept = signal / noise if math.isfinite(noise) else 0.0
-    return max(NOTHING_LEFT, 10 * math.log10(kept)) if kept > 0 else NOTHING_LEFT
+    ratio = signal / noise if math.isfinite(noise) else 0.0
+    return max(MIN_SNR_DB, 10 * math.log10(ratio)) if ratio > 0 else MIN_SNR_DB
 
 
-def _worst_value(signal: Array, noise: Array, mean: float) -> dict[str, float | None]:
-    """Return which value's own signal stands least above its own error, and by how many decibels.
+def _worst_value(signal: Array, noise: Array, mean_signal: float) -> dict[str, float | None]:
+    """Return the index of the value with the lowest signal-to-noise ratio, and that ratio in dB.
 
-    A value that hardly changes from image to image has next to no signal of its own, and counts for QUIET of the
-    ``mean`` signal at least. ``None`` where there is no error in any value.
+    The signal of a value counts as ``MIN_SIGNAL_SHARE`` of the mean signal at least. Both are ``None`` where no value
+    has an error.
     """
     import numpy as np
 
     if not noise.any():
         return {"worst_value": None, "worst_signal_to_noise": None}
-    loud = np.fmax(signal, QUIET * mean)
+    signal = np.fmax(signal, MIN_SIGNAL_SHARE * mean_signal)
     with np.errstate(divide="ignore", invalid="ignore"):
-        share = np.where(noise > 0, loud / noise, math.inf)
-    share[~np.isfinite(noise)] = 0.0
-    worst = int(np.argmin(share))
-    return {"worst_value": worst, "worst_signal_to_noise": _decibels(float(loud[worst]), float(noise[worst]))}
+        ratio = np.where(noise > 0, signal / noise, math.inf)
+    ratio[~np.isfinite(noise)] = 0.0
+    worst = int(np.argmin(ratio))
+    return {"worst_value": worst, "worst_signal_to_noise": _decibels(float(signal[worst]), float(noise[worst]))}
 
 
 def agreement(expected: Array, actual: Array) -> float:
-    """Return the share of images with the same largest value."""
+    """Return the share of images with the same top class."""
     return float((expected.argmax(axis=1) == actual.argmax(axis=1)).mean())
 
 
 def accuracy(outputs: Array, labels: npt.NDArray[np.int64] | None) -> float | None:
-    """Return the share of images whose largest value is that of their label."""
+    """Return the share of images whose top class is their label, ``None`` without labels."""
     if labels is None or not len(labels):
         return None
     return float((outputs.argmax(axis=1) == labels).mean())
 
 
 def judge(
-    proof: Proof, precision: VariantName, classes: int | None = None, *, outputs_apart: float | None = None
+    proof: Proof, precision: VariantName, classes: int | None = None, *, output_difference: float | None = None
 ) -> Proof:
-    """Return the proof with its verdict and the reason for it; ``classes`` is their number, where it is known.
+    """Return the proof with its verdict and the reason for it; ``classes`` is the number of classes, if known.
 
-    ``outputs_apart`` is the largest difference of the outputs where what goes into their last activation was compared.
+    ``output_difference`` is the largest absolute difference of the outputs where logits were compared.
     """
     row = THRESHOLDS[precision]
     limits = (
         f"{precision} is proven from {row.proven_snr:g} dB, {format_percent(row.agreement)} agreement and a loss of "
-        f"accuracy of at most {row.accuracy * 100:g} points on, and wrong below {row.wrong_snr:g} dB: {row.why}"
+        f"accuracy of at most {row.accuracy * 100:g} points on, and wrong below {row.wrong_snr:g} dB: {row.rationale}"
     )
-    verdict, found = _verdict(proof, row, classes)
-    if outputs_apart is not None and outputs_apart > proof.max_error + ENDS:  # no softmax or sigmoid enlarges an error
-        verdict, found = (
-            "wrong",
-            f"{found}, but the outputs differ by {outputs_apart:.2g}: it ends in another activation",
-        )
-    return replace(proof, verdict=verdict, reason=". ".join([f"{found}; {limits}", *reserves(proof)]) + ".")
+    verdict, finding = _verdict(proof, row, classes)
+    # A softmax or sigmoid does not enlarge an error.
+    if output_difference is not None and output_difference > proof.max_error + ACTIVATION_TOLERANCE:
+        verdict = "wrong"
+        finding = f"{finding}, but the outputs differ by {output_difference:.2g}: it ends in another activation"
+    return replace(proof, verdict=verdict, reason=". ".join([f"{finding}; {limits}", *caveats(proof)]) + ".")
 
 
-def worst_of(proofs: Sequence[Proof]) -> Proof:
-    """Return the proof of the output that is farthest from its original: the worst verdict, then the least signal."""
+def worst_proof(proofs: Sequence[Proof]) -> Proof:
+    """Return the proof with the worst verdict; of several, the one with the lowest signal-to-noise ratio."""
     ranks = ("wrong", "degraded", "proven")
 
     def rank(proof: Proof) -> tuple[int, float]:
-        return ranks.index(proof.verdict), math.inf if proof.signal_to_noise is None else proof.signal_to_noise
+        return ranks.index(proof.verdict), _or_infinity(proof.signal_to_noise)
 
     return min(proofs, key=rank)
 
 
+def _or_infinity(decibels: float | None) -> float:
+    return math.inf if decibels is None else decibels
+
+
 def _verdict(proof: Proof, row: Thresholds, classes: int | None) -> tuple[Verdict, str]:
-    ratio = math.inf if proof.signal_to_noise is None else proof.signal_to_noise
-    said = "no error at all" if ratio == math.inf else f"{ratio:.1f} dB"
-    said = f"the signal stands {said} above the error"
-    noisy = proof.relative_error > TRIFLE
-    if noisy and ratio + _offsets(proof) < row.wrong_snr:
-        return "wrong", said
-    doubts = [said] if noisy and ratio < row.proven_snr else []
-    worst = math.inf if proof.worst_signal_to_noise is None else proof.worst_signal_to_noise
-    if noisy and worst < row.wrong_snr and not _offsets(proof):
-        doubts.append(f"that of the value {proof.worst_value} alone stands {worst:.1f} dB above its own error")
-        if ratio - worst > APART:
-            return "wrong", ", and ".join(dict.fromkeys([said, *doubts]))
+    """Return the verdict and the findings that led to it."""
+    ratio, worst_ratio = _or_infinity(proof.signal_to_noise), _or_infinity(proof.worst_signal_to_noise)
+    level = "no error at all" if ratio == math.inf else f"{ratio:.1f} dB"
+    summary = f"the signal stands {level} above the error"
+    noisy = proof.relative_error > NEGLIGIBLE
+    offset = _variance_offset_db(proof)
+    if noisy and ratio + offset < row.wrong_snr:
+        return "wrong", summary
+    findings = [summary] if noisy and ratio < row.proven_snr else []
+    if noisy and worst_ratio < row.wrong_snr and not offset:
+        findings.append(f"that of the value {proof.worst_value} alone stands {worst_ratio:.1f} dB above its own error")
+        if ratio - worst_ratio > MAX_GAP_DB:
+            return "wrong", ", and ".join(dict.fromkeys([summary, *findings]))
     if proof.agreement is not None and proof.agreement < row.agreement:
-        doubts.append(f"{format_percent(proof.agreement)} of the images keep their class")
+        findings.append(f"{format_percent(proof.agreement)} of the images keep their class")
     before, after = proof.accuracy_before, proof.accuracy_after
     if before is not None and after is not None and before - after > row.accuracy:
-        doubts.append(f"the accuracy falls from {format_percent(before)} to {format_percent(after)}")
-    if _is_lost(proof, row, classes):
-        return "wrong", ", and ".join(doubts)
-    if doubts:
-        return "degraded", ", and ".join(doubts)
-    return "proven", said
+        findings.append(f"the accuracy falls from {format_percent(before)} to {format_percent(after)}")
+    if _predictions_lost(proof, row, classes):
+        return "wrong", ", and ".join(findings)
+    return ("degraded", ", and ".join(findings)) if findings else ("proven", summary)
 
 
-def _offsets(proof: Proof) -> float:
-    """Return the decibels by which all of the original's variance exceeds what is told as signal, where that is flat.
+def _variance_offset_db(proof: Proof) -> float:
+    """Return the ratio in dB of the original's total variance to that between images if the latter is low, else 0.
 
-    What a network that says nearly the same of every image says beside that is lost in the rounding of the rest: such
-    a package is not wrong for it, and not proven.
+    An original with nearly the same output for every image loses the small differences to rounding. With this offset
+    such a package is not wrong because of it; it is not proven either.
     """
     share = proof.between_images
-    return -10 * math.log10(max(share, 1e-20)) if share is not None and share < FLAT else 0.0
+    return -10 * math.log10(max(share, 1e-20)) if share is not None and share < LOW_VARIANCE else 0.0
 
 
-def _is_lost(proof: Proof, row: Thresholds, classes: int | None) -> bool:
-    """Return whether too few images keep their class, or too little of the accuracy above guessing is left."""
+def _predictions_lost(proof: Proof, row: Thresholds, classes: int | None) -> bool:
+    """Return whether too few images keep their top class, or too little of the accuracy above chance is left."""
     before, after = proof.accuracy_before, proof.accuracy_after
     if before is not None and after is not None:
-        guessing = 1 / classes if classes else 0.0  # an original that only guesses has nothing to lose
-        return before > guessing and before - after > row.accuracy and after - guessing < KEPT * (before - guessing)
-    few = proof.agreement is not None and proof.agreement < KEPT
+        chance = 1 / classes if classes else 0.0
+        significant = before > chance and before - after > row.accuracy
+        return significant and after - chance < MIN_RETAINED * (before - chance)
+    few = proof.agreement is not None and proof.agreement < MIN_RETAINED
     return few and proof.signal_to_noise is not None and proof.signal_to_noise < row.proven_snr
 
 
-def reserves(proof: Proof) -> list[str]:
-    """Return what a reader must hold against the proof itself."""
-    found = []
-    if proof.between_images is not None and proof.between_images < FLAT:
-        found.append(
-            f"The original says nearly the same of every image (only {proof.between_images * 100:.2g}% of its values' "
-            "variance lies between images), so that this proof says little"
+def caveats(proof: Proof) -> list[str]:
+    """Return the reasons why a proof means less than usual, as sentences without a full stop."""
+    sentences = []
+    if proof.between_images is not None and proof.between_images < LOW_VARIANCE:
+        sentences.append(
+            "The original gives nearly the same outputs for every image (only "
+            f"{proof.between_images * 100:.2g}% of its values' variance lies between images), so that this proof "
+            "means little"
         )
-    if proof.images < LEAST_IMAGES:
-        found.append(f"A whole proof takes {LEAST_IMAGES} images, and this one has {proof.images:,}")
-    return found
+    if proof.images < FULL_PROOF_IMAGES:
+        sentences.append(f"A full proof takes {FULL_PROOF_IMAGES} images, and this one has {proof.images:,}")
+    return sentences

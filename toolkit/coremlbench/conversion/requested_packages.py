@@ -1,4 +1,4 @@
-"""What a conversion is to make: its packages, where each goes, and all that decides what is in it."""
+"""The packages that a conversion makes: their paths, their cache entries, and the requests to the worker."""
 
 from __future__ import annotations
 
@@ -8,107 +8,140 @@ from pathlib import Path
 from typing import Any
 
 from coremlbench.conversion import cache as conversion_cache
-from coremlbench.conversion.options import ConvertOptions, Item
-from coremlbench.conversion.sample_rows import spread
-from coremlbench.conversion.sources import READY
-from coremlbench.conversion.variants import find_variants, target_of
+from coremlbench.conversion.options import ConvertOptions, RequestedPackage
+from coremlbench.conversion.sample_rows import evenly_spaced
+from coremlbench.conversion.sources import PACKAGE_FORMATS
+from coremlbench.conversion.variants import VariantDefinition, deployment_target, find_variants
 from coremlbench.system.files import hash_file, slug
 from coremlbench.types.conversion import ModelSource
 
-CALIBRATION = 64
-"""Training images that the ranges of activations are taken from."""
+CALIBRATION_IMAGES = 64
+"""Number of training images that the ranges of activations are measured on."""
 
 
-def items_of(
+def packages_to_make(
     source: ModelSource, options: ConvertOptions, data: Mapping[str, Any], cache: Path, work: Path
-) -> tuple[Item, ...]:
-    """Return the packages to make: for a ready package itself and what can be compressed from it."""
-    stem, packages = slug(source.experiment or source.name), work / "packages"
-    packages.mkdir(parents=True, exist_ok=True)
-    ready = source.format in READY
-    if options.check or ready:
-        path = options.check or source.path
-        suffix = Path(path).suffix or ".mlpackage"
-        as_is = Item("as-is", "as-is", 0, "", "", packages / f"{stem}-as-is{suffix}", None, path, not options.check)
-        if options.check:
-            return (as_is,)
-    items = [as_is] if ready else []
-    for plan in find_variants(options.variants):
-        for batch in options.batches:
-            if ready and not plan.compression:
-                continue
-            target, key = target_of(plan, options.target), f"{plan.name}-b{batch}"
-            particulars = {
-                "variant": plan.name,
-                "batch": batch,
-                "target": target,
-                "base": options.target,
-                "scale": options.scale,
-                "shape": options.input_shape,
-                "classes": source.classes or data.get("classes", ()),
-                "calibration": _calibrated_on(data, options.seed) if plan.compression == "int8-activations" else None,
-                "metadata": metadata_of(source),
-            }
-            kept = conversion_cache.folder_of(cache, source.sha256, particulars)
-            package = packages / f"{stem}-{key}.mlpackage"
-            items.append(Item(key, plan.name, batch, target, options.target, package, kept))
-    return tuple(items)
+) -> tuple[RequestedPackage, ...]:
+    """Return one package for each variant and batch; they are made in ``work/packages``.
+
+    For a source that is a package already: a copy of it, and its compressed variants. With ``options.check``: only
+    the package that is checked.
+    """
+    stem, folder = slug(source.experiment or source.name), work / "packages"
+    folder.mkdir(parents=True, exist_ok=True)
+    if options.check:
+        return (_ready_package(options.check, stem, folder, without_original=False),)
+    is_package = source.format in PACKAGE_FORMATS
+    packages = [_ready_package(source.path, stem, folder, without_original=True)] if is_package else []
+    for variant in find_variants(options.variants):
+        if variant.compression or not is_package:
+            for batch in options.batches:
+                key, target = f"{variant.name}-b{batch}", deployment_target(variant, options.target)
+                entry = _cache_entry(variant, batch, source, options, data, cache)
+                path = folder / f"{stem}-{key}.mlpackage"
+                packages.append(RequestedPackage(key, variant.name, batch, target, options.target, path, entry))
+    return tuple(packages)
 
 
-def calibration_rows(data: Mapping[str, Any]) -> list[list[Any]]:
-    """Return the pictures, [path, label] each, that ranges are taken from: of the training, or of the test without."""
-    found = data["train"] or data["test"]
-    return [found[row] for row in spread(len(found), CALIBRATION)]
+def _ready_package(ready_package: str, stem: str, folder: Path, *, without_original: bool) -> RequestedPackage:
+    suffix = Path(ready_package).suffix or ".mlpackage"
+    return RequestedPackage(
+        key="as-is",
+        variant="as-is",
+        batch=0,
+        target="",
+        base_target="",
+        path=folder / f"{stem}-as-is{suffix}",
+        cache_entry=None,
+        ready_package=ready_package,
+        without_original=without_original,
+    )
 
 
-def metadata_of(source: ModelSource) -> dict[str, str]:
-    """Return what a package says of its model; nothing for one made of a package, which keeps what it says."""
-    if source.format in READY:
+def _cache_entry(
+    variant: VariantDefinition,
+    batch: int,
+    source: ModelSource,
+    options: ConvertOptions,
+    data: Mapping[str, Any],
+    cache: Path,
+) -> Path:
+    """Return the cache folder of a package, named by everything that decides its content."""
+    calibrated = variant.compression == "int8-activations"
+    settings = {
+        "variant": variant.name,
+        "batch": batch,
+        "target": deployment_target(variant, options.target),
+        "base": options.target,
+        "scale": options.scale,
+        "shape": options.input_shape,
+        "classes": source.classes or data.get("classes", ()),
+        "calibration": _calibration_fingerprint(data, options.seed) if calibrated else None,
+        "metadata": package_metadata(source),
+    }
+    return conversion_cache.entry_folder(cache, source.sha256, settings)
+
+
+def _calibration_fingerprint(data: Mapping[str, Any], seed: int) -> list[Any]:
+    """Return what the ranges of activations depend on.
+
+    It contains the name of the data, which a note on the package mentions. It contains a hash of the image files'
+    contents, because the hash of an image folder covers names and sizes only.
+    """
+    fingerprint = [
+        data.get("name", data["kind"]),
+        seed,
+        CALIBRATION_IMAGES,
+        (data.get("provenance") or {}).get("sha256"),
+    ]
+    if data["kind"] != "images":
+        return fingerprint
+    digest = hashlib.sha256()
+    for path, _ in calibration_images(data):
+        digest.update(hash_file(Path(path)).encode())
+    return [*fingerprint, digest.hexdigest()]
+
+
+def calibration_images(data: Mapping[str, Any]) -> list[list[Any]]:
+    """Return [path, label] of the calibration images: training images, or test images where there are none."""
+    images = data["train"] or data["test"]
+    return [images[row] for row in evenly_spaced(len(images), CALIBRATION_IMAGES)]
+
+
+def package_metadata(source: ModelSource) -> dict[str, str]:
+    """Return the metadata of the packages made from a source; none for a package, which keeps its own."""
+    if source.format in PACKAGE_FORMATS:
         return {}
-    said = f"{source.name}, converted by coremlbench." + (f" {source.note}" if source.note else "")
+    description = f"{source.name}, converted by coremlbench." + (f" {source.note}" if source.note else "")
     return {
-        "description": said,
+        "description": description,
         "source sha256": source.sha256,
         **({"training run": source.training_run} if source.training_run else {}),
         **({"experiment": source.experiment} if source.experiment else {}),
     }
 
 
-def left_out(source: ModelSource, options: ConvertOptions) -> list[str]:
-    """Return a note on the variants that were asked for and cannot be made of a ready package."""
-    names = [plan.name for plan in find_variants(options.variants) if not plan.compression]
-    if source.format not in READY or options.check or not names:
+def skipped_notes(source: ModelSource, options: ConvertOptions) -> list[str]:
+    """Return a note on the requested variants that cannot be made from a ready package; an empty list if none."""
+    names = [variant.name for variant in find_variants(options.variants) if not variant.compression]
+    if source.format not in PACKAGE_FORMATS or options.check or not names:
         return []
-    said = "A ready package keeps the precision that it has, and only compressed variants are made from it."
-    return [f"Not made: {' and '.join(names)}. {said}"]
+    reason = "A ready package keeps the precision that it has, and only compressed variants are made from it."
+    return [f"Not made: {' and '.join(names)}. {reason}"]
 
 
-def asked_of(items: Sequence[Item]) -> list[dict[str, Any]]:
-    """Return the packages as the converting child is asked for them."""
+def worker_requests(packages: Sequence[RequestedPackage]) -> list[dict[str, Any]]:
+    """Return the packages as JSON for the conversion worker."""
     return [
         {
-            "key": item.key,
-            "variant": item.variant,
-            "batch": item.batch,
-            "target": item.target,
-            "base_target": item.base_target,
-            "package": str(item.package),
-            "copy": item.copy,
-            "alone": item.alone,
+            "key": package.key,
+            "variant": package.variant,
+            "batch": package.batch,
+            "target": package.target,
+            "base_target": package.base_target,
+            "package": str(package.path),
+            "ready_package": package.ready_package,
+            "without_original": package.without_original,
         }
-        for item in items
+        for package in packages
     ]
-
-
-def _calibrated_on(data: Mapping[str, Any], seed: int) -> list[Any]:
-    """Return what the ranges of activations follow from: the pictures' own bytes, as a folder's may be replaced.
-
-    The name is among it because the package's notes tell it. A folder's own hash is one of names and sizes.
-    """
-    told = [data.get("name", data["kind"]), seed, CALIBRATION, (data.get("provenance") or {}).get("sha256")]
-    if data["kind"] != "images":
-        return told
-    digest = hashlib.sha256()
-    for path, _ in calibration_rows(data):
-        digest.update(hash_file(Path(path)).encode())
-    return [*told, digest.hexdigest()]

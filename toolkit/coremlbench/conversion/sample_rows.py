@@ -1,10 +1,10 @@
-"""Which rows of a dataset are taken when a few of them do."""
+"""Choose a few rows of a dataset."""
 
 from __future__ import annotations
 
 
-def spread(there: int, count: int) -> list[int]:
-    """Return ``count`` row numbers evenly spread over those there are, all of them when there are fewer."""
-    if there <= count:
-        return list(range(there))
-    return [index * there // count for index in range(count)]
+def evenly_spaced(total: int, count: int) -> list[int]:
+    """Return ``count`` evenly spaced row numbers below ``total``, or all row numbers when there are no more."""
+    if total <= count:
+        return list(range(total))
+    return [index * total // count for index in range(count)]

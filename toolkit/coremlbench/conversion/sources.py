@@ -1,6 +1,6 @@
-"""What is converted: an experiment, a run or a file becomes a ``ModelSource``; random weights where nothing is trained.
+"""Find the models to convert: an experiment, a run, a file, or a network with random weights, as a ``ModelSource``.
 
-Nothing heavy is imported here, and no file of the user's is opened before it was checked.
+No machine-learning library is imported here. A model file is checked before it is opened.
 """
 
 from __future__ import annotations
@@ -19,76 +19,80 @@ from coremlbench.types.errors import InputError
 from coremlbench.types.failure import Evidence, Failure
 from coremlbench.types.training_records import Trained, TrainingRecord
 
-READY: tuple[Format, ...] = ("mlpackage", "mlmodel")
-"""Formats of models that are packages already."""
+PACKAGE_FORMATS: tuple[Format, ...] = ("mlpackage", "mlmodel")
+"""Formats of models that are Core ML packages already."""
 
-RANDOM = "random:"
-"""How the path of a source begins that is no file: ``random:lenet:0`` is lenet with weights from the seed 0."""
+RANDOM_PREFIX = "random:"
+"""Prefix of a source's path that is not a file: ``random:lenet:0`` is LeNet with random weights of seed 0."""
+
+ORIGINAL_MODEL_FILE = "original.keras"
+"""File in the run's folder to which a network with random weights is saved."""
 
 
-def resolve(model: str, *, results: Path, allow_code: bool = False) -> ModelSource:
-    """Return the source that ``model`` names: an experiment (its newest trained run), a run's id, or a path.
+def resolve_model(model: str, *, results: Path, allow_code: bool = False) -> ModelSource:
+    """Return the source named by ``model``: an experiment (its newest trained run), the id of a run, or a path.
 
     Raises:
-        InputError: it is none of these, the run left no model, or the file must not be opened.
+        InputError: it is none of these, the run has no model, or the file must not be opened.
     """
-    return _trained_source(model, results) or of_file(_path(model, results), allow_code=allow_code)
+    return _trained_source(model, results) or source_of_file(_model_path(model, results), allow_code=allow_code)
 
 
-def resolve_all(
+def resolve_models(
     models: Sequence[str], *, results: Path, allow_code: bool = False
 ) -> tuple[ModelSource | UnopenedModel, ...]:
-    """Return what each model named is, in their order, and one model once however often it is named.
+    """Return the source of each model in order, without duplicates.
 
-    Of several models one whose file cannot be opened is an ``UnopenedModel``: the others can be converted.
+    If there are several models, one whose file cannot be opened becomes an ``UnopenedModel``, so that the others can
+    be converted.
 
     Raises:
-        InputError: a name stands for nothing, or the only model must not be opened.
+        InputError: a name is unknown, or the only model cannot be opened.
     """
-    found: dict[str, ModelSource | UnopenedModel] = {}
+    sources: dict[str, ModelSource | UnopenedModel] = {}
     for model in models:
-        each = _opened_or_not(model, results, allow_code=allow_code)
-        found.setdefault(os.path.realpath(each.path), each)
-    only = next(iter(found.values()), None)
-    if len(found) == 1 and isinstance(only, UnopenedModel):
-        raise InputError(only.failure.reason)
-    return tuple(found.values())
+        source = _source_or_unopened(model, results, allow_code=allow_code)
+        sources.setdefault(os.path.realpath(source.path), source)
+    first = next(iter(sources.values()), None)
+    if len(sources) == 1 and isinstance(first, UnopenedModel):
+        raise InputError(first.failure.reason)
+    return tuple(sources.values())
 
 
-def _opened_or_not(model: str, results: Path, *, allow_code: bool) -> ModelSource | UnopenedModel:
-    """Return a model's source, or why its file cannot be opened; a name that stands for nothing raises."""
+def _source_or_unopened(model: str, results: Path, *, allow_code: bool) -> ModelSource | UnopenedModel:
+    """Return a model's source, or an ``UnopenedModel`` with the reason; an unknown name raises ``InputError``."""
     trained = _trained_source(model, results)
     if trained is not None:
         return trained
-    path = _path(model, results)
+    path = _model_path(model, results)
     try:
-        return of_file(path, allow_code=allow_code)
-    except InputError as problem:
+        return source_of_file(path, allow_code=allow_code)
+    except InputError as error:
         if not path.exists():
             raise
-        evidence = Evidence(phase="open", exception=f"InputError: {problem}")
-        failure = Failure("input", str(problem), "Correct the input and run it again.", evidence)
+        evidence = Evidence(phase="open", exception=f"InputError: {error}")
+        failure = Failure("input", str(error), "Correct the input and run it again.", evidence)
         return UnopenedModel(name=path.stem or path.name, path=str(path), failure=failure)
 
 
 def _trained_source(model: str, results: Path) -> ModelSource | None:
-    """Return the source that an experiment's name or a run's id stands for, ``None`` for what is neither."""
+    """Return the source of an experiment's name or of a run's id, ``None`` for any other name."""
     if model in {experiment.name for experiment in EXPERIMENTS}:
-        record = _trained(results).get(model)
+        record = _newest_trainings(results).get(model)
         if record is None:
-            how = "coremlbench createml" if model == "createml" else f"coremlbench train --experiment {model}"
-            raise InputError(f"There is no trained run of {model} under {results}; `{how}` makes one.")
-        return of_run(record, results / record.id)
+            command = "coremlbench createml" if model == "createml" else f"coremlbench train --experiment {model}"
+            raise InputError(f"There is no trained run of {model} under {results}; `{command}` makes one.")
+        return source_of_run(record, results / record.id)
     if "/" not in model and (results / model / store.RECORD_FILE).is_file():
-        found = store.load(results / model)
-        if not isinstance(found, TrainingRecord):
-            raise InputError(f"{model} is a run of the kind {found.kind}, and only what was trained can be converted.")
-        return of_run(found, results / model)
+        run = store.load(results / model)
+        if not isinstance(run, TrainingRecord):
+            raise InputError(f"{model} is a run of the kind {run.kind}, and only what was trained can be converted.")
+        return source_of_run(run, results / model)
     return None
 
 
-def _path(model: str, results: Path) -> Path:
-    """Return the path that a model's name is, which may lead to nothing; what is a mere word raises."""
+def _model_path(model: str, results: Path) -> Path:
+    """Return a model's name as a path, which may not exist; raise ``InputError`` for a name that cannot be a path."""
     path = Path(model).expanduser().absolute()
     if not path.exists() and "/" not in model and "." not in model:
         names = ", ".join(experiment.name for experiment in EXPERIMENTS)
@@ -99,11 +103,11 @@ def _path(model: str, results: Path) -> Path:
     return path
 
 
-def of_run(record: TrainingRecord, folder: Path) -> ModelSource:
-    """Return the model that a training left in its folder.
+def source_of_run(record: TrainingRecord, folder: Path) -> ModelSource:
+    """Return the model of a training run as a source; ``folder`` is the run's.
 
     Raises:
-        InputError: the run failed, saved no model, or the model is gone.
+        InputError: the run failed, saved no model, or the model was deleted.
     """
     if not isinstance(record.outcome, Trained):
         raise InputError(f"The run {record.id} failed and left no model; convert another, or run it again.")
@@ -126,25 +130,25 @@ def of_run(record: TrainingRecord, folder: Path) -> ModelSource:
     )
 
 
-def of_file(path: Path, *, allow_code: bool = False) -> ModelSource:
-    """Return a model file of the user's as a source, after a look at what it is and what it would run.
+def source_of_file(path: Path, *, allow_code: bool = False) -> ModelSource:
+    """Return a model file as a source, after a check of its format and of the code in it.
 
     Raises:
-        InputError: it is missing, broken, foreign, or holds code that was not allowed.
+        InputError: it is missing or damaged, has an unknown format, or contains code that was not allowed.
     """
-    kind = identify(path)
-    check(path, kind, allow_code=allow_code)
-    return ModelSource(name=path.stem, kind="file", format=kind, path=str(path), sha256=hash_path(path))
+    file_format = identify(path)
+    check(path, file_format, allow_code=allow_code)
+    return ModelSource(name=path.stem, kind="file", format=file_format, path=str(path), sha256=hash_path(path))
 
 
-def random_network(experiment: str, seed: int) -> ModelSource:
-    """Return an experiment's network with random weights that follow from the seed.
+def random_weights_source(experiment: str, seed: int) -> ModelSource:
+    """Return an experiment's network with random weights from a seed.
 
     Raises:
         InputError: there is no such experiment, or it has no network of its own (createml).
     """
-    (row,) = select([experiment])
-    if not row.network:
+    (definition,) = select([experiment])
+    if not definition.network:
         raise InputError(
             f"{experiment} has no network whose weights could be random; `coremlbench {experiment}` trains."
         )
@@ -152,26 +156,27 @@ def random_network(experiment: str, seed: int) -> ModelSource:
         name=experiment,
         kind="random-weights",
         format="keras",
-        path=f"{RANDOM}{row.network}:{seed}",
-        sha256=hashlib.sha256(f"{row.network} {seed}".encode()).hexdigest(),
+        path=f"{RANDOM_PREFIX}{definition.network}:{seed}",
+        sha256=hashlib.sha256(f"{definition.network} {seed}".encode()).hexdigest(),
         experiment=experiment,
-        classes=tuple(f"class {number}" for number in range(row.classes)),
+        classes=tuple(f"class {number}" for number in range(definition.classes)),
         note=f"Random weights from the seed {seed}: nothing was trained, and its accuracy means nothing.",
     )
 
 
 def default_sources(results: Path, seed: int = 0) -> tuple[ModelSource, ...]:
-    """Return the newest trained run of every experiment, and random weights of those that have none.
+    """Return the newest trained run of every experiment, or random weights where there is none.
 
-    ``createml`` is among them only when it was trained.
+    ``createml`` is included only when it was trained.
     """
-    records, found = _trained(results), []
+    records, sources = _newest_trainings(results), []
     for experiment in EXPERIMENTS:
         if experiment.name in records:
-            found.append(of_run(records[experiment.name], results / records[experiment.name].id))
+            record = records[experiment.name]
+            sources.append(source_of_run(record, results / record.id))
         elif experiment.network:
-            found.append(random_network(experiment.name, seed))
-    return tuple(found)
+            sources.append(random_weights_source(experiment.name, seed))
+    return tuple(sources)
 
 
 def named_sources(
@@ -182,34 +187,33 @@ def named_sources(
     random_seed: int | None = None,
     check: Path | None = None,
 ) -> tuple[ModelSource | UnopenedModel, ...]:
-    """Return the sources that a command line names; without names, all that was trained.
+    """Return the sources named on a command line; without names, all trained models.
 
-    Of several models, those whose files cannot be opened are among them.
-
-    With ``random_seed`` they are the networks of the named experiments with random weights. ``check`` is a ready
-    package that is to be compared with the one model named.
+    If there are several models, one whose file cannot be opened becomes an ``UnopenedModel``. With ``random_seed``
+    the names are experiments, whose networks get random weights. ``check`` is a package to compare with the one model
+    that is named.
 
     Raises:
-        InputError: nothing is named and nothing was trained, a name stands for nothing, or ``check`` is no package.
+        InputError: no model is named and none was trained, a name is unknown, or ``check`` is no package.
     """
     if check is not None:
         if len(models) != 1:
             raise InputError("--check compares one package with one model: coremlbench convert --check PACKAGE MODEL.")
         if not check.exists():
             raise InputError(f"There is no package at {check}; give the path of an .mlpackage or .mlmodel to --check.")
-        if identify(check) not in READY:
+        if identify(check) not in PACKAGE_FORMATS:
             raise InputError(f"--check takes a ready .mlpackage or .mlmodel, and {check.name} is another kind of file.")
     if random_seed is not None:
-        named = models or [experiment.name for experiment in EXPERIMENTS if experiment.network]
-        return tuple(random_network(each, random_seed) for each in dict.fromkeys(named))
+        names = models or [experiment.name for experiment in EXPERIMENTS if experiment.network]
+        return tuple(random_weights_source(name, random_seed) for name in dict.fromkeys(names))
     if models:
-        return resolve_all(models, results=results, allow_code=allow_code)
-    found = trained_sources(results)
-    if not found:
+        return resolve_models(models, results=results, allow_code=allow_code)
+    trained = trained_sources(results)
+    if not trained:
         raise InputError(
             f"Nothing was trained yet under {results}; `coremlbench train --scale 0.02` trains, or name a model's file."
         )
-    return found
+    return trained
 
 
 def trained_sources(results: Path) -> tuple[ModelSource, ...]:
@@ -217,18 +221,18 @@ def trained_sources(results: Path) -> tuple[ModelSource, ...]:
     return tuple(source for source in default_sources(results) if source.kind == "training-run")
 
 
-def seed_of(source: ModelSource) -> tuple[str, int]:
-    """Return the network and the seed of a source of random weights."""
+def network_and_seed(source: ModelSource) -> tuple[str, int]:
+    """Return the network's name and the seed of a source with random weights."""
     _, network, seed = source.path.split(":")
     return network, int(seed)
 
 
-def _trained(results: Path) -> dict[str, TrainingRecord]:
-    """Return the newest trained run of each experiment whose model is still there."""
+def _newest_trainings(results: Path) -> dict[str, TrainingRecord]:
+    """Return the newest training run, by experiment, whose model still exists."""
     records, _ = store.load_trainings(results) if results.is_dir() else ([], [])
     return {
         record.experiment: record
-        for record in records  # the oldest first: a newer one takes its place
+        for record in records  # oldest first: newer records replace them
         if isinstance(record.outcome, Trained)
         and record.model is not None
         and (results / record.id / record.model.path).exists()

@@ -53,7 +53,7 @@ def convert_and_time(
 
     capabilities = detect_units()
     check_machine(timing, kit, capabilities)
-    requested = sources.resolve_all(models, results=results, allow_code=conversion.allow_code)
+    requested = sources.resolve_models(models, results=results, allow_code=conversion.allow_code)
     conversions = job.convert_models(
         requested or sources.default_sources(results, timing.seed),
         conversion,
@@ -62,7 +62,7 @@ def convert_and_time(
         on_progress=on_progress,
     )
     timing_input = select_packages(conversions)
-    exit_code = job.exit_code([record for record, _ in conversions])
+    exit_code = job.conversion_exit_code([record for record, _ in conversions])
     if not timing_input.packages or exit_code == INTERRUPTED:
         return ConvertedAndTimed(timing_input, exit_code, None)
     timed = time_models(

@@ -1,6 +1,6 @@
-"""Converts one model to its variants: opens the original, takes its predictions on samples, saves the packages.
+"""Convert one model to its variants: open the original, choose samples, store its predictions, save the packages.
 
-What a variant came to is written beside its package at once, so that a crash in the next one leaves it standing.
+The result of each package is written to a file at once, so that a crash does not lose the packages before it.
 """
 
 from __future__ import annotations
@@ -14,20 +14,23 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from coremlbench.conversion.package_files import save
-from coremlbench.conversion.package_results import MADE, tell, telling_errors
-from coremlbench.conversion.sample_rows import spread
-from coremlbench.conversion.variants import VARIANTS, Precision, uncompressed
+from coremlbench.conversion.package_files import save_package
+from coremlbench.conversion.package_results import CONVERSION_SUFFIX, capture_error, write_result
+from coremlbench.conversion.sample_rows import evenly_spaced
+from coremlbench.conversion.variants import VARIANTS, Precision, uncompressed_variant
 from coremlbench.model_files.formats import TENSORFLOW_FORMATS
 from coremlbench.supervision.worker_main import Report, run, to_json
 from coremlbench.types.errors import InputError, UnusableData
 
+PREDICTION_ROWS = 64
+"""Number of samples predicted between two progress reports."""
+
 
 def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
-    """Return what the model is; the variants' results lie beside their packages.
+    """Return the properties of the model; the packages and their result files are written beside each other.
 
     Raises:
-        InputError: the model cannot be opened or has a form that cannot be converted.
+        InputError: the model cannot be opened, or has a form that cannot be converted.
     """
     from coremlbench.conversion.originals import open_original
     from coremlbench.system import serialization
@@ -39,15 +42,15 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
         # coremltools imports TensorFlow when it is there: seconds and memory that this conversion has no use for.
         sys.modules.setdefault("tensorflow", None)  # type: ignore[arg-type]
     original = open_original(source, request["settings"])
-    _check_the_given(request["variants"])
+    _check_ready_packages(request["variants"])
     folder = Path(request["folder"])
-    known = _take_samples(original, request, folder, report)
-    _take_predictions(original, folder, report)
-    bases = Bases(original, folder, request["metadata"])
-    for number, item in enumerate(request["variants"]):
-        report("convert", number, len(request["variants"]), item["key"])
-        if not Path(item["package"] + MADE).is_file():
-            _make(item, bases, request, report)
+    samples = _save_samples(original, request, folder, report)
+    _save_predictions(original, folder, report)
+    uncompressed = UncompressedPackages(original, folder, request["metadata"])
+    for number, package in enumerate(request["variants"]):
+        report("convert", number, len(request["variants"]), package["key"])
+        if not Path(package["package"] + CONVERSION_SUFFIX).is_file():
+            _convert_and_write_result(package, uncompressed, request, report)
     report("convert", len(request["variants"]), len(request["variants"]))
     return {
         "shape": list(original.shape),
@@ -56,112 +59,121 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
         "classes": list(original.classes),
         "description": original.description,
         "versions": dict(original.versions),
-        "notes": [*original.notes, *known["notes"]],
-        "data": known["data"],
-        "images": known["images"],
+        "notes": [*original.notes, *samples["notes"]],
+        "data": samples["data"],
+        "images": samples["images"],
     }
 
 
-def _check_the_given(items: list[dict[str, Any]]) -> None:
-    """Raise ``InputError`` for a package to be checked that cannot be compared with anything, before it is tried.
+def _check_ready_packages(packages: list[dict[str, Any]]) -> None:
+    """Raise ``InputError`` for a package of ``--check`` that cannot be compared with a model.
 
-    An op that the reference runtime does not know is left to the proof: it is a result, and the package counted.
+    An op that the reference runtime does not support is no error here: it is a result of the proof.
     """
-    from coremlbench.conversion.package_runner import Executed
+    from coremlbench.conversion.package_runner import PackageRunner
     from coremlbench.mil_onnx import UnsupportedProgram
 
-    for item in items:
-        if item["copy"] and not item["alone"]:
+    for package in packages:
+        if package["ready_package"] and not package["without_original"]:
             with suppress(UnsupportedProgram):
-                Executed.load(Path(item["copy"]))
+                PackageRunner.load(Path(package["ready_package"]))
 
 
 # --- samples ------------------------------------------------------------------------------------------------
 
 
-def _take_samples(original: Any, request: dict[str, Any], folder: Path, report: Report) -> dict[str, Any]:
-    """Write samples.npy, labels.npy and calibration.npy, unless an earlier start did; return what they are."""
-    told = folder / "samples.json"
-    if told.is_file():
-        return dict(json.loads(told.read_bytes()))
+def _save_samples(original: Any, request: dict[str, Any], folder: Path, report: Report) -> dict[str, Any]:
+    """Write samples.npy, calibration.npy and, if labels are known, labels.npy; return their description.
+
+    The description has ``data``, ``calibration``, ``notes`` and ``images``, the number of samples. It is stored in
+    samples.json; nothing is done when an earlier process of the same conversion wrote that.
+    """
+    file = folder / "samples.json"
+    if file.is_file():
+        return dict(json.loads(file.read_bytes()))
     import numpy as np
 
-    data = request["data"]
-    if data["kind"] == "random":
-        known = _random_samples(original, request, folder)
-    elif data["kind"] == "arrays":
-        known = _array_samples(original, request, folder)
+    kind = request["data"]["kind"]
+    if kind == "random":
+        description = _save_random_samples(original, request, folder)
+    elif kind == "arrays":
+        description = _save_array_samples(original, request, folder)
     else:
-        known = _picture_samples(original, request, folder, report)
-    known["images"] = len(np.load(folder / "samples.npy", mmap_mode="r"))
-    told.write_bytes(to_json(known))
-    return known
+        description = _save_picture_samples(original, request, folder, report)
+    description["images"] = len(np.load(folder / "samples.npy", mmap_mode="r"))
+    file.write_bytes(to_json(description))
+    return description
 
 
-def _random_samples(original: Any, request: dict[str, Any], folder: Path) -> dict[str, Any]:
+def _sample_sets(request: dict[str, Any]) -> tuple[tuple[str, str, int], ...]:
+    """Return file name, split and number of images of the samples and of the calibration images."""
+    return ("samples", "test", request["images"]), ("calibration", "train", request["calibration"])
+
+
+def _save_random_samples(original: Any, request: dict[str, Any], folder: Path) -> dict[str, Any]:
     import numpy as np
 
     from coremlbench.training.random_weights import random_samples
 
-    seed, count = request["seed"], request["images"]
-    for name, offset, number in (("samples", 1, count), ("calibration", 2, request["calibration"])):
-        samples = random_samples(original.shape, pixels=original.pixels, seed=seed + offset, count=number)
+    seed = request["seed"]
+    for offset, (name, _, count) in enumerate(_sample_sets(request), start=1):
+        samples = random_samples(original.shape, pixels=original.pixels, seed=seed + offset, count=count)
         np.save(folder / f"{name}.npy", samples)
     kind = "pictures of coloured patches" if original.pixels or len(original.shape) == 3 else "normal numbers"
     return {"data": f"random inputs ({kind}) from the seed {seed}", "calibration": "other random inputs", "notes": []}
 
 
-def _array_samples(original: Any, request: dict[str, Any], folder: Path) -> dict[str, Any]:
+def _save_array_samples(original: Any, request: dict[str, Any], folder: Path) -> dict[str, Any]:
     import numpy as np
 
     data = request["data"]
-    index, note = _label_of(data["classes"], original.classes)
-    for name, split, count in (
-        ("samples", "test", request["images"]),
-        ("calibration", "train", request["calibration"]),
-    ):
-        rows = spread(int(data[split]), count)
-        pixels = np.load(data[f"{split}_images"], mmap_mode="r")[rows]
-        pixels = pixels[..., np.newaxis] if pixels.ndim == 3 else pixels
-        if pixels.shape[1:] == (*original.shape, 1):  # a model of rows and columns, without a channel
-            pixels = pixels[..., 0]
-        if pixels.shape[1:] != original.shape:
-            raise InputError(
-                f"{data['name']} has images of {pixels.shape[1:]}, and the model takes {original.shape}; name other "
-                "data with --data."
-            )
-        np.save(folder / f"{name}.npy", _as_input(pixels, original))
-        if name == "samples" and index is not None:
+    indices, notes = _class_indices(data["classes"], original.classes)
+    for name, split, count in _sample_sets(request):
+        rows = evenly_spaced(int(data[split]), count)
+        images = np.load(data[f"{split}_images"], mmap_mode="r")[rows]
+        np.save(folder / f"{name}.npy", _as_input(_fit_shape(images, original, data["name"]), original))
+        if name == "samples" and indices is not None:
             labels = np.load(data["test_labels"], mmap_mode="r")[rows]
-            np.save(folder / "labels.npy", np.array(index, np.int64)[labels])
+            np.save(folder / "labels.npy", np.array(indices, np.int64)[labels])
     return {
         "data": f"test images of {data['name']}",
         "calibration": f"training images of {data['name']}",
-        "notes": [note] if note else [],
+        "notes": notes,
     }
 
 
-def _picture_samples(original: Any, request: dict[str, Any], folder: Path, report: Report) -> dict[str, Any]:
+def _fit_shape(images: Any, original: Any, dataset: str) -> Any:
+    """Return images (n, height, width[, channels]) with or without a channel dimension, as the model takes them."""
     import numpy as np
 
-    data, notes = request["data"], []
+    images = images[..., np.newaxis] if images.ndim == 3 else images
+    if images.shape[1:] == (*original.shape, 1):
+        images = images[..., 0]
+    if images.shape[1:] != original.shape:
+        raise InputError(
+            f"{dataset} has images of {images.shape[1:]}, and the model takes {original.shape}; name other "
+            "data with --data."
+        )
+    return images
+
+
+def _save_picture_samples(original: Any, request: dict[str, Any], folder: Path, report: Report) -> dict[str, Any]:
+    import numpy as np
+
+    data = request["data"]
     if len(original.shape) != 3:
         raise InputError(f"The model takes {original.shape}, no pictures; leave --data out.")
-    index, note = _label_of(data["classes"], original.classes)
-    notes += [note] if note else []
-    for name, split, count in (
-        ("samples", "test", request["images"]),
-        ("calibration", "train", request["calibration"]),
-    ):
-        found = data[split] or data["test"]
-        chosen = [found[row] for row in spread(len(found), count)]
-        rows = []
+    indices, notes = _class_indices(data["classes"], original.classes)
+    for name, split, count in _sample_sets(request):
+        files = data[split] or data["test"]
+        chosen = [files[row] for row in evenly_spaced(len(files), count)]
+        pictures = []
         for number, (path, _) in enumerate(chosen):
-            rows.append(_picture(original, Path(path)))
+            pictures.append(_read_picture(original, Path(path)))
             report("samples", number + 1, len(chosen), f"reading {split} images")
-        np.save(folder / f"{name}.npy", _as_input(np.stack(rows), original))
-        if name == "samples" and index is not None:
-            np.save(folder / "labels.npy", np.array([index[label] for _, label in chosen], np.int64))
+        np.save(folder / f"{name}.npy", _as_input(np.stack(pictures), original))
+        if name == "samples" and indices is not None:
+            np.save(folder / "labels.npy", np.array([indices[label] for _, label in chosen], np.int64))
     calibration = "training" if data["train"] else "test"
     return {
         "data": f"test images of {data['name']}",
@@ -170,114 +182,119 @@ def _picture_samples(original: Any, request: dict[str, Any], folder: Path, repor
     }
 
 
-def _picture(original: Any, path: Path) -> Any:
+def _read_picture(original: Any, path: Path) -> Any:
     from coremlbench_datasets.images import UnreadableImage
 
     try:
         return original.read_picture(path)
-    except UnreadableImage as problem:
-        raise UnusableData(f"{path} cannot be read any more: {problem}") from problem
+    except UnreadableImage as error:
+        raise UnusableData(f"{path} cannot be read any more: {error}") from error
 
 
-def _label_of(names: list[str], classes: tuple[str, ...]) -> tuple[list[int] | None, str]:
-    """Return the model's class for each label of a dataset; nothing when they are not the same classes.
+def _class_indices(dataset_classes: list[str], model_classes: tuple[str, ...]) -> tuple[list[int] | None, list[str]]:
+    """Return the model's class index of each class of a dataset, and notes.
 
-    A model whose classes nobody knows has a note on it already.
+    ``None`` when the classes differ, or when those of the model are unknown; the model has a note on that already.
     """
-    if not classes:
-        return None, ""
-    if set(names) <= set(classes):
-        return [classes.index(name) for name in names], ""
-    return None, "The data have other classes than the model, so no accuracy is told."
+    if not model_classes:
+        return None, []
+    if set(dataset_classes) <= set(model_classes):
+        return [model_classes.index(name) for name in dataset_classes], []
+    return None, ["The data have other classes than the model, so no accuracy is given."]
 
 
 def _as_input(pixels: Any, original: Any) -> Any:
-    """Return pixels as the model takes them: bytes, or float32 times its scale."""
+    """Return pixels as the model takes them: uint8, or float32 times its scale."""
     import numpy as np
 
     return pixels if original.pixels else pixels.astype(np.float32) * np.float32(original.scale)
 
 
-def _take_predictions(original: Any, folder: Path, report: Report) -> None:
-    """Write expected.npz, what the original says of the samples, unless an earlier start did."""
+def _save_predictions(original: Any, folder: Path, report: Report) -> None:
+    """Write the original's predictions for the samples to expected.npz, unless the file exists."""
     import numpy as np
 
     file = folder / "expected.npz"
     if file.is_file():
         return
-    samples, rows = np.load(folder / "samples.npy", mmap_mode="r"), []
-    for start in range(0, len(samples), 64):
-        rows.append(original.predict(samples[start : start + 64]))
-        report("original", min(start + 64, len(samples)), len(samples), "asking the original")
+    samples, batches = np.load(folder / "samples.npy", mmap_mode="r"), []
+    for start in range(0, len(samples), PREDICTION_ROWS):
+        end = min(start + PREDICTION_ROWS, len(samples))
+        batches.append(original.predict(samples[start:end]))
+        report("original", end, len(samples), "predicting with the original")
     partial = folder / "partial-expected.npz"
-    arrays: dict[str, Any] = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
-    np.savez(partial, **arrays)
+    predictions: dict[str, Any] = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
+    np.savez(partial, **predictions)
     partial.rename(file)
 
 
 # --- packages -----------------------------------------------------------------------------------------------
 
 
-class Bases:
-    """The uncompressed packages by precision, batch and target, each made once."""
+class UncompressedPackages:
+    """The uncompressed packages by precision, batch and target; each is converted once, when it is needed."""
 
     def __init__(self, original: Any, folder: Path, metadata: dict[str, str]) -> None:
         self._original, self._folder, self._metadata = original, folder, metadata
-        self._made: dict[tuple[str, int, str], Path] = {}
+        self._paths: dict[tuple[str, int, str], Path] = {}
         self.scale = float(original.scale)
 
     def get(self, precision: Precision, batch: int, target: str) -> Path:
-        """Return the package, converted now if it was not yet."""
+        """Return the path of a package."""
         key = (precision, batch, target)
-        if key not in self._made:
+        if key not in self._paths:
             path = self._folder / f"base-{precision}-{batch}-{target}.mlpackage"
-            metadata = {**self._metadata, "variant": uncompressed(precision).name}
-            save(self._original.convert(precision, batch=batch, target=target), path, metadata)
-            self._made[key] = path
-        return self._made[key]
+            metadata = {**self._metadata, "variant": uncompressed_variant(precision).name}
+            save_package(self._original.convert(precision, batch=batch, target=target), path, metadata)
+            self._paths[key] = path
+        return self._paths[key]
 
 
-def _make(item: dict[str, Any], bases: Bases, request: dict[str, Any], report: Report) -> None:
-    """Make one variant and say what came of it in a file beside the package; what fails is said there too."""
-    package, began = Path(item["package"]), time.perf_counter()
-    told: dict[str, Any] = {"notes": []}
-    with telling_errors(told):
-        told["notes"] = _made(item, package, bases, request, report)
-        told["seconds"] = time.perf_counter() - began
-    if "error" in told:
-        shutil.rmtree(package, ignore_errors=True)
-    tell(package, MADE, told)
+def _convert_and_write_result(
+    package: dict[str, Any], uncompressed: UncompressedPackages, request: dict[str, Any], report: Report
+) -> None:
+    """Make one package and write its result file; an exception becomes the result."""
+    path, started = Path(package["package"]), time.perf_counter()
+    result: dict[str, Any] = {"notes": []}
+    with capture_error(result):
+        if package["ready_package"]:
+            _copy_ready_package(Path(package["ready_package"]), path)
+        else:
+            result["notes"] = convert_variant(package, path, uncompressed, request, report)
+        result["seconds"] = time.perf_counter() - started
+    if "error" in result:
+        shutil.rmtree(path, ignore_errors=True)
+    write_result(path, CONVERSION_SUFFIX, result)
 
 
-def _made(item: dict[str, Any], package: Path, bases: Bases, request: dict[str, Any], report: Report) -> list[str]:
-    from coremlbench.conversion.compression import RANGES_NOTE, compress
+def convert_variant(
+    package: dict[str, Any], path: Path, uncompressed: UncompressedPackages, request: dict[str, Any], report: Report
+) -> list[str]:
+    """Save the package of a variant at ``path`` and return notes on it."""
+    from coremlbench.conversion.compression import CALIBRATION_NOTE, compress
 
-    if item["copy"]:
-        _copy(Path(item["copy"]), package)
-        return []
-    plan = next(each for each in VARIANTS if each.name == item["variant"])
-    if not plan.compression:
-        base = bases.get(plan.precision, item["batch"], item["target"])
-        shutil.copytree(base, package)
+    variant = next(variant for variant in VARIANTS if variant.name == package["variant"])
+    if not variant.compression:
+        shutil.copytree(uncompressed.get(variant.precision, package["batch"], package["target"]), path)
         return []
     import numpy as np
 
     folder = Path(request["folder"])
     calibration = np.load(folder / "calibration.npy", mmap_mode="r")
-    base = bases.get(plan.precision, item["batch"], item["base_target"])
-    compressed = compress(plan, base, calibration, bases.scale, report)
-    save(compressed, package, {**request["metadata"], "variant": plan.name})
-    if plan.compression == "int8-activations":
+    base = uncompressed.get(variant.precision, package["batch"], package["base_target"])
+    compressed = compress(variant, base, calibration, uncompressed.scale, report)
+    save_package(compressed, path, {**request["metadata"], "variant": variant.name})
+    if variant.compression == "int8-activations":
         what = json.loads((folder / "samples.json").read_bytes())["calibration"]
-        return [RANGES_NOTE.format(count=len(calibration), what=what)]
+        return [CALIBRATION_NOTE.format(count=len(calibration), what=what)]
     return []
 
 
-def _copy(path: Path, package: Path) -> None:
-    if path.is_dir():
-        shutil.copytree(path, package)
+def _copy_ready_package(source: Path, path: Path) -> None:
+    if source.is_dir():
+        shutil.copytree(source, path)
     else:
-        shutil.copyfile(path, package)
+        shutil.copyfile(source, path)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
     import coremltools
     import numpy as np
 
-    from coremlbench.conversion.package_runner import RUNTIME
+    from coremlbench.conversion.package_runner import RUNTIME_LABEL
     from coremlbench.createml.classifier import read_head, save_classifier
     from coremlbench.createml.network import read_network
 
@@ -30,7 +30,7 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
     )
     equal = count_equal_predictions(package, request, report)
     return {
-        "agreement": {"runtime": RUNTIME, "images": len(request["images"]), "equal": equal},
+        "agreement": {"runtime": RUNTIME_LABEL, "images": len(request["images"]), "equal": equal},
         "versions": {"coremltools": coremltools.__version__},
     }
 

@@ -1,4 +1,4 @@
-"""Proves the packages of one model: each is read back from disk, executed, and compared with its original."""
+"""Read each package of a model from disk, run it on the reference runtime, and compare it with the original."""
 
 from __future__ import annotations
 
@@ -6,154 +6,177 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from coremlbench.conversion.package_results import PROVEN, tell, telling_errors
+from coremlbench.conversion.package_results import PROOF_SUFFIX, capture_error, write_result
 from coremlbench.supervision.worker_main import Report, run
 from coremlbench.types.errors import CoremlbenchError
 
 
 def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
-    """Return the versions that took part; each package's proof is written beside it as soon as it is known."""
-    # coremltools imports TensorFlow when it is there: seconds and memory that a proof has no use for.
+    """Return the versions of the libraries; each package's proof is written to its result file at once."""
+    # coremltools imports TensorFlow if it is installed; a proof does not need it.
     sys.modules["tensorflow"] = None  # type: ignore[assignment]
     import coremltools
     import onnxruntime
 
-    for item in request["packages"]:
-        if Path(item["package"] + PROVEN).is_file():
-            continue
-        report("prove", 0, 1, item["key"])
-        tell(Path(item["package"]), PROVEN, _prove(item, request, report))
+    for package in request["packages"]:
+        path = Path(package["package"])
+        if not Path(f"{path}{PROOF_SUFFIX}").is_file():
+            report("prove", 0, 1, package["key"])
+            write_result(path, PROOF_SUFFIX, _prove(package, request, report))
     return {"versions": {"coremltools": coremltools.__version__, "onnxruntime": onnxruntime.__version__}}
 
 
-def _prove(item: dict[str, Any], request: dict[str, Any], report: Report) -> dict[str, Any]:
-    """Return what a package is made of and how it compares; or the error that kept it from being executed."""
+def _prove(package: dict[str, Any], request: dict[str, Any], report: Report) -> dict[str, Any]:
+    """Return a package's op statistics and its proof, or the ``error`` that prevented them."""
     from coremlbench.conversion import op_statistics
-    from coremlbench.conversion.package_runner import Executed
+    from coremlbench.conversion.package_runner import PackageRunner
     from coremlbench.mil_onnx import load_program
 
-    package = Path(item["package"])
-    told: dict[str, Any] = {}
-    with telling_errors(told):
-        program = load_program(package)
-        told["ops"] = op_statistics.census(program)
-        told["arithmetic"] = op_statistics.arithmetic(program)
-        told["precision"] = op_statistics.precision_of(program)
-        told["computes_in"] = op_statistics.computes_in(program)
-        told["specification"] = program.specification_version
-        executed = Executed.of(program)
-        told["batch"] = executed.batch
-        if item.get("onnx"):
-            executed.runtime.save_onnx(Path(item["onnx"]))
-        told.update(_compared(item, executed, told["precision"], request, report))
-    return told
+    result: dict[str, Any] = {}
+    with capture_error(result):
+        program = load_program(Path(package["package"]))
+        result["ops"] = op_statistics.count_ops(program)
+        result["arithmetic"] = op_statistics.multiply_adds(program)
+        result["precision"] = op_statistics.matching_variant(program)
+        result["computes_in"] = op_statistics.compute_precision(program)
+        result["specification"] = program.specification_version
+        runner = PackageRunner.from_program(program)
+        result["batch"] = runner.batch
+        if package.get("onnx"):
+            runner.runtime.save_onnx(Path(package["onnx"]))
+        result.update(_compare(package, runner, result["precision"], request, report))
+    return result
 
 
-def _compared(
-    item: dict[str, Any], executed: Any, precision: Any, request: dict[str, Any], report: Report
+def _compare(
+    package: dict[str, Any], runner: Any, found_precision: Any, request: dict[str, Any], report: Report
 ) -> dict[str, Any]:
-    """Return the proof of a package, or of a ready one that is compared with nothing its accuracy; and notes on it."""
+    """Return a package's ``proof`` and ``notes``; for one without an original, its ``accuracy``."""
     import numpy as np
 
-    from coremlbench.conversion.proof import accuracy, worst_of
+    from coremlbench.conversion.proof import accuracy, worst_proof
     from coremlbench.system import serialization
     from coremlbench.types.conversion import OUTPUT
 
     folder = Path(request["folder"])
     samples = np.load(folder / "samples.npy", mmap_mode="r")
     labels = np.load(folder / "labels.npy") if (folder / "labels.npy").is_file() else None
-    _check_shapes(executed.shape, samples.shape[1:])
-    given = executed.as_taken(samples, request["scale"])
-    actual = executed.predict(given, lambda done: report("prove", done, len(samples), f"executing {item['key']}"))
-    judged = executed.vector and request["classes"] in {None, actual[OUTPUT].shape[1]}  # else they are of other classes
-    if item["alone"]:  # a ready package: there is nothing to compare it with
-        return {"alone": True, "accuracy": accuracy(actual[OUTPUT], labels) if judged else None}
-    actual, notes = _by_name(actual, [str(each) for each in executed.classes], request.get("labels") or [])
-    if executed.pixels and samples.dtype != np.uint8:
-        scale = f"{request['scale']:g}"
-        notes.append(
-            f"The package takes pictures of bytes and the model numbers: bytes times {scale} were given to the model; "
-            "if it wants them otherwise, --scale says how."
-        )
+    _check_shapes(runner.shape, samples.shape[1:])
+    actual = runner.predict(
+        runner.to_package_input(samples, request["scale"]),
+        lambda done: report("prove", done, len(samples), f"executing {package['key']}"),
+    )
+    if not runner.vector or request["classes"] not in {None, actual[OUTPUT].shape[1]}:
+        labels = None  # the outputs are no values of these classes
+    if package["without_original"]:
+        return {"without_original": True, "accuracy": accuracy(actual[OUTPUT], labels)}
+    own_labels, classes = [str(label) for label in runner.classes], request.get("labels") or []
+    actual, notes = _in_class_order(actual, own_labels, classes)
+    if runner.pixels and samples.dtype != np.uint8:
+        notes.append(_pixel_scale_note(request["scale"]))
     with np.load(folder / "expected.npz", allow_pickle=False) as file:
         expected = {name: file[name] for name in file.files}
-    proofs = _proofs(item["precision"] or precision, executed, expected, actual, labels if judged else None, request)
-    return {"proof": serialization.to_json(worst_of(proofs)), "notes": notes}
+    proofs = _proofs(package["precision"] or found_precision, runner, expected, actual, labels, request)
+    return {"proof": serialization.to_json(worst_proof(proofs)), "notes": notes}
 
 
-def _check_shapes(takes: tuple[int, ...], samples: tuple[int, ...]) -> None:
-    """Raise ``CoremlbenchError`` where a package does not take what its original takes, up to dimensions of 1."""
-    if [size for size in takes if size != 1] != [size for size in samples if size != 1]:
-        own, original = ("x".join(map(str, shape)) or "one number" for shape in (takes, samples))
+def _pixel_scale_note(scale: float) -> str:
+    return (
+        f"The package takes 8-bit images and the model numbers: pixel values times {scale:g} were given to the model; "
+        "--scale sets another factor."
+    )
+
+
+def _check_shapes(package: tuple[int, ...], original: tuple[int, ...]) -> None:
+    """Raise ``CoremlbenchError`` if the input shapes differ; dimensions of 1 are ignored."""
+    if [size for size in package if size != 1] != [size for size in original if size != 1]:
+        package_text, original_text = ("x".join(map(str, shape)) or "one number" for shape in (package, original))
         raise CoremlbenchError(
-            f"The package takes inputs of {own} and its original of {original}: they are not the same model."
+            f"The package takes inputs of {package_text} and its original of {original_text}: they are not the same "
+            "model."
         )
 
 
-def _by_name(actual: dict[str, Any], own: list[str], classes: list[str]) -> tuple[dict[str, Any], list[str]]:
-    """Return the values of a package in the order of the original's classes, where its labels are those."""
-    if not own or not classes or own == classes:
+def _in_class_order(
+    actual: dict[str, Any], own_labels: list[str], classes: list[str]
+) -> tuple[dict[str, Any], list[str]]:
+    """Return a package's values in the order of the original's classes, and notes.
+
+    The order stays where the package's labels are not the original's classes.
+    """
+    if not own_labels or not classes or own_labels == classes:
         return actual, []
-    told = f"The package's labels ({_some(own)})"
-    if sorted(own) != sorted(classes) or len(set(own)) < len(own):
-        return actual, [f"{told} are not the model's classes ({_some(classes)}): they are compared by their places."]
-    order = [own.index(name) for name in classes]
-    ordered = {name: value[:, order] if value.shape[1] == len(own) else value for name, value in actual.items()}
-    return ordered, [f"{told} stand in another order than the model's classes ({_some(classes)}): compared by name."]
+    subject = f"The package's labels ({_first_names(own_labels)})"
+    if sorted(own_labels) != sorted(classes) or len(set(own_labels)) < len(own_labels):
+        note = f"{subject} are not the model's classes ({_first_names(classes)}): they are compared by position."
+        return actual, [note]
+    order = [own_labels.index(name) for name in classes]
+    ordered = {
+        name: values[:, order] if values.shape[1] == len(own_labels) else values for name, values in actual.items()
+    }
+    note = f"{subject} are in another order than the model's classes ({_first_names(classes)}): compared by name."
+    return ordered, [note]
 
 
-def _some(names: list[str]) -> str:
+def _first_names(names: list[str]) -> str:
     return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
 
 
 def _proofs(
     precision: Any,
-    executed: Any,
+    runner: Any,
     expected: dict[str, Any],
     actual: dict[str, Any],
     labels: Any,
     request: dict[str, Any],
 ) -> list[Any]:
-    """Return the proof of each output, judged; ``labels`` are the classes of the samples where they mean something.
+    """Return one judged proof for each output; ``labels`` are the samples' classes, ``None`` where there are none.
 
-    Outputs have units of their own, and a wrong one must not be lost in the range of another.
+    Outputs are compared one by one because they may have different ranges.
     """
     import numpy as np
 
-    from coremlbench.conversion.package_runner import RUNTIME
-    from coremlbench.conversion.proof import accuracy, agreement, compare, judge
+    from coremlbench.conversion.package_runner import RUNTIME_LABEL
+    from coremlbench.conversion.proof import accuracy, agreement, compare_outputs, judge
     from coremlbench.types.conversion import LOGITS, OUTPUT, Proof
 
     compared = LOGITS if LOGITS in expected and LOGITS in actual else OUTPUT
-    if expected[compared].shape != actual[compared].shape:
-        raise CoremlbenchError(
-            f"The package gives {actual[compared].shape[1]} values an image and its original "
-            f"{expected[compared].shape[1]}: they are not the same model."
-        )
-    if not np.isfinite(expected[compared]).any():
-        raise CoremlbenchError("The original gives no number for any image: there is nothing to compare with.")
-    apart = float(np.abs(expected[OUTPUT] - actual[OUTPUT]).max()) if compared == LOGITS else None
-    several = compared == OUTPUT and len(executed.widths) > 1
-    ends = [sum(executed.widths[:count]) for count in range(1, len(executed.widths))] if several else []
-    parts = zip(*(np.split(values[compared], ends, axis=1) for values in (expected, actual)), strict=True)
+    _check_values(expected[compared], actual[compared])
+    output_difference = float(np.abs(expected[OUTPUT] - actual[OUTPUT]).max()) if compared == LOGITS else None
+    several = compared == OUTPUT and len(runner.widths) > 1
+    borders = [sum(runner.widths[:count]) for count in range(1, len(runner.widths))] if several else []
+    outputs = zip(*(np.split(values[compared], borders, axis=1) for values in (expected, actual)), strict=True)
     proofs = []
-    for number, (true, own) in enumerate(parts):
+    for number, (expected_values, actual_values) in enumerate(outputs):
         what = "logits" if compared == LOGITS else "outputs"
-        which = f"; the worst is told, {executed.outputs[number]}" if several else ""
-        found = Proof(
+        worst = f"; the worst output is {runner.outputs[number]}" if several else ""
+        proof = Proof(
             verdict="wrong",
             reason="",
-            runtime=RUNTIME,
-            original=f"{request['original']}; {what} compared{which}",
-            images=len(true),
+            runtime=RUNTIME_LABEL,
+            original=f"{request['original']}; {what} compared{worst}",
+            images=len(expected_values),
             data=request["data"],
-            agreement=agreement(expected[OUTPUT], actual[OUTPUT]) if executed.vector else None,
+            agreement=agreement(expected[OUTPUT], actual[OUTPUT]) if runner.vector else None,
             accuracy_before=accuracy(expected[OUTPUT], labels),
             accuracy_after=accuracy(actual[OUTPUT], labels),
-            **compare(true, own),  # type: ignore[arg-type]  # its keys are Proof's
+            **compare_outputs(expected_values, actual_values),  # type: ignore[arg-type]  # its keys are Proof's
         )
-        proofs.append(judge(found, precision, request["classes"], outputs_apart=apart))
+        proofs.append(judge(proof, precision, request["classes"], output_difference=output_difference))
     return proofs
+
+
+def _check_values(expected: Any, actual: Any) -> None:
+    """Raise ``CoremlbenchError`` if values (images, values) cannot be compared: other shape, or none is finite."""
+    import numpy as np
+
+    if expected.shape != actual.shape:
+        raise CoremlbenchError(
+            f"The package gives {actual.shape[1]} values an image and its original {expected.shape[1]}: they are not "
+            "the same model."
+        )
+    if not np.isfinite(expected).any():
+        raise CoremlbenchError("The original gives no number for any image: there is nothing to compare with.")
 
 
 if __name__ == "__main__":

@@ -161,7 +161,7 @@ def convert(
     from coremlbench.cli.terminal.conversion import print_conversions
     from coremlbench.cli.terminal.progress import Watch
     from coremlbench.cli.terminal.tables import print_json
-    from coremlbench.conversion.job import convert_models, exit_code
+    from coremlbench.conversion.job import conversion_exit_code, convert_models
     from coremlbench.conversion.options import ConvertOptions
     from coremlbench.conversion.sources import named_sources
 
@@ -184,4 +184,4 @@ def convert(
         print_json([record for record, _ in runs])
     else:
         print_conversions(runs)
-    raise SystemExit(exit_code([record for record, _ in runs]))
+    raise SystemExit(conversion_exit_code([record for record, _ in runs]))

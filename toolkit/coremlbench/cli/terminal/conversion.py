@@ -15,7 +15,7 @@ from coremlbench.cli.terminal.tables import (
     print_failure,
     print_text,
 )
-from coremlbench.conversion.proof import reserves
+from coremlbench.conversion.proof import caveats
 from coremlbench.system.formatting import format_bytes, format_percent, format_seconds
 from coremlbench.types.conversion import ConversionRecord, Variant
 from coremlbench.types.failure import Failure
@@ -122,7 +122,7 @@ def _variant_notes(variant: Variant) -> list[str]:
     elif proof and proof.verdict != "proven":
         notes.append(f"{proof.verdict}, as {proof.reason}")
     elif proof:
-        notes += [f"{caveat}." for caveat in reserves(proof)]
+        notes += [f"{caveat}." for caveat in caveats(proof)]
     if proof and proof.divergence:
         divergence = proof.divergence
         layer = f" of the layer {divergence.layer}" if divergence.layer else ""

@@ -1,6 +1,6 @@
-"""The originals that packages are made of and compared with: one file for each kind, one row in ``ORIGINALS``.
+"""The original models that packages are made from and compared with: one module for each kind, see ``ORIGINALS``.
 
-They live in the child that converts; nothing here is imported by the command line.
+They are opened in the conversion worker; the command line does not import these modules.
 """
 
 from __future__ import annotations
@@ -16,62 +16,57 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from coremlbench.conversion.divergence import Truth
+    from coremlbench.conversion.divergence import ReferenceValues
 
     Array = npt.NDArray[np.generic]
 
 
 class Original(Protocol):
-    """A model that can be asked for its predictions, and saved as an ML Program of float16 or float32.
-
-    ``shape`` is that of one input; ``pixels`` tells that it is a picture of bytes, which the program scales by
-    ``scale``, and else it is an array of float32. ``classes`` is empty when they are not known. ``layers`` maps the
-    names that ops begin with to those of the model's layers.
-    """
+    """A model that predicts, and that can be converted to an ML Program in float16 or float32."""
 
     @property
     def description(self) -> str:
-        """Return who executes it, and the versions."""
+        """Return which runtimes execute it, with their versions."""
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Return the shape of one input, (height, width, channels) of a picture."""
+        """Return the shape of one input; (height, width, channels) for a picture."""
 
     @property
     def pixels(self) -> bool:
-        """Return whether an input is a picture of bytes."""
+        """Return whether the input is an 8-bit image, which the ML Program multiplies with ``scale``; else float32."""
 
     @property
     def scale(self) -> float:
-        """Return what pixels are multiplied with."""
+        """Return the factor for pixel values."""
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Return the names of the classes by index."""
+        """Return the names of the classes by index, empty when they are not known."""
 
     @property
     def layers(self) -> Mapping[str, str]:
-        """Return the layers by the beginning of their ops' names."""
+        """Return the names of the model's layers by the prefixes of their ops' names."""
 
     @property
     def versions(self) -> Mapping[str, str]:
-        """Return the versions of the libraries that take part."""
+        """Return the versions of the libraries that execute and convert it."""
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Return sentences on what a reader of the record must know."""
+        """Return notes for the record, as sentences."""
 
     def read_picture(self, path: Path) -> Array:
-        """Return a picture as the model's training read it: uint8 of ``shape``."""
+        """Return an image file as the model's training reads it: uint8 of ``shape``."""
 
     def predict(self, samples: Array) -> dict[str, Array]:
-        """Return ``OUTPUT`` and, if there are any, ``LOGITS`` of samples (n, *shape): uint8 pixels, or float32."""
+        """Return ``OUTPUT`` and, if there are any, ``LOGITS``, each (n, values), of samples (n, *shape)."""
 
     def convert(self, precision: str, *, batch: int, target: str) -> Any:
-        """Return a coremltools ``MLModel`` of the model for a fixed batch."""
+        """Return a coremltools ``MLModel`` for a fixed batch; ``target`` is the oldest system that runs it."""
 
-    def inner(self) -> Truth | None:
-        """Return the model's inner values, ``None`` when only a conversion of it can show them."""
+    def intermediate_values(self) -> ReferenceValues | None:
+        """Return the model's intermediate values, ``None`` when it cannot output them."""
 
 
 ORIGINALS = {
@@ -82,17 +77,19 @@ ORIGINALS = {
     "mlpackage": "coremlbench.conversion.originals.package:open_package",
     "mlmodel": "coremlbench.conversion.originals.package:open_package",
 }
-"""The function that opens each format of a source; its module is imported then."""
+"""The function that opens a source, by its format; the module is imported when it is needed."""
 
 
 def open_original(source: ModelSource, settings: Mapping[str, Any]) -> Original:
-    """Return the original of a source; ``settings`` are ``allow_code``, ``scale``, ``input_shape`` and ``data``.
+    """Open the original of a source.
 
-    ``data`` are the name and the classes of the data that it is to be compared on, if there are any.
+    ``settings`` are ``allow_code``, ``scale`` and ``input_shape`` of the options, ``cache`` (the cache's folder),
+    ``data`` (``name`` and ``classes`` of the data it is compared on, if any), and ``save_model`` (a path at which a
+    network with random weights is saved).
 
     Raises:
         InputError: the model cannot be opened, or has a form that cannot be converted.
     """
     module, _, name = ORIGINALS[source.format].partition(":")
-    opened: Original = getattr(importlib.import_module(module), name)(source, settings)
-    return opened
+    original: Original = getattr(importlib.import_module(module), name)(source, settings)
+    return original

@@ -1,4 +1,4 @@
-"""The classifier of a Create ML run: the extractor's network and the logistic regression that Turi Create trained."""
+"""The classifier of a ``createml`` run: a feature extractor and the logistic regression trained by Turi Create."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from coremlbench.createml.network import Network
 from coremlbench.types.conversion import LOGITS, OUTPUT, ModelSource
 from coremlbench.types.errors import InputError
 
-PREDICTED_AT_ONCE = 4
+PREDICTION_BATCH = 4
+"""Number of pictures for which features are extracted at once."""
 
 
 @dataclass
-class CreateML:
-    """Turi Create's own network on ONNX Runtime and its head in NumPy, as an ``Original``."""
+class CreateMLClassifier:
+    """An ``Original``: Turi Create's feature extractor on ONNX Runtime and its classifier (``head``) in NumPy."""
 
     network: Network
     head: Head
@@ -32,28 +33,28 @@ class CreateML:
 
     @property
     def description(self) -> str:
-        """Return who executes it."""
+        """Return which runtimes execute it."""
         return "Turi Create's network on ONNX Runtime, its classifier in NumPy"
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Return the shape of one picture."""
+        """Return the shape of one picture: (height, width, 3)."""
         return (*self.network.size, 3)
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Return the classes by row of the head."""
+        """Return the names of the classes by index."""
         return self.head.classes
 
     def read_picture(self, path: Path) -> Any:
-        """Return a picture as the features were extracted from."""
+        """Return an image file as the feature extraction reads it: uint8 of ``shape``."""
         from coremlbench.createml.feature_extraction import prepare_image
 
         (pixels,) = prepare_image(path, self.network.size, (), ())
         return pixels
 
     def predict(self, samples: Any) -> dict[str, Any]:
-        """Return the probabilities and logits of pictures."""
+        """Return ``OUTPUT`` (probabilities) and ``LOGITS``, each (n, classes), of pictures (n, *shape)."""
         import numpy as np
         import onnxruntime
         from scipy.special import softmax
@@ -64,14 +65,14 @@ class CreateML:
             model = to_onnx(self.network, bgr=self.bgr).SerializeToString()
             self._session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
         features = [
-            self._session.run(None, {"pixels": np.asarray(samples[start : start + PREDICTED_AT_ONCE])})[0]
-            for start in range(0, len(samples), PREDICTED_AT_ONCE)
+            self._session.run(None, {"pixels": np.asarray(samples[start : start + PREDICTION_BATCH])})[0]
+            for start in range(0, len(samples), PREDICTION_BATCH)
         ]
         logits = self.head.logits(np.concatenate(features).astype(np.float64))
         return {OUTPUT: softmax(logits, axis=1).astype(np.float32), LOGITS: logits.astype(np.float32)}
 
     def convert(self, precision: str, *, batch: int, target: str) -> Any:
-        """Return the classifier as an ML Program; it takes single pictures."""
+        """Return the classifier as a coremltools ``MLModel``; raise ``InputError`` for a batch other than 1."""
         if batch != 1:
             raise InputError("The createml classifier takes single pictures; convert it with --batch 1.")
         return build_classifier(
@@ -82,21 +83,21 @@ class CreateML:
             target=target,
         )
 
-    def inner(self) -> None:
-        """Return nothing: the extractor runs as one graph of its own."""
+    def intermediate_values(self) -> None:
+        """Return ``None``: ONNX Runtime gives only the features."""
 
 
-def _silent(message: str) -> None:
-    """Take note of nothing: the weights were there when the run trained, as a rule."""
+def _ignore_progress(message: str) -> None:
+    """Ignore the progress of a download; the weights are normally in the cache since the training."""
 
 
-def open_createml(source: ModelSource, settings: Mapping[str, Any]) -> CreateML:
-    """Return the classifier of a createml run: its head from the run's folder, its extractor from the cache.
+def open_createml(source: ModelSource, settings: Mapping[str, Any]) -> CreateMLClassifier:
+    """Open the classifier of a ``createml`` run; its extractor's weights come from the cache, or are downloaded.
 
     Raises:
-        InputError: the head is missing, or the weights of its extractor cannot be had here.
+        InputError: the classifier is missing or damaged, or the extractor's weights are not available.
     """
-    # coremltools imports TensorFlow when it is there: seconds and memory that this conversion has no use for.
+    # coremltools imports TensorFlow if it is installed; this conversion does not need it.
     sys.modules["tensorflow"] = None  # type: ignore[assignment]
     import coremltools
     import numpy as np
@@ -111,19 +112,19 @@ def open_createml(source: ModelSource, settings: Mapping[str, Any]) -> CreateML:
     name = str(record.options.get("extractor"))
     try:
         with np.load(folder / "head.npz", allow_pickle=False) as file:
-            head = Head(tuple(str(each) for each in file["classes"]), file["weights"], file["bias"])
-    except (OSError, ValueError, KeyError) as problem:
+            head = Head(tuple(str(name) for name in file["classes"]), file["weights"], file["bias"])
+    except (OSError, ValueError, KeyError) as error:
         raise InputError(
-            f"The classifier of the run {folder.name} cannot be read (head.npz: {problem}); run createml again."
-        ) from problem
+            f"The classifier of the run {folder.name} cannot be read (head.npz: {error}); run createml again."
+        ) from error
     try:
-        obtained = obtain_extractor(name, Path(settings["cache"]), _silent)
-    except MissingWeightsError as problem:
-        raise InputError(f"The extractor {name} of the run {folder.name} is not here: {problem}") from problem
+        obtained = obtain_extractor(name, Path(settings["cache"]), _ignore_progress)
+    except MissingWeightsError as error:
+        raise InputError(f"The extractor {name} of the run {folder.name} is not available: {error}") from error
     if obtained.weights is None:
         raise InputError(f"{name} is part of macOS and cannot be converted; train with --extractor squeezenet_v1.1.")
     network = read_network(obtained.weights)
-    return CreateML(
+    return CreateMLClassifier(
         network=network,
         head=head,
         bgr=obtained.extractor.bgr,

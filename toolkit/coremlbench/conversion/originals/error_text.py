@@ -1,25 +1,27 @@
-"""What foreign code says when it fails, in a line that fits into a sentence."""
+"""Shorten the error messages of TensorFlow and Keras to one line."""
 
 from __future__ import annotations
 
 import re
 
-COLOURS = re.compile(r"\x1b\[[0-9;]*m")
-BOLD = re.compile(r"\x1b\[1m(.+?)\x1b\[0m", re.DOTALL)
-RAISED = re.compile(r"^\s*\w+(?:Error|Exception): (.+)$", re.MULTILINE)
-"""What was raised, below the lines of code with which TensorFlow tells where ("in user code: ...")."""
-NODE = re.compile(r"'\{\{node (\S+?)\}\}.*")
-"""A node of a graph with all its attributes, of which its name is enough."""
+COLOUR_CODES = re.compile(r"\x1b\[[0-9;]*m")
+BOLD_TEXT = re.compile(r"\x1b\[1m(.+?)\x1b\[0m", re.DOTALL)
+EXCEPTION_LINE = re.compile(r"^\s*\w+(?:Error|Exception): (.+)$", re.MULTILINE)
+"""An exception at the end of a traceback, as TensorFlow puts it into messages that start with "in user code:"."""
+GRAPH_NODE = re.compile(r"'\{\{node (\S+?)\}\}.*")
+"""A graph node with all its attributes; the message keeps its name only."""
 
 
-def reason_of(problem: Exception) -> str:
-    """Return the first line of why something failed, 300 characters at most, without colours for terminals.
+def error_line(error: Exception) -> str:
+    """Return the line of an exception's message that gives the reason, 300 characters at most, without colour codes.
 
-    Keras writes its reason in bold, between the layer that it called and the arguments; TensorFlow writes lines of
-    code before it.
+    Keras prints the reason in bold, between the layer and its arguments. TensorFlow prints a traceback before it.
     """
-    text = str(problem).strip()
-    bold, raised = BOLD.findall(text), RAISED.findall(text)
-    told = bold[-1] if bold else raised[-1] if raised and text.startswith("in user code") else text
-    (line, *_) = COLOURS.sub("", told).strip().splitlines() or [type(problem).__name__]
-    return NODE.sub(r"'\1'", line)[:300]
+    text = str(error).strip()
+    bold, exceptions = BOLD_TEXT.findall(text), EXCEPTION_LINE.findall(text)
+    if bold:
+        text = bold[-1]
+    elif exceptions and text.startswith("in user code"):
+        text = exceptions[-1]
+    (line, *_) = COLOUR_CODES.sub("", text).strip().splitlines() or [type(error).__name__]
+    return GRAPH_NODE.sub(r"'\1'", line)[:300]

@@ -1,4 +1,4 @@
-"""Keras models: ``.keras`` and ``.h5`` files, and the catalogue's networks with random weights."""
+"""Keras models: ``.keras`` and ``.h5`` files, and the networks of experiments with random weights."""
 
 from __future__ import annotations
 
@@ -6,103 +6,102 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from coremlbench.conversion.originals.error_text import reason_of
-from coremlbench.conversion.originals.input_semantics import classes_of, pixels_of, size_of, takes_bytes
-from coremlbench.conversion.originals.layer_scopes import recorded
+from coremlbench.conversion.originals.error_text import error_line
+from coremlbench.conversion.originals.input_semantics import class_names, input_shape, pixel_scaling, takes_bytes
+from coremlbench.conversion.originals.layer_scopes import trace_layer_scopes
 from coremlbench.conversion.originals.rescaling import rescales
 from coremlbench.conversion.originals.traced_model import (
-    Traced,
-    check_bytes,
-    outputs_and_layers,
-    start_tensorflow,
-    trace_of,
-    versions,
+    TracedModel,
+    library_versions,
+    make_tracer,
+    name_outputs_and_layers,
+    reject_byte_arithmetic,
+    start_tensorflow_on_cpu,
 )
-from coremlbench.conversion.sources import RANDOM, seed_of
+from coremlbench.conversion.sources import RANDOM_PREFIX, network_and_seed
 from coremlbench.experiments.catalogue import select
 from coremlbench.model_files.formats import with_its_suffix
 from coremlbench.types.conversion import ModelSource
 from coremlbench.types.errors import InputError
 
 
-def open_keras(source: ModelSource, settings: Mapping[str, Any]) -> Traced:
-    """Return the model of a Keras file, or a network of the catalogue with random weights.
+def open_keras(source: ModelSource, settings: Mapping[str, Any]) -> TracedModel:
+    """Open the model of a Keras file, or an experiment's network with random weights.
 
     Raises:
-        InputError: Keras cannot load it, it has several inputs, or an input of no fixed size.
+        InputError: Keras cannot load it, it has several inputs, or an input of flexible size.
     """
-    start_tensorflow()
-    model = _random(source) if source.path.startswith(RANDOM) else _loaded(source, settings)
-    (taken,) = _inputs(model, source)
-    shape = size_of(source.name, tuple(taken.shape[1:]), settings)
-    of_bytes = takes_bytes(source.name, str(taken.dtype), shape, settings)
-    unrolled = unroll(model)
-    trace = trace_of(_inference_of(model), shape, name=source.name, bytes_only=of_bytes)
-    with recorded(model) as scopes:
-        outputs, found = outputs_and_layers(trace(1), _output_names(model), scopes)
-    pixels, scale, how = _pixels(model, source, settings, shape, of_bytes=of_bytes)
-    if of_bytes:
-        check_bytes(trace(1), source.name)
-    classes, whose = classes_of(source, settings, [each.shape for each in model.outputs])
-    opened = Traced(
+    start_tensorflow_on_cpu()
+    model = _random_network(source) if source.path.startswith(RANDOM_PREFIX) else _load(source, settings)
+    tensor = _only_input(model, source)
+    shape = input_shape(source.name, tuple(tensor.shape[1:]), settings)
+    takes_uint8 = takes_bytes(source.name, str(tensor.dtype), shape, settings)
+    unroll_note = unroll(model)
+    trace = make_tracer(_inference_function(model), shape, name=source.name, takes_uint8=takes_uint8)
+    with trace_layer_scopes(model) as scopes:
+        outputs, layers = name_outputs_and_layers(trace(1), _output_names(model), scopes)
+    pixels, scale, pixel_note = _pixel_scaling(model, source, settings, shape, takes_uint8=takes_uint8)
+    if takes_uint8:
+        reject_byte_arithmetic(trace(1), source.name)
+    classes, class_note = class_names(source, settings, [output.shape for output in model.outputs])
+    if settings.get("save_model"):  # a network with random weights has no file yet
+        model.save(settings["save_model"])
+    return TracedModel(
         trace=trace,
         shape=shape,
         pixels=pixels,
         scale=scale,
         classes=classes,
-        versions=versions(),
-        layers=found,
+        versions=library_versions(),
+        layers=layers,
         outputs=outputs,
-        notes=tuple(note for note in (how, whose, unrolled) if note),
+        notes=tuple(note for note in (pixel_note, class_note, unroll_note) if note),
     )
-    if settings.get("keep"):  # what has random weights has no file yet
-        model.save(settings["keep"])
-    return opened
 
 
 def _output_names(model: Any) -> list[str]:
-    """Return Keras's names for the outputs of a model: those of the layers that give them, or its own for them."""
-    return [str(each) for each in getattr(model, "output_names", ())]
+    """Return Keras's names for the outputs of a model."""
+    return [str(name) for name in getattr(model, "output_names", ())]
 
 
 def unroll(model: Any) -> str:
-    """Make the recurrent layers of a model compute step after step, without a loop; return a note on it if it has any.
+    """Unroll the recurrent layers of a model; return a note on it, empty if there are none.
 
-    coremltools 9.0 fails at the loops that TensorFlow has since its version 2.13.
+    coremltools 9.0 cannot convert the loops that TensorFlow makes since version 2.13.
     """
     import keras
 
-    loops = [each for each in model._flatten_layers() if isinstance(each, keras.layers.RNN)]  # noqa: SLF001 - as below
-    for layer in loops:
+    recurrent = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.RNN)]  # noqa: SLF001 - nested ones too
+    for layer in recurrent:
         layer.unroll = True
-    return "Recurrent layers are unrolled: each step is a part of the program." if loops else ""
+    return "Recurrent layers are unrolled: each step is a part of the program." if recurrent else ""
 
 
-def _inference_of(model: Any) -> Callable[[Any], Any]:
-    """Return what the model does at inference, as a function that changes nothing.
+def _inference_function(model: Any) -> Callable[[Any], Any]:
+    """Return the model's inference as a function without side effects.
 
-    Some augmentation layers of Keras draw their random numbers at inference too, and only then leave them unused: a
-    draw would change the state of a generator, and what changes a variable cannot be converted.
+    Some augmentation layers of Keras draw random numbers at inference and do not use them. A draw changes the state
+    of the random generator, and a function that changes a variable cannot be converted.
     """
     import keras
 
     def infer(image: Any) -> Any:
         generator = keras.random.SeedGenerator
-        drawn = generator.next
+        original_next = generator.next
         generator.next = lambda self, ordered=True: keras.ops.zeros((2,), self.state.dtype)  # noqa: ARG005 - as Keras's
         try:
             return model(image, training=False)
         finally:
-            generator.next = drawn
+            generator.next = original_next
 
     return infer
 
 
-def _random(source: ModelSource) -> Any:
+def _random_network(source: ModelSource) -> Any:
     from coremlbench.training.random_weights import calibrate_random_weights, set_seed
     from coremlbench_models import NETWORKS
 
-    name, seed = seed_of(source)
+    name, seed = network_and_seed(source)
     set_seed(seed)
     network = NETWORKS[name]
     model = network.build(classes=len(source.classes))
@@ -110,31 +109,31 @@ def _random(source: ModelSource) -> Any:
     return model
 
 
-def _loaded(source: ModelSource, settings: Mapping[str, Any]) -> Any:
+def _load(source: ModelSource, settings: Mapping[str, Any]) -> Any:
     import keras
 
     if settings.get("allow_code"):
         keras.config.enable_unsafe_deserialization()
     path = Path(source.path)
     try:
-        with with_its_suffix(path) as named:
-            return keras.models.load_model(str(named), compile=False, safe_mode=not settings.get("allow_code"))
+        with with_its_suffix(path) as file:
+            return keras.models.load_model(str(file), compile=False, safe_mode=not settings.get("allow_code"))
     except InputError:
         raise
-    except Exception as problem:  # whatever foreign bytes lead to, it becomes one sentence
+    except Exception as error:  # a damaged file can raise anything
         raise InputError(
-            f"Keras cannot load {path.name} ({reason_of(problem)}); save it again with the Keras that runs here, or as "
+            f"Keras cannot load {path.name} ({error_line(error)}); save it again with the Keras that runs here, or as "
             "a SavedModel."
-        ) from problem
+        ) from error
 
 
-def _inputs(model: Any, source: ModelSource) -> list[Any]:
-    """Return the only input of a model, in a list.
+def _only_input(model: Any, source: ModelSource) -> Any:
+    """Return the input tensor of a model.
 
     Raises:
-        InputError: it has several, or none yet, as it was never called.
+        InputError: it has several inputs, or none because it was never built.
     """
-    inputs = getattr(model, "inputs", None)  # a Sequential model that is not built raises AttributeError
+    inputs = getattr(model, "inputs", None)  # a Sequential model that was not built raises AttributeError
     if not inputs:
         raise InputError(
             f"{source.name} was saved before it knew the shape of its input; begin it with keras.Input(...) or call it "
@@ -142,16 +141,16 @@ def _inputs(model: Any, source: ModelSource) -> list[Any]:
         )
     if len(inputs) != 1:
         raise InputError(f"{source.name} takes {len(inputs)} inputs, and only models with one can be converted.")
-    return list(inputs)
+    return inputs[0]
 
 
-def _pixels(
-    model: Any, source: ModelSource, settings: Mapping[str, Any], shape: tuple[int, ...], *, of_bytes: bool
+def _pixel_scaling(
+    model: Any, source: ModelSource, settings: Mapping[str, Any], shape: tuple[int, ...], *, takes_uint8: bool
 ) -> tuple[bool, float, str]:
-    """Return whether an input is a picture of bytes, what its pixels are multiplied with, and how that is known."""
+    """Return the same as ``pixel_scaling``; the network of an experiment is known without a note."""
     if source.experiment:
         from coremlbench_models import NETWORKS
 
         (experiment,) = select([source.experiment])
         return len(shape) == 3 and shape[2] in (1, 3), NETWORKS[experiment.network].scale, ""
-    return pixels_of(shape, settings, rescales=rescales(model), of_bytes=of_bytes)
+    return pixel_scaling(shape, settings, rescales=rescales(model), takes_uint8=takes_uint8)

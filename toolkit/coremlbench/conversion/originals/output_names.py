@@ -1,4 +1,4 @@
-"""The names of a package's outputs: those that the model has for them, where TensorFlow knows only of identities."""
+"""Choose the names of a package's outputs: the model's own, instead of TensorFlow's ``Identity``."""
 
 from __future__ import annotations
 
@@ -6,53 +6,56 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-RESERVED = (
+RESERVED_WORDS = (
     *("any", "bool", "program", "func", "tensor", "list", "dict", "tuple", "true", "false", "string", "state"),
     *("bf16", "fp16", "fp32", "fp64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
 )
-"""Words of the language of ML Programs, which name no value (``NameSanitizer`` of coremltools 9.0)."""
+"""Keywords of MIL, which cannot be names of values (``NameSanitizer`` of coremltools 9.0)."""
 
 
-def names_of(structured: Any, own: Sequence[str], count: int, taken: Sequence[str] = ()) -> tuple[str, ...]:
-    """Return a name for each output of a function: the keys of a dictionary, or the model's ``own``, else "output".
+def choose_output_names(
+    structured_outputs: Any, model_names: Sequence[str], count: int, taken: Sequence[str] = ()
+) -> tuple[str, ...]:
+    """Return a unique name for each of ``count`` outputs of a TensorFlow function; none of them is in ``taken``.
 
-    They are identifiers, as Xcode makes Swift's names of them, no two are the same, and none is in
-    ``taken``, where the input's name is.
+    The names are the keys of ``structured_outputs`` if that is a dictionary, else ``model_names``, else "output". They
+    are valid identifiers, because Xcode generates Swift properties from them.
     """
-    wanted = sorted(structured) if isinstance(structured, Mapping) else list(own)
-    if len(wanted) != count:
-        wanted = ["output" if count == 1 else f"output_{number}" for number in range(count)]
-    taken = [*taken, *RESERVED]
-    found: list[str] = []
-    for each in wanted:
-        name = re.sub(r"\W", "_", str(each), flags=re.ASCII)
-        found.append(_free(f"_{name}" if name[:1].isdigit() else name or "output", [*taken, *found]))
-    return tuple(found)
+    preferred = sorted(structured_outputs) if isinstance(structured_outputs, Mapping) else list(model_names)
+    if len(preferred) != count:
+        preferred = ["output" if count == 1 else f"output_{number}" for number in range(count)]
+    names: list[str] = []
+    for original in preferred:
+        name = re.sub(r"\W", "_", str(original), flags=re.ASCII) or "output"
+        identifier = f"_{name}" if name[0].isdigit() else name
+        names.append(_unused(identifier, [*taken, *RESERVED_WORDS, *names]))
+    return tuple(names)
 
 
-def renamed(model: Any, names: Sequence[str]) -> Any:
-    """Return a coremltools model whose outputs have these names, in their order; a classifier's keep theirs."""
+def rename_outputs(model: Any, names: Sequence[str]) -> Any:
+    """Return a coremltools ``MLModel`` with renamed outputs; a classifier is returned unchanged."""
     import coremltools as ct
 
     spec = model.get_spec()
-    old = [each.name for each in spec.description.output]
-    if spec.description.predictedFeatureName or len(old) != len(names):
+    old_names = [feature.name for feature in spec.description.output]
+    if spec.description.predictedFeatureName or len(old_names) != len(names):
         return model
-    inner = _values(spec)
-    for before, name in zip(old, names, strict=True):
-        if before != name:
-            ct.utils.rename_feature(spec, before, _free(name, inner), rename_inputs=False)
+    taken = _value_names(spec)
+    for old_name, name in zip(old_names, names, strict=True):
+        if old_name != name:
+            ct.utils.rename_feature(spec, old_name, _unused(name, taken), rename_inputs=False)
     return ct.models.MLModel(spec, weights_dir=model.weights_dir, skip_model_load=True)
 
 
-def _values(spec: Any) -> list[str]:
-    """Return the names that are taken: those of a program's inputs and of all its values."""
+def _value_names(spec: Any) -> list[str]:
+    """Return the names of a program's inputs and of all its values."""
     (block,) = spec.mlProgram.functions["main"].block_specializations.values()
     values = [output.name for op in block.operations for output in op.outputs]
-    return [*(each.name for each in spec.description.input), *values]
+    return [*(feature.name for feature in spec.description.input), *values]
 
 
-def _free(name: str, taken: Sequence[str]) -> str:
+def _unused(name: str, taken: Sequence[str]) -> str:
+    """Return the name with as many underscores appended as make it differ from those in ``taken``."""
     while name in taken:
         name += "_"
     return name

@@ -1,4 +1,4 @@
-"""Ready packages: ``.mlpackage`` and ``.mlmodel`` files of the user's, executed by the reference runtime."""
+"""Ready packages: ``.mlpackage`` and ``.mlmodel`` files, executed by the reference runtime."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from coremlbench.conversion.divergence import ProgramTruth
-from coremlbench.conversion.originals.input_semantics import classes_of
-from coremlbench.types.conversion import LOGITS, OUTPUT, ModelSource
+from coremlbench.conversion.divergence import ProgramReference
+from coremlbench.conversion.originals.input_semantics import class_names
+from coremlbench.conversion.package_runner import PackageRunner
+from coremlbench.types.conversion import OUTPUT, ModelSource
 from coremlbench.types.errors import InputError
 
 
 @dataclass
-class Package:
-    """A saved ML Program as an ``Original``: the compressed variants made from it are compared with it."""
+class ReadyPackage:
+    """A saved ML Program as an ``Original``: compressed variants are made from it and compared with it."""
 
     path: Path
-    executed: Any
+    runner: PackageRunner
     versions: dict[str, str]
     classes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -28,80 +29,77 @@ class Package:
 
     @property
     def description(self) -> str:
-        """Return who executes it."""
+        """Return which runtime executes it."""
         return "the package as given, on the reference runtime"
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Return the shape of one input."""
-        return tuple(self.executed.shape)
+        """Return the shape of one input; (height, width, channels) for a picture."""
+        return self.runner.shape
 
     @property
     def pixels(self) -> bool:
-        """Return whether the input is a picture."""
-        return bool(self.executed.pixels)
+        """Return whether the input is an 8-bit image."""
+        return self.runner.pixels
 
     def read_picture(self, path: Path) -> Any:
-        """Return a picture of the size that the model declares."""
+        """Return an image file resized to the model's input: uint8 of ``shape``."""
         from coremlbench.training.input_pipeline import load_picture
 
         height, width, channels = self.shape
         return load_picture(path, (height, width, channels))
 
     def predict(self, samples: Any) -> dict[str, Any]:
-        """Return the outputs and logits of samples."""
-        found = self.executed.predict(samples)
-        return {name: found[name] for name in (OUTPUT, LOGITS) if name in found}
+        """Return ``OUTPUT`` and, if there are any, ``LOGITS``, each (n, values), of samples (n, *shape)."""
+        return self.runner.predict(samples)
 
     def convert(self, precision: str, *, batch: int, target: str) -> Any:
-        """Return the package itself: what it is compressed from."""
+        """Return the package itself as an ``MLModel``; raise ``InputError`` for a batch that is not its own."""
         import coremltools as ct
 
         del precision, target
-        if batch != self.executed.batch:
-            only = self.executed.batch
-            raise InputError(f"{self.path.name} takes batches of {only}; give --batch {only}.")
+        fixed = self.runner.batch
+        if batch != fixed:
+            raise InputError(f"{self.path.name} takes batches of {fixed}; give --batch {fixed}.")
         return ct.models.MLModel(str(self.path), skip_model_load=True)
 
-    def inner(self) -> ProgramTruth:
-        """Return the values of the package's own program."""
+    def intermediate_values(self) -> ProgramReference:
+        """Return the values of the package's program."""
         from coremlbench.mil_onnx import load_program
 
-        return ProgramTruth(load_program(self.path))
+        return ProgramReference(load_program(self.path))
 
 
-def open_package(source: ModelSource, settings: Mapping[str, Any]) -> Package:
-    """Return a ready package.
+def open_package(source: ModelSource, settings: Mapping[str, Any]) -> ReadyPackage:
+    """Open a ready package.
 
     Raises:
-        InputError: it cannot be read, is no ML Program, or does not have one input.
+        InputError: it cannot be read, is no ML Program, or does not have exactly one input.
     """
-    # coremltools imports TensorFlow when it is there: seconds and memory that a ready package has no use for.
+    # coremltools imports TensorFlow if it is installed; a ready package does not need it.
     sys.modules["tensorflow"] = None  # type: ignore[assignment]
     import coremltools
     import onnxruntime
 
-    from coremlbench.conversion.package_runner import Executed
-
     path = Path(source.path)
-    executed = Executed.load(path)
-    classes, note = tuple(str(each) for each in executed.classes), ""
+    runner = PackageRunner.load(path)
+    classes, note = tuple(str(label) for label in runner.classes), ""
     if not classes:
-        classes, note = classes_of(source, settings, _outputs(executed) if settings.get("data") else [])
-    return Package(
+        classes, note = class_names(source, settings, _output_shapes(runner) if settings.get("data") else [])
+    return ReadyPackage(
         path=path,
-        executed=executed,
+        runner=runner,
         versions={"coremltools": coremltools.__version__, "onnxruntime": onnxruntime.__version__},
         classes=classes,
         notes=(note,) if note else (),
     )
 
 
-def _outputs(executed: Any) -> list[tuple[int, int]]:
-    """Return the shape of the only output, each input's values in one row, and nothing for several."""
+def _output_shapes(runner: PackageRunner) -> list[tuple[int, int]]:
+    """Return (1, values) of the only output; an empty list for several outputs."""
     import numpy as np
 
-    if len(executed.outputs) > 1:
+    if len(runner.outputs) > 1:
         return []
-    sample = np.zeros((1, *executed.shape), np.uint8 if executed.pixels else np.float32)
-    return [(1, executed.predict(sample)[OUTPUT].shape[1])]
+    sample = np.zeros((1, *runner.shape), np.uint8 if runner.pixels else np.float32)
+    return [(1, runner.predict(sample)[OUTPUT].shape[1])]

@@ -1,58 +1,68 @@
-"""Whether a Keras model rescales the pixels that it is given, and so takes them from 0 to 255."""
+"""Find out whether a Keras model rescales pixels itself, so that it takes values from 0 to 255."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
-KEEPING = (
+PIXEL_PRESERVING_LAYERS = (
     *("InputLayer", "Identity", "Dropout", "SpatialDropout2D", "GaussianDropout", "GaussianNoise", "AlphaDropout"),
     *("Resizing", "CenterCrop", "Cropping2D", "ZeroPadding2D", "AugMix", "CutMix", "MixUp", "RandAugment", "Random"),
 )
-"""Beginnings of the names of Keras's layers that leave pixels what they are at inference, or move them at most."""
+"""Prefixes of the class names of Keras layers that keep or only move pixels at inference."""
+
+Effect = Literal["rescales", "preserves", "computes"]
+"""The first effect of a layer, or of all paths through a model, on pixels: a rescaling or normalisation, none, or any
+other computation."""
 
 
 def rescales(model: Any) -> bool:
-    """Return whether the first layer that changes pixels rescales or normalises them, whatever comes before it.
+    """Return whether the first layer that changes pixels is a rescaling or a normalisation, on every path.
 
-    One further inside says nothing about the input: networks weaken a branch with it.
+    A later one says nothing about the input: some networks scale a branch with it.
     """
-    return _met_in(model) is True
+    return classify_model(model) == "rescales"
 
 
-def _met_in(model: Any) -> bool | None:
-    """Return whether pixels meet a rescaling first in a model, ``None`` when they leave it as they were."""
+def classify_model(model: Any) -> Effect:
+    """Return the first effect of a model on pixels; a subclassed model has no graph and counts as a computation."""
     import keras
 
     if isinstance(model, (keras.Sequential, keras.layers.Pipeline)):
-        return next((met for met in map(_met, model.layers) if met is not None), None)
-    return _followed(model.inputs[0], model) if hasattr(model, "_nodes_by_depth") else False  # a subclass has no graph
+        effects = (classify_layer(layer) for layer in model.layers)
+        return next((effect for effect in effects if effect != "preserves"), "preserves")
+    return classify_paths(model.inputs[0], model) if hasattr(model, "_nodes_by_depth") else "computes"
 
 
-def _met(layer: Any) -> bool | None:
-    """Return whether a layer is a rescaling, ``None`` when it leaves pixels as they are."""
+def classify_layer(layer: Any) -> Effect:
+    """Return the effect of a layer on pixels."""
     import keras
 
     if isinstance(layer, (keras.layers.Rescaling, keras.layers.Normalization)):
-        return True
+        return "rescales"
     if isinstance(layer, (keras.Model, keras.layers.Pipeline)):
-        return _met_in(layer)
-    return None if type(layer).__module__.startswith("keras.") and type(layer).__name__.startswith(KEEPING) else False
+        return classify_model(layer)
+    from_keras = type(layer).__module__.startswith("keras.")
+    return "preserves" if from_keras and type(layer).__name__.startswith(PIXEL_PRESERVING_LAYERS) else "computes"
 
 
-def _followed(pixels: Any, model: Any) -> bool | None:
-    """Return what pixels meet on all their ways through a functional model: a rescaling first, nothing, or else."""
+def classify_paths(tensor: Any, model: Any) -> Effect:
+    """Return the first effect on a tensor, over all its paths through a functional model."""
     nodes = [node for depth in model._nodes_by_depth.values() for node in depth]  # noqa: SLF001 - the graph of its layers
-    readers = [node for node in nodes if any(each is pixels for each in node.input_tensors)]
-    return _all(_through(node, model) for node in readers)
+    readers = [node for node in nodes if any(value is tensor for value in node.input_tensors)]
+    return combine(_classify_node(node, model) for node in readers)
 
 
-def _through(node: Any, model: Any) -> bool | None:
-    met = _met(node.operation)
-    return _all(_followed(each, model) for each in node.output_tensors) if met is None else met
+def _classify_node(node: Any, model: Any) -> Effect:
+    effect = classify_layer(node.operation)
+    if effect != "preserves":
+        return effect
+    return combine(classify_paths(tensor, model) for tensor in node.output_tensors)
 
 
-def _all(ways: Iterable[bool | None]) -> bool | None:
-    """Return ``False`` when one way meets something else first, ``None`` when all lead out."""
-    met = list(ways)
-    return False if False in met else True if True in met else None
+def combine(effects: Iterable[Effect]) -> Effect:
+    """Return the effect of several paths: a computation on one decides, then a rescaling."""
+    all_effects = set(effects)
+    if "computes" in all_effects:
+        return "computes"
+    return "rescales" if "rescales" in all_effects else "preserves"

@@ -1,136 +1,157 @@
-"""SavedModel folders of TensorFlow, those of Keras's ``export()`` among them."""
+"""SavedModel folders of TensorFlow, including those of Keras's ``export()``."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from coremlbench.conversion.originals.error_text import reason_of
-from coremlbench.conversion.originals.input_semantics import classes_of, pixels_of, size_of, takes_bytes
-from coremlbench.conversion.originals.layer_scopes import scopes_in
+from coremlbench.conversion.originals.error_text import error_line
+from coremlbench.conversion.originals.input_semantics import class_names, input_shape, pixel_scaling, takes_bytes
+from coremlbench.conversion.originals.layer_scopes import saved_model_scopes
 from coremlbench.conversion.originals.traced_model import (
-    Traced,
-    check_bytes,
-    outputs_and_layers,
-    start_tensorflow,
-    trace_of,
-    versions,
+    TracedModel,
+    library_versions,
+    make_tracer,
+    name_outputs_and_layers,
+    reject_byte_arithmetic,
+    start_tensorflow_on_cpu,
 )
 from coremlbench.model_files.saved_model_ops import check_graph
 from coremlbench.types.conversion import ModelSource
 from coremlbench.types.errors import InputError
 
 SIGNATURE = "serving_default"
-MUST_COMPILE = "_XlaMustCompile"
+XLA_ATTRIBUTE = "_XlaMustCompile"
 
 
-def open_saved_model(source: ModelSource, settings: Mapping[str, Any]) -> Traced:
-    """Return the serving function of a SavedModel, after a look at the operations of its graph.
+def open_saved_model(source: ModelSource, settings: Mapping[str, Any]) -> TracedModel:
+    """Open the serving function of a SavedModel, after a check of the ops in its graph.
 
     Raises:
-        InputError: it is broken, its graph runs code or reaches files, or it has no function of one input.
+        InputError: it is damaged, its graph runs code or reads files, or it has no signature with one input.
     """
-    start_tensorflow()
-    import tensorflow as tf
-
+    start_tensorflow_on_cpu()
     path = Path(source.path)
-    saved = _checked(path, allow_code=bool(settings.get("allow_code")))
-    try:
-        with _without_xla(path, saved) as folder:
-            loaded = tf.saved_model.load(str(folder))
-    except Exception as problem:  # whatever a damaged folder leads to, it becomes one sentence
-        raise InputError(
-            f"TensorFlow cannot load the SavedModel {path.name} ({reason_of(problem)}); save it again."
-        ) from problem
+    loaded = _load(path, allow_code=bool(settings.get("allow_code")))
     function = loaded.signatures.get(SIGNATURE)
     if function is None:
         raise InputError(f"The SavedModel {path.name} has no signature {SIGNATURE}; export the model again.")
-    inputs = function.structured_input_signature[1]
-    if len(inputs) != 1:
-        raise InputError(f"{path.name} takes {len(inputs)} inputs, and only models with one can be converted.")
-    ((name, spec),) = inputs.items()
-    if not spec.shape.rank:
-        raise InputError(
-            f"{path.name} takes an input of an unknown number of dimensions; export it again with the shape of its "
-            "input, the batch first."
-        )
-    batch, *own = spec.shape.as_list()
-    shape = size_of(path.name, tuple(own), settings)
-    of_bytes = takes_bytes(path.name, spec.dtype.name, shape, settings)
-
-    def call(image: Any) -> Any:
-        found = function(**{name: tf.cast(image, spec.dtype)})
-        return next(iter(found.values())) if len(found) == 1 else found
-
-    trace = _kept(trace_of(call, shape, name=path.name, bytes_only=of_bytes), loaded)
+    input_name, spec = _only_input(function, path.name)
+    batch, *declared = spec.shape.as_list()
+    shape = input_shape(path.name, tuple(declared), settings)
+    takes_uint8 = takes_bytes(path.name, spec.dtype.name, shape, settings)
+    call = _keyword_call(function, input_name, spec.dtype)
+    trace = _keep_alive(make_tracer(call, shape, name=path.name, takes_uint8=takes_uint8), loaded)
     concrete = trace(batch or 1)
-    if of_bytes:
-        check_bytes(concrete, path.name)
-    outputs, found = outputs_and_layers(concrete, list(function.structured_outputs), scopes_in(concrete))
-    pixels, scale, how = pixels_of(shape, settings, rescales=False, of_bytes=of_bytes, seen_into=False)
-    classes, whose = classes_of(source, settings, [_sizes(each) for each in function.outputs])
-    return Traced(
+    if takes_uint8:
+        reject_byte_arithmetic(concrete, path.name)
+    names = list(function.structured_outputs)
+    outputs, layers = name_outputs_and_layers(concrete, names, saved_model_scopes(concrete))
+    pixels, scale, pixel_note = pixel_scaling(
+        shape, settings, rescales=False, takes_uint8=takes_uint8, layers_visible=False
+    )
+    classes, class_note = class_names(source, settings, [_shape(output) for output in function.outputs])
+    return TracedModel(
         trace=trace,
         shape=shape,
         pixels=pixels,
         scale=scale,
         classes=classes,
-        versions=versions(),
-        layers=found,
+        versions=library_versions(),
+        layers=layers,
         outputs=outputs,
-        notes=tuple(note for note in (how, whose) if note),
+        notes=tuple(note for note in (pixel_note, class_note) if note),
         fixed_batch=batch,
     )
 
 
-def _sizes(output: Any) -> list[int | None]:
-    """Return an output's shape, empty when even its rank is unknown."""
+def _load(path: Path, *, allow_code: bool) -> Any:
+    """Return the SavedModel loaded by TensorFlow; raise ``InputError`` if that fails."""
+    import tensorflow as tf
+
+    saved = _read_checked(path, allow_code=allow_code)
+    try:
+        with _without_xla(path, saved) as folder:
+            return tf.saved_model.load(str(folder))
+    except Exception as error:  # a damaged folder can raise anything
+        raise InputError(
+            f"TensorFlow cannot load the SavedModel {path.name} ({error_line(error)}); save it again."
+        ) from error
+
+
+def _only_input(function: Any, name: str) -> tuple[str, Any]:
+    """Return the name and the ``TensorSpec`` of a function's only input; raise ``InputError`` for any other."""
+    inputs = function.structured_input_signature[1]
+    if len(inputs) != 1:
+        raise InputError(f"{name} takes {len(inputs)} inputs, and only models with one can be converted.")
+    ((input_name, spec),) = inputs.items()
+    if not spec.shape.rank:
+        raise InputError(
+            f"{name} takes an input of an unknown number of dimensions; export it again with the shape of its "
+            "input, the batch first."
+        )
+    return input_name, spec
+
+
+def _keyword_call(function: Any, input_name: str, dtype: Any) -> Callable[[Any], Any]:
+    """Return a function of the input tensor; it returns the only output, or the dictionary of several."""
+    import tensorflow as tf
+
+    def call(image: Any) -> Any:
+        outputs = function(**{input_name: tf.cast(image, dtype)})
+        return next(iter(outputs.values())) if len(outputs) == 1 else outputs
+
+    return call
+
+
+def _shape(output: Any) -> list[int | None]:
+    """Return an output's shape, empty when its rank is unknown."""
     return [] if output.shape.rank is None else list(output.shape)
 
 
-def _kept(trace: Any, loaded: Any) -> Any:
-    """Return the tracing function with a hold on the loaded model: its variables go when it goes."""
+def _keep_alive(trace: Callable[[int], Any], loaded: Any) -> Callable[[int], Any]:
+    """Return ``trace`` with a reference to the SavedModel in its results: the variables are freed with it."""
 
-    def keeping(batch: int) -> Any:
+    def trace_and_keep(batch: int) -> Any:
         concrete = trace(batch)
-        concrete.kept = loaded
+        concrete.saved_model = loaded
         return concrete
 
-    return keeping
+    return trace_and_keep
 
 
-def _checked(path: Path, *, allow_code: bool) -> Any:
-    """Return the SavedModel's proto after a look at its graph."""
+def _read_checked(path: Path, *, allow_code: bool) -> Any:
+    """Return the SavedModel's protocol buffer after a check of its ops; raise ``InputError`` if that fails."""
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # ships no types
     from tensorflow.core.protobuf import saved_model_pb2
 
     saved = saved_model_pb2.SavedModel()
     try:
         saved.ParseFromString((path / "saved_model.pb").read_bytes())
-    except DecodeError as problem:
+    except DecodeError as error:
         raise InputError(
             f"The saved_model.pb in {path.name} is truncated or no SavedModel; save or copy it again."
-        ) from problem
+        ) from error
     check_graph(path.name, saved, allow_code=allow_code)
     return saved
 
 
 @contextmanager
 def _without_xla(path: Path, saved: Any) -> Iterator[Path]:
-    """Give a folder to load, without the demand that functions be compiled by XLA, which changes no result.
+    """Yield a folder with the SavedModel without the attribute that functions must be compiled by XLA.
 
-    Keras puts it around every grouped convolution, and a function that is to be compiled is not put in line: all that
-    coremltools would see of it is a call.
+    Keras sets it for every grouped convolution. Such a function is not inlined, so that coremltools would only see a
+    call. Results do not depend on the attribute.
     """
-    told = [each.attr for meta in saved.meta_graphs for each in _nodes(meta.graph_def) if MUST_COMPILE in each.attr]
-    if not told:
+    nodes = [node for meta in saved.meta_graphs for node in _nodes(meta.graph_def) if XLA_ATTRIBUTE in node.attr]
+    if not nodes:
         yield path
         return
-    for attributes in told:
-        del attributes[MUST_COMPILE]
+    for node in nodes:
+        del node.attr[XLA_ATTRIBUTE]
     with tempfile.TemporaryDirectory() as scratch:
         for file in path.resolve().iterdir():
             if file.name != "saved_model.pb":
@@ -140,7 +161,7 @@ def _without_xla(path: Path, saved: Any) -> Iterator[Path]:
 
 
 def _nodes(graph: Any) -> Iterator[Any]:
-    """Give the graph's nodes, its functions and their nodes."""
+    """Yield the nodes of a graph, its functions and their nodes."""
     yield from graph.node
     for function in graph.library.function:
         yield function

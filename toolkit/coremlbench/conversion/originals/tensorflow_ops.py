@@ -1,7 +1,7 @@
-"""TensorFlow's ops in Core ML's terms, where coremltools 9.0 has none or a wrong one: one function an op, one row each.
+"""Conversions of TensorFlow ops that are missing or wrong in coremltools 9.0: one function for each op, see ``OPS``.
 
-Each takes coremltools' builder, the op's node and the values that it reads, and returns the value that it gives;
-``None`` where coremltools' own conversion is right.
+Each function takes coremltools' builder, the op's node and its input values, and returns the output value, or ``None``
+where coremltools' own conversion is correct.
 """
 
 from __future__ import annotations
@@ -15,29 +15,29 @@ Node = Any  # coremltools.converters.mil.frontend.tensorflow.parsed_tf_node.Pars
 Var = Any  # coremltools.converters.mil.mil.Var
 
 
-BYTES = "input_as_bytes"
-"""The name of the cast to uint8 of inputs that are whole numbers from 0 to 255: it changes none of them."""
+BYTE_CAST_NAME = "input_as_bytes"
+"""Name of the cast of the inputs to uint8. They are integers from 0 to 255, so that the cast can be left out."""
 
 
-def register() -> None:
-    """Tell coremltools how to convert the ops of ``OPS``."""
+def register_ops() -> None:
+    """Register the conversions of ``OPS`` with coremltools."""
     from coremltools.converters.mil import register_tf_op
 
     for name, convert in OPS.items():
-        register_tf_op(_registered(name, convert), override=True)
+        register_tf_op(_coremltools_function(name, convert), override=True)
 
 
-def _registered(name: str, convert: Callable[..., Var | None]) -> Callable[[Any, Node], None]:
-    """Return a function as coremltools wants it: called like the op, it puts what the op gives into the context."""
+def _coremltools_function(name: str, convert: Callable[..., Var | None]) -> Callable[[Any, Node], None]:
+    """Return a conversion function of coremltools: it has the op's name and adds the output to the context."""
     from coremltools.converters.mil import Builder
     from coremltools.converters.mil.frontend.tensorflow import ops
 
     def add(context: Any, node: Node) -> None:
-        made = convert(Builder, node, *(context[each] for each in node.inputs))
-        if made is None:
+        output = convert(Builder, node, *(context[value] for value in node.inputs))
+        if output is None:
             getattr(ops, name)(context, node)
         else:
-            context.add(node.name, made)
+            context.add(node.name, output)
 
     add.__name__ = name
     return add
@@ -47,17 +47,17 @@ def _registered(name: str, convert: Callable[..., Var | None]) -> Callable[[Any,
 
 
 def erfc(mb: MilBuilder, node: Node, x: Var) -> Var:
-    """Return ``1 - erf(x)``, of which GELU is made."""
+    """Return ``1 - erf(x)``, which GELU uses."""
     return mb.sub(x=1.0, y=mb.erf(x=x), name=node.name)
 
 
 def expm1(mb: MilBuilder, node: Node, x: Var) -> Var:
-    """Return ``exp(x) - 1``, of which CELU is made."""
+    """Return ``exp(x) - 1``, which CELU uses."""
     return mb.sub(x=mb.exp(x=x), y=1.0, name=node.name)
 
 
 def is_nan(mb: MilBuilder, node: Node, x: Var) -> Var:
-    """Return whether ``x`` is no number: the only thing that is not equal to itself."""
+    """Return whether ``x`` is NaN, the only value that is not equal to itself."""
     return mb.not_equal(x=x, y=x, name=node.name)
 
 
@@ -67,7 +67,7 @@ def is_inf(mb: MilBuilder, node: Node, x: Var) -> Var:
 
 
 def atan2(mb: MilBuilder, node: Node, y: Var, x: Var) -> Var:
-    """Return the angle of the point (x, y), between -pi and pi; 0 at the origin. A negative zero is a zero here."""
+    """Return the angle of the point (x, y), from -pi to pi; 0 at the origin. The sign of zero is ignored."""
     half = mb.atan(x=mb.real_div(x=y, y=x))
     turn = mb.select(cond=mb.less(x=y, y=0.0), a=-math.pi, b=math.pi)
     full = mb.add(x=half, y=mb.select(cond=mb.less(x=x, y=0.0), a=turn, b=0.0))
@@ -76,7 +76,7 @@ def atan2(mb: MilBuilder, node: Node, y: Var, x: Var) -> Var:
 
 
 def bucketize(mb: MilBuilder, node: Node, x: Var) -> Var:
-    """Return the interval between boundaries in which ``x`` lies: the number of boundaries that it reaches."""
+    """Return the index of the bucket of ``x``: the number of boundaries that are at most ``x``."""
     import numpy as np
 
     boundaries = np.asarray(node.attr["boundaries"], np.float32)
@@ -85,49 +85,49 @@ def bucketize(mb: MilBuilder, node: Node, x: Var) -> Var:
 
 
 def cast(mb: MilBuilder, node: Node, x: Var) -> Var | None:
-    """Return ``x`` where it is an input of bytes, which stay the numbers that they are."""
-    return mb.identity(x=x, name=node.name) if node.name == BYTES else None
+    """Return ``x`` for the cast ``BYTE_CAST_NAME``; other casts are left to coremltools."""
+    return mb.identity(x=x, name=node.name) if node.name == BYTE_CAST_NAME else None
 
 
 def ensure_shape(mb: MilBuilder, node: Node, x: Var) -> Var:
-    """Return ``x``: with an input of a fixed shape, all that follows has one."""
+    """Return ``x``; all shapes are known, because the input has a fixed shape."""
     return mb.identity(x=x, name=node.name)
 
 
-# --- places -------------------------------------------------------------------------------------------------
+# --- positions ---------------------------------------------------------------------------------------------
 
 
 def roll(mb: MilBuilder, node: Node, x: Var, shift: Var, axis: Var) -> Var:
-    """Return ``x`` moved along its axes; what leaves behind comes in before."""
+    """Return ``x`` shifted cyclically along its axes."""
     import numpy as np
 
     for number, dimension in zip(np.atleast_1d(shift.val), np.atleast_1d(axis.val), strict=True):
-        where, size = int(dimension) % x.rank, int(x.shape[dimension])
-        cut = -int(number) % size
-        parts = [_part(mb, x, where, cut, size), _part(mb, x, where, 0, cut)]
-        x = mb.concat(values=[part for part in parts if part is not None], axis=where)
+        axis_index, size = int(dimension) % x.rank, int(x.shape[dimension])
+        start = -int(number) % size
+        parts = [_slice_axis(mb, x, axis_index, start, size), _slice_axis(mb, x, axis_index, 0, start)]
+        x = mb.concat(values=[part for part in parts if part is not None], axis=axis_index)
     return mb.identity(x=x, name=node.name)
 
 
 def mirror_pad(mb: MilBuilder, node: Node, x: Var, margins: Var) -> Var | None:
-    """Return ``x`` between mirrored margins which repeat its first and last values: the mode ``SYMMETRIC``.
+    """Return ``x`` with mirrored padding that repeats the border values: the mode ``SYMMETRIC``.
 
-    coremltools takes it for ``REFLECT``, which does not repeat them, and says nothing: every value of a margin is
-    another one then.
+    coremltools silently converts it as ``REFLECT``, which does not repeat them, so that all padding is wrong.
     """
     if str(node.attr["mode"]).upper().endswith("REFLECT"):
         return None
-    for axis, (before, behind) in enumerate(margins.val):
+    for axis, (before, after) in enumerate(margins.val):
         size = int(x.shape[axis])
-        front, back = _part(mb, x, axis, 0, int(before)), _part(mb, x, axis, size - int(behind), size)
+        front = _slice_axis(mb, x, axis, 0, int(before))
+        back = _slice_axis(mb, x, axis, size - int(after), size)
         mirrored = [part if part is None else mb.reverse(x=part, axes=[axis]) for part in (front, back)]
         parts = [mirrored[0], x, mirrored[1]]
         x = mb.concat(values=[part for part in parts if part is not None], axis=axis)
     return mb.identity(x=x, name=node.name)
 
 
-def _part(mb: MilBuilder, x: Var, axis: int, begin: int, end: int) -> Var | None:
-    """Return the part of ``x`` between two places of an axis, ``None`` for an empty one."""
+def _slice_axis(mb: MilBuilder, x: Var, axis: int, begin: int, end: int) -> Var | None:
+    """Return the slice ``begin:end`` of ``x`` along an axis, ``None`` for an empty one."""
     begins, ends = [0] * x.rank, list(x.shape)
     begins[axis], ends[axis] = begin, end
     return mb.slice_by_index(x=x, begin=begins, end=ends) if begin < end else None
@@ -137,17 +137,17 @@ def _part(mb: MilBuilder, x: Var, axis: int, begin: int, end: int) -> Var | None
 
 
 def resize_bicubic(mb: MilBuilder, node: Node, x: Var, size: Var) -> Var:
-    """Return pictures (n, height, width, channels) interpolated by cubic curves."""
-    return _resized(mb, node, x, size, _resizing("ResizeBicubic", node))
+    """Return pictures (n, height, width, channels) resized with bicubic interpolation."""
+    return _resize_by_matrices(mb, node, x, size, _raw_resize("ResizeBicubic", node))
 
 
 def resize_area(mb: MilBuilder, node: Node, x: Var, size: Var) -> Var:
-    """Return pictures whose pixels are the means of the areas that they cover."""
-    return _resized(mb, node, x, size, _resizing("ResizeArea", node))
+    """Return pictures (n, height, width, channels) resized with area interpolation."""
+    return _resize_by_matrices(mb, node, x, size, _raw_resize("ResizeArea", node))
 
 
 def scale_and_translate(mb: MilBuilder, node: Node, x: Var, size: Var, scale: Var, translation: Var) -> Var:
-    """Return pictures resized with the kernel that the node names, such as Lanczos's."""
+    """Return pictures (n, height, width, channels) resized with the node's kernel, such as Lanczos."""
     import tensorflow as tf
 
     def resize(pictures: Any, new: list[int], axis: int) -> Any:
@@ -160,30 +160,32 @@ def scale_and_translate(mb: MilBuilder, node: Node, x: Var, size: Var, scale: Va
             antialias=node.attr["antialias"],
         )
 
-    return _resized(mb, node, x, size, resize)
+    return _resize_by_matrices(mb, node, x, size, resize)
 
 
-def _resizing(op: str, node: Node) -> Callable[[Any, list[int], int], Any]:
-    """Return TensorFlow's own op with the node's attributes, for the weights of ``_resized``."""
+def _raw_resize(op: str, node: Node) -> Callable[[Any, list[int], int], Any]:
+    """Return TensorFlow's op with the node's attributes as the ``resize`` of ``_resize_by_matrices``."""
     import tensorflow as tf
 
     attributes = {name: node.attr[name] for name in ("align_corners", "half_pixel_centers") if name in node.attr}
     return lambda pictures, new, _: getattr(tf.raw_ops, op)(images=pictures, size=new, **attributes)
 
 
-def _resized(mb: MilBuilder, node: Node, x: Var, size: Var, resize: Callable[[Any, list[int], int], Any]) -> Var:
-    """Return pictures multiplied by one matrix along their rows and one along their columns.
+def _resize_by_matrices(
+    mb: MilBuilder, node: Node, x: Var, size: Var, resize: Callable[[Any, list[int], int], Any]
+) -> Var:
+    """Return pictures (n, height, width, channels) resized by a matrix product along each of their two axes.
 
-    Resizing is linear, the same for every column and the same for every row. The matrices are what TensorFlow's
-    ``resize`` (pictures, new size, axis) makes of pictures of one column that are 1 in one pixel and else 0.
+    Resizing is linear and separable. The matrices are computed by TensorFlow: ``resize`` (pictures, new size, axis)
+    is applied to pictures with one column that are 1 in one pixel and 0 in all others.
     """
     import numpy as np
 
     matrices = []
     for axis in (0, 1):
         units = np.eye(int(x.shape[1 + axis]), dtype=np.float32)[:, :, np.newaxis, np.newaxis]
-        made = np.asarray(resize(units, [int(size.val[axis]), 1], axis))[:, :, 0, 0]
-        matrices.append(np.ascontiguousarray(made.T))
+        resized = np.asarray(resize(units, [int(size.val[axis]), 1], axis))[:, :, 0, 0]
+        matrices.append(np.ascontiguousarray(resized.T))
     channels_first = mb.transpose(x=x, perm=[0, 3, 1, 2])
     rows = mb.matmul(x=matrices[0], y=channels_first)
     both = mb.matmul(x=rows, y=matrices[1], transpose_y=True)
