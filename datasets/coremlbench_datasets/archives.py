@@ -24,7 +24,7 @@ TOTAL_LIMIT = 16 << 30
 
 BLOCK = 1 << 20
 
-BROKEN: tuple[type[Exception], ...] = (
+ARCHIVE_ERRORS: tuple[type[Exception], ...] = (
     tarfile.TarError,  # a tar file's headers
     zipfile.BadZipFile,  # a zip file's directory and checksums
     zlib.error,  # damaged data in deflate's format
@@ -38,7 +38,7 @@ checksum, of bz2 for damaged data."""
 with suppress(ImportError):  # a Python may be built without it, and opens no such archive then
     import lzma
 
-    BROKEN = (*BROKEN, lzma.LZMAError)
+    ARCHIVE_ERRORS = (*ARCHIVE_ERRORS, lzma.LZMAError)
 
 Place = Callable[[str], PurePosixPath | None]
 """From a member's name to where it is wanted, relative to the folder, or ``None``."""
@@ -95,7 +95,7 @@ def _reading(archive: Path) -> Iterator[None]:
         if broken.errno is not None:
             raise
         raise _broken(archive, broken) from broken
-    except BROKEN as broken:
+    except ARCHIVE_ERRORS as broken:
         raise _broken(archive, broken) from broken
 
 

@@ -22,11 +22,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from coremlbench.system.downloads import download, quiet
+from coremlbench.system.downloads import download, ignore_progress
 from coremlbench.types.data import ArraySet, Provenance
 from coremlbench.types.errors import CoremlbenchError, InputError
 from coremlbench.types.process import ReportProgress
-from coremlbench_datasets.archives import BROKEN
+from coremlbench_datasets.archives import ARCHIVE_ERRORS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,7 +39,7 @@ REACH_SECONDS = 4.0
 
 _UNREADABLE: tuple[type[Exception], ...] = (
     *(CoremlbenchError, OSError, KeyError, TypeError, ValueError, pickle.UnpicklingError),
-    *BROKEN,
+    *ARCHIVE_ERRORS,
 )
 """What reading a source may raise when it is not there, or not what it should be."""
 
@@ -95,7 +95,7 @@ class ArrayDataset:
         """
         folder = cache / "arrays" / (self.name if source is None else f"{self.name}-{_fingerprint(source)}")
         if not (folder / "about.json").is_file():
-            _save(self._from(source, cache, report or quiet), folder)
+            _save(self._from(source, cache, report or ignore_progress), folder)
         about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
         counts = {"train": about["train"] if train is None else train, "test": about["test"] if test is None else test}
         for split, wanted in counts.items():

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from coremlbench.types.data import Provenance
 from coremlbench.types.process import ReportProgress
-from coremlbench_datasets.archives import BROKEN, read_to_end
+from coremlbench_datasets.archives import ARCHIVE_ERRORS, read_to_end
 from coremlbench_datasets.arrays import ArrayDataset, Splits, UnavailableError, keras_copy, keras_folder, unpickle
 
 _URL = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
@@ -48,7 +48,7 @@ def read_archive(path: Path, source: str) -> Splits:
                         raise UnavailableError(f"{name} is {member.size:,} bytes, too large for a batch of CIFAR-10.")
                     found[name] = content.read()
             read_to_end(archive)
-    except BROKEN as error:
+    except ARCHIVE_ERRORS as error:
         raise UnavailableError(f"{path} is no archive: {error}.") from error
     note = "" if sha256 == _SHA256 else "not the published archive"
     return _splits(found.get, Provenance("cifar10", source, sha256=sha256, note=note))

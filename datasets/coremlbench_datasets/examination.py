@@ -16,7 +16,7 @@ from pathlib import Path
 
 from coremlbench.types.errors import InputError
 from coremlbench.types.process import ReportProgress
-from coremlbench_datasets.images import UnreadableImage, decode
+from coremlbench_datasets.images import UnreadableImageError, decode
 from coremlbench_datasets.parallel import in_processes
 
 VERSION = 2
@@ -44,20 +44,20 @@ class Examined:
     passing: bool = False
 
 
-def natural(name: str) -> tuple[list[tuple[bool, int, str]], str]:
+def natural_key(name: str) -> tuple[list[tuple[bool, int, str]], str]:
     """Return a key that sorts names as people do: 2 before 10, numbers before letters, whatever the case."""
     parts = re.findall(r"\d+|\D+", name.casefold())
     return [(False, int(part), "") if part.isdecimal() else (True, 0, part) for part in parts], name
 
 
-def shown(path: Path | str) -> str:
+def printable(path: Path | str) -> str:
     """Return a name as text that any record can hold: bytes that are no UTF-8 are written as escapes."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def class_name(folder: Path) -> str:
     """Return the class of a folder; systems spell one name in two ways (NFC, NFD), and it is one class."""
-    return unicodedata.normalize("NFC", shown(folder.name))
+    return unicodedata.normalize("NFC", printable(folder.name))
 
 
 def folders_in(folder: Path) -> list[Path]:
@@ -102,8 +102,8 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
         with os.scandir(folder) as entries:
             kept = [one for one in entries if not one.name.startswith(".") and one.name.lower() not in _LITTER]
     except OSError as refused:
-        raise InputError(f"The folder {shown(folder)!r} cannot be read: {refused.strerror}.") from refused
-    return sorted(kept, key=lambda entry: natural(entry.name))
+        raise InputError(f"The folder {printable(folder)!r} cannot be read: {refused.strerror}.") from refused
+    return sorted(kept, key=lambda entry: natural_key(entry.name))
 
 
 # --- the look itself --------------------------------------------------------------------------------------------
@@ -144,7 +144,7 @@ def look_at(path: Path) -> Examined:
     """Return what one file is."""
     try:
         pixels = decode(path)
-    except UnreadableImage as unreadable:
+    except UnreadableImageError as unreadable:
         reason = "It is a link to nothing." if path.is_symlink() and not path.exists() else str(unreadable)
         cause = unreadable.__cause__
         return Examined(path, reason=reason, passing=isinstance(cause, OSError) and cause.errno is not None)

@@ -8,9 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from coremlbench.types.data import ImageSet, LabelledImage, Provenance, SkippedImage
-from coremlbench.types.errors import InputError, UnusableData
+from coremlbench.types.errors import InputError, UnusableDataError
 from coremlbench.types.process import ReportProgress
-from coremlbench_datasets.examination import Examined, class_name, examine, files_below, folders_in, natural, shown
+from coremlbench_datasets.examination import (
+    Examined,
+    class_name,
+    examine,
+    files_below,
+    folders_in,
+    natural_key,
+    printable,
+)
 from coremlbench_datasets.interface import DatasetRequest, DatasetSummary
 from coremlbench_datasets.selection import check_counts, even_shares, fingerprint, shuffled, split
 
@@ -30,7 +38,7 @@ class FolderDataset:
     @property
     def name(self) -> str:
         """Return the folder's own name."""
-        return shown(self.folder.resolve().name)
+        return printable(self.folder.resolve().name)
 
     @property
     def title(self) -> str:
@@ -40,7 +48,7 @@ class FolderDataset:
     @property
     def description(self) -> str:
         """Return where it is."""
-        return f"The pictures in {shown(self.folder)}, one folder a class."
+        return f"The pictures in {printable(self.folder)}, one folder a class."
 
     def prepare(self, request: DatasetRequest, report: ReportProgress) -> ImageSet:
         """Return the folder's readable pictures, split.
@@ -48,7 +56,7 @@ class FolderDataset:
         A training picture that is in the test set too, byte for byte or pixel for pixel, is left out of training.
         """
         if request.source is not None:
-            raise InputError(f"{self._shown} is a folder already; leave --source out.")
+            raise InputError(f"{self._printable} is a folder already; leave --source out.")
         fixed, parts, warnings = self._list()
         classes = self._classes(parts)
         seen = self._examine(parts, request, report)
@@ -60,15 +68,15 @@ class FolderDataset:
         train, repeated = _without_test_pictures(train, test, seen)
         if repeated:
             warnings.append(
-                f"{_count(len(repeated), 'training picture')} of {self._shown} {_are(len(repeated))} in the test set "
+                f"{_count(len(repeated), 'training picture')} of {self._printable} {_are(len(repeated))} in the test set "
                 f"too and left out of training, the first {repeated[0].path!r}."
             )
         self._check_classes_in(train, "training, once what is in the test set too is left out")
         for kind, part in (("training", train), ("test", test)):
-            warnings += _repeats(part, seen, f"{kind} set of {self._shown}")
+            warnings += _repeats(part, seen, f"{kind} set of {self._printable}")
         unreadable = [SkippedImage(self._relative(one.path), one.reason) for one in seen.values() if one.reason]
         there = (_size(train), _size(test))
-        check_counts(self._shown, len(classes), (request.train, request.test), there)
+        check_counts(self._printable, len(classes), (request.train, request.test), there)
         chosen = [
             _choose(part, classes, count, (request.seed, kind))
             for part, count, kind in ((train, request.train, "train"), (test, request.test, "test"))
@@ -81,7 +89,7 @@ class FolderDataset:
             test=tuple(chosen[1]),
             provenance=Provenance(
                 name=self.name,
-                source=shown(self.folder.resolve()),
+                source=printable(self.folder.resolve()),
                 version="" if fixed else f"split by seed {request.seed}",
                 sha256=fingerprint((self._relative(one.path), one.label, one.path) for one in both),
             ),
@@ -99,11 +107,11 @@ class FolderDataset:
     # --- steps --------------------------------------------------------------------------------------------------
 
     @property
-    def _shown(self) -> str:
-        return shown(self.folder)
+    def _printable(self) -> str:
+        return printable(self.folder)
 
     def _relative(self, path: Path) -> str:
-        return shown(path.relative_to(self.folder)) if path.is_relative_to(self.folder) else shown(path)
+        return printable(path.relative_to(self.folder)) if path.is_relative_to(self.folder) else printable(path)
 
     def _list(self) -> tuple[bool, list[Files], list[str]]:
         """Return whether the folder says what is for testing, the files (training and test, or all), and warnings."""
@@ -111,36 +119,40 @@ class FolderDataset:
         named = {folder.name.lower(): folder for folder in found}
         if "train" in named and "test" in named:
             others = [class_name(folder) for folder in found if folder.name.lower() not in {"train", "test"}]
-            warnings = [f"Of {self._shown} only train and test are used, not {', '.join(others)}."] if others else []
+            warnings = (
+                [f"Of {self._printable} only train and test are used, not {', '.join(others)}."] if others else []
+            )
             return True, [_files(named[part], (self.folder, *found)) for part in ("train", "test")], warnings
         for part, other in (("train", "test"), ("test", "train")):
             if part in named and set(named) <= {part, "valid", "val", "validation"}:
-                raise InputError(f"{self._shown} has a folder {part} and no folder {other}; it needs both or neither.")
+                raise InputError(
+                    f"{self._printable} has a folder {part} and no folder {other}; it needs both or neither."
+                )
         return False, [_files(self.folder, ())], []
 
     def _classes(self, parts: Sequence[Files]) -> list[str]:
         """Return the names of the classes in natural order, once every part is known to have files of each."""
-        classes = sorted({name for part in parts for name in part}, key=natural)
+        classes = sorted({name for part in parts for name in part}, key=natural_key)
         if not classes:
             raise InputError(
-                f"{self._shown} has no folders of pictures: put the pictures of each class into one folder."
+                f"{self._printable} has no folders of pictures: put the pictures of each class into one folder."
             )
         for part, where in zip(parts, ("train", "test"), strict=False):
             for name in classes:
                 if name not in part:
                     other = "test" if where == "train" else "train"
                     raise InputError(
-                        f"Class {name!r} of {self._shown} is in {other} and not in {where}; it must be in both."
+                        f"Class {name!r} of {self._printable} is in {other} and not in {where}; it must be in both."
                     )
                 self._check_not_empty(name, part[name], f" in {where}" if len(parts) > 1 else "")
         if len(classes) == 1:
-            raise InputError(f"{self._shown} has the single class {classes[0]!r}; there must be two to tell apart.")
+            raise InputError(f"{self._printable} has the single class {classes[0]!r}; there must be two to tell apart.")
         return classes
 
     def _check_not_empty(self, name: str, files: Sequence[Path], where: str = "") -> None:
         if not files:
             raise InputError(
-                f"Class {name!r} of {self._shown} has no readable picture{where}; add some or remove its folder."
+                f"Class {name!r} of {self._printable} has no readable picture{where}; add some or remove its folder."
             )
 
     def _examine(self, parts: Iterable[Files], request: DatasetRequest, report: ReportProgress) -> dict[Path, Examined]:
@@ -152,8 +164,8 @@ class FolderDataset:
         unreadable = [one for one in seen.values() if one.reason]
         if len(unreadable) > UNREADABLE_LIMIT * len(seen):
             first = "; ".join(f"{self._relative(one.path)!r}: {one.reason.rstrip('.')}" for one in unreadable[:3])
-            raise UnusableData(
-                f"{len(unreadable):,} of {_count(len(seen), 'file')} in {self._shown} cannot be read as pictures, more "
+            raise UnusableDataError(
+                f"{len(unreadable):,} of {_count(len(seen), 'file')} in {self._printable} cannot be read as pictures, more "
                 f"than {UNREADABLE_LIMIT:.0%} ({first}{'; …' if len(unreadable) > 3 else ''}); mend or remove them."
             )
         return seen
@@ -164,14 +176,14 @@ class FolderDataset:
                 self._check_not_empty(name, part[name])
                 if len(parts) == 1 and len(part[name]) == 1:
                     raise InputError(
-                        f"Class {name!r} of {self._shown} has one readable picture and needs two, for training and for "
+                        f"Class {name!r} of {self._printable} has one readable picture and needs two, for training and for "
                         "testing."
                     )
 
     def _check_classes_in(self, part: Files, what: str) -> None:
         for name, files in part.items():
             if not files:
-                raise InputError(f"Class {name!r} of {self._shown} has no picture left for {what}.")
+                raise InputError(f"Class {name!r} of {self._printable} has no picture left for {what}.")
 
     def _split(self, files: Files, seed: int) -> list[Files]:
         """Return training and test files, three of four of each class for training."""
@@ -211,7 +223,9 @@ def _without_test_pictures(
             if twin is None:
                 kept[name].append(path)
             else:
-                repeated.append(SkippedImage(str(path), f"It is the same picture as {shown(twin)}, in the test set."))
+                repeated.append(
+                    SkippedImage(str(path), f"It is the same picture as {printable(twin)}, in the test set.")
+                )
     return kept, repeated
 
 

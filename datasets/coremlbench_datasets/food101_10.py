@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from coremlbench.system.downloads import download, hash_of
+from coremlbench.system.downloads import download, hash_stream
 from coremlbench.system.locks import locked
 from coremlbench.types.data import ImageSet
 from coremlbench.types.errors import DownloadError, InputError
@@ -158,7 +158,7 @@ def _unpacked(home: Path, archive: Path, report: ReportProgress, *, name: str = 
             shutil.rmtree(making / "images")
         _check_classes(making, archive)
         with archive.open("rb") as file:
-            sha256 = hash_of(file)
+            sha256 = hash_stream(file)
         _note_origin(making, source or str(archive), f"{archive.name}, {found.st_size} bytes, sha256 {sha256}")
         making.rename(folder)
     finally:

@@ -31,7 +31,7 @@ _ORIENTATION = 0x0112
 """EXIF's tag for how the camera was held (CIPA DC-008, 4.6.5)."""
 
 
-class UnreadableImage(CoremlbenchError):  # noqa: N818 - named for what the file is
+class UnreadableImageError(CoremlbenchError):
     """A file that cannot be read as a picture; the text says why."""
 
 
@@ -43,23 +43,23 @@ def decode(path: Path) -> NDArray[np.uint8]:
     colour management, since extractors are compared on the same pixels.
 
     Raises:
-        UnreadableImage: it is truncated, corrupt, too large, or no picture at all.
+        UnreadableImageError: it is truncated, corrupt, too large, or no picture at all.
     """
     from PIL import Image, UnidentifiedImageError
 
     _silence_pillow()
     try:
         return _decoded(path)
-    except (UnreadableImage, MemoryError):
+    except (UnreadableImageError, MemoryError):
         raise
     except Image.DecompressionBombError as bomb:
-        raise UnreadableImage(_too_large(None)) from bomb
+        raise UnreadableImageError(_too_large(None)) from bomb
     except UnidentifiedImageError as unknown:
-        raise UnreadableImage(_what_it_is_not(path)) from unknown
+        raise UnreadableImageError(_what_it_is_not(path)) from unknown
     except Exception as broken:  # decoders meet anything in a hostile file and raise anything
         if isinstance(broken, OSError) and broken.errno in _MACHINE_TROUBLE:
             raise
-        raise UnreadableImage(f"It cannot be decoded: {_reason(broken)}.") from broken
+        raise UnreadableImageError(f"It cannot be decoded: {_reason(broken)}.") from broken
 
 
 def _decoded(path: Path) -> NDArray[np.uint8]:
@@ -67,11 +67,11 @@ def _decoded(path: Path) -> NDArray[np.uint8]:
     from PIL import Image
 
     if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for
-        raise UnreadableImage("It is not a regular file.")
+        raise UnreadableImageError("It is not a regular file.")
     with path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
         width, height = image.size
         if width * height > PIXEL_LIMIT:
-            raise UnreadableImage(_too_large(width * height))
+            raise UnreadableImageError(_too_large(width * height))
         return np.array(_upright(_rgb(image), _orientation(image)))
 
 
@@ -82,7 +82,7 @@ def _rgb(image: Image) -> Image:
     if image.mode.startswith("I"):
         return _scaled_to_8_bits(image).convert("RGB")
     if image.mode == "F":
-        raise UnreadableImage("Its pixels are floating-point numbers, whose range nothing tells.")
+        raise UnreadableImageError("Its pixels are floating-point numbers, whose range nothing tells.")
     if image.has_transparency_data:
         colours = image.convert("RGBA")
         over_white = Image.new("RGB", image.size, "white")
@@ -98,7 +98,7 @@ def _scaled_to_8_bits(image: Image) -> Image:
 
     wide = np.asarray(image)
     if wide.min() < 0 or wide.max() > 65_535:
-        raise UnreadableImage("Its pixels have more than 16 bits.")
+        raise UnreadableImageError("Its pixels have more than 16 bits.")
     return Image.fromarray(((wide.astype(np.uint32) + 128) // 257).astype(np.uint8))
 
 

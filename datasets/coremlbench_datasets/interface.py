@@ -59,7 +59,7 @@ class Dataset(Protocol):
 
         Raises:
             InputError: the request cannot be met; the text says what can be.
-            UnusableData: too much of it is unreadable.
+            UnusableDataError: too much of it is unreadable.
             DownloadError: it cannot be fetched.
         """
 

@@ -191,7 +191,7 @@ _SAME_WORK = ("dataset ", "learning rate ", "random weights")
 """How deviations begin that change what is learnt, but not how much is computed."""
 
 
-def other_work(found: Iterable[str]) -> frozenset[str]:
+def workload_deviations(found: Iterable[str]) -> frozenset[str]:
     """Return those of a run's deviations that change how much is computed: only runs that share them compare."""
     return frozenset(each for each in found if not each.startswith(_SAME_WORK))
 

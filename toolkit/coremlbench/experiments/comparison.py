@@ -7,9 +7,9 @@ import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from coremlbench.experiments.catalogue import other_work
+from coremlbench.experiments.catalogue import workload_deviations
 from coremlbench.experiments.published import PUBLISHED
-from coremlbench.system.machine import machine_in_words
+from coremlbench.system.machine import format_machine
 from coremlbench.types.experiments import ComparisonRow, Experiment, Published
 from coremlbench.types.failure import Failure
 from coremlbench.types.training_records import TrainingRecord
@@ -18,7 +18,7 @@ PICTURES_TO_MODEL = frozenset({"augment", "extract", "train", "evaluate", "expor
 """The phases of a Create ML run that are compared."""
 
 
-def compare(
+def comparison_rows(
     experiments: Iterable[Experiment], records: Iterable[TrainingRecord], machine_id: str
 ) -> tuple[ComparisonRow, ...]:
     """Return the rows of each experiment: published figures first, then every measured run, oldest first.
@@ -70,7 +70,7 @@ def _reference(runs: Sequence[TrainingRecord], experiment: Experiment, machine_i
     Away from macOS none has the protocol's own extractor, and a whole run is still worth more than a tenth of one.
     """
     mine = [run for run in runs if run.machine.id == machine_id and compared_seconds(run, experiment) is not None]
-    return min(reversed(mine), key=lambda run: len(other_work(run.deviations)), default=None)
+    return min(reversed(mine), key=lambda run: len(workload_deviations(run.deviations)), default=None)
 
 
 def _with_ratio(row: ComparisonRow, reference: TrainingRecord | None, experiment: Experiment) -> ComparisonRow:
@@ -78,7 +78,7 @@ def _with_ratio(row: ComparisonRow, reference: TrainingRecord | None, experiment
     base = None if reference is None else compared_seconds(reference, experiment)
     if reference is None or not base or row.seconds is None:
         return row
-    alike = other_work(row.deviations) == other_work(reference.deviations)
+    alike = workload_deviations(row.deviations) == workload_deviations(reference.deviations)
     return replace(row, ratio=row.seconds / base) if alike else row
 
 
@@ -138,4 +138,4 @@ def _measured(record: TrainingRecord, experiment: Experiment) -> ComparisonRow:
 def _machine(record: TrainingRecord) -> str:
     """Return the machine in words, with the device that trained where it is known."""
     device = f", on {record.placement.device.partition(':')[0]}" if record.placement else ""
-    return f"{machine_in_words(record.machine)}{device}"
+    return f"{format_machine(record.machine)}{device}"

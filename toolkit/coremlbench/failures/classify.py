@@ -14,7 +14,7 @@ from coremlbench.failures.template_values import describe_where, name_of_signal,
 from coremlbench.types.failure import Evidence, Failure
 from coremlbench.types.process import Exit
 
-__all__ = ["RULES", "Rule", "classify", "spoils"]
+__all__ = ["RULES", "Rule", "classify", "invalidates_run"]
 
 TAIL_LINES = 20
 MATCHED_LINES = 5
@@ -41,7 +41,7 @@ def classify(ended: Exit) -> Failure | None:
     return None
 
 
-def spoils(line: str) -> bool:
+def invalidates_run(line: str) -> bool:
     """Return whether a line of a log spoils the run, even one that goes on and says that all went well.
 
     ``supervise`` keeps such lines wherever in the log they stand: after an early fault of a GPU, hours of ordinary

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from coremlbench.system.machine import machine_in_words
+from coremlbench.system.machine import format_machine
 from coremlbench.types.conversion import ConversionRecord
 from coremlbench.types.failure import Failure
 from coremlbench.types.records import Record
@@ -17,7 +17,7 @@ RUNNING = "running"
 
 
 @dataclass(frozen=True)
-class Found:
+class FailureEntry:
     """One failure and where it stands.
 
     ``part`` says which part of the run failed, nothing when it is the whole run; ``times`` how often that part failed
@@ -36,15 +36,15 @@ class Found:
     attempt: int = 1
 
 
-def find_failures(records: Iterable[Record]) -> tuple[Found, ...]:
+def find_failures(records: Iterable[Record]) -> tuple[FailureEntry, ...]:
     """Return every failure, by machine and experiment, oldest first; a run that goes on is none."""
     found = [
-        Found(
+        FailureEntry(
             run=record.id,
             record=record.kind,
             experiment=record.experiment,
             started=record.started,
-            machine=machine_in_words(record.machine),
+            machine=format_machine(record.machine),
             machine_id=record.machine.id,
             failure=failure,
             part=part,

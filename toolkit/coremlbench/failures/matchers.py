@@ -39,12 +39,12 @@ class Matcher:
 def logged(*patterns: str) -> Matcher:
     """Match when each pattern is found in a line of the log or of the error; the lines found are evidence.
 
-    Of the log there are its last lines, and from before those the ones that ``failures.spoils`` had kept.
+    Of the log there are its last lines, and from before those the ones that ``invalidates_run`` had kept.
     """
     compiled = tuple(re.compile(pattern, re.IGNORECASE) for pattern in patterns)
 
     def look(ended: Exit) -> Match:
-        lines = list(dict.fromkeys((*ended.log_kept, *ended.log_tail, *_error_lines(ended))))
+        lines = list(dict.fromkeys((*ended.retained_lines, *ended.log_tail, *_error_lines(ended))))
         found: list[str] = []
         for pattern in compiled:
             hits = [line for line in lines if pattern.search(line)]

@@ -6,7 +6,7 @@ import os
 import signal
 
 from coremlbench.system.formatting import format_bytes, format_seconds
-from coremlbench.types.process import Exit, Surroundings
+from coremlbench.types.process import Exit, ProcessResources
 
 
 def values_for(ended: Exit) -> dict[str, str]:
@@ -36,7 +36,7 @@ def values_for(ended: Exit) -> dict[str, str]:
 
 def _notes(ended: Exit) -> dict[str, str]:
     """Return the additions to a sentence that are made when the machine or its crash report tells more."""
-    around = ended.surroundings or Surroundings()
+    around = ended.surroundings or ProcessResources()
     report = ended.crash_report
     translated = bool(around.rosetta) or (report is not None and report.translated)
     avx = " (it ran under Rosetta)" if translated else " (this one has no AVX)" if around.avx is False else ""

@@ -39,7 +39,7 @@ class Check:
     protocol_only: bool = False
 
 
-def judged(record: R) -> R:
+def check_training(record: R) -> R:
     """Return the record; a training whose result cannot be believed is a failure from here on.
 
     What must be so only under the experiment's protocol, as a few images or one epoch may well teach nothing, is

@@ -51,11 +51,11 @@ MIL_TO_NUMPY = {
 """The type that carries a value of each MIL type inside the ONNX graph."""
 
 
-class UnsupportedProgram(CoremlbenchError):  # noqa: N818 - it names what is wrong, as UnknownOp does
+class UnsupportedProgramError(CoremlbenchError):
     """An ML Program, or a form of an op in it, that cannot be expressed as an ONNX graph."""
 
 
-class UnknownOp(UnsupportedProgram):
+class UnknownOpError(UnsupportedProgramError):
     """An op that the reference runtime does not know; the sentence names the op, its output and its place."""
 
 
@@ -151,7 +151,9 @@ class Graph:
             return known
         value = self.value(var)
         if value is None:
-            raise UnsupportedProgram(f"{self.place} uses the value '{var.name}', which nothing before it computes.")
+            raise UnsupportedProgramError(
+                f"{self.place} uses the value '{var.name}', which nothing before it computes."
+            )
         self.names[var] = self.initializer(value, var.name)
         return self.names[var]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from coremlbench.mil_onnx.graph import Array, Graph, Operation, UnsupportedProgram, Var
+from coremlbench.mil_onnx.graph import Array, Graph, Operation, UnsupportedProgramError, Var
 
 ACTIVATIONS: dict[str, tuple[str, tuple[float, ...], tuple[float, ...]]] = {
     "tanh": ("Tanh", (), ()),
@@ -78,7 +78,7 @@ def lstm(graph: Graph, op: Operation) -> list[str]:
     output, forget.
     """
     if op.clip is not None:
-        raise UnsupportedProgram(
+        raise UnsupportedProgramError(
             f"The lstm that makes '{op.outputs[0].name}' clips its cells, which ONNX cannot express."
         )
     size, both = int(op.weight_hh.shape[1]), op.direction.val == "bidirectional"

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 
 from coremlbench.mil_onnx.elementwise import is_integer
-from coremlbench.mil_onnx.graph import Array, Graph, Operation, UnsupportedProgram, dims
+from coremlbench.mil_onnx.graph import Array, Graph, Operation, UnsupportedProgramError, dims
 from coremlbench.mil_onnx.tensor import shape_vector
 
 
@@ -35,7 +35,7 @@ def grid(size: int, target: int, mode: str) -> Array:
     elif mode == "UNALIGN_CORNERS":
         points = (steps + 0.5) * size / target - 0.5
     else:
-        raise UnsupportedProgram(f"The sampling mode '{mode}' is not one that Core ML documents.")
+        raise UnsupportedProgramError(f"The sampling mode '{mode}' is not one that Core ML documents.")
     return np.asarray(np.clip(points, 0, size - 1))
 
 
@@ -120,7 +120,7 @@ def _sizes(op: Operation, count: int) -> list[tuple[int, int | None, int | None]
 def _linear(graph: Graph, op: Operation, mode: str, count: int = 2) -> str:
     """Return ``x`` interpolated between neighbours; not every grid reads the same size as it is."""
     if is_integer(op.x):
-        raise UnsupportedProgram(
+        raise UnsupportedProgramError(
             f"The {op.op_type} that makes '{op.outputs[0].name}' interpolates between integers, and how Core ML "
             "rounds them no source tells."
         )
@@ -215,7 +215,7 @@ def resize(graph: Graph, op: Operation) -> str:
     """Return ``x`` with its last one or two dimensions resized."""
     mode, count = op.sampling_mode.val, int(op.resized_dims.val)
     if count > 2:
-        raise UnsupportedProgram(f"The resize that makes '{op.outputs[0].name}' resizes more than two dimensions.")
+        raise UnsupportedProgramError(f"The resize that makes '{op.outputs[0].name}' resizes more than two dimensions.")
     if op.interpolation_mode.val == "LINEAR":
         return _linear(graph, op, mode, count)
     if mode in {"DEFAULT", "UNALIGN_CORNERS"}:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from coremlbench.mil_onnx.graph import Graph, Operation, UnsupportedProgram, Var, dims
+from coremlbench.mil_onnx.graph import Graph, Operation, UnsupportedProgramError, Var, dims
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def _position(graph: Graph, op: Operation, axis: int) -> str:
     if mode == "normalized_minus_one_to_one":
         given = graph.node("Mul", [graph.node("Add", [given, graph.constant(1, np.float32)]), half])
     elif mode != "normalized_zero_to_one":
-        raise UnsupportedProgram(f"The coordinates mode '{mode}' is not one that Core ML documents.")
+        raise UnsupportedProgramError(f"The coordinates mode '{mode}' is not one that Core ML documents.")
     if op.align_corners.val:
         return graph.node("Mul", [given, _last(graph, op.x, axis)])
     size = graph.cast(_size(graph, op.x, axis), np.float32)
@@ -156,7 +156,7 @@ def _brought_inside(graph: Graph, op: Operation, points: str, last: str) -> str:
         period = graph.node("Mul", [graph.node("Add", [last, one]), two])
         points = graph.node("Sub", [_folded(graph, graph.node("Add", [points, half]), period), half])
     elif mode != "border":
-        raise UnsupportedProgram(f"The padding mode '{mode}' is not one that Core ML documents.")
+        raise UnsupportedProgramError(f"The padding mode '{mode}' is not one that Core ML documents.")
     return graph.node("Clip", [points, zero, last])
 
 
@@ -175,7 +175,7 @@ def resample(graph: Graph, op: Operation) -> str:
     """Return every image of ``x`` at its own points, between pixels interpolated or the nearest pixel."""
     mode = op.sampling_mode.val
     if mode not in {"bilinear", "nearest"}:
-        raise UnsupportedProgram(f"The sampling mode '{mode}' of a resample is not one that Core ML documents.")
+        raise UnsupportedProgramError(f"The sampling mode '{mode}' of a resample is not one that Core ML documents.")
     if _is_grid_sample(op):
         points = graph.cast(graph.tensor(op.coordinates), np.float32)
         return _grid_sample(graph, op, points, "border" if op.padding_mode.val == "border" else "zeros")
@@ -210,7 +210,7 @@ def affine(graph: Graph, op: Operation) -> str:
     coremltools refuses everything but linear interpolation between pixels and zeros.
     """
     if not op.align_corners.val:
-        raise UnsupportedProgram(
+        raise UnsupportedProgramError(
             f"The affine that makes '{op.outputs[0].name}' does not align the corners, which Core ML does not support."
         )
     height, width = int(op.output_height.val), int(op.output_width.val)
@@ -285,7 +285,7 @@ def crop_resize(graph: Graph, op: Operation) -> str:
     """
     mode = op.sampling_mode.val
     if mode == "UNALIGN_CORNERS":
-        raise UnsupportedProgram(
+        raise UnsupportedProgramError(
             f"The crop_resize that makes '{op.outputs[0].name}' samples with UNALIGN_CORNERS, of which coremltools' "
             "documentation and its tests say different things."
         )

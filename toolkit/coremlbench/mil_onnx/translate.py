@@ -12,7 +12,7 @@ from coremlbench.mil_onnx.classify import labels
 from coremlbench.mil_onnx.graph import (
     Graph,
     Operation,
-    UnsupportedProgram,
+    UnsupportedProgramError,
     Var,
     carrier,
     dims,
@@ -38,8 +38,8 @@ def to_onnx(program: Program, *, also: Sequence[str] = ()) -> Any:
     values named by ``also`` become outputs too: they are how two programs are compared op by op.
 
     Raises:
-        UnknownOp: the program uses an op that has no row in OPS.
-        UnsupportedProgram: a form of an op, or of the program, that ONNX cannot express.
+        UnknownOpError: the program uses an op that has no row in OPS.
+        UnsupportedProgramError: a form of an op, or of the program, that ONNX cannot express.
     """
     from onnx import helper
 
@@ -68,7 +68,7 @@ def _input(graph: Graph, name: str, var: Var) -> Any:
     from onnx import helper
 
     if types.is_state(var.sym_type):
-        raise UnsupportedProgram(
+        raise UnsupportedProgramError(
             f"The program keeps a state '{name}' between predictions, which the reference runtime does not hold; "
             "run this model on a Mac."
         )
@@ -87,7 +87,7 @@ def _exposed(program: Program, also: Sequence[str]) -> list[Var]:
     values = {var.name: var for op in program.function.operations for var in op.outputs}
     for name in also:
         if name not in values:
-            raise UnsupportedProgram(
+            raise UnsupportedProgramError(
                 f"The program of '{program.source}' has no value '{name}' that could be an output."
             )
         if name not in declared:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from coremlbench.mil_onnx.constexpr import is_compressed
-from coremlbench.mil_onnx.graph import Graph, Operation, UnknownOp, UnsupportedProgram, is_half
+from coremlbench.mil_onnx.graph import Graph, Operation, UnknownOpError, UnsupportedProgramError, is_half
 from coremlbench.mil_onnx.program import first_line
 from coremlbench.mil_onnx.rounding import COMMUTES, EXACT
 from coremlbench.types.errors import CoremlbenchError
@@ -15,15 +15,15 @@ def walk(graph: Graph, operations: Iterable[Operation], block: str = "the progra
     """Add the nodes of every operation that is not a constant, in order; ``block`` is what they are part of, in words.
 
     Raises:
-        UnknownOp: an op has no row in OPS.
-        UnsupportedProgram: an op has a form that cannot be expressed, foreseen or not.
+        UnknownOpError: an op has no row in OPS.
+        UnsupportedProgramError: an op has a form that cannot be expressed, foreseen or not.
     """
     computed = (op for op in operations if op.op_type != "const" and not is_compressed(op.outputs[0]))
     for number, op in enumerate(computed, start=1):
         if all(var.val is not None for var in op.outputs):
             continue  # coremltools computed it from constants; it becomes an initializer where it is used
         if op.op_type not in graph.builders:
-            raise UnknownOp(
+            raise UnknownOpError(
                 f"The reference runtime does not know the op '{op.op_type}' ({_place(op, number, block)}); "
                 "run this model on a Mac, or convert it without that op."
             )
@@ -34,7 +34,7 @@ def walk(graph: Graph, operations: Iterable[Operation], block: str = "the progra
         except (CoremlbenchError, MemoryError):
             raise
         except Exception as error:  # a form of the op that nobody thought of: one sentence that names it
-            raise UnsupportedProgram(
+            raise UnsupportedProgramError(
                 f"The reference runtime cannot express this form of the op '{op.op_type}' "
                 f"({_place(op, number, block)}): {first_line(error)}"
             ) from error

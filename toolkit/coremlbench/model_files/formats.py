@@ -43,7 +43,7 @@ CODE_LAYERS = {
 """Classes of Keras that run what a file brings. See keras.io/api/models/model_saving_apis, "safe_mode"."""
 
 
-def identify(path: Path) -> Format:
+def identify_format(path: Path) -> Format:
     """Return the format of a model file or folder, by its content where that tells.
 
     Raises:
@@ -94,7 +94,7 @@ def _identify_folder(path: Path) -> Format:
     )
 
 
-def check(path: Path, kind: Format, *, allow_code: bool) -> None:
+def check_model_file(path: Path, kind: Format, *, allow_code: bool) -> None:
     """Raise ``InputError`` when a model file is broken, or holds code that was not allowed.
 
     SavedModels are checked by the child that opens them (``saved_graph``): reading their operations takes TensorFlow.
@@ -116,13 +116,13 @@ def check(path: Path, kind: Format, *, allow_code: bool) -> None:
 
 
 @contextmanager
-def with_its_suffix(path: Path) -> Iterator[Path]:
+def with_format_suffix(path: Path) -> Iterator[Path]:
     """Give the path of a Keras file under a suffix that tells what it is: a link to it where its own does not.
 
     Raises:
         InputError: it is no Keras file.
     """
-    wanted = SUFFIXES.get(identify(path))
+    wanted = SUFFIXES.get(identify_format(path))
     if wanted is None or path.name.endswith(wanted):
         yield path
         return

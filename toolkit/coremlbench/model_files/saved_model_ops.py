@@ -12,7 +12,7 @@ from typing import Any
 
 from coremlbench.types.errors import InputError
 
-HARMLESS = {
+HARMLESS_OPS = {
     # variables, of classic graphs and of today's
     *("VarHandleOp", "ReadVariableOp", "AssignVariableOp", "AssignAddVariableOp", "AssignSubVariableOp"),
     *("VarIsInitializedOp", "VariableShape", "ResourceGather", "ResourceGatherNd", "DisableCopyOnRead"),
@@ -34,7 +34,7 @@ HARMLESS = {
 }
 """Stateful operations that change nothing outside the model's own memory."""
 
-REACHING = {
+IO_OPS = {
     *("ReadFile", "MatchingFiles", "ImmutableConst", "GenerateVocabRemapping", "InitializeTableFromTextFile"),
     *("DecodeProtoV2", "EncodeProto"),  # descriptor_source may be a path
     *("DebugIdentity", "DebugNanCount", "DebugNumericSummary", "Copy", "CopyHost"),  # to debug_urls, file:// too
@@ -46,10 +46,10 @@ REACHING = {
 Those of data sets (``TFRecordDataset``, ``CacheDataset``, ``RegisterDataset`` …) are told by their names.
 """
 
-CHECKPOINT = {"SaveV2", "RestoreV2", "MergeV2Checkpoints"}
+CHECKPOINT_OPS = {"SaveV2", "RestoreV2", "MergeV2Checkpoints"}
 """What every SavedModel has for its own variables, and nothing may run but the loading of it."""
 
-CALLS = {"PartitionedCall", "StatefulPartitionedCall"}
+CALL_OPS = {"PartitionedCall", "StatefulPartitionedCall"}
 
 
 def check_graph(name: str, saved: Any, *, allow_code: bool) -> None:
@@ -73,15 +73,15 @@ def _reaching(meta: Any, *, objects: bool) -> set[str]:
     """Return the operations of a graph and its functions that must not run."""
     library = meta.graph_def.library.function
     functions, nodes = (_own_functions(meta), set()) if objects else (set(), _own_nodes(meta))
-    found = {node.op for node in meta.graph_def.node if not (node.name in nodes and node.op in CHECKPOINT)}
+    found = {node.op for node in meta.graph_def.node if not (node.name in nodes and node.op in CHECKPOINT_OPS)}
     for function in library:
-        own = CHECKPOINT if function.signature.name in functions else set()
+        own = CHECKPOINT_OPS if function.signature.name in functions else set()
         found |= {node.op for node in function.node_def} - own
     names = {function.signature.name for function in library}
-    return {op for op in found if not harmless(op, names)}
+    return {op for op in found if not is_harmless(op, names)}
 
 
-def harmless(op: str, functions: Collection[str] = ()) -> bool:
+def is_harmless(op: str, functions: Collection[str] = ()) -> bool:
     """Return whether an operation of TensorFlow computes and does nothing else.
 
     What the registry does not know does not pass, unless it is the call of one of the graph's own ``functions``.
@@ -91,7 +91,7 @@ def harmless(op: str, functions: Collection[str] = ()) -> bool:
     definition = op_def_registry.get(op)
     if definition is None:
         return op in functions
-    return op in HARMLESS or not (definition.is_stateful or op in REACHING or "Dataset" in op)
+    return op in HARMLESS_OPS or not (definition.is_stateful or op in IO_OPS or "Dataset" in op)
 
 
 def _own_functions(meta: Any) -> set[str]:
@@ -100,7 +100,7 @@ def _own_functions(meta: Any) -> set[str]:
     Whatever else names one could call it: a function, a node, a signature, an object.
     """
     saving = {meta.saver_def.save_tensor_name.split(":")[0], meta.saver_def.restore_op_name}
-    calls = [node for node in meta.graph_def.node if node.name in saving and node.op in CALLS]
+    calls = [node for node in meta.graph_def.node if node.name in saving and node.op in CALL_OPS]
     own = {node.attr["f"].func.name for node in calls}
     rest = type(meta)()
     rest.CopyFrom(meta)
@@ -125,14 +125,14 @@ def _own_nodes(meta: Any) -> set[str]:
     for name, taken in inputs.items():
         for each in taken:
             users.setdefault(each, []).append(name)
-    own = _reached((name for name, op in kinds.items() if op in CHECKPOINT), users)
+    own = _reached((name for name, op in kinds.items() if op in CHECKPOINT_OPS), users)
     restoring = _reached([meta.saver_def.restore_op_name], inputs)
     rest = type(meta)()
     rest.CopyFrom(meta)
     for used in ("graph_def", "saver_def"):
         rest.ClearField(used)
     rest.collection_def.pop("savers", None)  # definitions of savers: loading reads them and runs none
-    if _names_any(rest, own) or any(kinds.get(name) in CHECKPOINT - {"RestoreV2"} for name in restoring):
+    if _names_any(rest, own) or any(kinds.get(name) in CHECKPOINT_OPS - {"RestoreV2"} for name in restoring):
         return set()
     return own
 

@@ -22,7 +22,7 @@ from coremlbench.failures.template_values import signal_number
 from coremlbench.types.process import CrashReport, Exit
 
 CRASH = "309"
-COPY = "crash.ips"
+REPORT_COPY = "crash.ips"
 CRASH_SIGNALS = (
     signal.SIGILL,
     signal.SIGTRAP,
@@ -64,19 +64,19 @@ def find_crash_report(
     if reports is None or not pids or ended.stopped is not None or ended.returncode == 0:
         return None
     wait = WAIT_SECONDS if signal_number(ended) in CRASH_SIGNALS else 0.0
-    path = find(reports, pids, began, first=ended.pid, wait=wait, clock=clock)
+    path = find_report_file(reports, pids, began, first=ended.pid, wait=wait, clock=clock)
     if path is None:
         return None
     with suppress(OSError, ValueError):
         data = path.read_bytes()[:FILE_BYTES]
-        report = parse(data, path.name)
+        report = parse_report(data, path.name)
         with suppress(OSError):  # the copy is for the bundle; what was read stands in the record anyway
-            (folder / COPY).write_bytes(data)
+            (folder / REPORT_COPY).write_bytes(data)
         return report
     return None
 
 
-def find(
+def find_report_file(
     folder: Path,
     pids: Collection[int],
     began: float,
@@ -108,13 +108,13 @@ def _matching(folder: Path, pids: set[int], began: float) -> Iterator[tuple[int,
                 changed = path.stat().st_mtime
                 if changed < began - CLOCK_SECONDS:
                     continue
-                report = parse(path.read_bytes()[:FILE_BYTES], path.name)
+                report = parse_report(path.read_bytes()[:FILE_BYTES], path.name)
                 captured = _seconds(report.captured)
                 if report.pid in pids and (captured is None or captured >= began - CLOCK_SECONDS):
                     yield report.pid, changed, path
 
 
-def parse(data: bytes, name: str) -> CrashReport:
+def parse_report(data: bytes, name: str) -> CrashReport:
     """Return what the ``.ips`` file ``name`` says.
 
     Raises:

@@ -22,7 +22,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-VARIABLE = "COREMLBENCH_FORK_SERVER"
+SERVER_VARIABLE = "COREMLBENCH_FORK_SERVER"
 """Names the folder of the server's sockets, one ``<group>.sock`` for each group of libraries."""
 
 GROUPS: dict[str, tuple[str, ...]] = {
@@ -94,7 +94,7 @@ def fork_guardian(
 
     ``descriptors`` are those of the guardian's control, status and progress pipes and of its log; see ``guardian.py``.
     """
-    server = os.environ.get(VARIABLE)
+    server = os.environ.get(SERVER_VARIABLE)
     group = group_of(command, request)
     if not server or group is None:
         return None
@@ -103,7 +103,7 @@ def fork_guardian(
         "folder": str(folder),
         "environment": dict(environment),
         "directory": str(Path.cwd()),
-        "identity": identity(environment),
+        "identity": inherited_state(environment),
     }
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
@@ -126,7 +126,7 @@ def group_of(command: Sequence[str], request: Mapping[str, Any]) -> str | None:
     return "tensorflow" if name == "timing" and request.get("runtime") == "tensorflow" else WORKERS.get(name)
 
 
-def identity(environment: Mapping[str, str]) -> dict[str, Any]:
+def inherited_state(environment: Mapping[str, str]) -> dict[str, Any]:
     """Return what a fork takes over from the server instead of from who asks; it must be the same for both.
 
     These are limits, namespaces and control group of the process, the user, the Python, and the variables that

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from coremlbench.supervision import guardian
-from coremlbench.supervision.fork_client import GROUPS, identity
+from coremlbench.supervision.fork_client import GROUPS, inherited_state
 
 BACKLOG = 64
 MOST_BYTES = 1 << 18
@@ -59,7 +59,7 @@ def main(folder: Path) -> None:
 
 def _serve(listener: socket.socket, group: str, prctl: Callable[..., int] | None) -> NoReturn:
     """Import the group's libraries, then fork a guardian for each request."""
-    own = identity(os.environ)
+    own = inherited_state(os.environ)
     if "tensorflow" not in GROUPS[group]:
         sys.modules["tensorflow"] = None  # type: ignore[assignment]  # coremltools imports it where it is there
     warnings.simplefilter("ignore", DeprecationWarning)  # of forks with threads: TensorFlow's take no locks of Python

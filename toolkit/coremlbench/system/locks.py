@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-WORD_EVERY = 5.0
+PROGRESS_INTERVAL = 5.0
 """Seconds between two words of one who waits: a run that says nothing for minutes is taken for a hang."""
 FIRST_WORD = 1.0
 
 
 @contextmanager
-def locked(path: Path, report: Callable[[str], object], *, every: float = WORD_EVERY) -> Iterator[None]:
+def locked(path: Path, report: Callable[[str], object], *, every: float = PROGRESS_INTERVAL) -> Iterator[None]:
     """Hold the lock of a file meanwhile; ``report`` is told again and again while another process has it."""
     from filelock import FileLock, Timeout
 

@@ -231,7 +231,7 @@ def _output(*command: str, timeout: float = 5) -> str:
     return ""
 
 
-def machine_in_words(machine: Machine) -> str:
+def format_machine(machine: Machine) -> str:
     """Return "MacBookPro16,1 (Intel Core i9, 64 GiB)", or the chip and its memory where the model is not known."""
     memory = format_bytes(machine.memory_bytes)
     return f"{machine.model} ({machine.chip}, {memory})" if machine.model else f"{machine.chip} ({memory})"

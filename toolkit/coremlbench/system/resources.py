@@ -12,10 +12,10 @@ from pathlib import Path
 
 import psutil
 
-from coremlbench.types.process import Surroundings
+from coremlbench.types.process import ProcessResources
 
 
-def look_around(folder: Path) -> Surroundings:
+def snapshot_resources(folder: Path) -> ProcessResources:
     """Return what there is now for a process that works in ``folder``; quick, and it never raises."""
     disk = memory = files = None
     with suppress(OSError):
@@ -25,7 +25,7 @@ def look_around(folder: Path) -> Surroundings:
     with suppress(OSError, ValueError):
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         files = None if limit == resource.RLIM_INFINITY else limit
-    return Surroundings(
+    return ProcessResources(
         free_disk_bytes=disk, open_files=files, free_memory_bytes=memory, rosetta=under_rosetta(), avx=has_avx()
     )
 

@@ -57,7 +57,7 @@ class Signals:
 
 
 @contextmanager
-def held_back() -> Iterator[list[int]]:
+def deferred_signals() -> Iterator[list[int]]:
     """Let no signal interrupt the block: the first that asks to stop meanwhile comes right after it.
 
     The block may take a signal out of the list that it gets: then it does not come. Takes no descriptor, and changes

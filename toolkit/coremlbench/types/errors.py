@@ -11,7 +11,7 @@ class InputError(CoremlbenchError):
     """A wrong option, a missing file, a dataset that cannot be used: exit code 2."""
 
 
-class UnusableData(CoremlbenchError):  # noqa: N818 - named for what the data is
+class UnusableDataError(CoremlbenchError):
     """Data so broken that a figure measured on it would mean nothing: the run is a failure, exit code 3."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from coremlbench.types.process import CrashReport, MemorySample, Surroundings
+from coremlbench.types.process import CrashReport, MemorySample, ProcessResources
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Evidence:
     stack: tuple[str, ...] = ()
     oom_kills: int | None = None
     crash_report: CrashReport | None = None
-    surroundings: Surroundings | None = None
+    surroundings: ProcessResources | None = None
     notes: tuple[str, ...] = ()
 
 

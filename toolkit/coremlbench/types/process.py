@@ -71,7 +71,7 @@ class CrashReport:
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class ProcessResources:
     """What a child had around it at its end; ``None`` where the system does not tell.
 
     ``free_disk_bytes`` is what its folder's disk had left, ``open_files`` the limit of open files, ``rosetta`` whether
@@ -101,7 +101,7 @@ class Exit:
     the supervisor itself to stop. ``oom_kills`` counts what the system killed for memory in the child's control
     group meanwhile, ``None`` where that cannot be read. ``notes`` are sentences on what the supervision could not do.
     ``pid`` is the child's, or this process's own when that is what could not go on.
-    ``log_kept`` are lines from anywhere in the log that the caller wanted kept, however long it became.
+    ``retained_lines`` are lines from anywhere in the log that the caller wanted kept, however long it became.
     """
 
     returncode: int | None
@@ -121,6 +121,6 @@ class Exit:
     user_seconds: float = 0.0
     system_seconds: float = 0.0
     notes: tuple[str, ...] = ()
-    log_kept: tuple[str, ...] = ()
+    retained_lines: tuple[str, ...] = ()
     crash_report: CrashReport | None = None
-    surroundings: Surroundings | None = None
+    surroundings: ProcessResources | None = None

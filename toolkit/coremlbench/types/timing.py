@@ -117,7 +117,7 @@ class SustainedPoint:
 
 
 @dataclass(frozen=True)
-class Floor:
+class RooflineBound:
     """The least time that arithmetic and memory traffic take at the chip's peak figures: a floor, never an estimate.
 
     ``bound`` tells which of the two is the longer. ``source`` names where the chip's figures are from.
@@ -151,7 +151,7 @@ class Measurement:
     rounds: tuple[Round, ...] = ()
     plan: ComputePlan | None = None
     ran_on: str = ""
-    floor: Floor | None = None
+    floor: RooflineBound | None = None
     output_error: float | None = None
     sustained: tuple[SustainedPoint, ...] = ()
     failure: Failure | None = None

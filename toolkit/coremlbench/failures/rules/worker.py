@@ -8,7 +8,7 @@ from coremlbench.failures.rules.rule import Rule
 WORKER: tuple[Rule, ...] = (
     Rule(
         "unusable-data",
-        raised("UnusableData"),
+        raised("UnusableDataError"),
         "{message}",
         "Mend or remove the files that the record names, or use another dataset.",
         "worker",
