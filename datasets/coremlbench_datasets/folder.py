@@ -56,7 +56,7 @@ class FolderDataset:
         A training picture that is in the test set too, byte for byte or pixel for pixel, is left out of training.
         """
         if request.source is not None:
-            raise InputError(f"{self._printable} is a folder already; leave --source out.")
+            raise InputError(f"{self._label} is a folder already; leave --source out.")
         fixed, parts, warnings = self._list()
         classes = self._classes(parts)
         seen = self._examine(parts, request, report)
@@ -68,15 +68,15 @@ class FolderDataset:
         train, repeated = _without_test_pictures(train, test, seen)
         if repeated:
             warnings.append(
-                f"{_count(len(repeated), 'training picture')} of {self._printable} {_are(len(repeated))} in the test set "
+                f"{_count(len(repeated), 'training picture')} of {self._label} {_are(len(repeated))} in the test set "
                 f"too and left out of training, the first {repeated[0].path!r}."
             )
         self._check_classes_in(train, "training, once what is in the test set too is left out")
         for kind, part in (("training", train), ("test", test)):
-            warnings += _repeats(part, seen, f"{kind} set of {self._printable}")
+            warnings += _repeats(part, seen, f"{kind} set of {self._label}")
         unreadable = [SkippedImage(self._relative(one.path), one.reason) for one in seen.values() if one.reason]
         there = (_size(train), _size(test))
-        check_counts(self._printable, len(classes), (request.train, request.test), there)
+        check_counts(self._label, len(classes), (request.train, request.test), there)
         chosen = [
             _choose(part, classes, count, (request.seed, kind))
             for part, count, kind in ((train, request.train, "train"), (test, request.test, "test"))
@@ -107,7 +107,7 @@ class FolderDataset:
     # --- steps --------------------------------------------------------------------------------------------------
 
     @property
-    def _printable(self) -> str:
+    def _label(self) -> str:
         return printable(self.folder)
 
     def _relative(self, path: Path) -> str:
@@ -119,15 +119,11 @@ class FolderDataset:
         named = {folder.name.lower(): folder for folder in found}
         if "train" in named and "test" in named:
             others = [class_name(folder) for folder in found if folder.name.lower() not in {"train", "test"}]
-            warnings = (
-                [f"Of {self._printable} only train and test are used, not {', '.join(others)}."] if others else []
-            )
+            warnings = [f"Of {self._label} only train and test are used, not {', '.join(others)}."] if others else []
             return True, [_files(named[part], (self.folder, *found)) for part in ("train", "test")], warnings
         for part, other in (("train", "test"), ("test", "train")):
             if part in named and set(named) <= {part, "valid", "val", "validation"}:
-                raise InputError(
-                    f"{self._printable} has a folder {part} and no folder {other}; it needs both or neither."
-                )
+                raise InputError(f"{self._label} has a folder {part} and no folder {other}; it needs both or neither.")
         return False, [_files(self.folder, ())], []
 
     def _classes(self, parts: Sequence[Files]) -> list[str]:
@@ -135,24 +131,24 @@ class FolderDataset:
         classes = sorted({name for part in parts for name in part}, key=natural_key)
         if not classes:
             raise InputError(
-                f"{self._printable} has no folders of pictures: put the pictures of each class into one folder."
+                f"{self._label} has no folders of pictures: put the pictures of each class into one folder."
             )
         for part, where in zip(parts, ("train", "test"), strict=False):
             for name in classes:
                 if name not in part:
                     other = "test" if where == "train" else "train"
                     raise InputError(
-                        f"Class {name!r} of {self._printable} is in {other} and not in {where}; it must be in both."
+                        f"Class {name!r} of {self._label} is in {other} and not in {where}; it must be in both."
                     )
                 self._check_not_empty(name, part[name], f" in {where}" if len(parts) > 1 else "")
         if len(classes) == 1:
-            raise InputError(f"{self._printable} has the single class {classes[0]!r}; there must be two to tell apart.")
+            raise InputError(f"{self._label} has the single class {classes[0]!r}; there must be two to tell apart.")
         return classes
 
     def _check_not_empty(self, name: str, files: Sequence[Path], where: str = "") -> None:
         if not files:
             raise InputError(
-                f"Class {name!r} of {self._printable} has no readable picture{where}; add some or remove its folder."
+                f"Class {name!r} of {self._label} has no readable picture{where}; add some or remove its folder."
             )
 
     def _examine(self, parts: Iterable[Files], request: DatasetRequest, report: ReportProgress) -> dict[Path, Examined]:
@@ -165,7 +161,7 @@ class FolderDataset:
         if len(unreadable) > UNREADABLE_LIMIT * len(seen):
             first = "; ".join(f"{self._relative(one.path)!r}: {one.reason.rstrip('.')}" for one in unreadable[:3])
             raise UnusableDataError(
-                f"{len(unreadable):,} of {_count(len(seen), 'file')} in {self._printable} cannot be read as pictures, more "
+                f"{len(unreadable):,} of {_count(len(seen), 'file')} in {self._label} cannot be read as pictures, more "
                 f"than {UNREADABLE_LIMIT:.0%} ({first}{'; …' if len(unreadable) > 3 else ''}); mend or remove them."
             )
         return seen
@@ -176,14 +172,14 @@ class FolderDataset:
                 self._check_not_empty(name, part[name])
                 if len(parts) == 1 and len(part[name]) == 1:
                     raise InputError(
-                        f"Class {name!r} of {self._printable} has one readable picture and needs two, for training and for "
+                        f"Class {name!r} of {self._label} has one readable picture and needs two, for training and for "
                         "testing."
                     )
 
     def _check_classes_in(self, part: Files, what: str) -> None:
         for name, files in part.items():
             if not files:
-                raise InputError(f"Class {name!r} of {self._printable} has no picture left for {what}.")
+                raise InputError(f"Class {name!r} of {self._label} has no picture left for {what}.")
 
     def _split(self, files: Files, seed: int) -> list[Files]:
         """Return training and test files, three of four of each class for training."""
