@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from coremlbench.model_files.formats import check_model_file, identify_format
+from coremlbench.model_files.formats import check, identify_format
 from coremlbench.types.errors import InputError
 
 DENSE = {"module": "keras.layers", "class_name": "Dense", "config": {"name": "dense"}, "registered_name": None}
@@ -59,8 +59,8 @@ def test_a_model_with_code_is_refused_unless_it_is_allowed(
     path = make(tmp_path / f"model.{kind}", nested)
     assert identify_format(path) == kind
     with pytest.raises(InputError, match=f"{sentence}.*--allow-code"):
-        check_model_file(path, identify_format(path), allow_code=False)
-    check_model_file(path, identify_format(path), allow_code=True)
+        check(path, identify_format(path), allow_code=False)
+    check(path, identify_format(path), allow_code=True)
 
 
 @pytest.mark.parametrize("kind", ["keras", "h5"])
@@ -68,7 +68,7 @@ def test_a_model_without_code_passes(tmp_path: Path, kind: str) -> None:
     make = keras_file if kind == "keras" else h5_file
     path = make(tmp_path / "model of mine", config(DENSE, DENSE))
     assert identify_format(path) == kind  # by its content
-    check_model_file(path, identify_format(path), allow_code=False)
+    check(path, identify_format(path), allow_code=False)
 
 
 @pytest.mark.long
@@ -78,13 +78,13 @@ def test_a_zip_bomb_is_not_opened(tmp_path: Path) -> None:
         for _ in range(1200):
             file.write(bytes(1 << 20))
     with pytest.raises(InputError, match=r"would expand from .* MB to 1,258 MB, as no model does"):
-        check_model_file(path, "keras", allow_code=True)
+        check(path, "keras", allow_code=True)
 
 
 def test_a_pickle_is_never_opened(tmp_path: Path) -> None:
     inside = keras_file(tmp_path / "model.keras", config(DENSE), **{"assets/weights.pkl": b"cos\nsystem\n"})
     with pytest.raises(InputError, match="holds a pickle"):
-        check_model_file(inside, "keras", allow_code=True)
+        check(inside, "keras", allow_code=True)
     (tmp_path / "model.pkl").write_bytes(b"\x80\x04")
     with pytest.raises(InputError, match=r"model.pkl may hold a pickle.*never opened"):
         identify_format(tmp_path / "model.pkl")
@@ -95,7 +95,7 @@ def test_a_file_that_reads_another_is_refused(tmp_path: Path) -> None:
     with h5py.File(path, "a") as file:
         file["model_weights"] = h5py.ExternalLink("/etc/passwd", "/weights")
     with pytest.raises(InputError, match=r"takes .*model_weights.* from another file \(/etc/passwd\)"):
-        check_model_file(path, "h5", allow_code=True)
+        check(path, "h5", allow_code=True)
 
 
 def with_other_storage(path: Path, kind: str, folder: Path) -> Path:
@@ -121,11 +121,11 @@ def test_arrays_that_lie_in_other_files_are_refused_in_archives_too(tmp_path: Pa
     sentence = r"takes layers/dense/w from another file \(.*secret\.(bin|h5)\)"
     alone = with_other_storage(h5_file(tmp_path / "model.h5", config(DENSE)), kind, tmp_path)
     with pytest.raises(InputError, match=f"model.h5 {sentence}"):
-        check_model_file(alone, "h5", allow_code=True)
+        check(alone, "h5", allow_code=True)
     weights = with_other_storage(tmp_path / "weights.h5", kind, tmp_path).read_bytes()
     inside = keras_file(tmp_path / "model.keras", config(DENSE), **{"model.weights.h5": weights})
     with pytest.raises(InputError, match=f"model.keras {sentence}"):
-        check_model_file(inside, "keras", allow_code=True)
+        check(inside, "keras", allow_code=True)
 
 
 def test_a_file_of_two_kinds_at_once_is_refused(tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_a_file_of_two_kinds_at_once_is_refused(tmp_path: Path) -> None:
         archive.writestr("config.json", json.dumps(config({"class_name": "Mine>Block", "config": {}})))
         archive.writestr("model.weights.h5", b"weights")
     with pytest.raises(InputError, match=r"poly.keras is a zip archive and an HDF5 file at once"):
-        check_model_file(path, identify_format(path), allow_code=True)
+        check(path, identify_format(path), allow_code=True)
     plain = keras_file(tmp_path / "plain", config(DENSE)).read_bytes()
     path.write_bytes(plain + bytes(512 - len(plain) % 512))  # and HDF5 may begin later in a file
     size = 512 * 2 ** int(np.ceil(np.log2(path.stat().st_size / 512)))
@@ -143,7 +143,7 @@ def test_a_file_of_two_kinds_at_once_is_refused(tmp_path: Path) -> None:
     assert h5py.is_hdf5(path)
     assert zipfile.is_zipfile(path)
     with pytest.raises(InputError, match=r"poly.keras is a zip archive and an HDF5 file at once"):
-        check_model_file(path, identify_format(path), allow_code=True)
+        check(path, identify_format(path), allow_code=True)
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_foreign_files(tmp_path: Path, name: str, content: bytes, sentence: str)
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(InputError, match=sentence):
-        check_model_file(path, identify_format(path), allow_code=False)
+        check(path, identify_format(path), allow_code=False)
 
 
 def test_folders(tmp_path: Path) -> None:
@@ -198,7 +198,7 @@ def test_a_damaged_file_gives_one_sentence_or_is_whole(
     path.write_bytes(damaged)
     if cut and at < 0.5 * len(content):
         with pytest.raises(InputError, match=r"\.$"):
-            check_model_file(path, identify_format(path), allow_code=False)
+            check(path, identify_format(path), allow_code=False)
     else:
         with suppress(InputError):  # and nothing else
-            check_model_file(path, identify_format(path), allow_code=False)
+            check(path, identify_format(path), allow_code=False)

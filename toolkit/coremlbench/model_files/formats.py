@@ -94,7 +94,7 @@ def _identify_folder(path: Path) -> Format:
     )
 
 
-def check_model_file(path: Path, kind: Format, *, allow_code: bool) -> None:
+def check(path: Path, kind: Format, *, allow_code: bool) -> None:
     """Raise ``InputError`` when a model file is broken, or holds code that was not allowed.
 
     SavedModels are checked by the child that opens them (``saved_graph``): reading their operations takes TensorFlow.
