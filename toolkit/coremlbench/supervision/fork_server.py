@@ -1,9 +1,9 @@
 """The process that forks workers; see ``fork_client.py``.
 
-Started as ``python -I -m coremlbench.supervision.fork_server <folder>``, with a pipe as its standard input, whose end
-ends it. It writes a line once it listens, on one socket for each group of libraries. The first request of a group
-makes it fork a process that imports the group's libraries and then answers this and all later requests: each answer
-is a fork that becomes the guardian of one worker, and that guardian forks the worker.
+Started as ``python -I -m coremlbench.supervision.fork_server <folder>``, with a pipe as its standard input; it ends at
+the end of that pipe. It listens on one socket for each group of libraries and then writes a line. At the first request
+of a group it forks a process that imports the group's libraries and answers this and all later requests. Each answer is
+a fork that becomes the guardian of one worker; that guardian forks the worker.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from coremlbench.supervision import guardian
 from coremlbench.supervision.fork_client import GROUPS, inherited_state
 
 BACKLOG = 64
-MOST_BYTES = 1 << 18
+REQUEST_BYTES = 1 << 18
 
 
 def main(folder: Path) -> None:
-    """Listen for each group until standard input ends; a group's process takes its socket over."""
+    """Listen for each group until standard input ends; fork a process for each group at its first request."""
     prctl = guardian.linux_prctl()
     server = os.getpid()
     with selectors.DefaultSelector() as selector:
@@ -43,7 +43,7 @@ def main(folder: Path) -> None:
             listener.bind(str(folder / f"{group}.sock"))
             listener.listen(BACKLOG)
             selector.register(listener, selectors.EVENT_READ, group)
-        print("listening", flush=True)  # noqa: T201 - who starts it waits for this line
+        print("listening", flush=True)  # noqa: T201 - the starting process waits for this line
         while True:
             for key, _ in selector.select():
                 if not key.data:
@@ -61,18 +61,20 @@ def _serve(listener: socket.socket, group: str, prctl: Callable[..., int] | None
     """Import the group's libraries, then fork a guardian for each request."""
     own = inherited_state(os.environ)
     if "tensorflow" not in GROUPS[group]:
-        sys.modules["tensorflow"] = None  # type: ignore[assignment]  # coremltools imports it where it is there
-    warnings.simplefilter("ignore", DeprecationWarning)  # of forks with threads: TensorFlow's take no locks of Python
+        sys.modules["tensorflow"] = None  # type: ignore[assignment]  # coremltools imports it if it can
+    warnings.simplefilter(
+        "ignore", DeprecationWarning
+    )  # of forks with threads: TensorFlow's threads take no Python locks
     for module in GROUPS[group]:
         importlib.import_module(module)
     if "tensorflow" not in GROUPS[group]:
         del sys.modules["tensorflow"]
-    gc.freeze()  # its objects stay in shared pages
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody here asks how a guardian ended
+    gc.freeze()  # the imported objects stay in pages that forks share
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # guardians are not waited for
     while True:
         connection, _ = listener.accept()
         with connection, suppress(OSError):
-            content, descriptors, _, _ = socket.recv_fds(connection, MOST_BYTES, 4)
+            content, descriptors, _, _ = socket.recv_fds(connection, REQUEST_BYTES, 4)
             try:
                 if content:
                     _answer(connection, listener, json.loads(content), descriptors, own, prctl)
@@ -105,7 +107,7 @@ def _answer(
 
 
 def _guard(request: dict[str, Any], descriptors: list[int], prctl: Callable[..., int] | None) -> NoReturn:
-    """Be the guardian of one worker: what ``python guardian.py`` would be, but that the worker is a fork."""
+    """Run as the guardian of one worker, like ``python guardian.py``, but fork the worker."""
     control, status, progress, log = descriptors
     try:
         os.setsid()
@@ -129,8 +131,11 @@ def _guard(request: dict[str, Any], descriptors: list[int], prctl: Callable[...,
     os._exit(0)
 
 
-def _fork_worker(command: list[str], not_its_own: tuple[int, ...], prctl: Callable[..., int] | None) -> int:
-    """Return the id of the fork that runs the module ``command[0]`` as a program with the other arguments."""
+def _fork_worker(command: list[str], inherited: tuple[int, ...], prctl: Callable[..., int] | None) -> int:
+    """Fork a process that runs the module ``command[0]`` as a program with the other arguments; return its id.
+
+    ``inherited`` are the guardian's descriptors, which the fork closes.
+    """
     parent = os.getpid()
     pid = os.fork()
     if pid:
@@ -143,7 +148,7 @@ def _fork_worker(command: list[str], not_its_own: tuple[int, ...], prctl: Callab
         for number in guardian.HANDLED:
             signal.signal(number, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        for descriptor in not_its_own:
+        for descriptor in inherited:
             os.close(descriptor)
         sys.argv = command
         runpy.run_module(command[0], run_name="__main__", alter_sys=True)

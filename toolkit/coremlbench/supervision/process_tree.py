@@ -148,8 +148,8 @@ class MemorySampler:
 def count_oom_kills(proc: Path = Path("/proc/self/cgroup"), mount: Path = Path("/sys/fs/cgroup")) -> int | None:
     """Return how many kills for memory Linux has counted in this control group, ``None`` if unknown.
 
-    Version 2 of control groups keeps it in ``memory.events``, version 1 in ``memory.oom_control``. Inside some containers
-    the path of the group is the host's, so the top of the mount is tried as well.
+    Version 2 of control groups keeps it in ``memory.events``, version 1 in ``memory.oom_control``. In some
+    containers the path of the group is the host's, so the top of the mount is tried as well.
     """
     with suppress(OSError, ValueError):
         for line in proc.read_text().splitlines():
