@@ -28,7 +28,7 @@ from coremlbench.supervision.process_tree import MemorySampler
 from coremlbench.supervision.streams import ChildOutput
 from coremlbench.system.files import atomic_write
 from coremlbench.system.resources import snapshot_resources
-from coremlbench.system.signals import Signals, pipe
+from coremlbench.system.signals import StopSignals, pipe
 from coremlbench.types.process import Exit, Limits, Progress, StopReason
 
 MARKER = "COREMLBENCH_CHILD"
@@ -89,7 +89,7 @@ def supervise(
     try:
         with ExitStack() as stack:
             try:
-                signals = stack.enter_context(Signals())
+                signals = stack.enter_context(StopSignals())
                 supervision = _Supervision(folder, limits, on_progress, signals, marker, keep, clock)
             except OSError as problem:  # no descriptors are left
                 return _not_started(problem, folder, clock() - began)
@@ -133,7 +133,7 @@ class _Supervision:
         folder: Path,
         limits: Limits,
         on_progress: Callable[[Progress], None] | None,
-        signals: Signals,
+        signals: StopSignals,
         marker: tuple[str, str],
         keep: Callable[[str], bool] | None,
         clock: Callable[[], float],
