@@ -14,7 +14,7 @@ FIRST_REPORT = 1.0
 
 @contextmanager
 def locked(path: Path, report: Callable[[str], object], *, interval: float = PROGRESS_INTERVAL) -> Iterator[None]:
-    """Hold a lock file during the block; ``report`` is called every ``interval`` seconds while another process has it."""
+    """Hold a lock file during the block; call ``report`` every ``interval`` seconds while another process holds it."""
     from filelock import FileLock, Timeout
 
     lock, timeout = FileLock(path), min(interval, FIRST_REPORT)

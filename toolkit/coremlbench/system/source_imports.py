@@ -1,7 +1,8 @@
 """Find all modules that a module imports, directly or indirectly, from the sources without running them.
 
 Import statements inside functions count too; those below ``if TYPE_CHECKING:`` do not, as they never run. In a module
-that calls ``import_module``, each string constant that names a module counts: absolute (``"coremlbench.conversion.originals.keras:open_keras"``) or relative to its own package (``"lenet"``).
+that calls ``import_module``, each string constant that names a module counts, absolute
+(``"coremlbench.conversion.originals.keras:open_keras"``) or relative to its own package (``"lenet"``).
 """
 
 from __future__ import annotations
