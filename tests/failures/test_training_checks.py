@@ -121,8 +121,8 @@ def test_a_run_that_only_guessed_is_saved_as_a_failure_and_listed(tmp_path: Path
 
 
 @given(st.integers(0, 1000), st.integers(1, 1000))
-@example(0, 158)  # 3e-18 above the share before it was held to it
+@example(0, 158)
 def test_the_interval_holds_the_share(right: int, more: int) -> None:
     count = right + more
-    low, high = accuracy_interval(right / count, count)
+    low, high = accuracy_interval(right, count)
     assert -1e-9 <= low <= right / count <= high <= 1 + 1e-9
