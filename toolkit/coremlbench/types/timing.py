@@ -1,7 +1,7 @@
 """Data types of timing.
 
-A package is timed in several processes, one ``Round`` each. The rounds of one (model, variant, batch, runtime, unit) are
-a ``Measurement``, a cell of the matrix; the whole matrix is a ``TimingRecord``.
+A package is timed in several processes, one ``Round`` each. The rounds of one (model, variant, batch, runtime, unit)
+are a ``Measurement``, a cell of the matrix; the whole matrix is a ``TimingRecord``.
 """
 
 from __future__ import annotations

@@ -49,7 +49,10 @@ class SampleImage:
 
 @dataclass(frozen=True)
 class Trained:
-    """The outcome of a training that finished. Accuracies are shares of images; ``confusion[actual][predicted]`` counts test images."""
+    """The outcome of a training that finished.
+
+    Accuracies are shares of images; ``confusion[actual][predicted]`` counts test images.
+    """
 
     test_accuracy: float
     training_accuracy: float | None = None
