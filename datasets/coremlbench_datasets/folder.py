@@ -181,8 +181,8 @@ class FolderDataset:
                 f"{self._relative(result.path)!r}: {result.reason.rstrip('.')}" for result in unreadable[:3]
             )
             raise UnusableDataError(
-                f"{len(unreadable):,} of {_count(len(results), 'file')} in {self._label} cannot be read as pictures, more "
-                f"than {UNREADABLE_LIMIT:.0%} ({first}{'; …' if len(unreadable) > 3 else ''}); mend or remove them."
+                f"{len(unreadable):,} of {_count(len(results), 'file')} in {self._label} cannot be read as pictures, "
+                f"more than {UNREADABLE_LIMIT:.0%} ({first}{'; …' if len(unreadable) > 3 else ''}); mend or remove them."
             )
         return results
 
