@@ -33,8 +33,10 @@ ARCHIVE_ERRORS: tuple[type[Exception], ...] = (
     UnicodeDecodeError,  # of zipfile: a name that claims to be UTF-8
     struct.error,  # of zipfile: fields shorter than they say
 )
-"""The exceptions of Python's readers for a damaged archive, besides ``OSError`` without ``errno``, which gzip raises for
-headers and checksums and bz2 for damaged data."""
+"""The exceptions of Python's readers for a damaged archive.
+
+There is also ``OSError`` without ``errno``, which gzip raises for headers and checksums and bz2 for damaged data.
+"""
 with suppress(ImportError):  # Python may be built without lzma
     import lzma
 
