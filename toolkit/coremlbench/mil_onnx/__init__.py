@@ -1,4 +1,4 @@
-"""ML Programs as ONNX graphs: ``to_onnx(load_program(path))``."""
+"""Convert ML Programs to ONNX models: ``to_onnx(load_program(path))``."""
 
 from coremlbench.mil_onnx.graph import UnknownOpError, UnsupportedProgramError
 from coremlbench.mil_onnx.program import Program, load_program

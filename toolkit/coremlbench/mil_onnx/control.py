@@ -22,7 +22,7 @@ def _subgraph(graph: Graph, name: str, inputs: Sequence[Any], outputs: Sequence[
     """Return the finished subgraph; each output is copied, for it may be a value of the enclosing graph."""
     from onnx import helper
 
-    copies = [(graph.node("Identity", [found]), var) for found, var in outputs]
+    copies = [(graph.node("Identity", [name]), var) for name, var in outputs]
     infos = [_info(copy, var) for copy, var in copies]
     return helper.make_graph(graph.nodes, name, list(inputs), infos, initializer=graph.initializers)
 
@@ -68,8 +68,8 @@ def while_loop(graph: Graph, op: Operation) -> list[str]:
     inputs = [_scalar_info(counter, np.int64), _scalar_info(asked, np.bool_)]
     inputs += [_info(name, var) for name, var in zip(carried, op.loop_vars, strict=True)]
     outputs = [(again, condition.outputs[0]), *zip(after, body.outputs, strict=True)]
-    made = _subgraph(inner, inner.place, inputs, outputs)
-    return graph.node_with_outputs("Loop", ["", first, *before], len(op.outputs), body=made)
+    body_graph = _subgraph(inner, inner.place, inputs, outputs)
+    return graph.node_with_outputs("Loop", ["", first, *before], len(op.outputs), body=body_graph)
 
 
 def _scalar_info(name: str, dtype: type) -> Any:

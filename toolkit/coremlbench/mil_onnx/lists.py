@@ -65,8 +65,8 @@ def list_scatter(graph: Graph, op: Operation) -> str:
 
 def list_read(graph: Graph, op: Operation) -> str:
     """Return one element."""
-    found = graph.node("Gather", [graph.tensor(op.ls), _vector(graph, op.index)], axis=0)
-    return graph.node("Squeeze", [found, graph.ints([0])])
+    element = graph.node("Gather", [graph.tensor(op.ls), _vector(graph, op.index)], axis=0)
+    return graph.node("Squeeze", [element, graph.ints([0])])
 
 
 def list_gather(graph: Graph, op: Operation) -> str:

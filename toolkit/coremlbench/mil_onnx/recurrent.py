@@ -27,7 +27,7 @@ The scales are those that coremltools' tests expect.
 def _activations(names: Sequence[str]) -> dict[str, Any]:
     """Return the attributes that state the activations.
 
-    ONNX Runtime hands the alphas and betas out in order, one to each activation that has them.
+    ONNX Runtime assigns the alphas and betas in order to the activations that have them.
     """
     rows = [ACTIVATIONS[name.lower()] for name in names]
     return {
@@ -46,13 +46,13 @@ def _gates(value: Array | None, order: Sequence[int], size: int) -> Array:
 
 
 def _states(graph: Graph, var: Var, directions: int, size: int) -> str:
-    """Return an initial state (samples, directions * size) as ONNX wants it (directions, samples, size)."""
+    """Return an initial state (samples, directions * size) as ONNX requires it (directions, samples, size)."""
     split = graph.node("Reshape", [graph.tensor(var), graph.ints([0, directions, size])])
     return graph.node("Transpose", [split], perm=[1, 0, 2])
 
 
 def _final(graph: Graph, name: str, width: int) -> str:
-    """Return a final state (directions, samples, size) as Core ML gives it (samples, directions * size)."""
+    """Return a final state (directions, samples, size) as Core ML returns it (samples, directions * size)."""
     return graph.node("Reshape", [graph.node("Transpose", [name], perm=[1, 0, 2]), graph.ints([0, width])])
 
 

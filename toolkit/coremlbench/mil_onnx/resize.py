@@ -78,8 +78,8 @@ class Open:
             return self.graph.constant(known, np.float64)
         if op.op_type == "resize":
             sizes, index = shape_vector(self.graph, op.shape), self.graph.constant(place, np.int64)
-            wanted = self._wide(self.graph.node("Gather", [sizes, index], axis=0))
-            return self.graph.node("Where", [self._node("Equal", wanted, 0), self.size, wanted])
+            requested = self._wide(self.graph.node("Gather", [sizes, index], axis=0))
+            return self.graph.node("Where", [self._node("Equal", requested, 0), self.size, requested])
         factor = (op.scale_factor_height if place == -2 else op.scale_factor_width).val
         product = self.graph.node(
             "Mul", [self.graph.cast(self.size, np.float32), self.graph.constant(factor, np.float32)]

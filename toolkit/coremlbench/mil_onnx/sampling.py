@@ -78,11 +78,11 @@ def _pixels(graph: Graph, table: Table, y: str, x: str, padding: str | None) -> 
     place = graph.node("Add", [line, _place(graph, x, table.right)])
     if table.first is not None:
         place = graph.node("Add", [table.first, place])
-    found = graph.node("Gather", [table.rows, place], axis=0)
+    pixels = graph.node("Gather", [table.rows, place], axis=0)
     if padding is None:
-        return found
+        return pixels
     inside = graph.node("And", [_inside(graph, y, table.bottom), _inside(graph, x, table.right)])
-    return graph.node("Where", [_behind(graph, inside), found, padding])
+    return graph.node("Where", [_behind(graph, inside), pixels, padding])
 
 
 def _behind(graph: Graph, name: str) -> str:
@@ -184,8 +184,8 @@ def resample(graph: Graph, op: Operation) -> str:
     y = _brought_inside(graph, op, _position(graph, op, 2), table.bottom)
     x = _brought_inside(graph, op, _position(graph, op, 3), table.right)
     padding = graph.like(op.x, op.padding_value.val) if op.padding_mode.val == "constant" else None
-    found = _read(graph, table, y, x, nearest=mode == "nearest", padding=padding)
-    return graph.node("Transpose", [found], perm=[0, 3, 1, 2])
+    sampled = _read(graph, table, y, x, nearest=mode == "nearest", padding=padding)
+    return graph.node("Transpose", [sampled], perm=[0, 3, 1, 2])
 
 
 def _grid_sample(graph: Graph, op: Operation, points: str, padding: str) -> str:
@@ -297,14 +297,14 @@ def crop_resize(graph: Graph, op: Operation) -> str:
     inside = graph.node("And", [_inside(graph, y, table.bottom), _inside(graph, x, table.right)])
     value = getattr(op, "pad_value", None)
     padding = graph.like(op.x, 0 if value is None else value.val)
-    found = graph.node("Where", [_behind(graph, inside), _read(graph, table, y, x), padding])
-    found = graph.node("Transpose", [found], perm=[0, 3, 1, 2])
+    sampled = graph.node("Where", [_behind(graph, inside), _read(graph, table, y, x), padding])
+    sampled = graph.node("Transpose", [sampled], perm=[0, 3, 1, 2])
     if hasattr(op, "boxes"):
-        return found
+        return sampled
     if images is not None:
-        return graph.node("Unsqueeze", [found, graph.ints([1])])
-    each = graph.node("Shape", [graph.tensor(op.x)], start=0, end=2)
-    return graph.node("Reshape", [found, graph.node("Concat", [graph.ints([0]), each, graph.ints(size)], axis=0)])
+        return graph.node("Unsqueeze", [sampled, graph.ints([1])])
+    leading = graph.node("Shape", [graph.tensor(op.x)], start=0, end=2)
+    return graph.node("Reshape", [sampled, graph.node("Concat", [graph.ints([0]), leading, graph.ints(size)], axis=0)])
 
 
 OPS: dict[str, Callable[[Graph, Operation], str]] = {
