@@ -182,7 +182,8 @@ class FolderDataset:
             )
             raise UnusableDataError(
                 f"{len(unreadable):,} of {_count(len(results), 'file')} in {self._label} cannot be read as pictures, "
-                f"more than {UNREADABLE_LIMIT:.0%} ({first}{'; …' if len(unreadable) > 3 else ''}); mend or remove them."
+                f"more than {UNREADABLE_LIMIT:.0%} ({first}{'; …' if len(unreadable) > 3 else ''}); "
+                "mend or remove them."
             )
         return results
 

@@ -15,7 +15,7 @@ def confusion_matrix(actual: Sequence[int], predicted: Sequence[int], classes: i
     return tuple(tuple(row) for row in counts)
 
 
-def class_results(names: Sequence[str], confusion: Sequence[Sequence[int]]) -> tuple[ClassResult, ...]:
+def per_class(names: Sequence[str], confusion: Sequence[Sequence[int]]) -> tuple[ClassResult, ...]:
     """Return precision and recall by class, ``None`` for a class without predictions or images."""
     results = []
     for index, name in enumerate(names):

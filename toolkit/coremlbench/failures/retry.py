@@ -8,7 +8,10 @@ from coremlbench.failures.training_checks import CHECKS
 
 __all__ = ["RETRY_BY_KIND", "Retry", "retry_after"]
 
-RETRY_BY_KIND: dict[str, Retry] = {row.kind: row.retry for row in (*RULES, *CHECKS)}
+RETRY_BY_KIND: dict[str, Retry] = {
+    **{rule.kind: rule.retry for rule in RULES},
+    **{check.kind: check.retry for check in CHECKS},
+}
 
 
 def retry_after(kind: str) -> Retry:

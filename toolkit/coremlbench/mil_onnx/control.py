@@ -22,7 +22,7 @@ def _subgraph(graph: Graph, name: str, inputs: Sequence[Any], outputs: Sequence[
     """Return the finished subgraph; each output is copied, for it may be a value of the enclosing graph."""
     from onnx import helper
 
-    copies = [(graph.node("Identity", [name]), var) for name, var in outputs]
+    copies = [(graph.node("Identity", [output]), var) for output, var in outputs]
     infos = [_info(copy, var) for copy, var in copies]
     return helper.make_graph(graph.nodes, name, list(inputs), infos, initializer=graph.initializers)
 

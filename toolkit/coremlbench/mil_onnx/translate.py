@@ -116,7 +116,7 @@ def _output(graph: Graph, var: Var) -> Any:
 
 
 def _needed(nodes: Sequence[Any], required: set[str]) -> list[Any]:
-    """Return the nodes that produce ``required`` names, directly or indirectly; others, such as a moved transpose, go."""
+    """Return the nodes that produce ``required`` names, directly or indirectly; not moved transposes."""
     needed = []
     for node in reversed(nodes):
         if required.intersection(node.output):

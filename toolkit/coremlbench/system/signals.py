@@ -74,8 +74,8 @@ def deferred_signals() -> Iterator[list[int]]:
     try:
         yield seen
     finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
+        for deferred, handler in handlers.items():
+            signal.signal(deferred, handler)
     for first in seen[:1]:
         signal.raise_signal(first)
 
