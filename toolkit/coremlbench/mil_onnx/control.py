@@ -19,7 +19,7 @@ def _info(name: str, var: Var) -> Any:
 
 
 def _subgraph(graph: Graph, name: str, inputs: Sequence[Any], outputs: Sequence[tuple[str, Var]]) -> Any:
-    """Return the finished subgraph; each output is copied, for it may be a value of the enclosing graph."""
+    """Return the finished subgraph; each output is copied, as it can be a value of the enclosing graph."""
     from onnx import helper
 
     copies = [(graph.node("Identity", [output]), var) for output, var in outputs]

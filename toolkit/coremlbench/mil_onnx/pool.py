@@ -59,7 +59,7 @@ def _pad(graph: Graph, name: str, pads: list[int], value: float) -> str:
 
 
 def max_pool(graph: Graph, op: Operation) -> str:
-    """Return the largest value of each window; padding never wins."""
+    """Return the largest value of each window; padding is never the largest."""
     window, name = window_of(op), graph.tensor(op.x)
     pads = [*window.pads[: len(window.kernel)]]
     pads += [pad + over for pad, over in zip(window.pads[len(window.kernel) :], window.overhang, strict=True)]

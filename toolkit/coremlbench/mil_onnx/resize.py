@@ -2,8 +2,8 @@
 
 Linear resizing of known sizes is two products with matrices of interpolation weights, nearest-neighbour resizing is
 two gathers: so every ``sampling_mode`` of Core ML is exactly the grid of points that its documentation gives, and
-none has to be rebuilt from ONNX's own coordinate modes. Where a size is told only when the program runs, the grid is
-computed then, by the same formulas and in float64 too, and linear resizing gathers both neighbours.
+none has to be rebuilt from ONNX's own coordinate modes. Where a size is known only at run time, the grid is
+computed in the graph, by the same formulas and in float64 too, and linear resizing gathers both neighbours.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Open:
         return self.graph.node(kind, names)
 
     def _target(self, op: Operation, place: int) -> str:
-        """Return the size wanted: known, computed (0 stands for the present one), or a multiple."""
+        """Return the output size: a constant, a computed one (0 means the input's), or a multiple of the input's."""
         known = dims(op.outputs[0])[place]
         if known is not None:
             return self.graph.constant(known, np.float64)
@@ -112,7 +112,7 @@ class Open:
 
 
 def _sizes(op: Operation, count: int) -> list[tuple[int, int | None, int | None]]:
-    """Return the last ``count`` dimensions: for each its place from the end, its size and the size wanted."""
+    """Return the last ``count`` dimensions: for each its index from the end, its size and its output size."""
     sizes, targets = dims(op.x), dims(op.outputs[0])
     return [(place, sizes[place], targets[place]) for place in range(-count, 0)]
 
