@@ -42,10 +42,10 @@ def cond(graph: Graph, op: Operation) -> list[str]:
 
 
 def while_loop(graph: Graph, op: Operation) -> list[str]:
-    """Return the loop variables once the condition no longer holds.
+    """Return the loop variables when the condition is false.
 
-    Core ML asks the condition before each turn. ONNX's loop takes the first answer as an input and the following
-    ones from its body: so the block of the condition is walked twice, once before the loop and once in the body.
+    Core ML evaluates the condition before each iteration. ONNX's Loop takes the first value as an input and the
+    following ones from its body, so the condition's block is walked twice: before the loop and in its body.
     """
     condition, body = op.blocks
     before = [graph.tensor(var) for var in op.loop_vars]

@@ -43,7 +43,7 @@ def _class_scores(graph: Graph, op: Operation, scores: str, best: str) -> str:
 
 
 def _remaining_scores(graph: Graph, op: Operation, boxes: str, scores: str, best: str) -> str:
-    """Return the score of each box that is not suppressed (samples, boxes), and ``LEAST`` for the others."""
+    """Return the scores (samples, boxes) of boxes that are not suppressed, and ``LEAST`` for the others."""
     least = graph.constant(LEAST, np.float32)
     eligible = graph.node("Unsqueeze", [_eligible(graph, op, best), graph.ints([1])])
     contending = graph.node("Where", [eligible, _class_scores(graph, op, scores, best), least])
@@ -66,8 +66,8 @@ def _padded(graph: Graph, name: str, missing: str, rank: int, value: float, dtyp
 def non_maximum_suppression(graph: Graph, op: Operation) -> list[str]:
     """Return the boxes that are not suppressed, the best first, their scores and indices, and till iOS 16 their number.
 
-    What is missing to ``max_boxes`` is filled with boxes and scores of 0 and indices of -1. Since iOS 17 the boxes
-    are the last dimension of boxes and scores.
+    Below ``max_boxes`` boxes, boxes and scores are filled with 0 and indices with -1. Since iOS 17 the boxes are the
+    last dimension of boxes and scores.
     """
     turned = not hasattr(op, "score_threshold")
     boxes, scores = graph.tensor(op.boxes), graph.tensor(op.scores)

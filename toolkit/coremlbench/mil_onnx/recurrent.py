@@ -74,8 +74,8 @@ def _sequence(graph: Graph, op: Operation, every: str, final: str, width: int) -
 def lstm(graph: Graph, op: Operation) -> list[str]:
     """Return the hidden states, the final hidden state and the final cell state.
 
-    The gates come as input, forget, output, cell; ONNX wants input, output, forget, cell, and peepholes as input,
-    output, forget.
+    Core ML's order of the gates is input, forget, output, cell; ONNX's is input, output, forget, cell, for peepholes
+    input, output, forget.
     """
     if op.clip is not None:
         raise UnsupportedProgramError(
@@ -109,8 +109,8 @@ def lstm(graph: Graph, op: Operation) -> list[str]:
 def gru(graph: Graph, op: Operation) -> list[str]:
     """Return the hidden states and the final hidden state.
 
-    The gates come as reset, output, update; ONNX wants update, reset, output. The reset gate works on the state
-    before the product with the weights, unless ``reset_after``.
+    Core ML's order of the gates is reset, output, update; ONNX's is update, reset, output. The reset gate is applied to
+    the state before the product with the weights, unless ``reset_after``.
     """
     size, order = int(op.weight_hh.shape[1]), (2, 0, 1)
     after = getattr(op, "reset_after", None)
