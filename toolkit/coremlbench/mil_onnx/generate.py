@@ -37,7 +37,7 @@ def range_1d(graph: Graph, op: Operation) -> str:
 
 
 def scalar(graph: Graph, var: Var) -> str:
-    """Return a value of one element without dimensions, as ONNX wants some that Core ML takes as vectors too."""
+    """Return a value of one element as a scalar: some of ONNX's inputs must be one, and Core ML's may be a vector."""
     name = graph.tensor(var)
     return graph.node("Reshape", [name, graph.constant(np.zeros(0), np.int64)]) if var.rank else name
 
