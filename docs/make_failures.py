@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from coremlbench.failures.documentation import document
-from coremlbench.system.files import write_whole
+from coremlbench.system.files import atomic_write
 
 PAGE = Path(__file__).with_name("failures.md")
 
 if __name__ == "__main__":
     existing = PAGE.read_text(encoding="utf-8") if PAGE.exists() else ""
-    write_whole(PAGE, document(existing).encode())
+    atomic_write(PAGE, document(existing).encode())

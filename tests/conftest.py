@@ -18,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from PIL import Image
 
-from coremlbench.supervision.fork_client import VARIABLE
+from coremlbench.supervision.fork_client import SERVER_VARIABLE
 from coremlbench.system.paths import cache_folder
 
 # No example is too slow: machines are shared, and no test asserts an absolute time. The examples are those of the run
@@ -49,7 +49,7 @@ def pytest_configure(config: pytest.Config) -> None:
         if free >= MEMORY_FILES_BYTES:
             os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY_FILES))
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # as conversions set it, before and behind a fork
-    if VARIABLE not in os.environ:
+    if SERVER_VARIABLE not in os.environ:
         _start_fork_server(config)
 
 
@@ -67,10 +67,10 @@ def _start_fork_server(config: pytest.Config) -> None:
     )
     assert server.stdout is not None
     assert server.stdout.readline() == b"listening\n"
-    os.environ[VARIABLE] = folder
+    os.environ[SERVER_VARIABLE] = folder
 
     def stop() -> None:
-        del os.environ[VARIABLE]
+        del os.environ[SERVER_VARIABLE]
         server.communicate()
         shutil.rmtree(folder)
 
@@ -86,7 +86,7 @@ def _few_objects_to_collect() -> None:
 @pytest.fixture
 def ordinary_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers are started as programs of their own: for tests of their memory, limits or start."""
-    monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.delenv(SERVER_VARIABLE, raising=False)
 
 
 MARKED_BY_FIXTURE = {"turicreate": ("turicreate", "network"), "squeezenet": ("network",)}

@@ -86,7 +86,7 @@ GPU: list[Sample] = [
         [
             log(IOAF_FAULT),
             replace(FINE, log_tail=("Ignored (for causing prior/excessive GPU errors) (IOAF code 4)",)),
-            replace(FINE, log_kept=("(00000004:kIOAccelCommandBufferCallbackErrorSubmissionsIgnored)",)),
+            replace(FINE, retained_lines=("(00000004:kIOAccelCommandBufferCallbackErrorSubmissionsIgnored)",)),
         ],
         [log("IOAF code 40"), log("Ignored (for causing noise)")],
     ),
@@ -168,7 +168,7 @@ GPU: list[Sample] = [
 ]
 
 WORKER: list[Sample] = [
-    ("unusable-data", [error("UnusableData", "Half is broken.")], [error("UnusableDataset")]),
+    ("unusable-data", [error("UnusableDataError", "Half is broken.")], [error("UnusableDataset")]),
     (
         "missing-weights",
         [

@@ -29,9 +29,9 @@ from coremlbench.types.records import Record
 from coremlbench.types.timing import (
     ComputePlan,
     Conditions,
-    Floor,
     Measurement,
     PlannedOp,
+    RooflineBound,
     Round,
     RuntimeName,
     SustainedPoint,
@@ -313,7 +313,7 @@ def cell(
         else "Neural Engine"
         if on_engine
         else UNIT_WORDS.get(unit, unit),
-        floor=Floor(p50 * 0.4, "memory", "Apple M9", 38e12, 120e9, "Apple's press release")
+        floor=RooflineBound(p50 * 0.4, "memory", "Apple M9", 38e12, 120e9, "Apple's press release")
         if runtime == "coreml"
         else None,
         output_error=1.3e-3,

@@ -1,6 +1,6 @@
-"""The datasets that coremlbench trains on, one file each.
+"""The datasets that coremlbench trains on, one module each.
 
-``find`` turns what stands on the command line into a dataset; its ``prepare`` turns that into an ``ImageSet``.
+``find`` returns the dataset for a name or folder of the command line; its ``prepare`` returns an ``ImageSet``.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ DATASETS = {
     "drawn-food": "drawn_food",
     "food101-10": "food101_10",
 }
-"""The image datasets by name, and the module whose ``DATASET`` each is; the first is the default."""
+"""The modules of the image datasets by name; each has a ``DATASET``. The first one is the default."""
 
 
 def find(name_or_dir: str) -> Dataset:
-    """Return the dataset of that name, or else of the folder of that name.
+    """Return the dataset of that name, or else of that folder.
 
     Raises:
-        InputError: it is neither.
+        InputError: there is neither.
     """
     if name_or_dir in DATASETS:
         named: Dataset = importlib.import_module(f"{__name__}.{DATASETS[name_or_dir]}").DATASET
@@ -38,12 +38,12 @@ def find(name_or_dir: str) -> Dataset:
     if name_or_dir and folder.exists():
         raise InputError(f"{name_or_dir} is a file; a dataset is a folder of pictures, or one of {_names()}.")
     close = difflib.get_close_matches(name_or_dir, DATASETS, n=1)
-    meant = f"; did you mean {close[0]}?" if close else "."
-    raise InputError(f"There is no dataset or folder {name_or_dir!r}: give a folder, or one of {_names()}{meant}")
+    suggestion = f"; did you mean {close[0]}?" if close else "."
+    raise InputError(f"There is no dataset or folder {name_or_dir!r}: give a folder, or one of {_names()}{suggestion}")
 
 
 def summaries(cache: Path) -> list[DatasetSummary]:
-    """Return what is known of each named dataset without preparing it; ``cache`` is where prepared ones are kept."""
+    """Return a row for each named dataset, without preparing it; ``cache`` is the folder of prepared datasets."""
     return [find(name).summary(cache) for name in DATASETS]
 
 

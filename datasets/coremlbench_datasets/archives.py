@@ -1,4 +1,4 @@
-"""Unpack what is wanted of an archive, and nothing anywhere else."""
+"""Unpack selected members of an untrusted archive safely."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from coremlbench.types.errors import InputError
 from coremlbench.types.process import ReportProgress
 
 MEMBER_LIMIT = 64 << 20
-"""Bytes of one member past which it is no picture or list of pictures."""
+"""The most bytes of one member: an image or a list of images."""
 
 TOTAL_LIMIT = 16 << 30
-"""Bytes past which what comes out of an archive is no data set of ours."""
+"""The most bytes that are unpacked from one archive."""
 
-BLOCK = 1 << 20
+BLOCK_BYTES = 1 << 20
 
-BROKEN: tuple[type[Exception], ...] = (
+ARCHIVE_ERRORS: tuple[type[Exception], ...] = (
     tarfile.TarError,  # a tar file's headers
     zipfile.BadZipFile,  # a zip file's directory and checksums
     zlib.error,  # damaged data in deflate's format
@@ -33,20 +33,22 @@ BROKEN: tuple[type[Exception], ...] = (
     UnicodeDecodeError,  # of zipfile: a name that claims to be UTF-8
     struct.error,  # of zipfile: fields shorter than they say
 )
-"""What Python's readers raise for a broken archive, besides ``OSError`` without a number: of gzip for a header or a
-checksum, of bz2 for damaged data."""
-with suppress(ImportError):  # a Python may be built without it, and opens no such archive then
+"""The exceptions of Python's readers for a damaged archive.
+
+There is also ``OSError`` without ``errno``, which gzip raises for headers and checksums and bz2 for damaged data.
+"""
+with suppress(ImportError):  # Python may be built without lzma
     import lzma
 
-    BROKEN = (*BROKEN, lzma.LZMAError)
+    ARCHIVE_ERRORS = (*ARCHIVE_ERRORS, lzma.LZMAError)
 
-Place = Callable[[str], PurePosixPath | None]
-"""From a member's name to where it is wanted, relative to the folder, or ``None``."""
+TargetOf = Callable[[str], PurePosixPath | None]
+"""Returns the path, relative to the folder, to unpack a member to by its name; ``None`` to skip it."""
 
 
 @dataclass(frozen=True)
 class _Member:
-    """One entry of an archive. ``kind`` is ``file``, ``folder``, or a word for what must not be in it."""
+    """One entry of an archive; ``kind`` is ``file``, ``folder``, or a forbidden kind in words, as "a link"."""
 
     name: str
     kind: str
@@ -54,23 +56,23 @@ class _Member:
     open: Callable[[], IO[bytes] | None]
 
 
-def unpack(archive: Path, into: Path, place: Place, report: ReportProgress) -> int:
-    """Return how many members were unpacked into the folder, each where ``place`` wants it.
+def unpack(archive: Path, into: Path, target_of: TargetOf, report: ReportProgress) -> int:
+    """Unpack members to the paths that ``target_of`` gives, and return their number.
 
-    Nothing is written outside ``into``: an archive that holds an absolute name, a way upwards, a link, a device or a
-    member of absurd size is refused as a whole, since it is not what it pretends to be.
+    Nothing is written outside ``into``. An archive with an absolute name, "..", a link, a device or a member that is
+    too large is rejected.
 
     Raises:
-        InputError: it is no archive, it is broken, or it holds such a member, which is named.
+        InputError: it is not an archive, it is damaged, or it has such a member, which the message names.
     """
     written = count = 0
     with closing(_members(archive)) as members:
         for member in members:
             _check(archive, member)
-            wanted = place(member.name) if member.kind == "file" else None
-            if wanted is None:
+            relative = target_of(member.name) if member.kind == "file" else None
+            if relative is None:
                 continue
-            target = into / wanted
+            target = into / relative
             if not target.resolve().is_relative_to(into.resolve()) or target.exists():
                 raise _refused(archive, member, "would overwrite another file")
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -84,10 +86,9 @@ def unpack(archive: Path, into: Path, place: Place, report: ReportProgress) -> i
 
 @contextmanager
 def _reading(archive: Path) -> Iterator[None]:
-    """Turn what a broken archive raises into an ``InputError``.
+    """Turn the exceptions that reading a damaged archive raises into ``InputError``.
 
-    It stands around reading alone: an ``OSError`` with a number is the machine's, such as a full disk, and so is what
-    the writing raises.
+    It is used around reads only. An ``OSError`` with ``errno`` is an error of the machine and passes.
     """
     try:
         yield
@@ -95,14 +96,14 @@ def _reading(archive: Path) -> Iterator[None]:
         if broken.errno is not None:
             raise
         raise _broken(archive, broken) from broken
-    except BROKEN as broken:
+    except ARCHIVE_ERRORS as broken:
         raise _broken(archive, broken) from broken
 
 
 def _members(archive: Path) -> Generator[_Member, None, None]:
-    """Yield the members of a zip or a tar file, however that is compressed, and read that to its end."""
+    """Yield the members of a zip or tar file; read a tar file to its end, to check its checksum."""
     with _reading(archive):
-        opened = _opened(archive)
+        opened = _open_archive(archive)
     with opened:
         if isinstance(opened, zipfile.ZipFile):
             members = (_zip_member(opened, info) for info in opened.infolist())
@@ -119,7 +120,7 @@ def _members(archive: Path) -> Generator[_Member, None, None]:
                 read_to_end(opened)
 
 
-def _opened(archive: Path) -> zipfile.ZipFile | tarfile.TarFile:
+def _open_archive(archive: Path) -> zipfile.ZipFile | tarfile.TarFile:
     if zipfile.is_zipfile(archive):
         return zipfile.ZipFile(archive)
     if tarfile.is_tarfile(archive):
@@ -128,9 +129,9 @@ def _opened(archive: Path) -> zipfile.ZipFile | tarfile.TarFile:
 
 
 def read_to_end(archive: tarfile.TarFile) -> None:
-    """Read what follows the last member: the checksum of a compressed stream is looked at when all of it was read."""
+    """Read the rest of a compressed stream, at the end of which its checksum is tested."""
     read = 0
-    while archive.fileobj is not None and read <= TOTAL_LIMIT and (block := archive.fileobj.read(BLOCK)):
+    while archive.fileobj is not None and read <= TOTAL_LIMIT and (block := archive.fileobj.read(BLOCK_BYTES)):
         read += len(block)
 
 
@@ -150,7 +151,7 @@ def _tar_member(archive: tarfile.TarFile, info: tarfile.TarInfo) -> _Member:
 
 
 def _check(archive: Path, member: _Member) -> None:
-    """Raise unless the member may be in an archive that is unpacked here."""
+    """Raise ``InputError`` for a member with an unsafe name or kind."""
     parts = member.name.replace("\\", "/").split("/")
     if not parts[0] or ":" in parts[0] or "\0" in member.name:
         raise _refused(archive, member, "has an absolute name")
@@ -161,7 +162,7 @@ def _check(archive: Path, member: _Member) -> None:
 
 
 def _copy(archive: Path, member: _Member, target: Path) -> int:
-    """Write one member; what its header says of its size is not believed."""
+    """Write one member and return its bytes, which are counted: the size in its header may be wrong."""
     with _reading(archive):
         source = member.open()
     if source is None:
@@ -170,7 +171,7 @@ def _copy(archive: Path, member: _Member, target: Path) -> int:
     with source, target.open("xb") as file:
         while written <= MEMBER_LIMIT and member.size <= MEMBER_LIMIT:
             with _reading(archive):
-                block = source.read(BLOCK)
+                block = source.read(BLOCK_BYTES)
             if not block:
                 return written
             file.write(block)

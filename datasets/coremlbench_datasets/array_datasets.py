@@ -1,4 +1,4 @@
-"""The datasets of small images by name: each is one file of this folder, and one row here."""
+"""The datasets of small images by name: each is one module of this package, and one entry here."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from coremlbench_datasets.cifar10 import CIFAR10
 from coremlbench_datasets.fashion_mnist import FASHION_MNIST
 from coremlbench_datasets.mnist import MNIST
 
-ARRAY_DATASETS: dict[str, ArrayDataset] = {each.name: each for each in (MNIST, FASHION_MNIST, CIFAR10)}
-"""Their modules import nothing heavy: arrays are read when one is prepared."""
+ARRAY_DATASETS: dict[str, ArrayDataset] = {dataset.name: dataset for dataset in (MNIST, FASHION_MNIST, CIFAR10)}
+"""NumPy is imported only when a dataset is prepared."""

@@ -1,7 +1,7 @@
-"""What the datasets of small images share: four ``.npy`` files, the sources they come from, and safe readers.
+"""Datasets of small images: four ``.npy`` files, the sources they are read from, and safe readers.
 
-A dataset lists its sources in order of preference; the first that can be had is read, checked and saved. The files
-cross the process boundary, so that a worker needs nothing but their paths.
+A dataset has a list of sources in order of preference. The first one that is available is read, checked and saved as
+``.npy`` files, whose paths are passed to the workers.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from coremlbench.system.downloads import download, quiet
+from coremlbench.system.downloads import download, ignore_progress
 from coremlbench.types.data import ArraySet, Provenance
 from coremlbench.types.errors import CoremlbenchError, InputError
 from coremlbench.types.process import ReportProgress
-from coremlbench_datasets.archives import BROKEN
+from coremlbench_datasets.archives import ARCHIVE_ERRORS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,18 +34,18 @@ if TYPE_CHECKING:
 
 FILES = ("train_images", "train_labels", "test_images", "test_labels")
 REACH_SECONDS = 4.0
-"""How long a server may take to answer at all: a machine without a network must not wait."""
+"""Seconds to wait for a server's first answer; short, so that a machine without a network fails soon."""
 
 
 _UNREADABLE: tuple[type[Exception], ...] = (
     *(CoremlbenchError, OSError, KeyError, TypeError, ValueError, pickle.UnpicklingError),
-    *BROKEN,
+    *ARCHIVE_ERRORS,
 )
-"""What reading a source may raise when it is not there, or not what it should be."""
+"""The exceptions of reading a source that is missing or has another content than expected."""
 
 
 class UnavailableError(CoremlbenchError):
-    """A source of a dataset that cannot be used here; its text says why and is shown only if all others fail."""
+    """A source of a dataset is not available; the message is shown only if all other sources fail too."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +63,9 @@ class Splits:
 class ArrayDataset:
     """A dataset of small images with a fixed test set.
 
-    ``sources`` read it from where it may be found, given a folder to download to and whom to tell of that; ``read``
-    reads it from a file or folder that the user names. ``missing`` is the sentence for when nothing can be had: what
-    to fetch, where to put it.
+    Each of ``sources`` reads it from one place, given a folder for downloads and a function for progress. ``read``
+    reads it from a file or folder of the user's. ``missing`` is the message if no source is available: what to
+    download, where to put it.
     """
 
     name: str
@@ -86,21 +86,21 @@ class ArrayDataset:
         test: int | None = None,
         source: Path | None = None,
     ) -> ArraySet:
-        """Return the dataset as files under ``cache``, of which the first ``train`` and ``test`` rows count.
+        """Return the dataset as files under ``cache``, of which the first ``train`` and ``test`` rows are used.
 
-        ``None`` takes all rows. The first rows are in every subset, so that a smaller run sees a part of the same.
+        ``None`` means all rows. A smaller subset is always a part of a larger one.
 
         Raises:
-            InputError: No source can be reached, ``source`` is not this dataset, or there are fewer rows than asked.
+            InputError: no source is available, ``source`` is not this dataset, or it has fewer rows than requested.
         """
         folder = cache / "arrays" / (self.name if source is None else f"{self.name}-{_fingerprint(source)}")
         if not (folder / "about.json").is_file():
-            _save(self._from(source, cache, report or quiet), folder)
+            _save(self._read_first(source, cache, report or ignore_progress), folder)
         about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
         counts = {"train": about["train"] if train is None else train, "test": about["test"] if test is None else test}
-        for split, wanted in counts.items():
-            if not 0 < wanted <= about[split]:
-                raise InputError(f"{self.title} has {about[split]:,} {split} images, {wanted:,} were asked for.")
+        for split, count in counts.items():
+            if not 0 < count <= about[split]:
+                raise InputError(f"{self.title} has {about[split]:,} {split} images, {count:,} were asked for.")
         return ArraySet(
             name=self.name,
             classes=self.classes,
@@ -113,8 +113,8 @@ class ArrayDataset:
             provenance=Provenance(**about["provenance"]),
         )
 
-    def _from(self, source: Path | None, cache: Path, report: ReportProgress) -> Splits:
-        """Return the dataset from the source the user named, or else from the first that can be had."""
+    def _read_first(self, source: Path | None, cache: Path, report: ReportProgress) -> Splits:
+        """Return the dataset from the user's source, or else from the first one that is available."""
         if source is not None:
             try:
                 return self._checked(self.read(source))
@@ -129,7 +129,7 @@ class ArrayDataset:
         raise InputError(f"{self.title} cannot be had here: {' '.join(reasons)} {self.missing}")
 
     def _checked(self, splits: Splits) -> Splits:
-        """Return the splits if images, labels and classes fit together."""
+        """Return the splits; raises ``UnavailableError`` if images, labels and classes do not match."""
         for images, labels in (
             (splits.train_images, splits.train_labels),
             (splits.test_images, splits.test_labels),
@@ -142,7 +142,7 @@ class ArrayDataset:
 
 
 def _save(splits: Splits, folder: Path) -> None:
-    """Write the four files and ``about.json`` as one folder that appears whole or not at all."""
+    """Write the four files and ``about.json`` to a temporary folder and rename it."""
     import numpy as np
 
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -159,38 +159,38 @@ def _save(splits: Splits, folder: Path) -> None:
         try:
             temporary.rename(folder)
         except OSError:
-            if not (folder / "about.json").is_file():  # otherwise another process was first: same content
+            if not (folder / "about.json").is_file():  # otherwise another process has written the same
                 raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _fingerprint(source: Path) -> str:
-    """Return a short name for what the user's file or folder holds now.
+    """Return a short hash of the paths, sizes and modification times of a file or folder.
 
     Raises:
-        InputError: There is no such file or folder.
+        InputError: there is no such file or folder.
     """
     if not source.exists():
         raise InputError(f"There is no file or folder {source}; --source names the dataset's archive.")
     files = sorted(path for path in source.rglob("*") if path.is_file()) if source.is_dir() else [source]
-    known = [(str(path.absolute()), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-    return hashlib.sha256(json.dumps(known).encode()).hexdigest()[:12]
+    stamps = [(str(path.absolute()), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    return hashlib.sha256(json.dumps(stamps).encode()).hexdigest()[:12]
 
 
 def keras_folder() -> Path:
-    """Return where Keras keeps the datasets that it has downloaded."""
+    """Return the folder of the datasets that Keras has downloaded."""
     return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "datasets"
 
 
-def keras_copy(url: str, kept: Path, cache: Path, report: ReportProgress, sha256: str | None = None) -> Path:
-    """Return Keras's copy of a file: the one it has downloaded already, or a new download into ``cache``.
+def keras_copy(url: str, existing: Path, cache: Path, report: ReportProgress, sha256: str | None = None) -> Path:
+    """Return the path of a file that Keras uses: ``existing`` if Keras has downloaded it, or a download in ``cache``.
 
     Raises:
-        UnavailableError: It is not there, or not what it should be, and its server does not answer.
+        UnavailableError: Keras has not downloaded it, or another version, and its server does not answer.
     """
-    if kept.is_file() and (sha256 is None or file_sha256(kept) == sha256):
-        return kept
+    if existing.is_file() and (sha256 is None or file_sha256(existing) == sha256):
+        return existing
     try:
         urllib.request.urlopen(url, timeout=REACH_SECONDS).close()  # noqa: S310 - the addresses are literals
     except OSError as error:  # URLError is one
@@ -220,12 +220,12 @@ def read_npz(path: Path, provenance: Provenance) -> Splits:
 def read_idx_folder(folder: Path, provenance: Provenance, sha256: dict[str, str] | None = None) -> Splits:
     """Return the splits of a folder that holds MNIST's four idx files, compressed or not.
 
-    ``sha256`` are the hashes of the uncompressed files, so that the same content compressed anew is still known.
+    ``sha256`` are the hashes of the uncompressed files by name, which do not depend on the compression.
 
     Raises:
-        UnavailableError: A file is missing, or its content is not what it should be.
+        UnavailableError: a file is missing or has another hash.
     """
-    found, hashes = [], []
+    arrays, hashes = [], []
     for name in (
         "train-images-idx3-ubyte",
         "train-labels-idx1-ubyte",
@@ -242,11 +242,11 @@ def read_idx_folder(folder: Path, provenance: Provenance, sha256: dict[str, str]
         hashes.append(hashlib.sha256(content).hexdigest())
         if sha256 is not None and hashes[-1] != sha256[name]:
             raise UnavailableError(f"{folder / name} is not the published file (sha256 {hashes[-1]}).")
-        found.append(read_idx(content))
-    together = hashlib.sha256("".join(hashes).encode()).hexdigest()
-    images, labels, test_images, test_labels = found
+        arrays.append(read_idx(content))
+    combined = hashlib.sha256("".join(hashes).encode()).hexdigest()
+    images, labels, test_images, test_labels = arrays
     return Splits(
-        images, labels.astype("int64"), test_images, test_labels.astype("int64"), replace(provenance, sha256=together)
+        images, labels.astype("int64"), test_images, test_labels.astype("int64"), replace(provenance, sha256=combined)
     )
 
 
@@ -254,7 +254,7 @@ def read_idx(content: bytes) -> NDArray[np.uint8]:
     """Return the array of an idx file: two zero bytes, the type (8: unsigned bytes), the rank, sizes, data.
 
     Raises:
-        UnavailableError: It is no such file, or it ends too early.
+        UnavailableError: it is not an idx file of bytes, or it is truncated.
     """
     import numpy as np
 
@@ -268,7 +268,7 @@ def read_idx(content: bytes) -> NDArray[np.uint8]:
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
 
 
-_PICKLED = {
+_ALLOWED_IN_PICKLES = {
     "_codecs": {"encode"},
     "numpy": {"ndarray", "dtype"},
     "numpy.core.multiarray": {"_reconstruct"},
@@ -276,19 +276,19 @@ _PICKLED = {
     "numpy.core.numeric": {"_frombuffer"},
     "numpy._core.numeric": {"_frombuffer"},
 }
-"""All that a pickle of plain containers and numpy arrays needs: nothing in it can run a command."""
+"""The only functions and classes that pickles may use, by module: enough for containers and NumPy arrays."""
 
 
 class _PlainUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
-        if name not in _PICKLED.get(module, ()):
+        if name not in _ALLOWED_IN_PICKLES.get(module, ()):
             raise pickle.UnpicklingError(f"it asks for {module}.{name}, which data do not need; it is not read.")
-        # Older names of the module lead to a warning in newer numpy, and the other way round.
-        return super().find_class(_module_here(module), name)
+        # NumPy warns about the module names of other versions.
+        return super().find_class(_installed_module(module), name)
 
 
-def _module_here(module: str) -> str:
-    """Return the name that this numpy has for one of its modules in a pickle."""
+def _installed_module(module: str) -> str:
+    """Return the name in the installed NumPy of a NumPy module in a pickle."""
     import numpy as np
 
     if not module.startswith(("numpy.core", "numpy._core")):
@@ -298,15 +298,15 @@ def _module_here(module: str) -> str:
 
 
 def unpickle(content: bytes, *, encoding: str = "ASCII") -> Any:
-    """Return the object of a pickle that holds plain containers, strings, numbers and numpy arrays only.
+    """Return the object of a pickle of containers, strings, numbers and NumPy arrays.
 
     Raises:
-        pickle.UnpicklingError: It asks for anything else; nothing of it was run.
+        pickle.UnpicklingError: it uses anything else, which was not run.
     """
     return _PlainUnpickler(io.BytesIO(content), encoding=encoding).load()
 
 
 def data_folders(name: str) -> Iterable[Path]:
-    """Return where a system's package may have put a dataset of this name (the XDG data folders)."""
+    """Return the folders in which a package of the system may have installed a dataset (XDG data folders)."""
     for folder in (os.environ.get("XDG_DATA_DIRS") or "/usr/local/share:/usr/share").split(":"):
         yield Path(folder) / "datasets" / name

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from coremlbench.types.data import Provenance
 from coremlbench.types.process import ReportProgress
-from coremlbench_datasets.archives import BROKEN, read_to_end
+from coremlbench_datasets.archives import ARCHIVE_ERRORS, read_to_end
 from coremlbench_datasets.arrays import ArrayDataset, Splits, UnavailableError, keras_copy, keras_folder, unpickle
 
 _URL = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
@@ -17,7 +17,7 @@ _SHA256 = "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"
 _TRAIN = tuple(f"data_batch_{number}" for number in range(1, 6))
 _TEST = "test_batch"
 _LARGEST = 64 * 1024**2
-"""Twice the size of a batch of CIFAR-10: a member that claims more is not one."""
+"""The most bytes of an archive's member, twice the size of a batch of CIFAR-10."""
 
 
 def _from_keras(downloads: Path, report: ReportProgress) -> Splits:
@@ -25,41 +25,41 @@ def _from_keras(downloads: Path, report: ReportProgress) -> Splits:
         folder = keras_folder() / name
         if (folder / _TEST).is_file():
             return read_folder(folder, "Keras's copy")
-    kept = keras_folder() / "cifar-10-batches-py-target.tar.gz"
-    return read_archive(keras_copy(_URL, kept, downloads, report, _SHA256), "Keras's copy")
+    existing = keras_folder() / "cifar-10-batches-py-target.tar.gz"
+    return read_archive(keras_copy(_URL, existing, downloads, report, _SHA256), "Keras's copy")
 
 
 def read_archive(path: Path, source: str) -> Splits:
-    """Return the splits of an archive in CIFAR-10's format for Python; nothing of it is unpacked to disk.
+    """Return the splits of an archive in CIFAR-10's Python format, without unpacking it to disk.
 
     Raises:
-        UnavailableError: A batch is missing or too large, or the archive cannot be read.
-        pickle.UnpicklingError: A batch asks for more than arrays.
+        UnavailableError: a batch is missing or too large, or the archive cannot be read.
+        pickle.UnpicklingError: a batch contains other objects than arrays.
     """
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    found: dict[str, bytes] = {}
+    batches: dict[str, bytes] = {}
     try:
         with tarfile.open(path) as archive:
             for member in archive:
                 name = member.name.rpartition("/")[2]
-                if member.isfile() and name in {*_TRAIN, _TEST} and name not in found:
+                if member.isfile() and name in {*_TRAIN, _TEST} and name not in batches:
                     content = archive.extractfile(member) if member.size <= _LARGEST else None
                     if content is None:
                         raise UnavailableError(f"{name} is {member.size:,} bytes, too large for a batch of CIFAR-10.")
-                    found[name] = content.read()
+                    batches[name] = content.read()
             read_to_end(archive)
-    except BROKEN as error:
+    except ARCHIVE_ERRORS as error:
         raise UnavailableError(f"{path} is no archive: {error}.") from error
     note = "" if sha256 == _SHA256 else "not the published archive"
-    return _splits(found.get, Provenance("cifar10", source, sha256=sha256, note=note))
+    return _splits(batches.get, Provenance("cifar10", source, sha256=sha256, note=note))
 
 
 def read_folder(folder: Path, source: str) -> Splits:
     """Return the splits of a folder that holds the batches of CIFAR-10's archive.
 
     Raises:
-        UnavailableError: A batch is missing.
-        pickle.UnpicklingError: A batch asks for more than arrays.
+        UnavailableError: a batch is missing.
+        pickle.UnpicklingError: a batch contains other objects than arrays.
     """
     contents = {name: (folder / name).read_bytes() for name in (*_TRAIN, _TEST) if (folder / name).is_file()}
     sha256 = hashlib.sha256(b"".join(contents.values())).hexdigest()
@@ -78,7 +78,7 @@ def _splits(content: Callable[[str], bytes | None], provenance: Provenance) -> S
         rows = np.asarray(batch[b"data"], np.uint8)
         if rows.ndim != 2 or rows.shape[1] != 3 * 32 * 32:
             raise UnavailableError(f"{name} holds data of shape {rows.shape}, not rows of 3072.")
-        images.append(rows.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))  # planes of colour, to pixels
+        images.append(rows.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))  # from channels first to channels last
         labels.append(np.asarray(batch[b"labels"], np.int64))
     return Splits(
         np.ascontiguousarray(np.concatenate(images[:-1])),
@@ -90,8 +90,8 @@ def _splits(content: Callable[[str], bytes | None], provenance: Provenance) -> S
 
 
 def _read(source: Path) -> Splits:
-    mine = "a file of the user's"
-    return read_folder(source, mine) if source.is_dir() else read_archive(source, mine)
+    origin = "a file of the user's"
+    return read_folder(source, origin) if source.is_dir() else read_archive(source, origin)
 
 
 CIFAR10 = ArrayDataset(

@@ -1,7 +1,7 @@
-"""Ten kinds of food, drawn: the dataset that needs no download.
+"""A generated dataset of ten kinds of food, which needs no download.
 
-Each picture depends on the seed, the split, its class and its number alone, so any of them can be drawn again by
-itself, a smaller set is a part of a larger one, and work that was cut short goes on where it stopped.
+Each image depends on the seed, the split, its class and its number alone. So any image can be drawn again by itself, a
+smaller set is a part of a larger one, and interrupted work can be continued.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+from coremlbench.system.files import atomic_write
 from coremlbench.system.locks import locked
 from coremlbench.types.data import ImageSet, LabelledImage, Provenance
 from coremlbench.types.errors import InputError
@@ -30,17 +31,17 @@ from coremlbench_datasets.selection import (
 )
 
 VERSION = 1
-"""The version of the drawing: any change that moves a pixel takes the next number."""
+"""The version of the images: it must be increased with any change of a pixel."""
 
 CLASSES = tuple(sorted(DISHES))
 
 PER_CLASS = 10_000
-"""Pictures of one class and split that can be asked for; more would repeat no picture but teach nothing new."""
+"""The most images of one class and split."""
 
 
 @dataclass(frozen=True)
 class _Job:
-    """One picture to draw."""
+    """One image to draw: its path, and what it depends on."""
 
     path: Path
     seed: int
@@ -59,17 +60,17 @@ class DrawnFood:
     )
 
     def prepare(self, request: DatasetRequest, report: ReportProgress) -> ImageSet:
-        """Return the pictures, drawing those that are not in the cache yet."""
+        """Return the images; draw those that are not in the cache."""
         if request.source is not None:
             raise InputError("drawn-food is drawn here and takes no --source; leave the option out.")
         limit = PER_CLASS * len(CLASSES)
         check_counts(self.name, len(CLASSES), (request.train, request.test), (limit, limit))
-        wanted = {
+        counts = {
             "train": PROTOCOL_TRAIN if request.train is None else request.train,
             "test": PROTOCOL_TEST if request.test is None else request.test,
         }
         folder = _folder(request.cache, request.seed)
-        jobs = {split: list(_jobs(folder, request.seed, split, count)) for split, count in wanted.items()}
+        jobs = {split: list(_jobs(folder, request.seed, split, count)) for split, count in counts.items()}
         _draw_missing(folder, request.seed, [job for part in jobs.values() for job in part], report)
         images = {
             split: tuple(
@@ -77,7 +78,7 @@ class DrawnFood:
             )
             for split, part in jobs.items()
         }
-        both = (*images["train"], *images["test"])
+        all_images = (*images["train"], *images["test"])
         return ImageSet(
             name=self.name,
             classes=CLASSES,
@@ -87,15 +88,17 @@ class DrawnFood:
                 name=self.name,
                 source="drawn on this machine",
                 version=f"{VERSION}, seed {request.seed}",
-                sha256=fingerprint((str(one.path.relative_to(folder)), one.label, one.path) for one in both),
+                sha256=fingerprint(
+                    (str(image.path.relative_to(folder)), image.label, image.path) for image in all_images
+                ),
                 licence="BSD-3-Clause",
                 note=f"drawn with Pillow {_pillow_of(folder)}",
             ),
-            examined=len(both),
+            examined=len(all_images),
         )
 
     def summary(self, cache: Path) -> DatasetSummary:
-        """Return what a listing says of it."""
+        """Return the row of the dataset in a list."""
         cached = sum(1 for _ in _folder(cache, 0).glob("*/*/*.jpg"))
         images = PROTOCOL_TRAIN + PROTOCOL_TEST
         return DatasetSummary(self.name, self.title, self.description, images, len(CLASSES), 0, cached)
@@ -115,12 +118,12 @@ def _jobs(folder: Path, seed: int, split: str, count: int) -> Iterator[_Job]:
 
 
 def _draw_missing(folder: Path, seed: int, jobs: list[_Job], report: ReportProgress) -> None:
-    """Draw what is not there; one process at a time, so that what it finds half done is nobody's work."""
+    """Draw the images that are missing. A lock makes sure that no other process draws to the same folder."""
     for parent in {job.path.parent for job in jobs}:
         parent.mkdir(parents=True, exist_ok=True)
-    with locked(folder.with_name(folder.name + ".lock"), lambda words: report("draw", 0, len(jobs), words)):
-        there = _finished(folder)
-        missing = [job for job in jobs if job.path not in there]
+    with locked(folder.with_name(folder.name + ".lock"), lambda message: report("draw", 0, len(jobs), message)):
+        existing = _finished(folder)
+        missing = [job for job in jobs if job.path not in existing]
         if missing and not (folder / "manifest.json").exists():
             _write_manifest(folder, seed)
         done = len(jobs) - len(missing)
@@ -131,8 +134,8 @@ def _draw_missing(folder: Path, seed: int, jobs: list[_Job], report: ReportProgr
 
 
 def _finished(folder: Path) -> set[Path]:
-    """Return the pictures that are there, and remove what a killed process has left half done."""
-    there = set()
+    """Return the finished images; remove partial files of killed processes."""
+    finished = set()
     for split in ("train", "test"):
         for kind in CLASSES:
             parent = folder / split / kind
@@ -141,24 +144,22 @@ def _finished(folder: Path) -> set[Path]:
             with os.scandir(parent) as entries:
                 for entry in entries:
                     if entry.name.endswith(".jpg") and entry.stat().st_size > 0:
-                        there.add(parent / entry.name)
+                        finished.add(parent / entry.name)
                     else:
                         (parent / entry.name).unlink(missing_ok=True)
-    return there
+    return finished
 
 
 def _write_manifest(folder: Path, seed: int) -> None:
-    """Say beside the pictures what drew them."""
+    """Write what the images were drawn with."""
     import PIL
 
     manifest = {"dataset": DATASET.name, "version": VERSION, "seed": seed, "pillow": PIL.__version__}
-    temporary = folder / "manifest.json.tmp"
-    temporary.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(folder / "manifest.json")
+    atomic_write(folder / "manifest.json", (json.dumps(manifest, indent=2) + "\n").encode())
 
 
 def _pillow_of(folder: Path) -> str:
-    """Return the version of Pillow that began the drawing; builds of it differ in the last bit here and there."""
+    """Return the version of Pillow that drew the first image; versions differ in single bits."""
     try:
         return str(json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["pillow"])
     except (OSError, ValueError, KeyError, TypeError):
@@ -166,7 +167,7 @@ def _pillow_of(folder: Path) -> str:
 
 
 def _draw(job: _Job) -> None:
-    """Draw one picture; it gets its name when it is whole."""
+    """Draw one image to a temporary file and rename it."""
     random = Random(f"{DATASET.name}/{job.seed}/{job.split}/{job.kind}/{job.index}")
     picture = draw_picture(job.kind, random)
     temporary = job.path.with_name(f"{job.path.name}.{os.getpid()}.tmp")

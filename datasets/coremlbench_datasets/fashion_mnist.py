@@ -18,7 +18,7 @@ from coremlbench_datasets.arrays import (
 
 _URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
 _LICENCE = "MIT (Zalando SE)"
-# Of the uncompressed files: Keras's and Debian's are compressed differently.
+# Of the uncompressed files, as Keras's and Debian's are compressed differently.
 _SHA256 = {
     "train-images-idx3-ubyte": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
     "train-labels-idx1-ubyte": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
@@ -69,7 +69,7 @@ FASHION_MNIST = ArrayDataset(
     ),
     train=60_000,
     test=10_000,
-    # What is on this machine comes before what must be fetched.
+    # Local sources come before downloads.
     sources=(_from_keras_folder, _from_system, _from_keras),
     read=_read,
     missing=(

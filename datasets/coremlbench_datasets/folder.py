@@ -1,4 +1,7 @@
-"""Any folder of pictures: ``DIR/train/<class>/…`` with ``DIR/test/<class>/…``, or ``DIR/<class>/…`` split by seed."""
+"""Datasets from folders of images: ``DIR/train/<class>/…`` and ``DIR/test/<class>/…``, or ``DIR/<class>/…``.
+
+The second layout is split into training and test by the seed.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from coremlbench.types.data import ImageSet, LabelledImage, Provenance, SkippedImage
-from coremlbench.types.errors import InputError, UnusableData
+from coremlbench.types.errors import InputError, UnusableDataError
 from coremlbench.types.process import ReportProgress
-from coremlbench_datasets.examination import Examined, class_name, examine, files_below, folders_in, natural, shown
+from coremlbench_datasets.examination import (
+    Examined,
+    class_name,
+    examine,
+    files_below,
+    folders_in,
+    natural_key,
+    printable,
+)
 from coremlbench_datasets.interface import DatasetRequest, DatasetSummary
 from coremlbench_datasets.selection import check_counts, even_shares, fingerprint, shuffled, split
 
 UNREADABLE_LIMIT = 0.05
-"""The share of unreadable files past which a figure measured on the rest would mean little."""
+"""The share of unreadable files above which the dataset is not used."""
 
 Files = dict[str, list[Path]]
 """Files by class."""
@@ -23,57 +34,60 @@ Files = dict[str, list[Path]]
 
 @dataclass(frozen=True)
 class FolderDataset:
-    """The pictures of one folder."""
+    """The images of one folder."""
 
     folder: Path
 
     @property
     def name(self) -> str:
         """Return the folder's own name."""
-        return shown(self.folder.resolve().name)
+        return printable(self.folder.resolve().name)
 
     @property
     def title(self) -> str:
-        """Return the title of any folder."""
+        """Return the title, the same for all folders."""
         return "A folder of pictures"
 
     @property
     def description(self) -> str:
-        """Return where it is."""
-        return f"The pictures in {shown(self.folder)}, one folder a class."
+        """Return the folder's path in a sentence."""
+        return f"The pictures in {printable(self.folder)}, one folder a class."
 
     def prepare(self, request: DatasetRequest, report: ReportProgress) -> ImageSet:
-        """Return the folder's readable pictures, split.
+        """Return the folder's readable images, split into training and test.
 
-        A training picture that is in the test set too, byte for byte or pixel for pixel, is left out of training.
+        A training image with the same bytes or pixels as a test image is left out.
+
+        Raises:
+            InputError: the folder has another layout, or too few images.
+            UnusableDataError: too many files are unreadable.
         """
         if request.source is not None:
-            raise InputError(f"{self._shown} is a folder already; leave --source out.")
-        fixed, parts, warnings = self._list()
+            raise InputError(f"{self._label} is a folder already; leave --source out.")
+        has_split, parts, warnings = self._list()
         classes = self._classes(parts)
-        seen = self._examine(parts, request, report)
+        results = self._examine(parts, request, report)
         readable = [
-            {name: [path for path in part[name] if not seen[path].reason] for name in classes} for part in parts
+            {name: [path for path in part[name] if not results[path].reason] for name in classes} for part in parts
         ]
         self._check_readable(readable, classes)
-        train, test = readable if fixed else self._split(readable[0], request.seed)
-        train, repeated = _without_test_pictures(train, test, seen)
+        train, test = readable if has_split else self._split(readable[0], request.seed)
+        train, repeated = _without_test_images(train, test, results)
         if repeated:
             warnings.append(
-                f"{_count(len(repeated), 'training picture')} of {self._shown} {_are(len(repeated))} in the test set "
+                f"{_count(len(repeated), 'training picture')} of {self._label} {_are(len(repeated))} in the test set "
                 f"too and left out of training, the first {repeated[0].path!r}."
             )
         self._check_classes_in(train, "training, once what is in the test set too is left out")
         for kind, part in (("training", train), ("test", test)):
-            warnings += _repeats(part, seen, f"{kind} set of {self._shown}")
-        unreadable = [SkippedImage(self._relative(one.path), one.reason) for one in seen.values() if one.reason]
-        there = (_size(train), _size(test))
-        check_counts(self._shown, len(classes), (request.train, request.test), there)
+            warnings += _duplicate_warning(part, results, f"{kind} set of {self._label}")
+        unreadable = self._skipped(results.values())
+        available = (_size(train), _size(test))
+        check_counts(self._label, len(classes), (request.train, request.test), available)
         chosen = [
             _choose(part, classes, count, (request.seed, kind))
             for part, count, kind in ((train, request.train, "train"), (test, request.test, "test"))
         ]
-        both = [*chosen[0], *chosen[1]]
         return ImageSet(
             name=self.name,
             classes=tuple(classes),
@@ -81,17 +95,22 @@ class FolderDataset:
             test=tuple(chosen[1]),
             provenance=Provenance(
                 name=self.name,
-                source=shown(self.folder.resolve()),
-                version="" if fixed else f"split by seed {request.seed}",
-                sha256=fingerprint((self._relative(one.path), one.label, one.path) for one in both),
+                source=printable(self.folder.resolve()),
+                version="" if has_split else f"split by seed {request.seed}",
+                sha256=fingerprint(
+                    (self._relative(image.path), image.label, image.path) for part in chosen for image in part
+                ),
             ),
-            examined=len(seen),
-            skipped=(*unreadable, *(SkippedImage(self._relative(Path(one.path)), one.reason) for one in repeated)),
+            examined=len(results),
+            skipped=(
+                *unreadable,
+                *(SkippedImage(self._relative(Path(image.path)), image.reason) for image in repeated),
+            ),
             warnings=tuple(warnings),
         )
 
-    def summary(self, cache: Path) -> DatasetSummary:  # noqa: ARG002 - a folder is where it is, not in the cache
-        """Return what a listing says of it, without opening a picture."""
+    def summary(self, cache: Path) -> DatasetSummary:  # noqa: ARG002 - a folder is not in the cache
+        """Return the row of the folder in a listing, without opening an image."""
         _, parts, _ = self._list()
         files = sum(_size(part) for part in parts)
         return DatasetSummary(self.name, self.title, self.description, files, len(parts[0]), 0, files)
@@ -99,64 +118,74 @@ class FolderDataset:
     # --- steps --------------------------------------------------------------------------------------------------
 
     @property
-    def _shown(self) -> str:
-        return shown(self.folder)
+    def _label(self) -> str:
+        return printable(self.folder)
+
+    def _skipped(self, results: Iterable[Examined]) -> list[SkippedImage]:
+        return [SkippedImage(self._relative(result.path), result.reason) for result in results if result.reason]
 
     def _relative(self, path: Path) -> str:
-        return shown(path.relative_to(self.folder)) if path.is_relative_to(self.folder) else shown(path)
+        return printable(path.relative_to(self.folder)) if path.is_relative_to(self.folder) else printable(path)
 
     def _list(self) -> tuple[bool, list[Files], list[str]]:
-        """Return whether the folder says what is for testing, the files (training and test, or all), and warnings."""
-        found = folders_in(self.folder)
-        named = {folder.name.lower(): folder for folder in found}
+        """Return whether the folder is split already, its files (training and test, or all), and warnings."""
+        folders = folders_in(self.folder)
+        named = {folder.name.lower(): folder for folder in folders}
         if "train" in named and "test" in named:
-            others = [class_name(folder) for folder in found if folder.name.lower() not in {"train", "test"}]
-            warnings = [f"Of {self._shown} only train and test are used, not {', '.join(others)}."] if others else []
-            return True, [_files(named[part], (self.folder, *found)) for part in ("train", "test")], warnings
+            others = [class_name(folder) for folder in folders if folder.name.lower() not in {"train", "test"}]
+            warnings = [f"Of {self._label} only train and test are used, not {', '.join(others)}."] if others else []
+            return True, [_files(named[part], (self.folder, *folders)) for part in ("train", "test")], warnings
         for part, other in (("train", "test"), ("test", "train")):
             if part in named and set(named) <= {part, "valid", "val", "validation"}:
-                raise InputError(f"{self._shown} has a folder {part} and no folder {other}; it needs both or neither.")
+                raise InputError(f"{self._label} has a folder {part} and no folder {other}; it needs both or neither.")
         return False, [_files(self.folder, ())], []
 
     def _classes(self, parts: Sequence[Files]) -> list[str]:
-        """Return the names of the classes in natural order, once every part is known to have files of each."""
-        classes = sorted({name for part in parts for name in part}, key=natural)
+        """Return the names of the classes in natural order; raises ``InputError`` if a part lacks files of one."""
+        classes = sorted({name for part in parts for name in part}, key=natural_key)
         if not classes:
             raise InputError(
-                f"{self._shown} has no folders of pictures: put the pictures of each class into one folder."
+                f"{self._label} has no folders of pictures: put the pictures of each class into one folder."
             )
         for part, where in zip(parts, ("train", "test"), strict=False):
             for name in classes:
                 if name not in part:
                     other = "test" if where == "train" else "train"
                     raise InputError(
-                        f"Class {name!r} of {self._shown} is in {other} and not in {where}; it must be in both."
+                        f"Class {name!r} of {self._label} is in {other} and not in {where}; it must be in both."
                     )
                 self._check_not_empty(name, part[name], f" in {where}" if len(parts) > 1 else "")
         if len(classes) == 1:
-            raise InputError(f"{self._shown} has the single class {classes[0]!r}; there must be two to tell apart.")
+            raise InputError(f"{self._label} has the single class {classes[0]!r}; there must be two to tell apart.")
         return classes
 
     def _check_not_empty(self, name: str, files: Sequence[Path], where: str = "") -> None:
         if not files:
             raise InputError(
-                f"Class {name!r} of {self._shown} has no readable picture{where}; add some or remove its folder."
+                f"Class {name!r} of {self._label} has no readable picture{where}; add some or remove its folder."
             )
 
     def _examine(self, parts: Iterable[Files], request: DatasetRequest, report: ReportProgress) -> dict[Path, Examined]:
-        """Return what every file is, in the order of the listing, unless too many cannot be read."""
+        """Return the result for every file, in the order of the listing.
+
+        Raises:
+            UnusableDataError: too many files cannot be read.
+        """
         files = [path for part in parts for paths in part.values() for path in paths]
         key = hashlib.sha256(str(self.folder.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:16]
-        found = examine(files, request.cache / "folders" / f"{key}.json", report)
-        seen = {path: found[path] for path in files}
-        unreadable = [one for one in seen.values() if one.reason]
-        if len(unreadable) > UNREADABLE_LIMIT * len(seen):
-            first = "; ".join(f"{self._relative(one.path)!r}: {one.reason.rstrip('.')}" for one in unreadable[:3])
-            raise UnusableData(
-                f"{len(unreadable):,} of {_count(len(seen), 'file')} in {self._shown} cannot be read as pictures, more "
-                f"than {UNREADABLE_LIMIT:.0%} ({first}{'; …' if len(unreadable) > 3 else ''}); mend or remove them."
+        examined = examine(files, request.cache / "folders" / f"{key}.json", report)
+        results = {path: examined[path] for path in files}
+        unreadable = [result for result in results.values() if result.reason]
+        if len(unreadable) > UNREADABLE_LIMIT * len(results):
+            first = "; ".join(
+                f"{self._relative(result.path)!r}: {result.reason.rstrip('.')}" for result in unreadable[:3]
             )
-        return seen
+            raise UnusableDataError(
+                f"{len(unreadable):,} of {_count(len(results), 'file')} in {self._label} cannot be read as pictures, "
+                f"more than {UNREADABLE_LIMIT:.0%} ({first}{'; …' if len(unreadable) > 3 else ''}); "
+                "mend or remove them."
+            )
+        return results
 
     def _check_readable(self, parts: Sequence[Files], classes: Sequence[str]) -> None:
         for part in parts:
@@ -164,65 +193,67 @@ class FolderDataset:
                 self._check_not_empty(name, part[name])
                 if len(parts) == 1 and len(part[name]) == 1:
                     raise InputError(
-                        f"Class {name!r} of {self._shown} has one readable picture and needs two, for training and for "
+                        f"Class {name!r} of {self._label} has one readable picture and needs two, for training and for "
                         "testing."
                     )
 
     def _check_classes_in(self, part: Files, what: str) -> None:
         for name, files in part.items():
             if not files:
-                raise InputError(f"Class {name!r} of {self._shown} has no picture left for {what}.")
+                raise InputError(f"Class {name!r} of {self._label} has no picture left for {what}.")
 
     def _split(self, files: Files, seed: int) -> list[Files]:
-        """Return training and test files, three of four of each class for training."""
+        """Return training and test files: of each class, three of four for training."""
         train: Files = {}
         test: Files = {}
         for name, paths in files.items():
-            # By the name within the folder, so that a copy of the folder is split alike.
-            mixed = shuffled(paths, seed, "split", name)
-            count, _ = split(len(mixed))
-            train[name], test[name] = mixed[:count], mixed[count:]
+            # The order does not depend on the folder's path, so that a copy of the folder is split in the same way.
+            shuffled_paths = shuffled(paths, seed, "split", name)
+            count, _ = split(len(shuffled_paths))
+            train[name], test[name] = shuffled_paths[:count], shuffled_paths[count:]
         return [train, test]
 
 
-def _files(folder: Path, foreign: Sequence[Path]) -> Files:
+def _files(folder: Path, excluded: Sequence[Path]) -> Files:
     """Return the files of each class in a folder."""
     folders = folders_in(folder)
-    found: Files = {}
-    for one in folders:
-        others = [folder, *foreign, *(other for other in folders if other != one)]
-        found.setdefault(class_name(one), []).extend(files_below(one, others))
-    return found
+    files: Files = {}
+    for class_folder in folders:
+        others = [folder, *excluded, *(other for other in folders if other != class_folder)]
+        files.setdefault(class_name(class_folder), []).extend(files_below(class_folder, others))
+    return files
 
 
-def _without_test_pictures(
-    train: Files, test: Files, seen: Mapping[Path, Examined]
+def _without_test_images(
+    train: Files, test: Files, results: Mapping[Path, Examined]
 ) -> tuple[Files, list[SkippedImage]]:
-    """Return the training files that are not in the test set, and those that are."""
-    places = {}
+    """Return the training files that are not duplicates of test images, and those that are."""
+    test_paths = {}
     for paths in test.values():
         for path in paths:
-            places[seen[path].file_hash] = places[seen[path].pixel_hash] = path
-    kept: Files = {name: [] for name in train}
+            test_paths[results[path].file_hash] = test_paths[results[path].pixel_hash] = path
+    unique: Files = {name: [] for name in train}
     repeated = []
     for name, paths in train.items():
         for path in paths:
-            twin = places.get(seen[path].file_hash) or places.get(seen[path].pixel_hash)
-            if twin is None:
-                kept[name].append(path)
+            duplicate = test_paths.get(results[path].file_hash) or test_paths.get(results[path].pixel_hash)
+            if duplicate is None:
+                unique[name].append(path)
             else:
-                repeated.append(SkippedImage(str(path), f"It is the same picture as {shown(twin)}, in the test set."))
-    return kept, repeated
+                repeated.append(
+                    SkippedImage(str(path), f"It is the same picture as {printable(duplicate)}, in the test set.")
+                )
+    return unique, repeated
 
 
-def _repeats(part: Files, seen: Mapping[Path, Examined], where: str) -> list[str]:
-    """Return a warning if pictures occur more than once."""
-    first: dict[str, str] = {}
+def _duplicate_warning(part: Files, results: Mapping[Path, Examined], where: str) -> list[str]:
+    """Return a warning if a part contains the same image more than once."""
+    first_class: dict[str, str] = {}
     contradictions = 0
     for name, paths in part.items():
         for path in paths:
-            contradictions += first.setdefault(seen[path].pixel_hash, name) != name
-    repeats = _size(part) - len(first)
+            contradictions += first_class.setdefault(results[path].pixel_hash, name) != name
+    repeats = _size(part) - len(first_class)
     if not repeats:
         return []
     other = f", {contradictions:,} of them under another class" if contradictions else ""
@@ -230,7 +261,7 @@ def _repeats(part: Files, seen: Mapping[Path, Examined], where: str) -> list[str
 
 
 def _choose(part: Files, classes: Sequence[str], count: int | None, key: tuple[object, ...]) -> list[LabelledImage]:
-    """Return a part's pictures, or ``count`` of them as evenly over the classes as can be, mixed."""
+    """Return a part's images, or ``count`` of them spread evenly over the classes, in shuffled order."""
     shares = even_shares(_size(part) if count is None else count, [len(part[name]) for name in classes])
     chosen = [
         LabelledImage(path, label)

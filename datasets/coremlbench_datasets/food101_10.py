@@ -1,8 +1,8 @@
-"""The article's ten classes of Food101, from their own zip or from the whole of Food101.
+"""The article's ten classes of Food101, from a zip file of them or from the archive of Food101.
 
-The zip is the one that the article's course offers. Food101 itself: Bossard, Guillaumin and Van Gool, "Food-101,
-Mining Discriminative Components with Random Forests", ECCV 2014. No hash of the zip is published, so its layout and
-counts are what is checked; the archive of Food101 has a published md5.
+The zip file is that of the article's course. Food101: Bossard, Guillaumin and Van Gool, "Food-101,
+Mining Discriminative Components with Random Forests", ECCV 2014. No hash of the zip file is published, so its
+layout and counts are checked; the archive of Food101 has a published md5.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from coremlbench.system.downloads import download, hash_of
+from coremlbench.system.downloads import download, hash_stream
 from coremlbench.system.locks import locked
 from coremlbench.types.data import ImageSet
 from coremlbench.types.errors import DownloadError, InputError
@@ -45,7 +45,7 @@ _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*\.jpe?g", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Archive:
-    """A file that holds the ten classes."""
+    """An archive with the ten classes."""
 
     url: str
     bytes: int | None = None
@@ -53,7 +53,7 @@ class Archive:
 
     @property
     def file_name(self) -> str:
-        """Return the name it is kept under."""
+        """Return the name of the downloaded file."""
         return self.url.rsplit("/", 1)[-1]
 
 
@@ -61,7 +61,7 @@ ARCHIVES = (
     Archive("https://storage.googleapis.com/ztm_tf_course/food_vision/10_food_classes_all_data.zip"),
     Archive("http://data.vision.ee.ethz.ch/cvl/food-101.tar.gz", md5="85eeb15f3717b99a5da872d97d918f87"),
 )
-"""Where the data is to be had; the smaller one first."""
+"""The archives in the order in which they are tried, the smaller one first."""
 
 
 @dataclass(frozen=True)
@@ -74,40 +74,42 @@ class Food101Ten:
     description: str = "The article's photographs of ten kinds of food, downloaded or from --source FILE."
 
     def prepare(self, request: DatasetRequest, report: ReportProgress) -> ImageSet:
-        """Return the photographs, fetching and unpacking them unless that was done before."""
+        """Return the photographs; download and unpack them unless they are in the cache."""
         home = request.cache / self.name
         home.mkdir(parents=True, exist_ok=True)
-        with locked(home / "lock", lambda words: report("unpack", 0, 0, words)):
-            _sweep(home)
+        with locked(home / "lock", lambda message: report("unpack", 0, 0, message)):
+            _remove_partial(home)
             if request.source is None:
-                folder = self._of_archives(home, report)
+                folder = self._unpack_first_archive(home, report)
             elif request.source.is_dir():
                 folder = _linked(home, request.source)
             elif request.source.is_file():
                 folder = _unpacked(home, request.source, report)
             else:
                 raise InputError(f"There is no file or folder {request.source}; give --source what was downloaded.")
-        found = FolderDataset(folder).prepare(replace(request, source=None), report)
+        images = FolderDataset(folder).prepare(replace(request, source=None), report)
         origin = json.loads((folder / "origin.json").read_text(encoding="utf-8"))
         provenance = replace(
-            found.provenance,
+            images.provenance,
             name=self.name,
             source=origin["source"],
             licence="as the photographs' owners say (Food101 is offered for research)",
             note=origin["note"],
         )
-        return replace(found, name=self.name, provenance=provenance, warnings=(*found.warnings, *_odd_counts(folder)))
+        return replace(
+            images, name=self.name, provenance=provenance, warnings=(*images.warnings, *_count_warning(folder))
+        )
 
     def summary(self, cache: Path) -> DatasetSummary:
-        """Return what a listing says of it."""
+        """Return the row of the dataset in a list."""
         home = cache / self.name
         cached = sum(1 for _ in home.glob("unpacked-*/t*/*/*.jpg"))
         size = self.archives[0].bytes
         images = PROTOCOL_TRAIN + PROTOCOL_TEST
         return DatasetSummary(self.name, self.title, self.description, images, len(CLASSES), size, cached)
 
-    def _of_archives(self, home: Path, report: ReportProgress) -> Path:
-        """Return the unpacked folder of the first archive that is there or can be fetched."""
+    def _unpack_first_archive(self, home: Path, report: ReportProgress) -> Path:
+        """Return the unpacked folder of the first archive that is unpacked, downloaded or can be downloaded."""
         for archive in self.archives:
             unpacked = home / f"unpacked-{archive.file_name}"
             if unpacked.is_dir():
@@ -115,20 +117,20 @@ class Food101Ten:
         for archive in self.archives:
             if (home / archive.file_name).is_file():  # put there by hand
                 return _unpacked(home, home / archive.file_name, report, name=archive.file_name)
-        complaints = []
+        errors = []
         for archive in self.archives:
             try:
                 file = download(
                     archive.url, home / archive.file_name, md5=archive.md5, size=archive.bytes, report=report
                 )
             except DownloadError as failed:
-                complaints.append(str(failed).rstrip("."))
+                errors.append(str(failed).rstrip("."))
                 continue
             unpacked = _unpacked(home, file, report, name=archive.file_name, source=archive.url)
             file.unlink()
             return unpacked
         raise DownloadError(
-            f"food101-10 could not be fetched ({'; '.join(complaints)}); fetch {self.archives[0].url} on a machine "
+            f"food101-10 could not be fetched ({'; '.join(errors)}); fetch {self.archives[0].url} on a machine "
             f"that can, and give it with --dataset food101-10 --source FILE, or put it into {home}."
         )
 
@@ -136,38 +138,38 @@ class Food101Ten:
 DATASET = Food101Ten()
 
 
-def _sweep(home: Path) -> None:
-    """Remove what a killed process left half unpacked; the caller holds the lock."""
-    for left in home.glob(".making-*"):
-        shutil.rmtree(left, ignore_errors=True)
+def _remove_partial(home: Path) -> None:
+    """Remove the partial folders of killed processes; the caller holds the lock."""
+    for partial in home.glob(".making-*"):
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _unpacked(home: Path, archive: Path, report: ReportProgress, *, name: str = "", source: str = "") -> Path:
-    """Return the folder ``train/<class>``, ``test/<class>`` of an archive, unpacked once."""
-    found = archive.stat()
-    key = f"{archive.resolve()}\0{found.st_size}\0{found.st_mtime_ns}".encode("utf-8", "surrogateescape")
+    """Return the folder with ``train/<class>`` and ``test/<class>`` of an archive; unpack it if it is missing."""
+    status = archive.stat()
+    key = f"{archive.resolve()}\0{status.st_size}\0{status.st_mtime_ns}".encode("utf-8", "surrogateescape")
     folder = home / f"unpacked-{name or hashlib.sha256(key).hexdigest()[:16]}"
     if folder.is_dir():
         return folder
-    making = Path(tempfile.mkdtemp(prefix=".making-", dir=home))
+    partial = Path(tempfile.mkdtemp(prefix=".making-", dir=home))
     try:
-        unpack(archive, making, _place, report)
-        if (making / "meta").is_dir():
-            _arrange(making, making, os.rename)
-            shutil.rmtree(making / "meta")
-            shutil.rmtree(making / "images")
-        _check_classes(making, archive)
+        unpack(archive, partial, _target_of, report)
+        if (partial / "meta").is_dir():
+            _arrange(partial, partial, os.rename)
+            shutil.rmtree(partial / "meta")
+            shutil.rmtree(partial / "images")
+        _check_classes(partial, archive)
         with archive.open("rb") as file:
-            sha256 = hash_of(file)
-        _note_origin(making, source or str(archive), f"{archive.name}, {found.st_size} bytes, sha256 {sha256}")
-        making.rename(folder)
+            sha256 = hash_stream(file)
+        _note_origin(partial, source or str(archive), f"{archive.name}, {status.st_size} bytes, sha256 {sha256}")
+        partial.rename(folder)
     finally:
-        shutil.rmtree(making, ignore_errors=True)
+        shutil.rmtree(partial, ignore_errors=True)
     return folder
 
 
-def _place(member: str) -> PurePosixPath | None:
-    """Return where a member of either archive is wanted: pictures of the ten classes, and the lists of the split."""
+def _target_of(member: str) -> PurePosixPath | None:
+    """Return where a member is unpacked to: images of the ten classes, and lists of the split; others are skipped."""
     parts = PurePosixPath(member).parts[-3:]
     if len(parts) == 3 and parts[0] in {"train", "test", "images"} and parts[1] in CLASSES:
         return PurePosixPath(*parts) if _SAFE_NAME.fullmatch(parts[2]) else None
@@ -177,30 +179,30 @@ def _place(member: str) -> PurePosixPath | None:
 
 
 def _linked(home: Path, source: Path) -> Path:
-    """Return a folder of links to the ten classes of a folder that was unpacked elsewhere, in either layout."""
+    """Return a folder with links to the ten classes of the user's folder, which has one of the two layouts."""
     key = hashlib.sha256(str(source.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:16]
     folder = home / f"linked-{key}"
     shutil.rmtree(folder, ignore_errors=True)
-    making = Path(tempfile.mkdtemp(prefix=".making-", dir=home))
+    partial = Path(tempfile.mkdtemp(prefix=".making-", dir=home))
     try:
         if (source / "meta").is_dir() and (source / "images").is_dir():
-            _arrange(source.resolve(), making, os.symlink)
+            _arrange(source.resolve(), partial, os.symlink)
         else:
             for part in ("train", "test"):
-                (making / part).mkdir()
+                (partial / part).mkdir()
                 for name in CLASSES:
                     if (source / part / name).is_dir():
-                        (making / part / name).symlink_to((source / part / name).resolve(), target_is_directory=True)
-        _check_classes(making, source)
-        _note_origin(making, str(source), "a folder")
-        making.rename(folder)
+                        (partial / part / name).symlink_to((source / part / name).resolve(), target_is_directory=True)
+        _check_classes(partial, source)
+        _note_origin(partial, str(source), "a folder")
+        partial.rename(folder)
     finally:
-        shutil.rmtree(making, ignore_errors=True)
+        shutil.rmtree(partial, ignore_errors=True)
     return folder
 
 
 def _arrange(source: Path, into: Path, move: Callable[[Path, Path], None]) -> None:
-    """Bring Food101's ``images`` into ``train`` and ``test`` as its ``meta`` lists say, by renaming or linking."""
+    """Rename or link Food101's ``images`` to ``train`` and ``test``, by the lists in its ``meta``."""
     for part in ("train", "test"):
         try:
             lists = json.loads((source / "meta" / f"{part}.json").read_text(encoding="utf-8"))
@@ -219,7 +221,7 @@ def _arrange(source: Path, into: Path, move: Callable[[Path, Path], None]) -> No
 
 
 def _check_classes(folder: Path, origin: Path) -> None:
-    """Raise unless all ten classes are there, for training and for testing."""
+    """Raise ``InputError`` unless both parts have images of all ten classes."""
     for part in ("train", "test"):
         missing = [name for name in CLASSES if not any((folder / part / name).glob("*"))]
         if missing:
@@ -229,8 +231,8 @@ def _check_classes(folder: Path, origin: Path) -> None:
             )
 
 
-def _odd_counts(folder: Path) -> list[str]:
-    """Return a warning if there are not as many pictures as in the article's run."""
+def _count_warning(folder: Path) -> list[str]:
+    """Return a warning if the number of images is not that of the article."""
     counts = tuple(sum(1 for _ in folder.glob(f"{part}/*/*")) for part in ("train", "test"))
     if counts == (PROTOCOL_TRAIN, PROTOCOL_TEST):
         return []

@@ -1,4 +1,4 @@
-"""What a dataset is asked, and what it answers."""
+"""The interface of image datasets."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from coremlbench.types.process import ReportProgress
 
 @dataclass(frozen=True)
 class DatasetRequest:
-    """What is asked of a dataset.
+    """The arguments of ``Dataset.prepare``.
 
-    ``cache`` is the folder where datasets keep what they make or fetch. ``train`` and ``test`` count images over all
-    classes; ``None`` is the protocol's 7500 and 2500 for the named datasets, all there is for a folder. ``source`` is
-    a local file or folder that stands in for a download.
+    ``cache`` is the folder for downloaded and generated files. ``train`` and ``test`` are the numbers of images of all
+    classes; ``None`` means the protocol's 7500 and 2500 for the named datasets, all images for a folder. ``source`` is
+    a local file or folder that replaces a download.
     """
 
     cache: Path
@@ -28,7 +28,7 @@ class DatasetRequest:
 
 @dataclass(frozen=True)
 class DatasetSummary:
-    """What a listing says of a dataset. ``download_bytes`` is 0 when nothing is downloaded, ``None`` if unknown."""
+    """A row of the list of datasets. ``download_bytes`` is 0 without a download, ``None`` if unknown."""
 
     name: str
     title: str
@@ -40,7 +40,7 @@ class DatasetSummary:
 
 
 class Dataset(Protocol):
-    """A source of labelled pictures."""
+    """A dataset of labelled images."""
 
     @property
     def name(self) -> str:
@@ -52,16 +52,16 @@ class Dataset(Protocol):
 
     @property
     def description(self) -> str:
-        """Return one sentence on what it holds and where it comes from."""
+        """Return one sentence on its content and origin."""
 
     def prepare(self, request: DatasetRequest, report: ReportProgress) -> ImageSet:
-        """Return the pictures, on disk and ready, split into training and test.
+        """Return the image files, split into training and test.
 
         Raises:
-            InputError: the request cannot be met; the text says what can be.
-            UnusableData: too much of it is unreadable.
-            DownloadError: it cannot be fetched.
+            InputError: the request cannot be met; the message says what is possible.
+            UnusableDataError: too many files are unreadable.
+            DownloadError: it cannot be downloaded.
         """
 
     def summary(self, cache: Path) -> DatasetSummary:
-        """Return what a listing says of it, in milliseconds."""
+        """Return its row in a list of datasets, within milliseconds."""

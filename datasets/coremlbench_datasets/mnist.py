@@ -46,10 +46,10 @@ def _from_wheel(downloads: Path, report: ReportProgress) -> Splits:
 def read_pickle(path: Path, source: str, version: str = "") -> Splits:
     """Return the splits of the classic ``mnist.pkl.gz``.
 
-    It holds 50,000 + 10,000 + 10,000 rows of x/256. The first two parts are MNIST's training images in their order.
+    It holds 50,000 + 10,000 + 10,000 rows of x/256. The first two parts are MNIST's training images, in MNIST's order.
 
     Raises:
-        UnavailableError: It is not that file, by its hash.
+        UnavailableError: the file has another hash.
     """
     import numpy as np
 

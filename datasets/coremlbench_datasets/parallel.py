@@ -1,4 +1,4 @@
-"""Work on many files in several processes that never outlive the one that started them."""
+"""Process many files in a pool of processes that end with the process that started them."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from typing import TypeVar
 T = TypeVar("T")
 R = TypeVar("R")
 
-CHUNK = 16
+CHUNK_ITEMS = 16
 """Items handed to a process at a time."""
 
-FEW = 100
-"""Items below which starting processes takes longer than the work."""
+MIN_PARALLEL_ITEMS = 100
+"""Fewer items are processed here, as starting processes takes longer than the work."""
 
 
 STANDARD_ERROR = 2
 
 
 class PoolProcessDiedError(RuntimeError):
-    """One of the processes that work side by side ended in the midst of its work.
+    """A process of the pool ended during its work.
 
-    ``signal`` is the number of the signal that ended it, ``None`` where it ended by itself.
+    ``signal`` is the number of the signal that ended it, ``None`` if it exited.
     """
 
     def __init__(self, message: str, number: int | None) -> None:
@@ -50,14 +50,14 @@ def cores() -> int:
 def in_processes(work: Callable[[T], R], items: Sequence[T], *, workers: int | None = None) -> Iterator[R]:
     """Yield ``work(item)`` for every item, in the order of completion.
 
-    ``work`` is a function of a module, its items and results can be pickled, and the first exception ends it all.
-    At most two chunks a process are under way, so memory stays bounded however many items there are.
+    ``work`` is a function of a module; its items and results can be pickled. The first exception ends all work. At
+    most two chunks a process are submitted, so that memory is bounded for any number of items.
 
     Raises:
-        PoolProcessDiedError: a process was killed, or crashed.
+        PoolProcessDiedError: a process was killed or crashed.
     """
-    workers = min(workers or cores(), -(-len(items) // CHUNK))
-    if workers <= 1 or len(items) < FEW:
+    workers = min(workers or cores(), -(-len(items) // CHUNK_ITEMS))
+    if workers <= 1 or len(items) < MIN_PARALLEL_ITEMS:
         yield from map(work, items)
         return
     # Spawned, not forked: the parent may hold threads and locks of native libraries.
@@ -65,23 +65,23 @@ def in_processes(work: Callable[[T], R], items: Sequence[T], *, workers: int | N
     chunks = _chunks(items)
     processes: Mapping[int, BaseProcess] = {}
     try:
-        with ProcessPoolExecutor(workers, mp_context=context, initializer=_start) as pool:
-            processes = pool._processes  # noqa: SLF001 - nothing public tells how they ended
-            under_way = {pool.submit(_work_on, work, chunk) for chunk in islice(chunks, 2 * workers)}
+        with ProcessPoolExecutor(workers, mp_context=context, initializer=_initialize_process) as pool:
+            processes = pool._processes  # noqa: SLF001 - no public attribute has their exit codes
+            pending = {pool.submit(_process_chunk, work, chunk) for chunk in islice(chunks, 2 * workers)}
             try:
-                while under_way:
-                    done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
-                    under_way |= {pool.submit(_work_on, work, chunk) for chunk in islice(chunks, len(done))}
+                while pending:
+                    done, pending = wait(pending, return_when=FIRST_COMPLETED)
+                    pending |= {pool.submit(_process_chunk, work, chunk) for chunk in islice(chunks, len(done))}
                     for finished in done:
                         yield from finished.result()
             finally:
-                _give_up(under_way)
-    except BrokenProcessPool as problem:  # by now all of them have ended
-        raise _died([process.exitcode for process in processes.values()]) from problem
+                _cancel(pending)
+    except BrokenProcessPool as problem:  # all of them have ended now
+        raise _pool_error([process.exitcode for process in processes.values()]) from problem
 
 
-def _died(codes: Sequence[int | None]) -> PoolProcessDiedError:
-    """Return how the process ended that broke the pool; the pool itself ends the others with SIGTERM then."""
+def _pool_error(codes: Sequence[int | None]) -> PoolProcessDiedError:
+    """Return the error for the exit codes of a broken pool's processes; the pool ends the others with SIGTERM."""
     others = (0, None, -signal.SIGTERM)
     code = next((code for code in codes if code not in others), -signal.SIGTERM if -signal.SIGTERM in codes else None)
     of = f"One of {len(codes)} processes that work side by side"
@@ -94,32 +94,32 @@ def _died(codes: Sequence[int | None]) -> PoolProcessDiedError:
 
 def _chunks(items: Iterable[T]) -> Iterator[list[T]]:
     rest = iter(items)
-    while chunk := list(islice(rest, CHUNK)):
+    while chunk := list(islice(rest, CHUNK_ITEMS)):
         yield chunk
 
 
-def _work_on(work: Callable[[T], R], chunk: list[T]) -> list[R]:
+def _process_chunk(work: Callable[[T], R], chunk: list[T]) -> list[R]:
     return [work(item) for item in chunk]
 
 
-def _give_up(under_way: set[Future[list[R]]]) -> None:
-    for future in under_way:
+def _cancel(pending: set[Future[list[R]]]) -> None:
+    for future in pending:
         future.cancel()
 
 
-def _start() -> None:
-    """Leave Ctrl-C to the parent, and end when it ends, however it does: a killed parent tells nobody.
+def _initialize_process() -> None:
+    """Ignore Ctrl-C, which the parent handles, and end when the parent ends, even if it is killed.
 
-    A crash shows its stack on standard error, which is the parent's.
+    The stack of a crash is written to the parent's standard error.
     """
     with suppress(OSError, ValueError):
         faulthandler.enable(STANDARD_ERROR)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     if parent is not None:
-        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+        threading.Thread(target=_exit_with_parent, args=(parent.sentinel,), daemon=True).start()
 
 
-def _end_with(sentinel: int) -> None:
+def _exit_with_parent(sentinel: int) -> None:
     wait_for_sentinel([sentinel])
     os._exit(1)

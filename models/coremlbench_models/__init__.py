@@ -1,7 +1,7 @@
-"""The networks that coremlbench trains, one file each.
+"""The networks that coremlbench trains, one module each.
 
-``NETWORKS`` is the registry: a new network is a new file with a ``build`` function, and a row here. Nothing of
-TensorFlow is imported before a network is built.
+A new network is a new module with a ``build`` function and an entry of ``NETWORKS``. TensorFlow is imported only when a
+network is built.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Network:
-    """One network: its file, the input of its protocol (height, width, channels), and what it takes pixels times.
+    """One network: its name, its module and its properties.
 
-    ``scale`` is 1/255 for networks that take pixels from 0 to 1 and 1 for those that rescale inside.
-    ``pretrained`` names the published weights that the protocol starts from, if any. ``parameters`` counts all
-    of them, frozen ones included, for ``input_shape`` and 10 classes.
+    ``input_shape`` is (height, width, channels) in its protocol. ``scale`` is the factor for pixels: 1/255 for networks
+    that take values from 0 to 1, 1 for those that contain a rescaling layer. ``parameters`` is their number for
+    ``input_shape`` and 10 classes, frozen ones included. ``pretrained`` names the published weights of the protocol.
     """
 
     name: str

@@ -31,7 +31,7 @@ def test_what_could_not_be_made(kind: str, message: str, hint: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "message", "hint"),
     [
-        ("UnknownOp", "It does not know the op 'x'; run this model on a Mac.", "Core ML itself may execute it:"),
+        ("UnknownOpError", "It does not know the op 'x'; run this model on a Mac.", "Core ML itself may execute it:"),
         ("RuntimeError", "RuntimeError: no kernel", "Run it on a Mac: "),
         ("InputError", "'it-fp16-b1.mlpackage' is damaged.", "Its outputs are not known."),
         (
@@ -52,7 +52,9 @@ def test_what_could_not_be_executed_or_compared(kind: str, message: str, hint: s
 
 
 def test_a_package_of_the_users_has_its_own_name_and_was_not_saved_here() -> None:
-    failure = variant_failure(READY, {}, {"error": {"type": "UnknownOp", "message": "No op of 'it-as-is.mlpackage'."}})
+    failure = variant_failure(
+        READY, {}, {"error": {"type": "UnknownOpError", "message": "No op of 'it-as-is.mlpackage'."}}
+    )
     assert failure is not None
     assert failure.reason == "It could not be executed here: No op of 'mine.mlpackage'."
 

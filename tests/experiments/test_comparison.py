@@ -6,7 +6,7 @@ import pytest
 
 from coremlbench.cli.terminal.training import print_comparison
 from coremlbench.experiments.catalogue import EXPERIMENTS, select
-from coremlbench.experiments.comparison import compare, compared_seconds
+from coremlbench.experiments.comparison import compared_seconds, comparison_rows
 from coremlbench.experiments.published import PUBLISHED
 from coremlbench.types.failure import Failure
 from coremlbench.types.machine import Machine
@@ -78,7 +78,7 @@ def test_what_a_first_run_fetches_is_not_compared() -> None:
 
 
 def test_ratios_are_over_this_machines_newest_run_at_the_protocol() -> None:
-    rows = compare(
+    rows = comparison_rows(
         select(["tinyvgg"]),
         [
             record("tinyvgg", 9.0, 3.0, started="2026-01-01", deviations=("dataset drawn-food",)),
@@ -103,7 +103,7 @@ def test_there_is_no_ratio_between_unlike_amounts_of_work() -> None:
         record("tinyvgg", 9.0, 6.0, started="2025-01-01", machine=THERE, deviations=few[1:]),
         record("tinyvgg", 9.0, 6.0, started="2025-01-02", machine=THERE),
     ]
-    rows = compare(select(["tinyvgg"]), runs, "here")
+    rows = comparison_rows(select(["tinyvgg"]), runs, "here")
     assert [row.ratio for row in rows] == [None, None, None, None, 2.0, None, 1.0]
 
 
@@ -115,7 +115,7 @@ def test_runs_with_another_extractor_have_no_ratio() -> None:
         record("createml", 20.0, started="2025-01-02", deviations=(*squeezenet, "processes 1")),
         record("createml", 5.0, started="2026-01-02", deviations=(*squeezenet, "750 training images")),
     ]
-    measured = [row for row in compare(select(["createml"]), runs, "here") if row.kind == "measured"]
+    measured = [row for row in comparison_rows(select(["createml"]), runs, "here") if row.kind == "measured"]
     assert [(row.ratio, row.reference) for row in measured] == [
         (None, False),
         (None, False),
@@ -126,23 +126,23 @@ def test_runs_with_another_extractor_have_no_ratio() -> None:
 
 def test_the_comparison_shows_the_notes_of_a_run(capsys: pytest.CaptureFixture[str]) -> None:
     halved = replace(record("lenet", 9.0, 3.0), notes=("Attempt 2, with 1 extracting side by side.",))
-    print_comparison(compare(select(["lenet"]), [halved], "here"))
+    print_comparison(comparison_rows(select(["lenet"]), [halved], "here"))
     assert f"note on {halved.id}: Attempt 2, with 1 extracting side by side." in capsys.readouterr().out
 
 
 def test_what_is_not_the_protocol_is_marked_also_when_it_is_the_reference() -> None:
-    rows = compare(select(["lenet"]), [record("lenet", 9.0, 3.0, deviations=("batch 64",))], "here")
+    rows = comparison_rows(select(["lenet"]), [record("lenet", 9.0, 3.0, deviations=("batch 64",))], "here")
     assert [(row.reference, row.deviations) for row in rows] == [(True, ("batch 64",))]
 
 
 def test_without_a_run_of_this_machine_there_are_no_ratios() -> None:
-    rows = compare(select(["tinyvgg"]), [record("tinyvgg", 9.0, 3.0, machine=THERE)], "here")
+    rows = comparison_rows(select(["tinyvgg"]), [record("tinyvgg", 9.0, 3.0, machine=THERE)], "here")
     assert {row.ratio for row in rows} == {None}
     assert not any(row.reference or row.this_machine for row in rows)
 
 
 def test_the_failed_create_ml_run_stands_as_a_failure() -> None:
-    rows = compare(select(["createml"]), [], "here")
+    rows = comparison_rows(select(["createml"]), [], "here")
     assert [(row.failed, row.figure) for row in rows] == [
         (False, "finished, the fastest of the three"),
         (False, "finished, slower than the Air"),
@@ -155,20 +155,20 @@ def test_a_failed_run_stands_there_with_its_epochs_and_no_figure() -> None:
     failure = Failure(kind="memory-limit", reason="It grew past 2 GB.", hint="Take a smaller batch.")
     failed = record("efficientnetb0", 9.0, 8.0, failure=failure)
     worked = record("efficientnetb0", 9.0, 10.0, started="2025-01-01")
-    row = compare(select(["efficientnetb0"]), [failed, worked], "here")[-1]
+    row = comparison_rows(select(["efficientnetb0"]), [failed, worked], "here")[-1]
     assert (row.failed, row.seconds, row.ratio, row.reference) == (True, None, None, False)
     assert row.figure == "failed after 2 epochs: It grew past 2 GB."
 
 
 def test_a_run_that_goes_on_is_no_failure() -> None:
     running = record("lenet", failure=Failure(kind="running", reason="The run has not ended yet.", hint="Wait."))
-    (row,) = compare(select(["lenet"]), [running], "here")
+    (row,) = comparison_rows(select(["lenet"]), [running], "here")
     assert (row.failed, row.figure, row.ratio) == (False, "not ended yet", None)
 
 
 @pytest.mark.parametrize("experiment", [each.name for each in EXPERIMENTS])
 def test_published_and_measured_are_never_mixed(experiment: str) -> None:
-    rows = compare(select([experiment]), [record(experiment, 2.0, 1.0)], "here")
+    rows = comparison_rows(select([experiment]), [record(experiment, 2.0, 1.0)], "here")
     published = [row for row in rows if row.kind == "published"]
     assert len(published) == sum(1 for each in PUBLISHED if each.experiment == experiment)
     assert not any(row.this_machine or row.reference or row.accuracy for row in published)

@@ -92,7 +92,9 @@ def test_evidence_is_bounded() -> None:
 def test_every_exception_that_a_rule_names_is_one_of_ours_or_of_what_we_use() -> None:
     ours = {path for folder in ("toolkit", "datasets", "models") for path in (ROOT / folder).rglob("*.py")}
     known = {name for path in ours for name in re.findall(r"^class (\w+)\(", path.read_text(), re.MULTILINE)}
-    named = {name for rule in WORKER for name in rule.matches.says.removeprefix("the worker raised ").split(" or ")}
+    named = {
+        name for rule in WORKER for name in rule.matches.description.removeprefix("the worker raised ").split(" or ")
+    }
     assert named <= known
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from coremlbench.failures.classify import classify, spoils
+from coremlbench.failures.classify import classify, invalidates_run
 from coremlbench.runs.stages import StageFailedError, Stages
 from coremlbench.supervision.streams import TAIL_LINES
 from coremlbench.supervision.supervisor import supervise
@@ -19,7 +19,7 @@ FAULT = "error: Ignored (for causing prior/excessive GPU errors) (IOAF code 4)"
 
 def child(folder: Path, deed: str, script: str = "failing.py", **request: Any) -> Exit:
     command = [sys.executable, "-I", str(SCRIPTS / script)]
-    return supervise(command, folder=folder, request={"deed": deed, **request}, keep=spoils)
+    return supervise(command, folder=folder, request={"deed": deed, **request}, keep=invalidates_run)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from coremlbench.failures.listing import find_failures
 from coremlbench.report.failures import failure_rows
-from coremlbench.system.machine import machine_in_words
+from coremlbench.system.machine import format_machine
 from coremlbench.types.training_records import Trained
 from tests.failing_records import AIR, CONVERSION, TIMING, XEON, failure, training
 
@@ -65,5 +65,5 @@ def test_a_whole_run_that_failed_is_listed_before_its_parts() -> None:
 
 
 def test_a_machine_without_a_model_is_named_by_its_chip() -> None:
-    assert machine_in_words(XEON) == "Xeon (8.00 GiB)"
-    assert machine_in_words(AIR).startswith("MacBookAir10,1 ")
+    assert format_machine(XEON) == "Xeon (8.00 GiB)"
+    assert format_machine(AIR).startswith("MacBookAir10,1 ")

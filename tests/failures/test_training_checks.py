@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from coremlbench.createml.options import CreateMLOptions
 from coremlbench.failures.listing import find_failures
-from coremlbench.failures.training_checks import interval, judged
+from coremlbench.failures.training_checks import accuracy_interval, check_training
 from coremlbench.runs import store
 from coremlbench.runs.lifecycle import Run, run_and_record
 from coremlbench.types.failure import Failure
@@ -35,7 +35,7 @@ def trained(correct: int, images: int, losses: tuple[float, ...] = (2.0, 1.0), *
 
 
 def kind_of(record: TrainingRecord) -> str:
-    outcome = judged(record).outcome
+    outcome = check_training(record).outcome
     return outcome.kind if isinstance(outcome, Failure) else outcome.status
 
 
@@ -58,7 +58,7 @@ def test_guessing_is_caught_when_it_is_sure(correct: int, images: int, kind: str
 
 
 def test_guessing_is_a_note_in_a_run_that_is_not_the_protocol() -> None:
-    record = judged(trained(250, 2500, deviations=("epochs 1",)))
+    record = check_training(trained(250, 2500, deviations=("epochs 1",)))
     assert isinstance(record.outcome, Trained)
     (note,) = record.notes
     assert "test accuracy 10.0% of 2,500 images" in note
@@ -95,7 +95,7 @@ def test_a_loss_that_is_none_or_exploded_is_caught(losses: tuple[float, ...], ki
 
 def test_what_was_measured_stays_in_the_record() -> None:
     before = trained(2000, 2500, (0.5, 40.0))
-    after = judged(before)
+    after = check_training(before)
     assert isinstance(after.outcome, Failure)
     assert after.outcome.evidence.progress == "epoch 2"
     assert after.outcome.evidence.matched[0] == "loss by epoch: 0.5, 40"
@@ -103,9 +103,9 @@ def test_what_was_measured_stays_in_the_record() -> None:
 
 
 def test_other_records_and_failures_are_left_alone() -> None:
-    assert judged(CONVERSION) is CONVERSION
+    assert check_training(CONVERSION) is CONVERSION
     failed = training(1, Failure("killed", "x", "y"))
-    assert judged(failed) is failed
+    assert check_training(failed) is failed
 
 
 def test_a_run_that_only_guessed_is_saved_as_a_failure_and_listed(tmp_path: Path) -> None:
@@ -121,8 +121,8 @@ def test_a_run_that_only_guessed_is_saved_as_a_failure_and_listed(tmp_path: Path
 
 
 @given(st.integers(0, 1000), st.integers(1, 1000))
-@example(0, 158)  # 3e-18 above the share before it was held to it
+@example(0, 158)
 def test_the_interval_holds_the_share(right: int, more: int) -> None:
     count = right + more
-    low, high = interval(right / count, count)
+    low, high = accuracy_interval(right, count)
     assert -1e-9 <= low <= right / count <= high <= 1 + 1e-9

@@ -9,7 +9,7 @@ import tensorflow as tf
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from coremlbench.mil_onnx import UnsupportedProgram
+from coremlbench.mil_onnx import UnsupportedProgramError
 from tests.mil_programs import Builder, close, few, numbers, run, run_one
 
 pytestmark = pytest.mark.tensorflow
@@ -320,8 +320,8 @@ def test_an_average_where_padding_reaches_the_kernels_size() -> None:
         build = lambda x, how=how: Builder.avg_pool(x=x, kernel_sizes=[2], strides=[3], **how)  # noqa: E731 - one op
         close(run_one(build, x=x).ravel(), np.array([1.5, last]))
     how = {"pad_type": "custom", "pad": [2, 0], "exclude_padding_from_average": True}
-    with pytest.raises(UnsupportedProgram, match="avg_pool that makes 'mean' has a window of padding alone"):
+    with pytest.raises(UnsupportedProgramError, match="avg_pool that makes 'mean' has a window of padding alone"):
         run_one(lambda x: Builder.avg_pool(x=x, kernel_sizes=[2], strides=[1], name="mean", **how), x=x)
     how = {"pad_type": "valid", "ceil_mode": True}
-    with pytest.raises(UnsupportedProgram, match="has a window of padding alone"):
+    with pytest.raises(UnsupportedProgramError, match="has a window of padding alone"):
         run_one(lambda x: Builder.avg_pool(x=x, kernel_sizes=[1], strides=[3], **how), x=numbers((1, 1, 5), 0))

@@ -10,7 +10,7 @@ import tensorflow as tf
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from coremlbench.mil_onnx import UnsupportedProgram
+from coremlbench.mil_onnx import UnsupportedProgramError
 from tests.mil_programs import Builder, apples, close, few, fewer, numbers, run, run_one
 
 pytestmark = pytest.mark.tensorflow
@@ -279,7 +279,7 @@ def test_one_dimension_is_resized_linearly(mode: str, rank: int) -> None:
 
 def test_integers_are_not_interpolated() -> None:
     x = np.arange(4, dtype=np.int32).reshape(1, 1, 2, 2)
-    with pytest.raises(UnsupportedProgram, match="resize that makes 'large' interpolates between integers"):
+    with pytest.raises(UnsupportedProgramError, match="resize that makes 'large' interpolates between integers"):
         run_one(lambda x: Builder.resize(x=x, shape=[4, 4], resized_dims=np.uint32(2), name="large"), x=x)
 
 

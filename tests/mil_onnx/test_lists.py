@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coremlbench.conversion.compression import float_values
-from coremlbench.mil_onnx import UnsupportedProgram, to_onnx
+from coremlbench.mil_onnx import UnsupportedProgramError, to_onnx
 from tests.mil_programs import Builder, few, numbers, run, saved
 
 pytestmark = pytest.mark.tensorflow
@@ -115,7 +115,9 @@ def test_a_list_of_elements_of_open_size_is_refused() -> None:
         ls = Builder.make_list(init_length=1, elem_shape=("any",), name="made")
         return Builder.list_read(ls=Builder.list_write(ls=ls, index=0, value=x), index=0)
 
-    with pytest.raises(UnsupportedProgram, match="make_list that makes 'made' makes a list of elements of open size"):
+    with pytest.raises(
+        UnsupportedProgramError, match="make_list that makes 'made' makes a list of elements of open size"
+    ):
         to_onnx(saved(build, {"x": numbers((2,), 0)}))
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coremlbench.mil_onnx import UnsupportedProgram
+from coremlbench.mil_onnx import UnsupportedProgramError
 from tests.mil_programs import Builder, close, few, fewer, numbers, run, run_one
 
 pytestmark = pytest.mark.tensorflow
@@ -75,7 +75,7 @@ def test_a_dilated_convolution_with_strides_of_open_size_is_refused() -> None:
         how = {"pad_type": "same", "strides": [2, 2], "dilations": [2, 2], "name": "seen"}
         return Builder.conv(x=x, weight=numbers((3, 2, 2, 2), 1), **how)
 
-    with pytest.raises(UnsupportedProgram, match="conv that makes 'seen' is padded by the size of its input"):
+    with pytest.raises(UnsupportedProgramError, match="conv that makes 'seen' is padded by the size of its input"):
         run(build, open_axes=(2, 3), x=numbers((1, 2, 7, 8), 0))
 
 

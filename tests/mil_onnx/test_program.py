@@ -13,9 +13,9 @@ import onnxruntime
 import pytest
 from PIL import Image
 
-from coremlbench.mil_onnx import UnknownOp, load_program, to_onnx
+from coremlbench.mil_onnx import UnknownOpError, load_program, to_onnx
 from coremlbench.mil_onnx.constexpr import materialise
-from coremlbench.mil_onnx.graph import UnsupportedProgram
+from coremlbench.mil_onnx.graph import UnsupportedProgramError
 from coremlbench.mil_onnx.ops import OPS
 from coremlbench.runtimes.reference import ReferenceRuntime
 from coremlbench.types.errors import CoremlbenchError, InputError
@@ -241,7 +241,7 @@ PLACES: dict[str, tuple[Callable[[Any], Any], str]] = {
 @pytest.mark.parametrize("where", PLACES)
 def test_an_unknown_op_is_named_with_its_place(where: str) -> None:
     build, place = PLACES[where]
-    with pytest.raises(UnknownOp, match=rf"'random_normal' \({place}\)"):
+    with pytest.raises(UnknownOpError, match=rf"'random_normal' \({place}\)"):
         to_onnx(saved(build, {"x": numbers((2, 3), 0)}))
 
 
@@ -268,7 +268,7 @@ def test_what_nobody_foresaw_is_one_sentence_that_names_the_op(where: str, monke
     build, sentence = UNFORESEEN[where]
     x = numbers((1, 1, 6), 0)
     program = saved(build, {"x": x})
-    with pytest.raises(UnsupportedProgram, match=sentence) as caught:
+    with pytest.raises(UnsupportedProgramError, match=sentence) as caught:
         ReferenceRuntime(program, threads=1).predict({"x": x})
     assert "\n" not in str(caught.value)
 
@@ -283,7 +283,7 @@ def test_any_value_of_the_program_can_be_asked_for() -> None:
     assert outputs["sum"].dtype == np.float16
     np.testing.assert_array_equal(outputs["sum"], x + np.float16(0.5))
     np.testing.assert_array_equal(outputs["positive"], np.maximum(outputs["sum"], 0))
-    with pytest.raises(UnsupportedProgram, match="no value 'product'"):
+    with pytest.raises(UnsupportedProgramError, match="no value 'product'"):
         to_onnx(runtime.program, also=["product"])
 
 

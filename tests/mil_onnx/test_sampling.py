@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy.ndimage import map_coordinates
 
-from coremlbench.mil_onnx import UnsupportedProgram, to_onnx
+from coremlbench.mil_onnx import UnsupportedProgramError, to_onnx
 from tests.mil_programs import Builder, close, few, fewer, numbers, run, run_one, saved
 
 pytestmark = pytest.mark.tensorflow
@@ -206,7 +206,7 @@ def test_an_affine_image_is_read_where_its_matrix_points(
 
 
 def test_an_affine_that_core_ml_does_not_support_is_refused() -> None:
-    with pytest.raises(UnsupportedProgram, match="affine that makes 'moved' does not align the corners"):
+    with pytest.raises(UnsupportedProgramError, match="affine that makes 'moved' does not align the corners"):
         run_one(
             lambda x, m: Builder.affine(
                 x=x, transform_matrix=m, output_height=2, output_width=2, align_corners=False, name="moved", **AFFINE
@@ -328,5 +328,5 @@ def test_boxes_are_cut_from_images_of_any_number_and_size(target: str) -> None:
 
 def test_a_sampling_of_boxes_that_no_source_settles_is_refused() -> None:
     how = {"boxes": np.zeros((1, 4), np.float32), "sampling_mode": "UNALIGN_CORNERS", "name": "cut"}
-    with pytest.raises(UnsupportedProgram, match="crop_resize that makes 'cut' samples with UNALIGN_CORNERS"):
+    with pytest.raises(UnsupportedProgramError, match="crop_resize that makes 'cut' samples with UNALIGN_CORNERS"):
         run_one(lambda x: Builder.crop_resize(x=x, **how), x=numbers((1, 1, 2, 2), 0))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from coremlbench.model_files.formats import check, identify
+from coremlbench.model_files.formats import check, identify_format
 from coremlbench.types.errors import InputError
 
 DENSE = {"module": "keras.layers", "class_name": "Dense", "config": {"name": "dense"}, "registered_name": None}
@@ -57,18 +57,18 @@ def test_a_model_with_code_is_refused_unless_it_is_allowed(
     nested = config(DENSE, config(DENSE, layer))  # inside a model inside a model
     make = keras_file if kind == "keras" else h5_file
     path = make(tmp_path / f"model.{kind}", nested)
-    assert identify(path) == kind
+    assert identify_format(path) == kind
     with pytest.raises(InputError, match=f"{sentence}.*--allow-code"):
-        check(path, identify(path), allow_code=False)
-    check(path, identify(path), allow_code=True)
+        check(path, identify_format(path), allow_code=False)
+    check(path, identify_format(path), allow_code=True)
 
 
 @pytest.mark.parametrize("kind", ["keras", "h5"])
 def test_a_model_without_code_passes(tmp_path: Path, kind: str) -> None:
     make = keras_file if kind == "keras" else h5_file
     path = make(tmp_path / "model of mine", config(DENSE, DENSE))
-    assert identify(path) == kind  # by its content
-    check(path, identify(path), allow_code=False)
+    assert identify_format(path) == kind  # by its content
+    check(path, identify_format(path), allow_code=False)
 
 
 @pytest.mark.long
@@ -87,7 +87,7 @@ def test_a_pickle_is_never_opened(tmp_path: Path) -> None:
         check(inside, "keras", allow_code=True)
     (tmp_path / "model.pkl").write_bytes(b"\x80\x04")
     with pytest.raises(InputError, match=r"model.pkl may hold a pickle.*never opened"):
-        identify(tmp_path / "model.pkl")
+        identify_format(tmp_path / "model.pkl")
 
 
 def test_a_file_that_reads_another_is_refused(tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_a_file_of_two_kinds_at_once_is_refused(tmp_path: Path) -> None:
         archive.writestr("config.json", json.dumps(config({"class_name": "Mine>Block", "config": {}})))
         archive.writestr("model.weights.h5", b"weights")
     with pytest.raises(InputError, match=r"poly.keras is a zip archive and an HDF5 file at once"):
-        check(path, identify(path), allow_code=True)
+        check(path, identify_format(path), allow_code=True)
     plain = keras_file(tmp_path / "plain", config(DENSE)).read_bytes()
     path.write_bytes(plain + bytes(512 - len(plain) % 512))  # and HDF5 may begin later in a file
     size = 512 * 2 ** int(np.ceil(np.log2(path.stat().st_size / 512)))
@@ -143,7 +143,7 @@ def test_a_file_of_two_kinds_at_once_is_refused(tmp_path: Path) -> None:
     assert h5py.is_hdf5(path)
     assert zipfile.is_zipfile(path)
     with pytest.raises(InputError, match=r"poly.keras is a zip archive and an HDF5 file at once"):
-        check(path, identify(path), allow_code=True)
+        check(path, identify_format(path), allow_code=True)
 
 
 @pytest.mark.parametrize(
@@ -160,18 +160,18 @@ def test_foreign_files(tmp_path: Path, name: str, content: bytes, sentence: str)
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(InputError, match=sentence):
-        check(path, identify(path), allow_code=False)
+        check(path, identify_format(path), allow_code=False)
 
 
 def test_folders(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no model"):
-        identify(tmp_path)
+        identify_format(tmp_path)
     compiled = tmp_path / "model.mlmodelc"
     compiled.mkdir()
     with pytest.raises(InputError, match="compiled model"):
-        identify(compiled)
+        identify_format(compiled)
     (tmp_path / "saved_model.pb").touch()
-    assert identify(tmp_path) == "saved-model"
+    assert identify_format(tmp_path) == "saved-model"
 
 
 def a_model(kind: str, folder: Path) -> bytes:
@@ -198,7 +198,7 @@ def test_a_damaged_file_gives_one_sentence_or_is_whole(
     path.write_bytes(damaged)
     if cut and at < 0.5 * len(content):
         with pytest.raises(InputError, match=r"\.$"):
-            check(path, identify(path), allow_code=False)
+            check(path, identify_format(path), allow_code=False)
     else:
         with suppress(InputError):  # and nothing else
-            check(path, identify(path), allow_code=False)
+            check(path, identify_format(path), allow_code=False)

@@ -15,7 +15,7 @@ from tensorflow.python.client import pywrap_tf_session
 
 from coremlbench.conversion.originals import open_original
 from coremlbench.conversion.sources import source_of_file
-from coremlbench.model_files.saved_model_ops import HARMLESS, REACHING, check_graph, harmless
+from coremlbench.model_files.saved_model_ops import HARMLESS_OPS, IO_OPS, check_graph, is_harmless
 from coremlbench.types.errors import InputError
 
 layers, v1 = keras.layers, tf.compat.v1
@@ -239,8 +239,8 @@ def test_every_operation_of_this_tensorflow_that_takes_a_path_is_refused() -> No
         if any(path.search(each) for each in texts):
             found.add(op.name)
     assert {"ReadFile", "WriteFile", "SaveV2", "DecodeProtoV2", "DebugIdentity", "SnapshotDataset"} <= found
-    assert {op for op in found if harmless(op)} == set()
+    assert {op for op in found if is_harmless(op)} == set()
     names = {op.name for op in registry.op}
-    assert names >= HARMLESS
-    assert names >= REACHING
-    assert {op.name for op in registry.op if op.name in HARMLESS and not op.is_stateful} == set()
+    assert names >= HARMLESS_OPS
+    assert names >= IO_OPS
+    assert {op.name for op in registry.op if op.name in HARMLESS_OPS and not op.is_stateful} == set()

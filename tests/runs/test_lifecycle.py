@@ -142,15 +142,15 @@ def test_ctrl_c_between_two_children_is_recorded_as_what_it_is(tmp_path: Path) -
 
 LATE = """
 import os, signal
-from coremlbench.system.signals import held_back
+from coremlbench.system.signals import deferred_signals
 done = []
 try:
-    with held_back():
+    with deferred_signals():
         os.kill(os.getpid(), signal.SIGINT)
         done.append("to the end")
 except KeyboardInterrupt:
     done.append("and then stopped")
-with held_back() as seen:
+with deferred_signals() as seen:
     os.kill(os.getpid(), signal.SIGINT)
     seen.clear()
 print(*done)

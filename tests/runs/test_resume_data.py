@@ -16,7 +16,7 @@ import pytest
 
 from coremlbench.createml.feature_journal import JournalEntry, open_journal, read_finished_rows
 from coremlbench.experiments.catalogue import select
-from coremlbench.experiments.comparison import compare, compared_seconds
+from coremlbench.experiments.comparison import compared_seconds, comparison_rows
 from coremlbench.runs import resume_data, store
 from coremlbench.system.files import allocate
 from coremlbench.training.job import Overrides, resolve_options, resume_training, train_once
@@ -254,7 +254,7 @@ def test_a_training_goes_on_from_its_last_epoch_and_comes_to_the_same(
     (experiment,) = select(["fashion-mnist"])
     assert compared_seconds(whole, experiment) is not None
     assert compared_seconds(resumed, experiment) is None
-    rows = {row.source: row for row in compare([experiment], [whole, resumed], whole.machine.id)}
+    rows = {row.source: row for row in comparison_rows([experiment], [whole, resumed], whole.machine.id)}
     assert rows[resumed.id].figure == f"trained, resumed from {broken.id}: not compared"
     assert rows[resumed.id].ratio is None
     assert rows[whole.id].reference

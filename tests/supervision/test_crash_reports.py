@@ -16,7 +16,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from coremlbench.failures.classify import classify
-from coremlbench.supervision.crash_reports import find, parse
+from coremlbench.supervision.crash_reports import find_report_file, parse_report
 from coremlbench.supervision.supervisor import supervise
 from coremlbench.types.process import Exit
 from tests.gated_clock import GatedClock
@@ -82,7 +82,7 @@ def ips(number: int, /, *, bug_type: str = "309", captured: float | None = None,
 
 
 def test_a_report_is_read_and_summarised() -> None:
-    report = parse(ips(4711), "Python-2026.ips")
+    report = parse_report(ips(4711), "Python-2026.ips")
     assert (report.file, report.process, report.pid) == ("Python-2026.ips", "Python", 4711)
     assert report.exception == "EXC_BAD_ACCESS KERN_INVALID_ADDRESS at 0x0000000000000000"
     assert report.signal == "SIGSEGV"
@@ -94,8 +94,8 @@ def test_a_report_is_read_and_summarised() -> None:
 
 
 def test_the_triggered_thread_is_taken_when_no_number_is_given() -> None:
-    assert parse(ips(1, faultingThread=None), "x").frames[0] == "Espresso Espresso::net::run + 224"
-    assert parse(ips(1, translated=True), "x").translated is True
+    assert parse_report(ips(1, faultingThread=None), "x").frames[0] == "Espresso Espresso::net::run + 224"
+    assert parse_report(ips(1, translated=True), "x").translated is True
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_the_triggered_thread_is_taken_when_no_number_is_given() -> None:
 )
 def test_what_is_no_crash_report_is_refused(data: bytes) -> None:
     with pytest.raises(ValueError, match=r".*"):
-        parse(data, "x.ips")
+        parse_report(data, "x.ips")
 
 
 JSON = st.recursive(
@@ -130,7 +130,7 @@ KEYS = ("exception", "termination", "asi", "threads", "usedImages", "faultingThr
 @given(st.dictionaries(st.sampled_from(KEYS), JSON, max_size=4))
 def test_a_report_of_any_shape_is_read_or_refused(changes: dict[str, Any]) -> None:
     try:
-        report = parse(ips(1, **changes), "x.ips")
+        report = parse_report(ips(1, **changes), "x.ips")
     except ValueError:
         return
     assert all(isinstance(each, str) for each in (*report.frames, *report.messages, report.termination))
@@ -145,12 +145,12 @@ def test_the_report_is_found_by_process_and_time(tmp_path: Path) -> None:
     (tmp_path / "old.ips").write_bytes(ips(7))
     os.utime(tmp_path / "old.ips", (began - 3600, began - 3600))
     (tmp_path / "notes.txt").write_bytes(ips(7))
-    assert find(tmp_path, {7, 8}, began, first=7, wait=0) is None
+    assert find_report_file(tmp_path, {7, 8}, began, first=7, wait=0) is None
     (tmp_path / "below.ips").write_bytes(ips(8))
-    assert find(tmp_path, {7, 8}, began, first=7, wait=0) == tmp_path / "below.ips"
+    assert find_report_file(tmp_path, {7, 8}, began, first=7, wait=0) == tmp_path / "below.ips"
     (tmp_path / "own.ips").write_bytes(ips(7))
-    assert find(tmp_path, {7, 8}, began, first=7, wait=0) == tmp_path / "own.ips"
-    assert find(tmp_path / "absent", {7}, began, first=7, wait=0) is None
+    assert find_report_file(tmp_path, {7, 8}, began, first=7, wait=0) == tmp_path / "own.ips"
+    assert find_report_file(tmp_path / "absent", {7}, began, first=7, wait=0) is None
 
 
 def crash(tmp_path: Path, deed: str, reports: Path, clock: Callable[[], float] = time.monotonic) -> Exit:
@@ -187,7 +187,7 @@ def test_a_child_that_crashes_has_its_report_in_the_evidence_although_it_comes_l
     assert failure.evidence.crash_report is not None
     assert failure.evidence.crash_report.pid == ended.pid
     assert failure.evidence.matched == ("Espresso Espresso::net::run + 224",)
-    assert parse((tmp_path / "child" / "crash.ips").read_bytes(), "x").pid == ended.pid
+    assert parse_report((tmp_path / "child" / "crash.ips").read_bytes(), "x").pid == ended.pid
 
 
 def test_a_child_that_fails_otherwise_is_not_waited_for(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
-from coremlbench.supervision.fork_client import GROUPS, VARIABLE, WORKERS, group_of, identity
+from coremlbench.supervision.fork_client import GROUPS, SERVER_VARIABLE, WORKERS, group_of, inherited_state
 from coremlbench.supervision.supervisor import supervise
 from coremlbench.types.process import Exit, Limits, Progress
 from tests.gated_clock import GatedClock, never
@@ -33,7 +33,7 @@ def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[psutil.Proc
         server = subprocess.Popen([*COMMAND, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert server.stdout is not None
         assert server.stdout.readline() == b"listening\n"
-        patch.setenv(VARIABLE, str(folder))
+        patch.setenv(SERVER_VARIABLE, str(folder))
         process = psutil.Process(server.pid)
         yield process
         below = process.children(recursive=True)
@@ -66,7 +66,7 @@ def test_a_forked_worker_gives_what_a_program_gives(
 ) -> None:
     forked = prove(tmp_path / "forked", {"packages": []})
     assert [len(generation) for generation in family(own_server)] == [1, 0, 0]
-    monkeypatch.delenv(VARIABLE)
+    monkeypatch.delenv(SERVER_VARIABLE)
     program = prove(tmp_path / "program", {"packages": []})
     assert (forked.returncode, forked.error) == (program.returncode, program.error) == (0, None)
     assert forked.result == program.result
@@ -129,7 +129,7 @@ def test_what_a_fork_would_take_from_the_server_keeps_it_a_program(
 
 
 def test_without_its_server_a_worker_is_a_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(VARIABLE, str(tmp_path))
+    monkeypatch.setenv(SERVER_VARIABLE, str(tmp_path))
     assert prove(tmp_path / "proof", {"packages": []}).returncode == 0
 
 
@@ -148,7 +148,11 @@ def test_only_our_workers_are_forked() -> None:
 def test_limits_and_settings_are_part_of_an_identity() -> None:
     code = "import os, resource, sys\nfrom coremlbench.supervision.fork_client import identity\n"
     code += "resource.setrlimit(resource.RLIMIT_NOFILE, (200, 200))\nprint(identity(os.environ) == eval(sys.argv[1]))"
-    own = repr(identity(os.environ))
+    own = repr(inherited_state(os.environ))
     ended = subprocess.run([sys.executable, "-c", code, own], capture_output=True, text=True, check=True)
     assert ended.stdout == "False\n"
-    assert identity({**os.environ, "TF_NEW": "1"}) != identity(os.environ) == identity({**os.environ, "NEW": "1"})
+    assert (
+        inherited_state({**os.environ, "TF_NEW": "1"})
+        != inherited_state(os.environ)
+        == inherited_state({**os.environ, "NEW": "1"})
+    )

@@ -52,7 +52,7 @@ class Words:
 
 def test_who_waits_says_so_until_it_is_their_turn(tmp_path: Path) -> None:
     words = Words(held_elsewhere(tmp_path / "lock"), patience=3)
-    with locked(tmp_path / "lock", words, every=0.05):
+    with locked(tmp_path / "lock", words, interval=0.05):
         assert words.holder.returncode == 0
     assert len(words.said) >= 3
     assert "another run" in words.said[0]

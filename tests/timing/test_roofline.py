@@ -10,7 +10,7 @@ from coremlbench.timing.chips import CHIPS, find_chip
 from coremlbench.timing.roofline import roofline_bound
 from coremlbench.types.conversion import Variant
 from coremlbench.types.machine import Machine
-from coremlbench.types.timing import Floor, UnitName
+from coremlbench.types.timing import RooflineBound, UnitName
 
 M1 = Machine(
     id="0",
@@ -29,13 +29,13 @@ UNITS: tuple[UnitName, ...] = ("CPU_ONLY", "CPU_AND_GPU", "CPU_AND_NE", "ALL")
 
 def seconds(machine: Machine, unit: UnitName, variant: Variant) -> float:
     bound = roofline_bound(machine, unit, variant)
-    assert isinstance(bound, Floor), bound
+    assert isinstance(bound, RooflineBound), bound
     return bound.seconds
 
 
 def test_a_multiply_add_is_two_operations_of_the_neural_engines_eleven_trillion() -> None:
     bound = roofline_bound(M1, "CPU_AND_NE", EFFICIENTNETB0)
-    assert isinstance(bound, Floor)
+    assert isinstance(bound, RooflineBound)
     assert bound.seconds == pytest.approx(2 * 390e6 / 11e12)
     assert (bound.bound, bound.chip, bound.operations_per_second) == ("arithmetic", "M1", 11e12)
     assert "apple.com/newsroom" in bound.source
@@ -56,7 +56,7 @@ def test_all_units_together_are_never_slower_than_one_of_them() -> None:
 def test_weights_that_do_not_fit_on_the_chip_are_read_from_memory() -> None:
     large = replace(EFFICIENTNETB0, weight_bytes=(32 << 20) + 683_000_000)
     bound = roofline_bound(M1, "CPU_AND_NE", large)
-    assert isinstance(bound, Floor)
+    assert isinstance(bound, RooflineBound)
     assert bound.seconds == pytest.approx(0.01)
     assert (bound.bound, bound.bytes_per_second) == ("memory", 68.3e9)
 
@@ -103,7 +103,7 @@ def test_a_floor_is_never_above_either_bound_computed_by_hand(chip, unit, arithm
     machine = replace(M1, chip=f"Apple {chip.name}", accelerators=())
     variant = Variant("int8", 1, weight_bytes=weights, arithmetic=arithmetic)
     bound = roofline_bound(machine, unit, variant)
-    if isinstance(bound, Floor):
+    if isinstance(bound, RooflineBound):
         most = chip.gpu_core * chip.gpu_cores + chip.neural_engine
         assert bound.seconds >= 2 * arithmetic / most
         assert bound.seconds <= max(

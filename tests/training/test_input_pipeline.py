@@ -16,7 +16,7 @@ from coremlbench.training.input_pipeline import (
     open_splits,
     training_batches,
 )
-from coremlbench.types.errors import InputError, UnusableData
+from coremlbench.types.errors import InputError, UnusableDataError
 from tests.small_datasets import picture_folder, pictures
 
 pytestmark = pytest.mark.tensorflow
@@ -91,7 +91,9 @@ def test_what_is_kept_is_not_read_again(tmp_path: Path) -> None:
 
 def test_a_picture_that_is_gone_is_named(files: list[Path], tmp_path: Path) -> None:
     rows = Pictures([files[0], tmp_path / "gone.jpg"], SHAPE)
-    with pytest.raises(UnusableData, match=r"gone\.jpg cannot be read any more\. It cannot be decoded: No such file"):
+    with pytest.raises(
+        UnusableDataError, match=r"gone\.jpg cannot be read any more\. It cannot be decoded: No such file"
+    ):
         rows.batch(np.array([0, 1]))
     assert "gone.jpg" in str(rows.error)
 

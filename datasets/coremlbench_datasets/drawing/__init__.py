@@ -1,1 +1,1 @@
-"""How drawn-food is drawn: a brush, tiles of texture, tableware, and one file per kind of food."""
+"""Drawing of the dataset drawn-food: brush, textures, tableware, and one module for each kind of food."""

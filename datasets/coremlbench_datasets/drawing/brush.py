@@ -1,4 +1,4 @@
-"""A scene to draw on, and frames: places in it where a thing lies, with its own size, turn and slant."""
+"""A scene to draw on, and frames in it: the position, size, rotation and slant of an object."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _UNIT = {
     count: [(math.cos(2 * math.pi * place / count), math.sin(2 * math.pi * place / count)) for place in range(count)]
     for count in (10, 16, 24, 36)
 }
-"""Points on the unit circle, by how many."""
+"""Points on the unit circle, by their number."""
 
 
 def mix(first: Colour, second: Colour, share: float) -> Colour:
-    """Return the colour ``share`` of the way from the first to the second; past 0 and 1 it goes on, within bytes."""
+    """Return the colour at ``share`` between two colours; outside of 0 to 1 it is extrapolated, clipped to bytes."""
     red, green, blue = (max(0, min(255, round(a + (b - a) * share))) for a, b in zip(first, second, strict=True))
     return red, green, blue
 
@@ -35,7 +35,7 @@ def shade(colour: Colour, factor: float) -> Colour:
 
 
 def scaled(points: Sequence[Point], factor: float, shift: Point = (0.0, 0.0)) -> list[Point]:
-    """Return an outline grown or shrunk about its middle and moved."""
+    """Return an outline scaled about its centre and moved."""
     x = sum(point[0] for point in points) / len(points)
     y = sum(point[1] for point in points) / len(points)
     return [(x + (px - x) * factor + shift[0], y + (py - y) * factor + shift[1]) for px, py in points]
@@ -53,7 +53,7 @@ def smooth(points: Sequence[Point]) -> list[Point]:
 
 
 class Scene:
-    """A picture in the making. ``light`` is the direction on the picture that light comes from."""
+    """An image that is being drawn. ``light`` is the direction in it that light comes from."""
 
     def __init__(self, width: int, height: int, random: Random) -> None:
         from PIL import Image, ImageDraw
@@ -67,18 +67,18 @@ class Scene:
         self.light = (math.cos(angle), math.sin(angle))
 
     def pick(self, *choices: Colour, by: int = 14) -> Colour:
-        """Return one of the colours, off by up to ``by`` levels in each channel and in brightness."""
+        """Return one of the colours, changed by up to ``by`` levels in each channel and in brightness."""
         base = self.random.choice(choices)
         lift = self.random.randint(-by, by)
         red, green, blue = (max(0, min(255, level + lift + self.random.randint(-by, by) // 2)) for level in base)
         return red, green, blue
 
     def chance(self, share: float) -> bool:
-        """Return ``True`` in that share of cases."""
+        """Return ``True`` with that probability."""
         return self.random.random() < share
 
     def glow(self, x: float, y: float, rx: float, ry: float, colour: Colour, strength: float) -> None:
-        """Lay a soft spot of colour over the picture; black ones are shadows."""
+        """Draw a blurred spot of colour; black ones are shadows."""
         width, height = round(2 * rx), round(2 * ry)
         if width < 2 or height < 2:
             return
@@ -94,7 +94,7 @@ class Scene:
         self.draw.line(points, fill=colour, width=max(1, round(width)), joint="curve")
 
     def solid(self, points: Sequence[Point], colour: Colour, *, height: float, gloss: float = 0.3) -> None:
-        """Draw a body: its shadow on what lies below, its dark edge, its light side and a highlight."""
+        """Draw a solid object: its shadow, its dark edge, its light side and a highlight."""
         lx, ly = self.light
         self.fill([(x - lx * height, y - ly * height) for x, y in points], (0, 0, 0, 85))
         self.fill(points, shade(colour, 0.72))
@@ -122,7 +122,7 @@ class Scene:
         self.image.paste(self.cut(name, self.width, self.height, colours, contrast))
 
     def cut(self, name: str, width: int, height: int, colours: Sequence[Colour], contrast: float = 1.0) -> Image:
-        """Return a coloured piece of a tile, from anywhere in it and turned by halves."""
+        """Return a coloured random part of a tile, rotated by 0 or 180 degrees."""
         import numpy as np
         from PIL.Image import Transpose, merge
 
@@ -141,7 +141,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Frame:
-    """Where a thing lies: its middle, its size ``r`` in pixels, its turn, and its slant (``squash`` 1: from above)."""
+    """The place of an object: centre, size ``r`` in pixels, rotation, and slant (``squash`` is 1 from above)."""
 
     scene: Scene
     x: float
@@ -160,13 +160,13 @@ class Frame:
         return [self.at(x, y) for x, y in points]
 
     def inside(self, x: float, y: float, size: float, angle: float | None = None) -> Frame:
-        """Return a frame within this one; without an angle it is turned at random."""
+        """Return a frame within this one, rotated at random without an angle."""
         px, py = self.at(x, y)
         turn = self.scene.random.uniform(0, 2 * math.pi) if angle is None else self.angle + angle
         return Frame(self.scene, px, py, self.r * size, turn, self.squash)
 
     def blob(self, rx: float = 1.0, ry: float | None = None, wobble: float = 0.0, points: int = 24) -> list[Point]:
-        """Return an ellipse's outline, dented by ``wobble`` as no baker's disc is exact."""
+        """Return an ellipse's outline, with random dents up to ``wobble``."""
         ry = rx if ry is None else ry
         if not wobble:
             return [self.at(rx * cos, ry * sin) for cos, sin in _UNIT[points]]
@@ -200,19 +200,19 @@ class Frame:
         return rim if end - start > 6.2 else [self.at(0, 0), *rim]
 
     def spots(self, count: int, reach: float = 0.85, inner: float = 0.0) -> Iterator[Point]:
-        """Yield places spread over the frame's disc, between two radii."""
+        """Yield points spread over the frame's disc, between two radii."""
         random = self.scene.random
         for _ in range(count):
             turn, far = random.uniform(0, 2 * math.pi), math.sqrt(random.uniform(inner * inner, reach * reach))
             yield far * math.cos(turn), far * math.sin(turn)
 
     def glow(self, x: float, y: float, rx: float, ry: float, colour: Colour, strength: float) -> None:
-        """Lay a soft spot of colour here, upright."""
+        """Draw a blurred spot of colour at the frame, not rotated."""
         px, py = self.at(x, y)
         self.scene.glow(px, py, rx * self.r, ry * self.r * self.squash, colour, strength)
 
     def shadow(self, size: float = 1.25, strength: float = 0.6) -> None:
-        """Darken what lies below, away from the light."""
+        """Draw the shadow of an object at the frame, away from the light."""
         lx, ly = self.scene.light
         x, y = self.x - lx * 0.12 * self.r, self.y - ly * 0.12 * self.r
         self.scene.glow(x, y, self.r * size, self.r * size * self.squash, (10, 6, 4), strength)

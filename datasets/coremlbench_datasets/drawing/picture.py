@@ -1,4 +1,4 @@
-"""One picture, from an empty table to what a camera makes of it."""
+"""Draw one image: table, dish, side dishes, and the effects of a camera."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ DISHES: dict[str, Callable[[Frame], None]] = {
     "steak": steak.draw,
     "sushi": sushi.draw,
 }
-"""The ten kinds of food, those of the article's ten classes of Food101, and what draws each."""
+"""The functions that draw the ten kinds of food, the article's ten classes of Food101."""
 
 
 def draw_picture(kind: str, random: Random) -> Image:
-    """Return a picture of that kind of food; ``random`` decides all the rest of it."""
+    """Return an image of a kind of food; everything else in it depends on ``random``."""
     scene = Scene(random.randint(300, 512), random.randint(300, 512), random)
     lay_table(scene)
     side = min(scene.width, scene.height)

@@ -1,4 +1,4 @@
-"""What comes with food, whatever the food: the same on many plates, so that no garnish gives a class away."""
+"""Side dishes and garnishes, shared by several kinds of food so that they do not identify a class."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def fries(frame: Frame) -> None:
 
 
 def salad(frame: Frame) -> None:
-    """Draw a heap of leaves, with a tomato or an onion ring now and then."""
+    """Draw a heap of leaves, with a tomato or an onion ring sometimes."""
     scene = frame.scene
     green = scene.pick(*LEAF_GREENS, (150, 176, 84))
     scene.textured(
@@ -123,4 +123,4 @@ def herbs(frame: Frame, count: int | None = None, *greens: Colour) -> None:
 
 
 SIDES = (fries, salad, tomatoes, lemon, asparagus, potatoes, rice, vegetables)
-"""What may come with a main dish."""
+"""Side dishes of main dishes."""

@@ -1,4 +1,4 @@
-"""What food stands on and among: tables, plates, bowls, boards, cutlery, napkins, leaves, glasses."""
+"""Tables, plates, bowls, boards, cutlery, napkins, leaves and glasses around the food."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def lay_table(scene: Scene) -> None:
 
 
 def _checks(scene: Scene, colour: Colour) -> None:
-    """Draw the stripes or checks of a tablecloth, at any turn."""
+    """Draw the stripes or checks of a tablecloth, at any angle."""
     random = scene.random
     side = max(scene.width, scene.height)
     step, turn = random.uniform(0.05, 0.16) * side, random.uniform(0, math.pi)
@@ -105,7 +105,7 @@ def plate(frame: Frame, colour: Colour | None = None) -> Frame:
 
 
 def bowl(frame: Frame, colour: Colour | None = None) -> Frame:
-    """Draw a bowl from above; return the frame of what is in it."""
+    """Draw a bowl from above; return the frame of its content."""
     scene = frame.scene
     base = colour or scene.pick(*CHINA)
     frame.shadow(1.3, 0.7)
@@ -253,7 +253,7 @@ def sauce_dish(frame: Frame, *sauces: Colour) -> None:
 
 
 BESIDE: tuple[Callable[[Frame], None], ...] = (fork, knife, spoon, napkin, glass, sauce_dish, sprig, chopsticks)
-"""What may lie beside a dish."""
+"""Objects that can be beside a dish."""
 
 ABOVE: tuple[Callable[[Frame], None], ...] = (fork, spoon, chopsticks, sprig, napkin, knife)
-"""What may cover a part of it."""
+"""Objects that can cover a part of a dish."""

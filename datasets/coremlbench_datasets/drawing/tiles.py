@@ -1,4 +1,4 @@
-"""Textures that the pictures are cut from: square grey tiles, drawn once a process and always the same."""
+"""Textures: square grey tiles, drawn once in each process and always the same."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SIDE = 640
 
 
 ZOOMS = (0.8, 1.0, 1.3)
-"""How large a tile's grain may be; the smallest still leaves it as wide as the largest picture."""
+"""Sizes of a tile's grain; with the smallest, a tile is still as wide as the largest image."""
 
 
 @cache

@@ -13,7 +13,7 @@ from coremlbench.report.types import Source
 from coremlbench.system.machine import describe_machine
 from coremlbench.types.conversion import ModelSource, Proof, Variant
 from coremlbench.types.failure import Failure
-from coremlbench.types.timing import Floor, Measurement, Round, SustainedPoint, Timed, TimedModel, TimingRecord
+from coremlbench.types.timing import Measurement, RooflineBound, Round, SustainedPoint, Timed, TimedModel, TimingRecord
 
 PROOF = Proof(
     "proven",
@@ -35,7 +35,7 @@ MODEL = TimedModel(
     ModelSource("lenet", "training-run", "keras", "model.keras", ""),
     (Variant("fp16", 1, bytes=1_200_000, proof=PROOF),),
 )
-FLOOR = Floor(0.0005, "memory", "Apple M9", 1e13, 1e11, "a page")
+FLOOR = RooflineBound(0.0005, "memory", "Apple M9", 1e13, 1e11, "a page")
 
 
 def rounds(p50: float, *spread: float) -> tuple[Round, ...]:

@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from coremlbench.system.files import hash_folder, write_whole
+from coremlbench.system.files import atomic_write, hash_folder
 from coremlbench.system.source_imports import imports_of
 
 CONVERT_WORKER = "coremlbench.workers.convert"
@@ -103,7 +103,7 @@ def add(entry: Path, package: Path, result: dict[str, Any], max_bytes: int = MAX
             partial.mkdir(parents=True)
             shutil.copytree(package, partial / PACKAGE_NAME)
             content = json.dumps({**result, "sha256": hash_folder(package)[0]}).encode()
-            write_whole(partial / RESULT_NAME, content)
+            atomic_write(partial / RESULT_NAME, content)
             shutil.rmtree(entry, ignore_errors=True)
             partial.rename(entry)
         _prune(entry.parents[1], max_bytes)

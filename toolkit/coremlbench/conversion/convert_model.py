@@ -33,7 +33,7 @@ from coremlbench.runs import store
 from coremlbench.runs.stages import StageFailedError, Stages
 from coremlbench.runs.steps import result_of, worker
 from coremlbench.system import serialization
-from coremlbench.system.signals import held_back
+from coremlbench.system.signals import deferred_signals
 from coremlbench.types.conversion import ConversionRecord, ModelSource
 from coremlbench.types.data import Provenance
 from coremlbench.types.training_records import Phase, TrainingRecord
@@ -107,10 +107,10 @@ def _convert_and_prove(
         record = _prove(conversion, record, packages, request, model)
     except (StageFailedError, OSError, KeyboardInterrupt):
         made = [package for package in packages if read_result(package.path, CONVERSION_SUFFIX) is not None]
-        with held_back(), suppress(OSError):  # report the first error, not a disk that is full as well
+        with deferred_signals(), suppress(OSError):  # report the first error, not a disk that is full as well
             conversion.save(with_variants(record, made, model, restored, conversion.folder))
         raise
-    with held_back():
+    with deferred_signals():
         record = with_outcome(with_variants(record, packages, model, restored, conversion.folder))
         conversion.save(record)
     return record

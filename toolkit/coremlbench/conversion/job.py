@@ -19,7 +19,7 @@ from coremlbench.runs.lifecycle import FAILED, INTERRUPTED, Run, run_and_record
 from coremlbench.system import serialization
 from coremlbench.system.files import slug
 from coremlbench.system.paths import cache_folder
-from coremlbench.system.signals import Signals
+from coremlbench.system.signals import StopSignals
 from coremlbench.types.conversion import ConversionRecord, Converted, ModelSource, UnopenedModel
 from coremlbench.types.errors import InputError
 from coremlbench.types.failure import Failure
@@ -73,13 +73,13 @@ def _convert_in_parallel(
     on_progress: OnProgress,
 ) -> list[Conversion]:
     progress = CombinedProgress(len(sources), on_progress)
-    with Signals() as signals, ThreadPoolExecutor(jobs, thread_name_prefix="convert") as pool:
+    with StopSignals() as signals, ThreadPoolExecutor(jobs, thread_name_prefix="convert") as pool:
         futures = [pool.submit(_convert_unless_stopped, signals, convert, source, progress) for source in sources]
         return [conversion for conversion in (future.result() for future in futures) if conversion is not None]
 
 
 def _convert_unless_stopped(
-    signals: Signals,
+    signals: StopSignals,
     convert: Callable[..., Conversion],
     source: ModelSource | UnopenedModel,
     progress: CombinedProgress,

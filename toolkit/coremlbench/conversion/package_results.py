@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from coremlbench.supervision.worker_main import to_json
-from coremlbench.system.files import write_whole
+from coremlbench.system.files import atomic_write
 from coremlbench.types.errors import CoremlbenchError
 
 CONVERSION_SUFFIX, PROOF_SUFFIX = ".json", ".proof.json"
@@ -18,7 +18,7 @@ CONVERSION_SUFFIX, PROOF_SUFFIX = ".json", ".proof.json"
 
 def write_result(package: Path, suffix: str, result: Mapping[str, Any]) -> None:
     """Write a package's result file atomically."""
-    write_whole(Path(f"{package}{suffix}"), to_json(result))
+    atomic_write(Path(f"{package}{suffix}"), to_json(result))
 
 
 def read_result(package: Path, suffix: str) -> dict[str, Any] | None:

@@ -45,7 +45,7 @@ class PackageRunner:
 
         Raises:
             InputError: it cannot be read, is no ML Program, or does not have exactly one input of fixed shape.
-            UnknownOp: the reference runtime does not support one of its ops.
+            UnknownOpError: the reference runtime does not support one of its ops.
         """
         from coremlbench.mil_onnx import load_program
 

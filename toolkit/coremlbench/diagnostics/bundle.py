@@ -17,7 +17,7 @@ from coremlbench.diagnostics.redaction import Owner, Redactor, collect_words
 from coremlbench.experiments.catalogue import EXPERIMENTS
 from coremlbench.failures.rules import RULES
 from coremlbench.runs import store
-from coremlbench.supervision.crash_reports import COPY
+from coremlbench.supervision.crash_reports import REPORT_COPY
 from coremlbench.system import serialization
 from coremlbench.system.files import write_new
 from coremlbench.types.errors import InputError
@@ -45,7 +45,7 @@ README = f"""Records and logs of runs of coremlbench {__version__}, for the anal
 
 <run>/run.json      the record: what was run, on what, with which versions, and why it failed
 <run>/logs/         output and progress of each stage's process; of a long log the beginning and the end
-<run>/logs/*-{COPY}  macOS's crash report, where there is one
+<run>/logs/*-{REPORT_COPY}  macOS's crash report, where there is one
 doctor.json         the checks of the machine that made this archive (coremlbench doctor)
 
 Removed: home folders (~), user names ({{user}}), host names, e-mail and network addresses, passwords and the like.
@@ -100,7 +100,7 @@ def _run_files(record: Record, folder: Path) -> Iterator[_Entry]:
     """Yield a run's record and logs; the logs of a killed run are still in the folders of its stages."""
     yield _Entry(f"{record.id}/run.json", store.to_bytes(record), "json")
     logs = [(path, path.name) for path in sorted(folder.glob("logs/*"))]
-    for file_name in ("log.txt", "progress.jsonl", COPY):
+    for file_name in ("log.txt", "progress.jsonl", REPORT_COPY):
         logs += [(path, f"{path.parent.name}-{file_name}") for path in sorted(folder.glob(f"work/*/{file_name}"))]
     for path, name in logs:
         form = {".jsonl": "lines", ".ips": "crash"}.get(path.suffix, "text")

@@ -1,1 +1,1 @@
-"""The catalogue of experiments, the published figures, and how runs compare with both."""
+"""The catalogue of experiments, published figures, and the comparison of runs with both."""

@@ -1,4 +1,4 @@
-"""The experiments of the article, literal rows of their protocols, and what is said when a run leaves them."""
+"""The experiments of the article with their protocols, and the deviations of a run from its protocol."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from coremlbench.types.deviations import Deviation, parse_deviation
 from coremlbench.types.errors import InputError
 from coremlbench.types.experiments import Experiment
 
@@ -142,64 +143,71 @@ EXPERIMENTS: tuple[Experiment, ...] = (
 
 
 def select(names: Iterable[str] = ()) -> tuple[Experiment, ...]:
-    """Return the experiments of these names in the catalogue's order, or all of them when no name is given.
+    """Return the experiments with these names in the catalogue's order, all of them if there are no names.
 
     Raises:
-        InputError: A name is not in the catalogue; the sentence lists those that are.
+        InputError: a name is not in the catalogue; the message lists those that are.
     """
-    wanted = set(names)
+    requested = set(names)
     known = [experiment.name for experiment in EXPERIMENTS]
-    for name in sorted(wanted - set(known)):
+    for name in sorted(requested - set(known)):
         close = difflib.get_close_matches(name, known, n=1)
-        meant = f" (did you mean {close[0]}?)" if close else ""
-        raise InputError(f"There is no experiment {name!r}{meant}; choose from {', '.join(known)}.")
-    return tuple(experiment for experiment in EXPERIMENTS if not wanted or experiment.name in wanted)
+        suggestion = f" (did you mean {close[0]}?)" if close else ""
+        raise InputError(f"There is no experiment {name!r}{suggestion}; choose from {', '.join(known)}.")
+    return tuple(experiment for experiment in EXPERIMENTS if not requested or experiment.name in requested)
 
 
 def deviations(experiment: Experiment, options: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return in words where ``options`` are not the experiment's protocol, in a fixed order; empty when they are.
+    """Return the texts of the settings in ``options`` that differ from the protocol, in a fixed order.
 
-    Only the settings that are in ``options`` are compared; no protocol says who runs an extractor and with how many
-    processes, so these are there only when a run was told. A table prints "not the protocol: batch 64".
+    Settings that are not in ``options`` are not compared. No protocol has ``extraction`` and ``processes``; they are
+    in ``options`` only if the user chose them.
     """
-    found = []
-    for key, protocol, words in (
-        ("dataset", experiment.dataset, "dataset {}"),
-        ("train", experiment.train, "{:,} training images"),
-        ("test", experiment.test, "{:,} test images"),
-        ("classes", experiment.classes, "{} classes"),
-        ("input_shape", experiment.input_shape, "input {}"),
-        ("epochs", experiment.epochs, "epochs {}"),
-        ("batch", experiment.batch, "batch {}"),
-        ("learning_rate", experiment.learning_rate, "learning rate {:g}"),
-        ("weights", experiment.weights, "{} weights"),
-        ("iterations", experiment.iterations, "iterations {}"),
-        ("augmentation", experiment.augmentation, "augmentation {}"),
-        ("extractor", experiment.extractor, "extractor {}"),
-        ("extraction", "", "extraction {}"),
-        ("processes", 0, "processes {}"),
-    ):
-        if key not in options:
-            continue
-        value = tuple(options[key]) if isinstance(options[key], (list, tuple)) else options[key]
-        if value != protocol:
-            found.append(words.format(_words(key, value)))
-    return tuple(found)
+    protocol: dict[str, Any] = {
+        "dataset": experiment.dataset,
+        "train": experiment.train,
+        "test": experiment.test,
+        "classes": experiment.classes,
+        "input_shape": experiment.input_shape,
+        "epochs": experiment.epochs,
+        "batch": experiment.batch,
+        "learning_rate": experiment.learning_rate,
+        "weights": experiment.weights,
+        "iterations": experiment.iterations,
+        "augmentation": experiment.augmentation,
+        "extractor": experiment.extractor,
+        "extraction": "",
+        "processes": 0,
+    }
+    values = {key: tuple(value) if isinstance(value, list) else value for key, value in options.items()}
+    return tuple(
+        str(Deviation(setting, _value_text(setting, values[setting])))
+        for setting, expected in protocol.items()
+        if setting in values and values[setting] != expected
+    )
 
 
-_SAME_WORK = ("dataset ", "learning rate ", "random weights")
-"""How deviations begin that change what is learnt, but not how much is computed."""
+def workload_deviations(texts: Iterable[str]) -> frozenset[str]:
+    """Return those of a run's deviations that change the amount of computation.
+
+    Only runs with the same ones have comparable times. Another dataset, another learning rate and random weights change
+    what is learnt, but not how much is computed.
+    """
+    return frozenset(text for text in texts if not _same_workload(parse_deviation(text)))
 
 
-def other_work(found: Iterable[str]) -> frozenset[str]:
-    """Return those of a run's deviations that change how much is computed: only runs that share them compare."""
-    return frozenset(each for each in found if not each.startswith(_SAME_WORK))
+def _same_workload(deviation: Deviation) -> bool:
+    return deviation.setting in {"dataset", "learning_rate"} or deviation == Deviation("weights", "random")
 
 
-def _words(key: str, value: Any) -> Any:
-    """Return how a setting's value is said: 224x224x3, "none" for nothing, "random" for no weights."""
-    if key == "weights" and value is None:
+def _value_text(setting: str, value: Any) -> str:
+    """Return the value of a setting as text: 7,500; 224x224x3; "none" for an empty list; "random" for no weights."""
+    if setting == "weights" and value is None:
         return "random"
+    if setting in {"train", "test"}:
+        return f"{value:,}"
+    if setting == "learning_rate":
+        return f"{value:g}"
     if isinstance(value, tuple):
-        return ("x" if key == "input_shape" else ", ").join(str(part) for part in value) or "none"
-    return value
+        return ("x" if setting == "input_shape" else ", ").join(map(str, value)) or "none"
+    return str(value)

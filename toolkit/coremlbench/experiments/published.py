@@ -1,4 +1,4 @@
-"""Figures that others published, with their sources. They are shown as published and never as measured."""
+"""Figures that others published, with their sources."""
 
 from __future__ import annotations
 
@@ -51,4 +51,4 @@ PUBLISHED: tuple[Published, ...] = (
         note='the article says "more than 5 times longer" of the Mac mini',
     ),
 )
-"""Nothing was published for ``lenet`` with the article's settings."""
+"""No figure was published for ``lenet`` with the article's settings."""

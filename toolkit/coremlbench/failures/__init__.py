@@ -1,1 +1,1 @@
-"""What went wrong with a run: the rules that tell it, the list of failed runs, and the page of documentation."""
+"""Failures of runs: rules that classify them, checks of trainings, a list of failures, and the documentation page."""

@@ -1,7 +1,7 @@
-"""Judge how a child ended: an ordered table of rules turns an ``Exit`` into a ``Failure``, or into nothing.
+"""Classify how a child process ended: an ordered table of rules turns an ``Exit`` into a ``Failure`` or ``None``.
 
-The rules stand in ``failures.rules``, a module for each kind of cause. The first that matches decides. Rules say
-"likely" where they infer; what no rule knows is called unknown.
+The rules are in ``failures.rules``, one module for each group of causes. The first rule that matches decides. Their
+texts say "likely" where they infer. An end that no other rule matches is of the kind "unknown".
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import re
 from functools import lru_cache
 
 from coremlbench.failures.rules import RULES, Rule
-from coremlbench.failures.template_values import describe_where, name_of_signal, values_for
+from coremlbench.failures.template_values import format_progress, signal_name, values_for
 from coremlbench.types.failure import Evidence, Failure
 from coremlbench.types.process import Exit
 
-__all__ = ["RULES", "Rule", "classify", "spoils"]
+__all__ = ["RULES", "Rule", "classify", "invalidates_run"]
 
 TAIL_LINES = 20
 MATCHED_LINES = 5
@@ -24,7 +24,7 @@ STACK_BEGINNINGS = ("Current thread ", "Thread 0x")
 
 
 def classify(ended: Exit) -> Failure | None:
-    """Return why the child failed, ``None`` when it ended by itself, well, and with a valid result."""
+    """Return why the child failed, ``None`` if it succeeded: exit code 0, a valid result, no evidence against it."""
     succeeded = ended.stopped is None and ended.returncode == 0 and ended.result is not None and ended.error is None
     for rule in RULES:
         if succeeded and not rule.also_success:
@@ -41,28 +41,27 @@ def classify(ended: Exit) -> Failure | None:
     return None
 
 
-def spoils(line: str) -> bool:
-    """Return whether a line of a log spoils the run, even one that goes on and says that all went well.
+def invalidates_run(line: str) -> bool:
+    """Return whether a line of a log makes the run invalid even if its worker succeeds, such as a fault of a GPU.
 
-    ``supervise`` keeps such lines wherever in the log they stand: after an early fault of a GPU, hours of ordinary
-    output may follow.
+    ``supervise`` keeps such lines, as hours of ordinary output may follow them in the log.
     """
-    return any(pattern.search(line) for pattern in _spoiling())
+    return any(pattern.search(line) for pattern in _invalidating_patterns())
 
 
 @lru_cache(maxsize=1)
-def _spoiling() -> tuple[re.Pattern[str], ...]:
+def _invalidating_patterns() -> tuple[re.Pattern[str], ...]:
     return tuple(pattern for rule in RULES if rule.also_success for pattern in rule.matches.patterns)
 
 
 def _evidence(ended: Exit, matched: tuple[str, ...]) -> Evidence:
-    """Return what the judgement rests on, small enough to stand in a record."""
+    """Return the evidence for a failure, cut to a size for records."""
     error = ended.error or {}
     return Evidence(
         phase=ended.phase,
-        progress=describe_where(ended),
+        progress=format_progress(ended),
         returncode=ended.returncode,
-        signal=name_of_signal(ended),
+        signal=signal_name(ended),
         exception=f"{error.get('type')}: {error.get('message')}"[:1000] if error else "",
         matched=tuple(line[:MATCHED_CHARACTERS] for line in matched[:MATCHED_LINES]),
         log_tail=ended.log_tail[-TAIL_LINES:],
@@ -77,13 +76,13 @@ def _evidence(ended: Exit, matched: tuple[str, ...]) -> Evidence:
 
 
 def _stack(log: tuple[str, ...]) -> tuple[str, ...]:
-    """Return what Python's fault handler showed of the thread that crashed, or of the first it showed.
+    """Return the stack that Python's fault handler wrote of the thread that crashed, or else of the last thread.
 
-    It writes "Fatal Python error: ...", then each thread under a heading, the one that crashed as "Current thread".
-    The empty lines between them are not in the log's tail, so that the next heading ends a thread.
+    It writes "Fatal Python error: ...", then each thread under a heading; that of the crashed one is "Current thread".
+    The log's tail has no empty lines, so a thread ends at the first line that is not part of a stack.
     """
-    headings = [at for at, line in enumerate(log) if line.startswith(STACK_BEGINNINGS)]
-    current = [at for at in headings if log[at].startswith("Current thread ")]
+    headings = [index for index, line in enumerate(log) if line.startswith(STACK_BEGINNINGS)]
+    current = [index for index in headings if log[index].startswith("Current thread ")]
     if not headings:
         return ()
     first = (current or headings)[-1]

@@ -1,4 +1,4 @@
-"""The page on failures, ``docs/failures.md``, made from the rules that judge them."""
+"""Generate the page on failures, ``docs/failures.md``, from the rules."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ REPOSITORIES = {
     "toolbox": "containers/toolbox",
     "turicreate": "apple/turicreate",
 }
-"""Where the issues are that the rules name."""
+"""The GitHub repositories of the issues that rules name as their source."""
 
-KEPT = re.compile(r"<!-- (\w+) -->\n(.*?)<!-- /\1 -->", re.DOTALL)
-"""A section that another program or a person writes: it stays as it is when the page is made again."""
+PRESERVED_SECTION = re.compile(r"<!-- (\w+) -->\n(.*?)<!-- /\1 -->", re.DOTALL)
+"""A section that is not generated here: it is copied from the existing page."""
 
-BLANKS = {
+PLACEHOLDERS = {
     "who": "The worker",
     "where": " (and where)",
     "by_signal": "",
@@ -54,56 +54,56 @@ BLANKS = {
     "files_note": "",
     "crash_note": "",
 }
-"""What the page says where a failure has a figure of its own."""
+"""The values that the page shows for the fields of the rules' texts."""
 
 INTRODUCTION = """# Failures
 
-A run that fails is a result: it has a record as every other, stands in every table, and says why it failed as far as
-that can be known. `coremlbench failures` lists them; `coremlbench failures --bundle OUT.zip` packs what somebody who
-looks into one would ask for, without home folders, user and host names.
+A run that fails is a result: it has a record, appears in every table, and states the cause as far as it can be known.
+`coremlbench failures` lists failures; `coremlbench failures --bundle OUT.zip` packs the records and logs that one needs
+to examine them, without home folders, user and host names.
 
-This page is made from the rules themselves: `make docs` writes it, and a test fails when it is out of date.
+This page is generated from the rules: `make docs` writes it, and a test fails when it is out of date.
 
-## How a failure is judged
+## How a failure is classified
 
-Every stage of a run is a process of its own, watched from outside. When it has ended, the rules below are asked in
-their order, and the first that matches decides. What coremlbench did itself stands first, then faults of graphics
-processors, then what the worker said in a sentence of its own, then what libraries and the system wrote, and the bare
-signal or exit code last. A reason says **likely** where it is inference. What no rule knows is `unknown`; nothing is
-guessed.
+Every stage of a run is a process of its own, which a supervisor watches. When it has ended, the rules below are tested
+in their order, and the first that matches decides: first what coremlbench stopped itself, then faults of graphics
+processors, errors that the worker reported itself, messages of libraries and the system, and last the signal or exit
+code alone. A reason says **likely** where it is inference. A failure that no other rule matches is `unknown`.
 
-The judgement keeps what it rests on, in `outcome.evidence` of the record: the lines that matched, the last lines of
+The evidence is in `outcome.evidence` of the record: the lines that matched, the last lines of
 the log, exit code and signal, phase and progress, the exception, the memory of the process tree over time, the
 system's count of kills for memory (Linux), the stack of Python's fault handler, macOS's crash report (found by process
 id and time in `~/Library/Logs/DiagnosticReports`), and what was left of disk, memory and file descriptors, with
 whether the process was translated by Rosetta and whether the processor has AVX.
 
-A rule marked *even when it says it succeeded* is also asked about a process that ended well with a valid result: after
-a fault of a GPU a process lives on, and its figures mean nothing. Such lines are looked for in the whole log. A
-process that ends with exit code 0 and without a valid `result.json` has failed, whatever it says.
+A rule marked *even when it says it succeeded* is also tested for a process that ended with a valid result: after a
+fault of a GPU a process may go on, with wrong results. Such lines are searched for in the whole log. A process that
+ends with exit code 0 and without a valid `result.json` has failed.
 """
 
-SOUNDNESS = """## Trainings that finish and yet are no result
+TRAINING_CHECKS = """## Trainings that finish without a valid result
 
-A process can end well and have learnt nothing. These are asked of every finished training; what is meant for the
-protocol alone is only a note in a run that is something else (few images, one epoch, random weights).
+A training can finish and have learnt nothing. These checks are made of every finished training. One that is marked
+*under the protocol* is only a note in a run that deviates from it (few images, one epoch, random weights).
 """
 
 
 def document(existing: str = "") -> str:
-    """Return the page; the kept sections are those of ``existing``, the page as it is now."""
-    kept = {found[1]: found[2] for found in KEPT.finditer(existing)}
-    page = "\n".join([INTRODUCTION, *_tables(), *_kept(kept)])
+    """Return the page; its preserved sections are copied from ``existing``, the page as it is now."""
+    sections = {match[1]: match[2] for match in PRESERVED_SECTION.finditer(existing)}
+    page = "\n".join([INTRODUCTION, *_tables(), *_preserved(sections)])
     return page.rstrip() + "\n"
 
 
 def link(source: str) -> str:
-    """Return a rule's source with links to the issues that it names."""
+    """Return a rule's source as Markdown, with links to the issues that it names."""
     parts = []
-    for each in source.split("; "):
-        repository, _, number = each.rpartition(" ")
-        where = REPOSITORIES.get(repository)
-        parts.append(f"[{each}](https://github.com/{where}/issues/{number})" if where and number.isdigit() else each)
+    for part in source.split("; "):
+        name, _, number = part.rpartition(" ")
+        repository = REPOSITORIES.get(name)
+        is_issue = repository is not None and number.isdigit()
+        parts.append(f"[{part}](https://github.com/{repository}/issues/{number})" if is_issue else part)
     return "; ".join(parts)
 
 
@@ -113,27 +113,28 @@ def _tables() -> Iterator[str]:
         yield "| kind | recognised by | what is said | what to do | source |\n|---|---|---|---|---|"
         yield from (_row(rule) for rule in rules)
         yield ""
-    yield SOUNDNESS
+    yield TRAINING_CHECKS
     yield "| kind | recognised by | what is said | what to do | source |\n|---|---|---|---|---|"
     for check in CHECKS:
-        says = check.says + (" (under the protocol)" if check.protocol_only else "")
-        yield f"| `{check.kind}` | {_cell(says)} | {_cell(check.reason)} | {_cell(check.hint)} | {link(check.source)} |"
+        description = check.description + (" (under the protocol)" if check.protocol_only else "")
+        cells = [_cell(text) for text in (description, check.reason, check.hint)]
+        yield f"| `{check.kind}` | {' | '.join(cells)} | {link(check.source)} |"
     yield ""
 
 
 def _row(rule: Rule) -> str:
-    says = _cell(rule.matches.says) + (" *(even when it says it succeeded)*" if rule.also_success else "")
-    reason, hint = (_cell(text.format(**BLANKS)) for text in (rule.reason, rule.hint))
-    return f"| `{rule.kind}` | {says} | {reason} | {hint} | {link(rule.source)} |"
+    description = _cell(rule.matches.description) + (" *(even when it says it succeeded)*" if rule.also_success else "")
+    reason, hint = (_cell(text.format(**PLACEHOLDERS)) for text in (rule.reason, rule.hint))
+    return f"| `{rule.kind}` | {description} | {reason} | {hint} | {link(rule.source)} |"
 
 
 def _cell(text: str) -> str:
-    """Return text for a cell of a table: a bar in it would end the cell, inside code too."""
+    """Return text for a table cell, with bars escaped: they would end the cell, inside code too."""
     return re.sub(r"\s+", " ", text).replace("|", "\\|")
 
 
-def _kept(kept: dict[str, str]) -> Iterator[str]:
+def _preserved(sections: dict[str, str]) -> Iterator[str]:
     yield "## Runs that were killed\n"
-    yield f"<!-- kills -->\n{kept.get('kills', '')}<!-- /kills -->\n"
+    yield f"<!-- kills -->\n{sections.get('kills', '')}<!-- /kills -->\n"
     yield "## Bad inputs and environments\n"
-    yield f"<!-- inputs -->\n{kept.get('inputs', '')}<!-- /inputs -->"
+    yield f"<!-- inputs -->\n{sections.get('inputs', '')}<!-- /inputs -->"

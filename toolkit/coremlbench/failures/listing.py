@@ -1,4 +1,4 @@
-"""All failures of all records: runs that failed, variants that would not convert, cells that could not be timed."""
+"""List all failures in records: of runs, of variants that could not be converted, of cells that could not be timed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from coremlbench.system.machine import machine_in_words
+from coremlbench.system.machine import format_machine
 from coremlbench.types.conversion import ConversionRecord
 from coremlbench.types.failure import Failure
 from coremlbench.types.records import Record
@@ -17,11 +17,11 @@ RUNNING = "running"
 
 
 @dataclass(frozen=True)
-class Found:
-    """One failure and where it stands.
+class FailureEntry:
+    """One failure with the run it belongs to.
 
-    ``part`` says which part of the run failed, nothing when it is the whole run; ``times`` how often that part failed
-    so. ``attempt`` counts from 1. ``machine`` is in words, ``machine_id`` the same for all runs on one machine.
+    ``part`` is the part of the run that failed, empty for the whole run; ``times`` how often that part failed in this
+    way. ``attempt`` counts from 1. ``machine`` is a text to show, ``machine_id`` identifies the machine.
     """
 
     run: str
@@ -36,15 +36,15 @@ class Found:
     attempt: int = 1
 
 
-def find_failures(records: Iterable[Record]) -> tuple[Found, ...]:
-    """Return every failure, by machine and experiment, oldest first; a run that goes on is none."""
-    found = [
-        Found(
+def find_failures(records: Iterable[Record]) -> tuple[FailureEntry, ...]:
+    """Return every failure, by machine and experiment, oldest first; a run that is still running is not one."""
+    entries = [
+        FailureEntry(
             run=record.id,
             record=record.kind,
             experiment=record.experiment,
             started=record.started,
-            machine=machine_in_words(record.machine),
+            machine=format_machine(record.machine),
             machine_id=record.machine.id,
             failure=failure,
             part=part,
@@ -55,11 +55,11 @@ def find_failures(records: Iterable[Record]) -> tuple[Found, ...]:
         for part, failure, times in failures_in(record)
         if failure.kind != RUNNING
     ]
-    return tuple(sorted(found, key=lambda each: (each.machine, each.machine_id, each.experiment, each.started)))
+    return tuple(sorted(entries, key=lambda entry: (entry.machine, entry.machine_id, entry.experiment, entry.started)))
 
 
 def failures_in(record: Record) -> Iterator[tuple[str, Failure, int]]:
-    """Yield what failed in a record: the part of it (nothing for the whole run), how, and how often it failed so."""
+    """Yield the failures in a record: part of the run (empty for the whole), failure, and number of times."""
     if isinstance(record.outcome, Failure):
         yield "", record.outcome, 1
     if isinstance(record, ConversionRecord):
@@ -72,18 +72,18 @@ def failures_in(record: Record) -> Iterator[tuple[str, Failure, int]]:
                 f"{measurement.model}, {measurement.variant}, batch {measurement.batch}, {measurement.runtime} "
                 f"{measurement.unit}{' (stand-in)' if measurement.stand_in else ''}"
             )
-            for failure, times in _of_measurement(measurement):
+            for failure, times in _cell_failures(measurement):
                 yield cell, failure, times
 
 
-def _of_measurement(measurement: Measurement) -> Iterator[tuple[Failure, int]]:
-    """Yield the cell's failure, and those of its rounds: each kind once, with how many rounds failed so."""
+def _cell_failures(measurement: Measurement) -> Iterator[tuple[Failure, int]]:
+    """Yield the failures of a cell and of its rounds: each kind once, with the number of rounds."""
     by_kind: dict[str, list[Failure]] = {}
-    for each in measurement.rounds:
-        if each.failure is not None:
-            by_kind.setdefault(each.failure.kind, []).append(each.failure)
-    own = measurement.failure
-    if own is not None:
-        yield own, max(1, len(by_kind.pop(own.kind, [])))
+    for timing_round in measurement.rounds:
+        if timing_round.failure is not None:
+            by_kind.setdefault(timing_round.failure.kind, []).append(timing_round.failure)
+    cell_failure = measurement.failure
+    if cell_failure is not None:
+        yield cell_failure, max(1, len(by_kind.pop(cell_failure.kind, [])))
     for failures in by_kind.values():
         yield failures[0], len(failures)

@@ -1,6 +1,6 @@
-"""How the rules of ``failures.rules`` recognise an end: each matcher returns its evidence, or ``None``.
+"""Matchers, by which the rules of ``failures.rules`` recognise an ``Exit``: each returns its evidence, or ``None``.
 
-A matcher says in words what it looks for, so that the table of ``docs/failures.md`` is made from the rules themselves.
+A matcher has a description in words, from which ``docs/failures.md`` is generated.
 """
 
 from __future__ import annotations
@@ -17,43 +17,43 @@ from coremlbench.failures.template_values import signal_number
 from coremlbench.types.process import Exit
 
 Match = tuple[str, ...] | None
-"""The lines that a rule matched, none where it judges by the exit itself; ``None`` when it does not match."""
+"""The lines that matched, empty if the match rests on the exit itself; ``None`` for no match."""
 
 
 @dataclass(frozen=True)
 class Matcher:
-    """What is looked for, in words, and the look itself; ``patterns`` are those searched for in single lines."""
+    """A test of an ``Exit`` and its description in words; ``patterns`` are those it searches for in single lines."""
 
-    says: str
-    look: Callable[[Exit], Match]
+    description: str
+    test: Callable[[Exit], Match]
     patterns: tuple[re.Pattern[str], ...] = ()
 
     def __call__(self, ended: Exit) -> Match:
-        """Return the evidence that ``ended`` is such an end, ``None`` when it is not."""
-        return self.look(ended)
+        """Return the evidence in ``ended``, ``None`` if it does not match."""
+        return self.test(ended)
 
 
 # --- what was logged or raised ------------------------------------------------------------------------------
 
 
 def logged(*patterns: str) -> Matcher:
-    """Match when each pattern is found in a line of the log or of the error; the lines found are evidence.
+    """Match if each pattern is found in a line of the log or of the error; these lines are the evidence.
 
-    Of the log there are its last lines, and from before those the ones that ``failures.spoils`` had kept.
+    Searched are the last lines of the log, and of the earlier ones those that ``invalidates_run`` had retained.
     """
     compiled = tuple(re.compile(pattern, re.IGNORECASE) for pattern in patterns)
 
-    def look(ended: Exit) -> Match:
-        lines = list(dict.fromkeys((*ended.log_kept, *ended.log_tail, *_error_lines(ended))))
-        found: list[str] = []
+    def test(ended: Exit) -> Match:
+        lines = list(dict.fromkeys((*ended.retained_lines, *ended.log_tail, *_error_lines(ended))))
+        evidence: list[str] = []
         for pattern in compiled:
             hits = [line for line in lines if pattern.search(line)]
             if not hits:
                 return None
-            found += [line for line in hits if line not in found]
-        return tuple(found)
+            evidence += [line for line in hits if line not in evidence]
+        return tuple(evidence)
 
-    return Matcher("in the log: " + " and ".join(f"`{pattern}`" for pattern in patterns), look, compiled)
+    return Matcher("in the log: " + " and ".join(f"`{pattern}`" for pattern in patterns), test, compiled)
 
 
 def raised(*types: str) -> Matcher:
@@ -65,7 +65,7 @@ def raised(*types: str) -> Matcher:
 
 
 def system_error(*numbers: int) -> Matcher:
-    """Match an operating system error, as the worker reported it, or as the start of the worker ended."""
+    """Match an operating system error that the worker reported, or that prevented its start."""
     return Matcher(
         "an operating system error " + " or ".join(errno.errorcode[number] for number in numbers),
         lambda ended: () if (ended.error or {}).get("errno") in numbers else None,
@@ -96,36 +96,36 @@ def killed_by(*numbers: signal.Signals) -> Matcher:
 
 
 def crash_reported(what: str, pattern: str) -> Matcher:
-    """Match a macOS crash report one of whose lines has the pattern; ``what`` says in words what that is."""
+    """Match a macOS crash report with a line that has the pattern; ``what`` says in words what that means."""
     compiled = re.compile(pattern)
 
-    def look(ended: Exit) -> Match:
+    def test(ended: Exit) -> Match:
         report = ended.crash_report
         if report is None:
             return None
         hits = [line for line in (report.termination, *report.messages, *report.frames) if compiled.search(line)]
         return tuple(hits) or None
 
-    return Matcher(f"in the crash report: {what}", look)
+    return Matcher(f"in the crash report: {what}", test)
 
 
 # --- of several ---------------------------------------------------------------------------------------------
 
 
 def either(*matchers: Matcher) -> Matcher:
-    """Match what any of the matchers does."""
+    """Match if any of the matchers does; the evidence is that of all that do."""
 
-    def look(ended: Exit) -> Match:
-        found = [matched for matched in (matcher(ended) for matcher in matchers) if matched is not None]
-        return tuple(dict.fromkeys(line for matched in found for line in matched)) if found else None
+    def test(ended: Exit) -> Match:
+        matches = [match for match in (matcher(ended) for matcher in matchers) if match is not None]
+        return tuple(dict.fromkeys(line for match in matches for line in match)) if matches else None
 
-    return Matcher("; or ".join(each.says for each in matchers), look, _patterns(matchers))
+    return Matcher("; or ".join(matcher.description for matcher in matchers), test, _patterns(matchers))
 
 
 def both(*matchers: Matcher) -> Matcher:
-    """Match what all of the matchers do."""
+    """Match if all of the matchers do; the evidence is theirs together."""
 
-    def look(ended: Exit) -> Match:
+    def test(ended: Exit) -> Match:
         lines: list[str] = []
         for matcher in matchers:
             matched = matcher(ended)
@@ -134,7 +134,7 @@ def both(*matchers: Matcher) -> Matcher:
             lines += matched
         return tuple(dict.fromkeys(lines))
 
-    return Matcher(", and ".join(each.says for each in matchers), look, _patterns(matchers))
+    return Matcher(", and ".join(matcher.description for matcher in matchers), test, _patterns(matchers))
 
 
 def _patterns(matchers: tuple[Matcher, ...]) -> tuple[re.Pattern[str], ...]:

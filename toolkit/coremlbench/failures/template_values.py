@@ -1,4 +1,4 @@
-"""The words and numbers of an ``Exit`` that the sentences of ``failures.RULES`` are filled with."""
+"""The values of an ``Exit`` that fill the templates of the rules' texts."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import os
 import signal
 
 from coremlbench.system.formatting import format_bytes, format_seconds
-from coremlbench.types.process import Exit, Surroundings
+from coremlbench.types.process import Exit, ProcessResources
 
 
 def values_for(ended: Exit) -> dict[str, str]:
-    """Return the fields that a rule's sentences may hold."""
+    """Return the values of all fields that a rule's ``reason`` and ``hint`` may use."""
     error = ended.error or {}
-    where = describe_where(ended)
+    progress = format_progress(ended)
     message = str(error.get("message", "")).strip()[:1000]
     return {
         "who": "coremlbench itself" if ended.pid == os.getpid() else "The worker",
-        "where": f" at {where}" if where else "",
+        "where": f" at {progress}" if progress else "",
         "by_signal": f" by {ended.stop_signal}" if ended.stop_signal else "",
         "limit_seconds": format_seconds(ended.limit or 0.0),
         "limit_bytes": format_bytes(int(ended.limit or 0)),
         "peak": format_bytes(ended.peak_bytes) if ended.peak_bytes else "an unknown amount",
-        "signal": name_of_signal(ended),
+        "signal": signal_name(ended),
         "type": str(error.get("type", "")),
         "message": message,
         "said": f": {message.rstrip('.')}" if message else "",
@@ -35,22 +35,22 @@ def values_for(ended: Exit) -> dict[str, str]:
 
 
 def _notes(ended: Exit) -> dict[str, str]:
-    """Return the additions to a sentence that are made when the machine or its crash report tells more."""
-    around = ended.surroundings or Surroundings()
+    """Return additions to a text from what is known of the system and from the crash report; else empty."""
+    resources = ended.surroundings or ProcessResources()
     report = ended.crash_report
-    translated = bool(around.rosetta) or (report is not None and report.translated)
-    avx = " (it ran under Rosetta)" if translated else " (this one has no AVX)" if around.avx is False else ""
-    disk = around.free_disk_bytes
+    translated = bool(resources.rosetta) or (report is not None and report.translated)
+    avx = " (it ran under Rosetta)" if translated else " (this one has no AVX)" if resources.avx is False else ""
+    disk = resources.free_disk_bytes
     return {
         "avx_note": avx,
         "disk_note": "" if disk is None else f" ({format_bytes(disk)} left)",
-        "files_note": "" if around.open_files is None else f" (a limit of {around.open_files:,})",
+        "files_note": "" if resources.open_files is None else f" (a limit of {resources.open_files:,})",
         "crash_note": f" in {report.frames[0]}" if report is not None and report.frames else "",
     }
 
 
-def describe_where(ended: Exit) -> str:
-    """Return how far the worker had come: "extract 1234 of 88375", or the phase alone, or nothing."""
+def format_progress(ended: Exit) -> str:
+    """Return the last progress as "extract 1234 of 88375", or the phase alone, or an empty text."""
     progress = ended.last_progress
     if progress is None:
         return ended.phase
@@ -60,22 +60,21 @@ def describe_where(ended: Exit) -> str:
 
 
 def signal_number(ended: Exit) -> int | None:
-    """Return the signal that ended the child, also when a shell passed it on as 128 + number.
+    """Return the signal that ended the child, also if a shell reported it as 128 + number, else ``None``.
 
-    One that ended a process with which the child shared its work counts as the child's own: it stops the work as
-    surely, and its cause is the same.
+    The signal that ended a process of the child's pool counts as the child's own.
     """
-    code, known = ended.returncode, set(signal.Signals)
+    code, signals = ended.returncode, set(signal.Signals)
     if code is None:
         return None
     number = -code if code < 0 else code - 128
-    if number in known:
+    if number in signals:
         return number
-    shared = (ended.error or {}).get("signal")
-    return shared if shared in known else None
+    pool_signal = (ended.error or {}).get("signal")
+    return pool_signal if pool_signal in signals else None
 
 
-def name_of_signal(ended: Exit) -> str:
-    """Return the name of the signal that ended the child, empty when none did."""
+def signal_name(ended: Exit) -> str:
+    """Return the name of the signal that ended the child, empty if none did."""
     number = signal_number(ended)
     return "" if number is None else signal.Signals(number).name

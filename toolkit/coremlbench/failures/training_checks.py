@@ -1,7 +1,7 @@
-"""Look at a finished training before its figures are believed: a loss that is none, that exploded, or mere guessing.
+"""Check finished trainings for a loss that is not a number, a loss that exploded, and an accuracy of guessing.
 
-``failures`` judges how a process ended; a process can end well and have learnt nothing. A plug-in that computes
-nonsense does it fast, and a benchmark that took its seconds would praise it.
+A process can end without an error and have learnt nothing, as with a GPU plug-in that computes wrong results. Such a
+training is a failure, so that its times are not compared with others.
 """
 
 from __future__ import annotations
@@ -11,77 +11,88 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from coremlbench.failures.rules.rule import Retry
 from coremlbench.system.formatting import format_percent
 from coremlbench.types.conversion import ConversionRecord
+from coremlbench.types.deviations import parse_deviation
 from coremlbench.types.failure import Evidence, Failure
 from coremlbench.types.timing import TimingRecord
 from coremlbench.types.training_records import Trained, TrainingRecord
 
 R = TypeVar("R", TrainingRecord, ConversionRecord, TimingRecord)
 
-DEVIATIONS = 3.09
-"""Standard deviations to each side of the interval for an accuracy: one in a thousand lies beyond either end."""
-LEARNT = 0.1
-"""Of what there is between guessing and no mistake, the share below which nothing was learnt."""
+CONFIDENCE = 0.998
+"""Confidence level of the interval for an accuracy."""
+MIN_LEARNT = 0.1
+"""The share of the way from guessing to no mistake below which a network has learnt nothing."""
 EXPLODED = 10.0
+"""A last loss above this multiple of the loss of guessing has exploded."""
+OFTEN_CHANGED = ("extractor", "extraction", "processes")
+"""Settings that may differ from the protocol without an effect on what is learnt."""
 
 
 @dataclass(frozen=True)
-class Check:
-    """One row: what a training is looked at for. ``look`` returns the evidence, none when all is well."""
+class TrainingCheck:
+    """One check. ``test`` returns the evidence of the failure, empty if there is none.
+
+    ``description`` says in words what is tested. A check that is ``protocol_only`` adds a note instead of a failure to
+    a run that deviates from its protocol.
+    """
 
     kind: str
-    says: str
-    look: Callable[[TrainingRecord, Trained], tuple[str, ...]]
+    description: str
+    test: Callable[[TrainingRecord, Trained], tuple[str, ...]]
     reason: str
     hint: str
     source: str
+    retry: Retry
     protocol_only: bool = False
 
 
-def judged(record: R) -> R:
-    """Return the record; a training whose result cannot be believed is a failure from here on.
+def check_training(record: R) -> R:
+    """Return the record; the outcome of a training that fails a check is a ``Failure``, its figures stay.
 
-    What must be so only under the experiment's protocol, as a few images or one epoch may well teach nothing, is
-    judged there alone; elsewhere it is a note.
+    A network that has learnt nothing is a failure only under the experiment's protocol. In another run, with fewer
+    images or epochs, it may be normal, and is a note.
     """
     if not isinstance(record, TrainingRecord) or not isinstance(record.outcome, Trained):
         return record
-    trained = record.outcome
+    outcome = record.outcome
     for check in CHECKS:
-        evidence = check.look(record, trained)
+        evidence = check.test(record, outcome)
         if not evidence:
             continue
-        if check.protocol_only and not _as_in_the_protocol(record):
-            said = f"{check.reason[:-1]} ({'; '.join(evidence)}); in a run that is not the protocol that is no failure."
-            return replace(record, notes=(*record.notes, said))
-        last = f"epoch {len(record.epochs)}" if record.epochs else ""
-        failure = Failure(check.kind, check.reason, check.hint, Evidence(progress=last, matched=evidence))
+        if check.protocol_only and not _follows_protocol(record):
+            note = f"{check.reason[:-1]} ({'; '.join(evidence)}); in a run that is not the protocol that is no failure."
+            return replace(record, notes=(*record.notes, note))
+        progress = f"epoch {len(record.epochs)}" if record.epochs else ""
+        failure = Failure(check.kind, check.reason, check.hint, Evidence(progress=progress, matched=evidence))
         return replace(record, outcome=failure)
     return record
 
 
-def _as_in_the_protocol(record: TrainingRecord) -> bool:
-    """Return whether nothing stands between the run and its protocol but another known dataset or another extractor."""
+def _follows_protocol(record: TrainingRecord) -> bool:
+    """Return whether the run deviates from its protocol in nothing but a dataset of ours or its extraction."""
     from coremlbench_datasets import DATASETS
 
-    known = {f"dataset {name}" for name in DATASETS}
+    deviations = map(parse_deviation, record.deviations)
     return all(
-        each in known or each.startswith(("extractor ", "extraction ", "processes ")) for each in record.deviations
+        deviation.setting in OFTEN_CHANGED or (deviation.setting == "dataset" and deviation.value in DATASETS)
+        for deviation in deviations
     )
 
 
 def _not_finite(record: TrainingRecord, trained: Trained) -> tuple[str, ...]:
-    found = [f"epoch {row.epoch}: loss {row.loss}" for row in record.epochs if not math.isfinite(row.loss)]
+    evidence = [f"epoch {row.epoch}: loss {row.loss}" for row in record.epochs if not math.isfinite(row.loss)]
     if not math.isfinite(trained.test_accuracy):
-        found.append(f"test accuracy {trained.test_accuracy}")
-    return tuple(found)
+        evidence.append(f"test accuracy {trained.test_accuracy}")
+    return tuple(evidence)
 
 
 def _exploded(record: TrainingRecord, trained: Trained) -> tuple[str, ...]:
-    """Return the losses when the last is far above what guessing scores, or rose above that from a lower one.
+    """Return the losses if the last is far above that of guessing, or above it and far above the lowest.
 
-    Guessing among K classes scores ln K in cross-entropy, whatever the data.
+    The cross-entropy of guessing among K classes is ln K, whatever the data.
     """
     classes = len(trained.confusion)
     if not record.epochs or classes < 2:
@@ -94,17 +105,17 @@ def _exploded(record: TrainingRecord, trained: Trained) -> tuple[str, ...]:
 
 
 def _at_chance(_: TrainingRecord, trained: Trained) -> tuple[str, ...]:
-    """Return the accuracy when it is surely no better than guessing.
+    """Return the accuracy if it is that of guessing, which means to predict the most frequent class always.
 
-    That is when the interval for it reaches down to guessing, and ends before a tenth of what there was to learn:
-    few test images make a wide interval, and then nothing is said. Guessing is always saying the most frequent class.
+    It is if its confidence interval contains guessing and ends below ``MIN_LEARNT``. The interval for few test images
+    is wide, so that for them the check finds nothing.
     """
     images = sum(map(sum, trained.confusion))
     if len(trained.confusion) < 2 or not images:
         return ()
     chance = max(sum(row) for row in trained.confusion) / images
-    low, high = interval(trained.test_accuracy, images)
-    if low <= chance and high < chance + LEARNT * (1 - chance):
+    low, high = accuracy_interval(round(trained.test_accuracy * images), images)
+    if low <= chance and high < chance + MIN_LEARNT * (1 - chance):
         return (
             f"test accuracy {format_percent(trained.test_accuracy)} of {images:,} images",
             f"guessing the most frequent class {format_percent(chance)}",
@@ -112,25 +123,25 @@ def _at_chance(_: TrainingRecord, trained: Trained) -> tuple[str, ...]:
     return ()
 
 
-def interval(share: float, count: int, deviations: float = DEVIATIONS) -> tuple[float, float]:
-    """Return Wilson's interval for a share of ``count``. Source: Wilson, JASA 22 (1927), 209-212."""
-    square = deviations**2
-    middle = (share + square / (2 * count)) / (1 + square / count)
-    half = deviations / (1 + square / count) * math.sqrt(share * (1 - share) / count + square / (4 * count**2))
-    # It holds the share and lies in [0, 1]; what is beyond is rounding.
-    return max(0.0, min(share, middle - half)), min(1.0, max(share, middle + half))
+def accuracy_interval(correct: int, images: int) -> tuple[float, float]:
+    """Return Wilson's 99.8% confidence interval for the accuracy of ``correct`` predictions out of ``images``."""
+    from scipy.stats import binomtest
+
+    interval = binomtest(correct, images).proportion_ci(CONFIDENCE, method="wilson")
+    return float(interval.low), float(interval.high)
 
 
-CHECKS: tuple[Check, ...] = (
-    Check(
+CHECKS: tuple[TrainingCheck, ...] = (
+    TrainingCheck(
         "loss-nan",
         "an epoch's loss, or the accuracy, is not a number",
         _not_finite,
         "The loss or the accuracy was no longer a number; a bug of the GPU plug-in or of BatchNormalization is likely.",
         "Run it on the CPU, or with another optimizer.",
         "tensorflow_macos 231",
+        Retry.ON_CPU,
     ),
-    Check(
+    TrainingCheck(
         "loss-exploded",
         "the last epoch's loss is more than ten times what guessing scores (ln K for K classes), or one and a half "
         "times that and twice the lowest epoch's",
@@ -138,8 +149,9 @@ CHECKS: tuple[Check, ...] = (
         "The loss rose instead of falling; tensorflow-metal is known to do that on the GPU alone.",
         "Run it with --device cpu: if the loss falls there, the GPU's results are not to be trusted.",
         "tf-keras 140; tensorflow 92686",
+        Retry.ON_CPU,
     ),
-    Check(
+    TrainingCheck(
         "at-chance",
         "the test accuracy is surely no better than guessing: its 99.8% interval reaches down to guessing and ends "
         "before a tenth of what there was to learn",
@@ -148,6 +160,7 @@ CHECKS: tuple[Check, ...] = (
         "Run it again with another --seed, and with --device cpu: a network whose units all died, or a device that "
         "computes nonsense, likely.",
         "tf-keras 140; tensorflow 92686",
+        Retry.ON_CPU_WITH_NEW_SEED,
         protocol_only=True,
     ),
 )

@@ -1,4 +1,4 @@
-"""Compressed constants: their values, as the ops that stand for them in the ML Program define them."""
+"""Decompress the constants of ``constexpr_*`` ops."""
 
 from __future__ import annotations
 
@@ -10,33 +10,34 @@ import numpy.typing as npt
 
 
 def is_compressed(var: Any) -> bool:
-    """Return whether a ``constexpr_*`` op stands for the value."""
+    """Return whether a value is the output of a ``constexpr_*`` op."""
     return var.op is not None and bool(var.op.op_type.startswith("constexpr_"))
 
 
 def materialise(var: Any) -> npt.NDArray[Any]:
-    """Return the dense value of an output of a ``constexpr_*`` op, computed by coremltools' own definition of it.
+    """Return the dense value of an output of a ``constexpr_*`` op, computed by coremltools' definition of the op.
 
-    The inputs of such an op may themselves be compressed, as a palette of quantised values or the places of a sparse
-    palette are; coremltools' own ``materialized_val_inference`` follows some of them only.
+    The inputs of such an op may be compressed too, such as a quantised palette or the indices of a sparse palette;
+    coremltools' own ``materialized_val_inference`` handles only some of these.
     """
     return np.asarray(_results(var.op, {})[list(var.op.outputs).index(var)])
 
 
 def _results(op: Any, known: dict[Any, tuple[Any, ...]]) -> tuple[Any, ...]:
-    """Return the values of all outputs of ``op``: of the sparse forms the mask comes first, then what is not zero."""
+    """Return the values of all outputs of ``op``; sparse forms have a mask and the values that are not zero."""
     if op not in known:
         if op.op_type == "constexpr_cast":
-            known[op] = (np.float32(_given(op.source_val, known)),)
+            known[op] = (np.float32(_input_value(op.source_val, known)),)
         else:
-            # What the definition takes bears the names of the op's inputs; their order differs between versions.
+            # Its parameters have the names of the op's inputs; their order differs between versions.
             named = inspect.signature(op.decompress).parameters
-            made = op.decompress(**{name: _given(getattr(op, name), known) for name in named})
-            known[op] = made if isinstance(made, tuple) else (made,)
+            result = op.decompress(**{name: _input_value(getattr(op, name), known) for name in named})
+            known[op] = result if isinstance(result, tuple) else (result,)
     return known[op]
 
 
-def _given(var: Any, known: dict[Any, tuple[Any, ...]]) -> Any:
+def _input_value(var: Any, known: dict[Any, tuple[Any, ...]]) -> Any:
+    """Return the value of an input, decompressed if necessary; ``None`` for an omitted input."""
     if var is None or var.val is not None or not is_compressed(var):
         return None if var is None else var.val
     return _results(var.op, known)[list(var.op.outputs).index(var)]

@@ -19,10 +19,10 @@ def _info(name: str, var: Var) -> Any:
 
 
 def _subgraph(graph: Graph, name: str, inputs: Sequence[Any], outputs: Sequence[tuple[str, Var]]) -> Any:
-    """Return the finished subgraph; each output is copied, for it may be a value of the enclosing graph."""
+    """Return the finished subgraph; each output is copied, as it can be a value of the enclosing graph."""
     from onnx import helper
 
-    copies = [(graph.node("Identity", [found]), var) for found, var in outputs]
+    copies = [(graph.node("Identity", [output]), var) for output, var in outputs]
     infos = [_info(copy, var) for copy, var in copies]
     return helper.make_graph(graph.nodes, name, list(inputs), infos, initializer=graph.initializers)
 
@@ -42,10 +42,10 @@ def cond(graph: Graph, op: Operation) -> list[str]:
 
 
 def while_loop(graph: Graph, op: Operation) -> list[str]:
-    """Return the loop variables once the condition no longer holds.
+    """Return the loop variables when the condition is false.
 
-    Core ML asks the condition before each turn. ONNX's loop takes the first answer as an input and the following
-    ones from its body: so the block of the condition is walked twice, once before the loop and once in the body.
+    Core ML evaluates the condition before each iteration. ONNX's Loop takes the first value as an input and the
+    following ones from its body, so the condition's block is walked twice: before the loop and in its body.
     """
     condition, body = op.blocks
     before = [graph.tensor(var) for var in op.loop_vars]
@@ -68,8 +68,8 @@ def while_loop(graph: Graph, op: Operation) -> list[str]:
     inputs = [_scalar_info(counter, np.int64), _scalar_info(asked, np.bool_)]
     inputs += [_info(name, var) for name, var in zip(carried, op.loop_vars, strict=True)]
     outputs = [(again, condition.outputs[0]), *zip(after, body.outputs, strict=True)]
-    made = _subgraph(inner, inner.place, inputs, outputs)
-    return graph.node_with_outputs("Loop", ["", first, *before], len(op.outputs), body=made)
+    body_graph = _subgraph(inner, inner.place, inputs, outputs)
+    return graph.node_with_outputs("Loop", ["", first, *before], len(op.outputs), body=body_graph)
 
 
 def _scalar_info(name: str, dtype: type) -> Any:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from coremlbench.mil_onnx.graph import Graph, Operation, UnsupportedProgram, dims
+from coremlbench.mil_onnx.graph import Graph, Operation, UnsupportedProgramError, dims
 
 AUTO_PAD = {"same": "SAME_UPPER", "same_lower": "SAME_LOWER"}
 
@@ -54,7 +54,7 @@ def _padding(
         exact = [size for size in known if size is not None]
         return same_padding(exact, window, strides, lower=pad_type == "same_lower"), None
     if any(dilation > 1 for dilation in dilations):
-        raise UnsupportedProgram(
+        raise UnsupportedProgramError(
             f"The conv that makes '{op.outputs[0].name}' is padded by the size of its input, which is open, and has "
             "strides and dilations, which ONNX Runtime cannot do together."
         )
@@ -90,7 +90,7 @@ def _surplus(op: Operation, axis: int, extent: int, stride: int, pad: list[int])
     if size is not None and target is not None:
         return (size - 1) * stride + extent - target
     if op.output_shape is not None:
-        raise UnsupportedProgram(
+        raise UnsupportedProgramError(
             f"The conv_transpose that makes '{op.outputs[0].name}' states the size of its output for an input of open "
             "size."
         )

@@ -20,8 +20,8 @@ def _eligible(graph: Graph, op: Operation, best: str) -> str:
     if not hasattr(op, "score_threshold"):
         return graph.node("Greater", [best, graph.constant(LEAST, np.float32)])
     enough = graph.node("GreaterOrEqual", [best, graph.constant(op.score_threshold.val, np.float32)])
-    found = graph.node("ReduceMax", [graph.cast(enough, np.int32), graph.ints([1])], keepdims=1)
-    none = graph.node("Equal", [found, graph.constant(0, np.int32)])
+    any_box = graph.node("ReduceMax", [graph.cast(enough, np.int32), graph.ints([1])], keepdims=1)
+    none = graph.node("Equal", [any_box, graph.constant(0, np.int32)])
     count = graph.node("Squeeze", [graph.node("Shape", [best], start=1, end=2)])
     places = graph.node("Range", [graph.constant(0, np.int64), count, graph.constant(1, np.int64)])
     first = graph.node("Equal", [places, graph.node("ArgMax", [best], axis=1, keepdims=1)])
@@ -42,8 +42,8 @@ def _class_scores(graph: Graph, op: Operation, scores: str, best: str) -> str:
     return graph.node("Where", [own, scores, graph.constant(LEAST, np.float32)])
 
 
-def _kept(graph: Graph, op: Operation, boxes: str, scores: str, best: str) -> str:
-    """Return the score of each box that is not suppressed (samples, boxes), and ``LEAST`` for the others."""
+def _remaining_scores(graph: Graph, op: Operation, boxes: str, scores: str, best: str) -> str:
+    """Return the scores (samples, boxes) of boxes that are not suppressed, and ``LEAST`` for the others."""
     least = graph.constant(LEAST, np.float32)
     eligible = graph.node("Unsqueeze", [_eligible(graph, op, best), graph.ints([1])])
     contending = graph.node("Where", [eligible, _class_scores(graph, op, scores, best), least])
@@ -66,8 +66,8 @@ def _padded(graph: Graph, name: str, missing: str, rank: int, value: float, dtyp
 def non_maximum_suppression(graph: Graph, op: Operation) -> list[str]:
     """Return the boxes that are not suppressed, the best first, their scores and indices, and till iOS 16 their number.
 
-    What is missing to ``max_boxes`` is filled with boxes and scores of 0 and indices of -1. Since iOS 17 the boxes
-    are the last dimension of boxes and scores.
+    Below ``max_boxes`` boxes, boxes and scores are filled with 0 and indices with -1. Since iOS 17 the boxes are the
+    last dimension of boxes and scores.
     """
     turned = not hasattr(op, "score_threshold")
     boxes, scores = graph.tensor(op.boxes), graph.tensor(op.scores)
@@ -76,19 +76,19 @@ def non_maximum_suppression(graph: Graph, op: Operation) -> list[str]:
     else:
         scores = graph.node("Transpose", [scores], perm=[0, 2, 1])
     best = graph.node("ReduceMax", [scores, graph.ints([1])], keepdims=0)
-    kept = _kept(graph, op, boxes, scores, best)
+    remaining = _remaining_scores(graph, op, boxes, scores, best)
     limit = graph.ints([int(op.max_boxes.val)])
     count = graph.node("Min", [limit, graph.node("Shape", [best], start=1, end=2)])
-    ranked, order = graph.node_with_outputs("TopK", [kept, count], 2, axis=1)
+    ranked, order = graph.node_with_outputs("TopK", [remaining, count], 2, axis=1)
     valid = graph.node("Greater", [ranked, graph.constant(LEAST, np.float32)])
     missing = graph.node("Sub", [limit, count])
     rows, behind = graph.node("Unsqueeze", [order, graph.ints([2])]), graph.node("Unsqueeze", [valid, graph.ints([2])])
     outputs = []
     for name in (boxes, graph.node("Transpose", [scores], perm=[0, 2, 1])):
-        found = graph.node("GatherND", [name, rows], batch_dims=1)
-        found = graph.node("Where", [behind, found, graph.constant(0, np.float32)])
-        found = _padded(graph, found, missing, 3, 0, np.float32)
-        outputs.append(graph.node("Transpose", [found], perm=[0, 2, 1]) if turned else found)
+        selected = graph.node("GatherND", [name, rows], batch_dims=1)
+        selected = graph.node("Where", [behind, selected, graph.constant(0, np.float32)])
+        selected = _padded(graph, selected, missing, 3, 0, np.float32)
+        outputs.append(graph.node("Transpose", [selected], perm=[0, 2, 1]) if turned else selected)
     indices = graph.node("Where", [valid, order, graph.constant(-1, np.int64)])
     outputs.append(graph.cast(_padded(graph, indices, missing, 2, -1, np.int64), np.int32))
     if not turned:

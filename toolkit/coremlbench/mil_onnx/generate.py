@@ -37,7 +37,7 @@ def range_1d(graph: Graph, op: Operation) -> str:
 
 
 def scalar(graph: Graph, var: Var) -> str:
-    """Return a value of one element without dimensions, as ONNX wants some that Core ML takes as vectors too."""
+    """Return a value of one element as a scalar: some of ONNX's inputs must be one, and Core ML's may be a vector."""
     name = graph.tensor(var)
     return graph.node("Reshape", [name, graph.constant(np.zeros(0), np.int64)]) if var.rank else name
 
@@ -81,10 +81,10 @@ def topk(graph: Graph, op: Operation) -> Outputs:
         name = graph.cast(name, np.int32)
     inputs = [name, graph.ints([count])]
     values, indices = graph.node_with_outputs("TopK", inputs, 2, axis=axis, largest=int(not op.ascending.val))
-    found = values if kind in SORTABLE else graph.cast(values, kind)
+    sorted_values = values if kind in SORTABLE else graph.cast(values, kind)
     if len(op.outputs) == 1:
-        return found
-    return [found, graph.cast(indices, carrier(dtype_name(op.outputs[1])))]
+        return sorted_values
+    return [sorted_values, graph.cast(indices, carrier(dtype_name(op.outputs[1])))]
 
 
 def argsort(graph: Graph, op: Operation) -> str:
@@ -102,8 +102,8 @@ def _size(graph: Graph, name: str, axis: int) -> str:
 
 def non_zero(graph: Graph, op: Operation) -> str:
     """Return the indices of the elements that are not zero, one row each."""
-    found = graph.node("Transpose", [graph.node("NonZero", [graph.tensor(op.x)])], perm=[1, 0])
-    return graph.cast(found, carrier(dtype_name(op.outputs[0])))
+    rows = graph.node("Transpose", [graph.node("NonZero", [graph.tensor(op.x)])], perm=[1, 0])
+    return graph.cast(rows, carrier(dtype_name(op.outputs[0])))
 
 
 def band_part(graph: Graph, op: Operation) -> str:
@@ -116,8 +116,8 @@ def band_part(graph: Graph, op: Operation) -> str:
                 name = graph.node("Trilu", [name, graph.constant(bound, np.int64)], upper=limit)
         return name
     offset = np.arange(columns)[np.newaxis] - np.arange(rows)[:, np.newaxis]
-    kept = ((lower < 0) | (-offset <= lower)) & ((upper < 0) | (offset <= upper))
-    return graph.where(graph.constant(kept, np.bool_), name, graph.like(op.x, 0), carrier(dtype_name(op.x)))
+    in_band = ((lower < 0) | (-offset <= lower)) & ((upper < 0) | (offset <= upper))
+    return graph.where(graph.constant(in_band, np.bool_), name, graph.like(op.x, 0), carrier(dtype_name(op.x)))
 
 
 OPS: dict[str, Callable[[Graph, Operation], Outputs]] = {

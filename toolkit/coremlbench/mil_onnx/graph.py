@@ -1,12 +1,12 @@
-"""The ONNX graph under construction: where each MIL value lives in it, and how a node is added.
+"""An ONNX graph under construction: the tensor of each MIL value, and methods that add nodes.
 
-Every MIL value is carried by an ONNX tensor. float32, the integers and booleans are carried as they are. float16
-is carried as float32 whose values are float16 values: ONNX Runtime's CPU kernels work in float32, and rounding each
-op's outputs to float16 is what a device does that computes in float16 and accumulates in float32.
+Every MIL value is held by an ONNX tensor, its carrier. float32, integers and booleans keep their types. A float16 value
+is held by a float32 tensor whose elements are float16 values: ONNX Runtime's CPU kernels work in float32, and rounding
+each op's outputs to float16 is what a device does that computes in float16 and accumulates in float32.
 
-The rounding of a value is put off until something needs it (``Graph.tensor``). Ops with which rounding commutes,
-such as relu and max_pool, take the value before it is rounded (``Graph.through``), and what they return is still to
-be rounded: so Conv and Relu stay neighbours, ONNX Runtime fuses them, and one rounding serves both.
+The rounding of a value is deferred until a node needs the rounded value (``Graph.tensor``). Ops that commute with
+rounding, such as relu and max_pool, use the value before the rounding (``Graph.through``), and their output is rounded
+later. So Conv and Relu are adjacent, ONNX Runtime fuses them, and they need one rounding.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Operation: TypeAlias = Any  # coremltools.converters.mil.mil.Operation
 Builder: TypeAlias = "Callable[[Graph, Operation], str | list[str]]"
 
 SMALL = 1024
-"""Constants up to this many bytes are shared between the nodes that use equal ones."""
+"""Equal constants of up to this many bytes are stored once."""
 
 MIL_TO_NUMPY = {
     "fp16": np.float32,
@@ -48,33 +48,33 @@ MIL_TO_NUMPY = {
     "uint32": np.uint32,
     "bool": np.bool_,
 }
-"""The type that carries a value of each MIL type inside the ONNX graph."""
+"""The carrier type of each MIL type: the type of its tensors in the ONNX graph."""
 
 
-class UnsupportedProgram(CoremlbenchError):  # noqa: N818 - it names what is wrong, as UnknownOp does
+class UnsupportedProgramError(CoremlbenchError):
     """An ML Program, or a form of an op in it, that cannot be expressed as an ONNX graph."""
 
 
-class UnknownOp(UnsupportedProgram):
-    """An op that the reference runtime does not know; the sentence names the op, its output and its place."""
+class UnknownOpError(UnsupportedProgramError):
+    """An op that the reference runtime does not know; the message names the op, its output and its position."""
 
 
 def is_list(var: Var) -> bool:
-    """Return whether a value is a list of tensors; it is carried as one tensor with a dimension more."""
+    """Return whether a value is a list of tensors; its carrier is one tensor with an additional first dimension."""
     from coremltools.converters.mil.mil import types
 
     return bool(types.is_list(var.sym_type))
 
 
 def dtype_name(var: Var) -> str:
-    """Return the MIL name of the type of a value's elements, or of a list's: ``fp16``, ``int32``, ``bool``, so on."""
+    """Return the MIL name of the element type of a value or list: ``fp16``, ``int32``, ``bool`` and so on."""
     from coremltools.converters.mil.mil.types import builtin_to_string
 
     return str(builtin_to_string(var.elem_type.get_primitive() if is_list(var) else var.dtype))
 
 
 def carrier(name: str) -> np.dtype[Any]:
-    """Return the numpy type that carries values of the MIL type ``name``."""
+    """Return the carrier type of the MIL type ``name``."""
     return np.dtype(MIL_TO_NUMPY[name])
 
 
@@ -86,15 +86,15 @@ def onnx_type(dtype: npt.DTypeLike) -> int:
 
 
 def static_shape(var: Var) -> tuple[int, ...] | None:
-    """Return the shape of a value when every dimension is known, else ``None``."""
+    """Return the shape of a value if all dimensions are known, else ``None``."""
     shape = dims(var)
     return None if any(size is None for size in shape) else tuple(size for size in shape if size is not None)
 
 
 def dims(var: Var) -> tuple[int | None, ...]:
-    """Return the sizes of a value's dimensions, ``None`` for those that are only known at run time.
+    """Return the sizes of a value's dimensions, ``None`` for those that are known only at run time.
 
-    The first of a list is its length, which is never known.
+    The first dimension of a list is its length, which is never known.
     """
     from coremltools.converters.mil.mil.types.symbolic import is_symbolic
 
@@ -113,7 +113,7 @@ class Graph:
     """An ONNX graph under construction.
 
     ``nodes`` and ``initializers`` are ONNX protos in order. A subgraph (the branch of a condition, the body of a
-    loop) has its ``parent``, whose values it can see, as in ONNX. ``builders`` has the function of each op.
+    loop) has a ``parent``, whose values it can use, as in ONNX. ``builders`` are the functions of the ops by name.
     """
 
     def __init__(self, builders: Mapping[str, Builder], parent: Graph | None = None) -> None:
@@ -135,10 +135,10 @@ class Graph:
     # --- values ---------------------------------------------------------------------------------------------
 
     def tensor(self, var: Var) -> str:
-        """Return the name of the tensor that holds ``var``, rounded if it is float16 and was not yet.
+        """Return the name of the tensor that holds ``var``; add its rounding to float16 if that is still pending.
 
-        While an op is built with which rounding commutes (``through``), a value that only this op uses is handed
-        over unrounded.
+        During the building of an op that commutes with rounding (``through``), a value that only this op uses is not
+        rounded.
         """
         pending = self.find_pending(var)
         if pending is not None:
@@ -151,7 +151,9 @@ class Graph:
             return known
         value = self.value(var)
         if value is None:
-            raise UnsupportedProgram(f"{self.place} uses the value '{var.name}', which nothing before it computes.")
+            raise UnsupportedProgramError(
+                f"{self.place} uses the value '{var.name}', which nothing before it computes."
+            )
         self.names[var] = self.initializer(value, var.name)
         return self.names[var]
 
@@ -162,7 +164,7 @@ class Graph:
         return self.parent.find(var) if self.parent else None
 
     def find_pending(self, var: Var) -> str | None:
-        """Return the name of the not yet rounded tensor of ``var``, or ``None`` if nothing is to be rounded."""
+        """Return the name of the unrounded tensor of ``var``, or ``None`` if no rounding is pending."""
         if var in self.names:
             return None
         if var in self.pending:
@@ -174,7 +176,7 @@ class Graph:
         return var is not None and not isinstance(var.val, str) and (var.val is not None or is_compressed(var))
 
     def value(self, var: Var) -> Array | None:
-        """Return the value of a constant in the type that carries it, or ``None`` if it depends on the inputs.
+        """Return the value of a constant in its carrier type, or ``None`` if it depends on the inputs.
 
         Compressed constants are decompressed.
         """
@@ -188,9 +190,8 @@ class Graph:
     def bind(self, var: Var, name: str, *, rounding: bool) -> None:
         """Record that the tensor ``name`` holds ``var``, before its rounding to float16 if ``rounding``.
 
-        The tensor takes the name of the MIL value where a node of this op makes it, so that any value of the program
-        can be asked for by its name. A tensor that the op found and hands through keeps its name, for others know it
-        by that.
+        A tensor that a node of this op produces is renamed to the name of the MIL value, so that any value of the
+        program can be requested by its name. A tensor of an earlier op that this op returns keeps its name.
         """
         if rounding:
             self.pending[var] = self._rename(name, f"{var.name}/unrounded")
@@ -200,7 +201,7 @@ class Graph:
     # --- nodes ----------------------------------------------------------------------------------------------
 
     def begin(self, place: str, *, through: bool) -> None:
-        """Begin an op: ``place`` is the name of its first output, ``through`` whether rounding commutes with it."""
+        """Begin an op: ``place`` is the name of its first output, ``through`` whether it commutes with rounding."""
         self.place, self.through, self.took_unrounded = place, through, False
         self._producers.clear()
         self._consumers.clear()
@@ -217,33 +218,33 @@ class Graph:
 
         names = [self.fresh(f"{self.place}/{kind}") for _ in range(outputs)]
         given = {key: value for key, value in attributes.items() if value is not None}
-        made = helper.make_node(kind, list(inputs), names, name=self.fresh(names[0]), domain=domain, **given)
-        self.nodes.append(made)
-        self._producers.update(dict.fromkeys(names, made))
+        node = helper.make_node(kind, list(inputs), names, name=self.fresh(names[0]), domain=domain, **given)
+        self.nodes.append(node)
+        self._producers.update(dict.fromkeys(names, node))
         for name in inputs:
-            self._consumers.setdefault(name, []).append(made)
+            self._consumers.setdefault(name, []).append(node)
         return names
 
     def transpose(self, name: str, perm: Sequence[int]) -> str:
         """Add a Transpose and return the name of its output."""
-        made = self.node("Transpose", [name], perm=list(perm))
-        self._transposes[made] = (name, list(perm))
-        return made
+        output = self.node("Transpose", [name], perm=list(perm))
+        self._transposes[output] = (name, list(perm))
+        return output
 
     def before_transpose(self, var: Var) -> tuple[str, list[int]] | None:
-        """Return what ``var`` is the transpose of, and its order; ``None`` if it is none or others use it too.
+        """Return the input and order of the transpose that makes ``var``; ``None`` without one or with other users.
 
-        Converted Keras networks end in a transpose, an activation and a mean over space. Moved behind them, the
-        transpose no longer stands between the last convolution and its activation, and ONNX Runtime fuses the two.
+        Converted Keras networks end in a transpose, an activation and a mean over space. When the transpose is moved
+        after them, ONNX Runtime can fuse the last convolution with its activation.
         """
         if len(var.child_ops) != 1 or var.consuming_blocks:
             return None
         return self._transposes.get(self.tensor(var))
 
     def constant(self, value: npt.ArrayLike, dtype: npt.DTypeLike) -> str:
-        """Return the name of a constant of the given numpy type; equal small ones are shared.
+        """Return the name of a constant of the given NumPy type; equal small ones are shared.
 
-        No name of a program that was saved has a slash in it.
+        Its name has a slash, which no name in a saved program has.
         """
         array = np.ascontiguousarray(np.asarray(value, dtype=dtype)).reshape(np.shape(value))
         if array.nbytes > SMALL:
@@ -258,7 +259,7 @@ class Graph:
         return self.constant([int(value) for value in values], np.int64)
 
     def like(self, var: Var, value: float) -> str:
-        """Return the name of a scalar constant in the type that carries ``var``."""
+        """Return the name of a scalar constant in the carrier type of ``var``."""
         return self.constant(value, carrier(dtype_name(var)))
 
     def initializer(self, array: Array, name: str) -> str:
@@ -270,9 +271,9 @@ class Graph:
         return taken
 
     def where(self, condition: str, chosen: str, otherwise: str, dtype: npt.DTypeLike) -> str:
-        """Add a Where of values of a numpy type and return the name of its output.
+        """Add a Where of values of a NumPy type and return the name of its output.
 
-        ONNX Runtime has none for booleans; they are chosen as bytes.
+        ONNX Runtime has no Where for booleans; they are cast to bytes.
         """
         if np.dtype(dtype) != np.bool_:
             return self.node("Where", [condition, chosen, otherwise])
@@ -284,11 +285,11 @@ class Graph:
         return self.node("Cast", [name], to=onnx_type(dtype))
 
     def reserve(self, name: str) -> None:
-        """Keep ``name`` free for an output that is made at the end."""
+        """Reserve ``name`` for an output that is added at the end."""
         self._taken.add(name)
 
     def fresh(self, name: str) -> str:
-        """Return ``name``, or ``name`` with a number behind it if the graph already uses it."""
+        """Return ``name``, with a number appended if the graph already uses it."""
         candidate, number = name, 1
         while candidate in self._taken:
             number += 1
@@ -299,6 +300,7 @@ class Graph:
     # --- inside ---------------------------------------------------------------------------------------------
 
     def _round(self, var: Var) -> str:
+        """Add the pending rounding of ``var`` where it is pending, here or in an enclosing graph; return its tensor."""
         owner = self
         while var not in owner.pending and owner.parent is not None:
             owner = owner.parent
@@ -307,16 +309,17 @@ class Graph:
         owner.names[var] = owner._rename(rounded, var.name)  # noqa: SLF001 - a graph of the same kind
         return owner.names[var]
 
-    def _rename(self, name: str, wanted: str) -> str:
+    def _rename(self, name: str, new_name: str) -> str:
+        """Rename an output of a node of this op and return the new name; return ``name`` if that is not possible."""
         producer = self._producers.pop(name, None)
-        if producer is None or wanted in self._taken:
+        if producer is None or new_name in self._taken:
             return name
-        self._taken.add(wanted)
+        self._taken.add(new_name)
         if name in self._transposes:
-            self._transposes[wanted] = self._transposes.pop(name)
-        producer.output[list(producer.output).index(name)] = wanted
+            self._transposes[new_name] = self._transposes.pop(name)
+        producer.output[list(producer.output).index(name)] = new_name
         for consumer in self._consumers.pop(name, []):
             for index, used in enumerate(consumer.input):
                 if used == name:
-                    consumer.input[index] = wanted
-        return wanted
+                    consumer.input[index] = new_name
+        return new_name

@@ -17,7 +17,7 @@ def _as(graph: Graph, op: Operation, var: Var, name: str) -> str:
 
 
 def _factor(graph: Graph, op: Operation, var: Var, *, transposed: bool) -> str:
-    """Return a factor of a product, its last two dimensions exchanged if asked; a constant's are once, here."""
+    """Return a factor of a product, its last two dimensions exchanged if ``transposed``, here for a constant."""
     value = graph.value(var) if transposed else None
     if value is not None:
         return _as(graph, op, var, graph.constant(np.swapaxes(value, -1, -2), value.dtype))

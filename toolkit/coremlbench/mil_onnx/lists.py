@@ -7,14 +7,14 @@ from collections.abc import Callable
 import numpy as np
 
 from coremlbench.mil_onnx.generate import filled
-from coremlbench.mil_onnx.graph import Graph, Operation, UnsupportedProgram, Var, dims
+from coremlbench.mil_onnx.graph import Graph, Operation, UnsupportedProgramError, Var, dims
 
 
 def _element(op: Operation) -> list[int]:
     """Return the shape of the elements of the list that an op makes."""
     sizes = dims(op.outputs[0])[1:]
     if any(size is None for size in sizes):
-        raise UnsupportedProgram(
+        raise UnsupportedProgramError(
             f"The {op.op_type} that makes '{op.outputs[0].name}' makes a list of elements of open size."
         )
     return [size for size in sizes if size is not None]
@@ -65,8 +65,8 @@ def list_scatter(graph: Graph, op: Operation) -> str:
 
 def list_read(graph: Graph, op: Operation) -> str:
     """Return one element."""
-    found = graph.node("Gather", [graph.tensor(op.ls), _vector(graph, op.index)], axis=0)
-    return graph.node("Squeeze", [found, graph.ints([0])])
+    element = graph.node("Gather", [graph.tensor(op.ls), _vector(graph, op.index)], axis=0)
+    return graph.node("Squeeze", [element, graph.ints([0])])
 
 
 def list_gather(graph: Graph, op: Operation) -> str:

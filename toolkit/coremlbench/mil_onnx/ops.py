@@ -1,4 +1,4 @@
-"""Every op of the reference runtime, by family: one row is one function that adds the op's nodes to the graph."""
+"""All ops of the reference runtime: for each name, the function that adds the op's nodes to a graph."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from coremlbench.mil_onnx.conv import AUTO_PAD, ints, onnx_pads, same_padding
-from coremlbench.mil_onnx.graph import Graph, Operation, UnsupportedProgram, dims
+from coremlbench.mil_onnx.graph import Graph, Operation, UnsupportedProgramError, dims
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def window_of(op: Operation) -> Window:
     known = [size for size in sizes if size is not None]
     if len(known) < rank:
         if op.ceil_mode.val:
-            raise UnsupportedProgram(
+            raise UnsupportedProgramError(
                 f"The {op.op_type} that makes '{op.outputs[0].name}' rounds up and has an input of open size."
             )
         return Window(kernel, strides, pads, [0] * rank, AUTO_PAD.get(kind))
@@ -59,7 +59,7 @@ def _pad(graph: Graph, name: str, pads: list[int], value: float) -> str:
 
 
 def max_pool(graph: Graph, op: Operation) -> str:
-    """Return the largest value of each window; padding never wins."""
+    """Return the largest value of each window; padding is never the largest."""
     window, name = window_of(op), graph.tensor(op.x)
     pads = [*window.pads[: len(window.kernel)]]
     pads += [pad + over for pad, over in zip(window.pads[len(window.kernel) :], window.overhang, strict=True)]
@@ -105,7 +105,9 @@ def _sum_by_count(graph: Graph, op: Operation, window: Window, padded: list[int]
     """
     channels = dims(op.x)[1]
     if channels is None:
-        raise UnsupportedProgram(f"The {op.op_type} that makes '{op.outputs[0].name}' has an open number of channels.")
+        raise UnsupportedProgramError(
+            f"The {op.op_type} that makes '{op.outputs[0].name}' has an open number of channels."
+        )
     total = graph.node(
         "Conv",
         [graph.tensor(op.x), graph.constant(np.ones((channels, 1, *window.kernel)), np.float32)],
@@ -126,7 +128,7 @@ def _counts(op: Operation, window: Window) -> Any:
     rank, counts = len(window.kernel), np.ones(())
     for axis, (extent, stride, size) in enumerate(zip(window.kernel, window.strides, dims(op.x)[2:], strict=True)):
         if size is None:
-            raise UnsupportedProgram(
+            raise UnsupportedProgramError(
                 f"The {op.op_type} that makes '{op.outputs[0].name}' leaves out padding of the kernel's size, of an "
                 "input of open size."
             )
@@ -134,7 +136,7 @@ def _counts(op: Operation, window: Window) -> Any:
         counting = np.repeat([within, 1, within, 0], parts)
         seen = np.lib.stride_tricks.sliding_window_view(counting, extent)[::stride].sum(1)
         if not seen.all():
-            raise UnsupportedProgram(
+            raise UnsupportedProgramError(
                 f"The {op.op_type} that makes '{op.outputs[0].name}' has a window of padding alone, whose mean no "
                 "source tells."
             )

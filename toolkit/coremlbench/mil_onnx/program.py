@@ -1,4 +1,4 @@
-"""A saved ML Program, read back from its package."""
+"""Load a saved ML Program from its package."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OTHER_KINDS = {
 
 @dataclass(frozen=True)
 class Program:
-    """An ML Program as coremltools reads it back from what was saved.
+    """A loaded ML Program.
 
     ``function`` is the function that Core ML would run by default, a coremltools ``Function``; ``description`` is
     the specification's description of its inputs and outputs; ``source`` names the file in messages.
@@ -114,10 +114,10 @@ def _from_spec(spec: Any, weights: Path, name: str) -> Program:
             f"The ML Program in '{name}' cannot be read back ({first_line(error)}); "
             "it is damaged, or newer than this version of coremltools."
         ) from error
-    wanted = spec.description.defaultFunctionName or "main"
-    if wanted not in program.functions:
-        raise InputError(f"The ML Program in '{name}' has no function '{wanted}'; it is damaged.")
-    return Program(program.functions[wanted], _description(spec, wanted), spec.specificationVersion, name)
+    function_name = spec.description.defaultFunctionName or "main"
+    if function_name not in program.functions:
+        raise InputError(f"The ML Program in '{name}' has no function '{function_name}'; it is damaged.")
+    return Program(program.functions[function_name], _description(spec, function_name), spec.specificationVersion, name)
 
 
 def _description(spec: Any, function: str) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from coremlbench.mil_onnx.graph import Graph, Operation, UnsupportedProgram, static_shape
+from coremlbench.mil_onnx.graph import Graph, Operation, UnsupportedProgramError, static_shape
 
 
 def depth_to_space(graph: Graph, op: Operation) -> str:
@@ -27,7 +27,7 @@ def pixel_shuffle(graph: Graph, op: Operation) -> str:
 def _sizes(op: Operation) -> tuple[int, ...]:
     sizes = static_shape(op.x)
     if sizes is None:
-        raise UnsupportedProgram(f"The {op.op_type} that makes '{op.outputs[0].name}' has an input of open size.")
+        raise UnsupportedProgramError(f"The {op.op_type} that makes '{op.outputs[0].name}' has an input of open size.")
     return sizes
 
 

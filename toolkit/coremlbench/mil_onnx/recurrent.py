@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from coremlbench.mil_onnx.graph import Array, Graph, Operation, UnsupportedProgram, Var
+from coremlbench.mil_onnx.graph import Array, Graph, Operation, UnsupportedProgramError, Var
 
 ACTIVATIONS: dict[str, tuple[str, tuple[float, ...], tuple[float, ...]]] = {
     "tanh": ("Tanh", (), ()),
@@ -27,7 +27,7 @@ The scales are those that coremltools' tests expect.
 def _activations(names: Sequence[str]) -> dict[str, Any]:
     """Return the attributes that state the activations.
 
-    ONNX Runtime hands the alphas and betas out in order, one to each activation that has them.
+    ONNX Runtime assigns the alphas and betas in order to the activations that have them.
     """
     rows = [ACTIVATIONS[name.lower()] for name in names]
     return {
@@ -46,13 +46,13 @@ def _gates(value: Array | None, order: Sequence[int], size: int) -> Array:
 
 
 def _states(graph: Graph, var: Var, directions: int, size: int) -> str:
-    """Return an initial state (samples, directions * size) as ONNX wants it (directions, samples, size)."""
+    """Return an initial state (samples, directions * size) as ONNX requires it (directions, samples, size)."""
     split = graph.node("Reshape", [graph.tensor(var), graph.ints([0, directions, size])])
     return graph.node("Transpose", [split], perm=[1, 0, 2])
 
 
 def _final(graph: Graph, name: str, width: int) -> str:
-    """Return a final state (directions, samples, size) as Core ML gives it (samples, directions * size)."""
+    """Return a final state (directions, samples, size) as Core ML returns it (samples, directions * size)."""
     return graph.node("Reshape", [graph.node("Transpose", [name], perm=[1, 0, 2]), graph.ints([0, width])])
 
 
@@ -74,11 +74,11 @@ def _sequence(graph: Graph, op: Operation, every: str, final: str, width: int) -
 def lstm(graph: Graph, op: Operation) -> list[str]:
     """Return the hidden states, the final hidden state and the final cell state.
 
-    The gates come as input, forget, output, cell; ONNX wants input, output, forget, cell, and peepholes as input,
-    output, forget.
+    Core ML's order of the gates is input, forget, output, cell; ONNX's is input, output, forget, cell, for peepholes
+    input, output, forget.
     """
     if op.clip is not None:
-        raise UnsupportedProgram(
+        raise UnsupportedProgramError(
             f"The lstm that makes '{op.outputs[0].name}' clips its cells, which ONNX cannot express."
         )
     size, both = int(op.weight_hh.shape[1]), op.direction.val == "bidirectional"
@@ -109,8 +109,8 @@ def lstm(graph: Graph, op: Operation) -> list[str]:
 def gru(graph: Graph, op: Operation) -> list[str]:
     """Return the hidden states and the final hidden state.
 
-    The gates come as reset, output, update; ONNX wants update, reset, output. The reset gate works on the state
-    before the product with the weights, unless ``reset_after``.
+    Core ML's order of the gates is reset, output, update; ONNX's is update, reset, output. The reset gate is applied to
+    the state before the product with the weights, unless ``reset_after``.
     """
     size, order = int(op.weight_hh.shape[1]), (2, 0, 1)
     after = getattr(op, "reset_after", None)

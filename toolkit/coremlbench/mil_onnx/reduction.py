@@ -52,8 +52,8 @@ def reduce_arg(kind: str) -> Callable[[Graph, Operation], str]:
     """Return the function of an op that finds the index of an extreme along ``axis``; of equals, the first."""
 
     def build(graph: Graph, op: Operation) -> str:
-        found = graph.node(kind, [graph.tensor(op.x)], axis=int(op.axis.val), keepdims=int(op.keep_dims.val))
-        return graph.cast(found, carrier(dtype_name(op.outputs[0])))
+        indices = graph.node(kind, [graph.tensor(op.x)], axis=int(op.axis.val), keepdims=int(op.keep_dims.val))
+        return graph.cast(indices, carrier(dtype_name(op.outputs[0])))
 
     return build
 

@@ -2,8 +2,8 @@
 
 Linear resizing of known sizes is two products with matrices of interpolation weights, nearest-neighbour resizing is
 two gathers: so every ``sampling_mode`` of Core ML is exactly the grid of points that its documentation gives, and
-none has to be rebuilt from ONNX's own coordinate modes. Where a size is told only when the program runs, the grid is
-computed then, by the same formulas and in float64 too, and linear resizing gathers both neighbours.
+none has to be rebuilt from ONNX's own coordinate modes. Where a size is known only at run time, the grid is
+computed in the graph, by the same formulas and in float64 too, and linear resizing gathers both neighbours.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 
 from coremlbench.mil_onnx.elementwise import is_integer
-from coremlbench.mil_onnx.graph import Array, Graph, Operation, UnsupportedProgram, dims
+from coremlbench.mil_onnx.graph import Array, Graph, Operation, UnsupportedProgramError, dims
 from coremlbench.mil_onnx.tensor import shape_vector
 
 
@@ -35,7 +35,7 @@ def grid(size: int, target: int, mode: str) -> Array:
     elif mode == "UNALIGN_CORNERS":
         points = (steps + 0.5) * size / target - 0.5
     else:
-        raise UnsupportedProgram(f"The sampling mode '{mode}' is not one that Core ML documents.")
+        raise UnsupportedProgramError(f"The sampling mode '{mode}' is not one that Core ML documents.")
     return np.asarray(np.clip(points, 0, size - 1))
 
 
@@ -72,14 +72,14 @@ class Open:
         return self.graph.node(kind, names)
 
     def _target(self, op: Operation, place: int) -> str:
-        """Return the size wanted: known, computed (0 stands for the present one), or a multiple."""
+        """Return the output size: a constant, a computed one (0 means the input's), or a multiple of the input's."""
         known = dims(op.outputs[0])[place]
         if known is not None:
             return self.graph.constant(known, np.float64)
         if op.op_type == "resize":
             sizes, index = shape_vector(self.graph, op.shape), self.graph.constant(place, np.int64)
-            wanted = self._wide(self.graph.node("Gather", [sizes, index], axis=0))
-            return self.graph.node("Where", [self._node("Equal", wanted, 0), self.size, wanted])
+            requested = self._wide(self.graph.node("Gather", [sizes, index], axis=0))
+            return self.graph.node("Where", [self._node("Equal", requested, 0), self.size, requested])
         factor = (op.scale_factor_height if place == -2 else op.scale_factor_width).val
         product = self.graph.node(
             "Mul", [self.graph.cast(self.size, np.float32), self.graph.constant(factor, np.float32)]
@@ -112,7 +112,7 @@ class Open:
 
 
 def _sizes(op: Operation, count: int) -> list[tuple[int, int | None, int | None]]:
-    """Return the last ``count`` dimensions: for each its place from the end, its size and the size wanted."""
+    """Return the last ``count`` dimensions: for each its index from the end, its size and its output size."""
     sizes, targets = dims(op.x), dims(op.outputs[0])
     return [(place, sizes[place], targets[place]) for place in range(-count, 0)]
 
@@ -120,7 +120,7 @@ def _sizes(op: Operation, count: int) -> list[tuple[int, int | None, int | None]
 def _linear(graph: Graph, op: Operation, mode: str, count: int = 2) -> str:
     """Return ``x`` interpolated between neighbours; not every grid reads the same size as it is."""
     if is_integer(op.x):
-        raise UnsupportedProgram(
+        raise UnsupportedProgramError(
             f"The {op.op_type} that makes '{op.outputs[0].name}' interpolates between integers, and how Core ML "
             "rounds them no source tells."
         )
@@ -215,7 +215,7 @@ def resize(graph: Graph, op: Operation) -> str:
     """Return ``x`` with its last one or two dimensions resized."""
     mode, count = op.sampling_mode.val, int(op.resized_dims.val)
     if count > 2:
-        raise UnsupportedProgram(f"The resize that makes '{op.outputs[0].name}' resizes more than two dimensions.")
+        raise UnsupportedProgramError(f"The resize that makes '{op.outputs[0].name}' resizes more than two dimensions.")
     if op.interpolation_mode.val == "LINEAR":
         return _linear(graph, op, mode, count)
     if mode in {"DEFAULT", "UNALIGN_CORNERS"}:

@@ -1,11 +1,11 @@
-"""Which ops need their float16 outputs rounded, and which let the rounding wait.
+"""Ops whose outputs need no rounding to float16, and ops that commute with the rounding.
 
-An op that is in neither table computes in float32 from rounded inputs, and its float16 outputs are rounded.
+An op in neither set computes in float32 from rounded inputs, and its float16 outputs are rounded.
 """
 
 EXACT = frozenset(
     {
-        # Their results are float16 values whenever their inputs are.
+        # If their inputs are float16 values, their outputs are too.
         "argsort",
         "ceil",
         "fill",
@@ -29,7 +29,7 @@ EXACT = frozenset(
 
 COMMUTES = frozenset(
     {
-        # They move values, or choose between them by position or by order, and rounding keeps the order.
+        # They move values, or select them by position or by order, which rounding preserves.
         "abs",
         "band_part",
         "batch_to_space",
@@ -73,4 +73,4 @@ COMMUTES = frozenset(
         "upsample_nearest_neighbor",
     }
 )
-"""Ops that give the same after rounding as before it: ``op(round(x)) == round(op(x))``, constants being float16."""
+"""Ops for which ``op(round(x)) == round(op(x))``; their constants are float16."""

@@ -1,7 +1,7 @@
-"""Images read at points that the program states or computes: resample, affine and crop_resize.
+"""Sampling of images at given or computed points: resample, affine and crop_resize.
 
-Where ONNX's GridSample is what Core ML's documentation says, it is used. The other forms read their pixels with
-gathers: an image is a table with a row for each pixel, and a point is interpolated between four rows of it.
+If ONNX's GridSample computes what Core ML's documentation says, it is used. Other forms use Gather: an image is a table
+with a row for each pixel, and a point is interpolated between four rows.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from coremlbench.mil_onnx.graph import Graph, Operation, UnsupportedProgram, Var, dims
+from coremlbench.mil_onnx.graph import Graph, Operation, UnsupportedProgramError, Var, dims
 
 
 @dataclass(frozen=True)
 class Table:
     """The pixels of images, a row each: image by image, line by line.
 
-    ``rows`` is the tensor (pixels, channels), ``first`` the row of the image's first pixel, in a form that is
-    broadcast over the points, or ``None`` if that is always 0; ``width`` is the int64 number of pixels in a line,
+    ``rows`` is the tensor (pixels, channels), ``first`` the row of the image's first pixel, in a shape that
+    broadcasts over the points, or ``None`` if it is always 0; ``width`` is the int64 number of pixels in a line,
     ``bottom`` and ``right`` are the float indices of the last line and column.
     """
 
@@ -46,9 +46,9 @@ def _last(graph: Graph, var: Var, axis: int) -> str:
 
 
 def _table(graph: Graph, x: Var, images: str | None) -> Table:
-    """Return the pixels of ``x``, (batch, channels, height, width); ``images`` is the vector of those that are read.
+    """Return the pixels of ``x``, (batch, channels, height, width); ``images`` is the vector of image indices.
 
-    Without it every image is read at the same points, and a row holds the channels of all of them.
+    Without it all images are sampled at the same points, and a row has the channels of all images.
     """
     perm, axis = ([2, 3, 0, 1], 2) if images is None else ([0, 2, 3, 1], 3)
     rows = graph.node("Flatten", [graph.node("Transpose", [graph.tensor(x)], perm=perm)], axis=axis)
@@ -67,22 +67,22 @@ def _inside(graph: Graph, points: str, last: str) -> str:
 
 
 def _place(graph: Graph, points: str, last: str) -> str:
-    """Return whole points as int64 indices, those outside moved to the edge."""
+    """Return integral points as int64 indices, clipped to the image."""
     whole = graph.cast(points, np.int64)
     return graph.node("Clip", [whole, graph.constant(0, np.int64), graph.cast(last, np.int64)])
 
 
 def _pixels(graph: Graph, table: Table, y: str, x: str, padding: str | None) -> str:
-    """Return the rows of whole points, and the value ``padding`` where they lie outside of the image."""
+    """Return the rows of integral points, and the value ``padding`` for points outside of the image."""
     line = graph.node("Mul", [_place(graph, y, table.bottom), table.width])
     place = graph.node("Add", [line, _place(graph, x, table.right)])
     if table.first is not None:
         place = graph.node("Add", [table.first, place])
-    found = graph.node("Gather", [table.rows, place], axis=0)
+    pixels = graph.node("Gather", [table.rows, place], axis=0)
     if padding is None:
-        return found
+        return pixels
     inside = graph.node("And", [_inside(graph, y, table.bottom), _inside(graph, x, table.right)])
-    return graph.node("Where", [_behind(graph, inside), found, padding])
+    return graph.node("Where", [_behind(graph, inside), pixels, padding])
 
 
 def _behind(graph: Graph, name: str) -> str:
@@ -90,7 +90,7 @@ def _behind(graph: Graph, name: str) -> str:
 
 
 def _neighbours(graph: Graph, points: str) -> list[tuple[str, str]]:
-    """Return the whole points before and behind each point, and the weight of either."""
+    """Return the integral points before and after each point, each with its weight."""
     one = graph.constant(1, np.float32)
     low = graph.node("Floor", [points])
     part = graph.node("Sub", [points, low])
@@ -98,9 +98,9 @@ def _neighbours(graph: Graph, points: str) -> list[tuple[str, str]]:
 
 
 def _read(graph: Graph, table: Table, y: str, x: str, *, nearest: bool = False, padding: str | None = None) -> str:
-    """Return the image at the points, channels last; outside of it all pixels have the value ``padding``.
+    """Return the image at the points, channels last, and ``padding`` for pixels outside of it.
 
-    Without ``padding`` no point may lie outside.
+    Without ``padding`` all points must be inside.
     """
     if nearest:
         return _pixels(graph, table, graph.node("Round", [y]), graph.node("Round", [x]), padding)
@@ -126,7 +126,7 @@ def _position(graph: Graph, op: Operation, axis: int) -> str:
     if mode == "normalized_minus_one_to_one":
         given = graph.node("Mul", [graph.node("Add", [given, graph.constant(1, np.float32)]), half])
     elif mode != "normalized_zero_to_one":
-        raise UnsupportedProgram(f"The coordinates mode '{mode}' is not one that Core ML documents.")
+        raise UnsupportedProgramError(f"The coordinates mode '{mode}' is not one that Core ML documents.")
     if op.align_corners.val:
         return graph.node("Mul", [given, _last(graph, op.x, axis)])
     size = graph.cast(_size(graph, op.x, axis), np.float32)
@@ -134,37 +134,37 @@ def _position(graph: Graph, op: Operation, axis: int) -> str:
 
 
 def _folded(graph: Graph, points: str, period: str) -> str:
-    """Return points reflected at 0 and at half of the period, as often as it takes."""
+    """Return points reflected at 0 and at half of the period, repeatedly if necessary."""
     past = graph.node("Mod", [graph.node("Abs", [points]), period], fmod=1)
     return graph.node("Min", [past, graph.node("Sub", [period, past])])
 
 
 def _brought_inside(graph: Graph, op: Operation, points: str, last: str) -> str:
-    """Return the points inside of the image at which its padding has the same value.
+    """Return the points inside of the image that have the value of the padding at ``points``.
 
-    Outside of a constant padding no more than one pixel is needed, which keeps the indices small.
+    With a constant padding, points are clipped to one pixel outside of the image, which keeps the indices small.
     """
     mode = op.padding_mode.val
     zero, half, one, two = (graph.constant(value, np.float32) for value in (0, 0.5, 1, 2))
     if mode == "constant":
         return graph.node("Clip", [points, graph.constant(-1, np.float32), graph.node("Add", [last, one])])
     if mode == "reflection":
-        # One pixel is its own reflection: a period of 1 keeps the division sound.
+        # An image of one pixel would have a period of 0, by which Mod cannot divide.
         period = graph.node("Max", [graph.node("Mul", [last, two]), one])
         points = _folded(graph, points, period)
     elif mode == "symmetric":
         period = graph.node("Mul", [graph.node("Add", [last, one]), two])
         points = graph.node("Sub", [_folded(graph, graph.node("Add", [points, half]), period), half])
     elif mode != "border":
-        raise UnsupportedProgram(f"The padding mode '{mode}' is not one that Core ML documents.")
+        raise UnsupportedProgramError(f"The padding mode '{mode}' is not one that Core ML documents.")
     return graph.node("Clip", [points, zero, last])
 
 
 def _is_grid_sample(op: Operation) -> bool:
-    """Return whether ONNX's GridSample is this resample.
+    """Return whether ONNX's GridSample computes this resample.
 
-    Where it reflects, it rounds to the nearest pixel before and Core ML behind, it cannot reflect a single pixel at
-    its centre, and far outside it finds none: reflections are read with gathers.
+    Its reflection differs: it rounds to the nearest pixel before the reflection and Core ML after it, it cannot reflect
+    at the centre of a single pixel, and far outside of the image it fails.
     """
     if op.sampling_mode.val != "bilinear" or op.coordinates_mode.val != "normalized_minus_one_to_one":
         return False
@@ -172,10 +172,10 @@ def _is_grid_sample(op: Operation) -> bool:
 
 
 def resample(graph: Graph, op: Operation) -> str:
-    """Return every image of ``x`` at its own points, between pixels interpolated or the nearest pixel."""
+    """Return every image of ``x`` at its own points, interpolated or the nearest pixel."""
     mode = op.sampling_mode.val
     if mode not in {"bilinear", "nearest"}:
-        raise UnsupportedProgram(f"The sampling mode '{mode}' of a resample is not one that Core ML documents.")
+        raise UnsupportedProgramError(f"The sampling mode '{mode}' of a resample is not one that Core ML documents.")
     if _is_grid_sample(op):
         points = graph.cast(graph.tensor(op.coordinates), np.float32)
         return _grid_sample(graph, op, points, "border" if op.padding_mode.val == "border" else "zeros")
@@ -184,15 +184,15 @@ def resample(graph: Graph, op: Operation) -> str:
     y = _brought_inside(graph, op, _position(graph, op, 2), table.bottom)
     x = _brought_inside(graph, op, _position(graph, op, 3), table.right)
     padding = graph.like(op.x, op.padding_value.val) if op.padding_mode.val == "constant" else None
-    found = _read(graph, table, y, x, nearest=mode == "nearest", padding=padding)
-    return graph.node("Transpose", [found], perm=[0, 3, 1, 2])
+    sampled = _read(graph, table, y, x, nearest=mode == "nearest", padding=padding)
+    return graph.node("Transpose", [sampled], perm=[0, 3, 1, 2])
 
 
 def _grid_sample(graph: Graph, op: Operation, points: str, padding: str) -> str:
     """Return the images at normalised points.
 
-    From 3 on either side all is padding. Further out the points are brought there: ONNX Runtime's interpolation
-    fails where its float32 steps are wider than a pixel.
+    Beyond 3 on either side all is padding, so points are clipped to 4: ONNX Runtime's interpolation fails for points so
+    large that float32 cannot tell pixels apart.
     """
     near = graph.node("Clip", [points, graph.constant(-4, np.float32), graph.constant(4, np.float32)])
     return graph.node(
@@ -207,10 +207,10 @@ def _grid_sample(graph: Graph, op: Operation, points: str, padding: str) -> str:
 def affine(graph: Graph, op: Operation) -> str:
     """Return every image of ``x`` at the points to which its matrix, or the one for all, moves those of the output.
 
-    coremltools refuses everything but linear interpolation between pixels and zeros.
+    coremltools accepts only linear interpolation and padding with zeros.
     """
     if not op.align_corners.val:
-        raise UnsupportedProgram(
+        raise UnsupportedProgramError(
             f"The affine that makes '{op.outputs[0].name}' does not align the corners, which Core ML does not support."
         )
     height, width = int(op.output_height.val), int(op.output_width.val)
@@ -225,7 +225,7 @@ def affine(graph: Graph, op: Operation) -> str:
 
 
 def _evenly(count: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """Return ``count`` numbers from -1 to 1; a single one stands in the middle."""
+    """Return ``count`` evenly spaced numbers from -1 to 1, or 0 for a count of 1."""
     return np.linspace(-1, 1, count) if count > 1 else np.zeros(1)
 
 
@@ -249,8 +249,8 @@ def _ends(graph: Graph, op: Operation, boxes: str, axis: int) -> tuple[str, str]
 def _spread(graph: Graph, mode: str, start: str, end: str, count: int) -> str:
     """Return ``count`` points (boxes, count) between the beginning and the end of every box.
 
-    The formulas are those of coremltools' documentation of ``resize_bilinear``, a box being the image. Weights of
-    both ends, rather than steps from the first, make the last point the very end: behind it lies the padding.
+    The formulas are those of coremltools' documentation of ``resize_bilinear``, a box being the image. The
+    points are weighted means of both ends, so that the last one is exactly the end and not in the padding.
     """
     steps = np.arange(count, dtype=np.float64)
     if mode in {"STRICT_ALIGN_CORNERS", "ALIGN_CORNERS"}:
@@ -285,7 +285,7 @@ def crop_resize(graph: Graph, op: Operation) -> str:
     """
     mode = op.sampling_mode.val
     if mode == "UNALIGN_CORNERS":
-        raise UnsupportedProgram(
+        raise UnsupportedProgramError(
             f"The crop_resize that makes '{op.outputs[0].name}' samples with UNALIGN_CORNERS, of which coremltools' "
             "documentation and its tests say different things."
         )
@@ -297,14 +297,14 @@ def crop_resize(graph: Graph, op: Operation) -> str:
     inside = graph.node("And", [_inside(graph, y, table.bottom), _inside(graph, x, table.right)])
     value = getattr(op, "pad_value", None)
     padding = graph.like(op.x, 0 if value is None else value.val)
-    found = graph.node("Where", [_behind(graph, inside), _read(graph, table, y, x), padding])
-    found = graph.node("Transpose", [found], perm=[0, 3, 1, 2])
+    sampled = graph.node("Where", [_behind(graph, inside), _read(graph, table, y, x), padding])
+    sampled = graph.node("Transpose", [sampled], perm=[0, 3, 1, 2])
     if hasattr(op, "boxes"):
-        return found
+        return sampled
     if images is not None:
-        return graph.node("Unsqueeze", [found, graph.ints([1])])
-    each = graph.node("Shape", [graph.tensor(op.x)], start=0, end=2)
-    return graph.node("Reshape", [found, graph.node("Concat", [graph.ints([0]), each, graph.ints(size)], axis=0)])
+        return graph.node("Unsqueeze", [sampled, graph.ints([1])])
+    leading = graph.node("Shape", [graph.tensor(op.x)], start=0, end=2)
+    return graph.node("Reshape", [sampled, graph.node("Concat", [graph.ints([0]), leading, graph.ints(size)], axis=0)])
 
 
 OPS: dict[str, Callable[[Graph, Operation], str]] = {

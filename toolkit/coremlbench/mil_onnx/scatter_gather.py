@@ -30,14 +30,14 @@ def gather(graph: Graph, op: Operation) -> str:
     if between:
         perm = [*range(batch), axis, *range(batch, axis), *range(axis + 1, op.x.rank)]
         name = graph.node("Transpose", [name], perm=perm)
-    found = graph.node("GatherND", [name, graph.node("Unsqueeze", [indices, graph.ints([-1])])], batch_dims=batch)
+    gathered = graph.node("GatherND", [name, graph.node("Unsqueeze", [indices, graph.ints([-1])])], batch_dims=batch)
     if between:
         inner = op.indices.rank - batch
         moved = [batch + inner + step for step in range(between)]
         rest = range(batch + inner + between, op.x.rank - 1 + inner)
         perm = [*range(batch), *moved, *range(batch, batch + inner), *rest]
-        found = graph.node("Transpose", [found], perm=perm)
-    return found
+        gathered = graph.node("Transpose", [gathered], perm=perm)
+    return gathered
 
 
 def gather_along_axis(graph: Graph, op: Operation) -> str:

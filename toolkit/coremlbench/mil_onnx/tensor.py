@@ -41,8 +41,8 @@ def reshape(graph: Graph, op: Operation) -> str:
         sizes = graph.node("Shape", [name], start=max(op.x.rank - count, 0))
         if count > op.x.rank:
             sizes = graph.node("Concat", [graph.ints([1] * (count - op.x.rank)), sizes], axis=0)
-        kept = graph.node("Equal", [shape, graph.constant(0, np.int64)])
-        shape = graph.node("Where", [kept, sizes, shape])
+        is_zero = graph.node("Equal", [shape, graph.constant(0, np.int64)])
+        shape = graph.node("Where", [is_zero, sizes, shape])
     return graph.node("Reshape", [name, shape])
 
 

@@ -1,4 +1,4 @@
-"""ML Program to ONNX: walk the operations in order, build each with the function of its row in OPS."""
+"""Convert an ML Program to an ONNX model."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from coremlbench.mil_onnx.classify import labels
 from coremlbench.mil_onnx.graph import (
     Graph,
     Operation,
-    UnsupportedProgram,
+    UnsupportedProgramError,
     Var,
     carrier,
     dims,
@@ -27,19 +27,19 @@ from coremlbench.mil_onnx.walk import walk
 OPSET = 20
 IR_VERSION = 9
 CLASSES_KEY = "coremlbench.classes"
-"""The metadata entry that lists a classifier's labels, as JSON, in the order of its probabilities."""
+"""Key of the model's metadata with a classifier's labels, as JSON, in the order of its probabilities."""
 
 
 def to_onnx(program: Program, *, also: Sequence[str] = ()) -> Any:
-    """Return the ``onnx.ModelProto`` that computes what the program computes.
+    """Return an ``onnx.ModelProto`` that computes the same as the program.
 
-    Inputs and outputs keep their names, shapes and types. A classifier's label comes out as a string or int64
-    tensor of one element, its probabilities as a float vector; the labels stand in the model's metadata. The
-    values named by ``also`` become outputs too: they are how two programs are compared op by op.
+    Inputs and outputs keep their names, shapes and types. A classifier's label is a string or int64 tensor of one
+    element, its probabilities a float vector; the labels are in the model's metadata. The values named by ``also``
+    become outputs too, so that two programs can be compared op by op.
 
     Raises:
-        UnknownOp: the program uses an op that has no row in OPS.
-        UnsupportedProgram: a form of an op, or of the program, that ONNX cannot express.
+        UnknownOpError: the program has an op without an entry in OPS.
+        UnsupportedProgramError: a form of an op, or of the program, that ONNX cannot express.
     """
     from onnx import helper
 
@@ -53,9 +53,9 @@ def to_onnx(program: Program, *, also: Sequence[str] = ()) -> Any:
     walk(graph, function.operations)
     outputs = [_output(graph, var) for var in exposed]
     nodes = _needed(graph.nodes, {info.name for info in outputs})
-    made = helper.make_graph(nodes, "main", inputs, outputs, initializer=graph.initializers)
+    graph_proto = helper.make_graph(nodes, "main", inputs, outputs, initializer=graph.initializers)
     model = helper.make_model(
-        made, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="coremlbench", ir_version=IR_VERSION
+        graph_proto, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="coremlbench", ir_version=IR_VERSION
     )
     classes = _classes(function.operations)
     if classes is not None:
@@ -68,7 +68,7 @@ def _input(graph: Graph, name: str, var: Var) -> Any:
     from onnx import helper
 
     if types.is_state(var.sym_type):
-        raise UnsupportedProgram(
+        raise UnsupportedProgramError(
             f"The program keeps a state '{name}' between predictions, which the reference runtime does not hold; "
             "run this model on a Mac."
         )
@@ -87,7 +87,7 @@ def _exposed(program: Program, also: Sequence[str]) -> list[Var]:
     values = {var.name: var for op in program.function.operations for var in op.outputs}
     for name in also:
         if name not in values:
-            raise UnsupportedProgram(
+            raise UnsupportedProgramError(
                 f"The program of '{program.source}' has no value '{name}' that could be an output."
             )
         if name not in declared:
@@ -96,14 +96,14 @@ def _exposed(program: Program, also: Sequence[str]) -> list[Var]:
 
 
 def _output(graph: Graph, var: Var) -> Any:
-    """Make the tensor that bears the output's name and has the output's own type."""
+    """Add the tensor with the output's name and type; return its description."""
     from onnx import TensorProto, helper
 
     if var.op is not None and var.op.op_type == "classify":
-        found = labels(var.op)
+        class_labels = labels(var.op)
         if var is not var.op.outputs[0]:
-            return helper.make_tensor_value_info(graph.tensor(var), TensorProto.FLOAT, [len(found)])
-        kind = TensorProto.STRING if isinstance(found[0], str) else TensorProto.INT64
+            return helper.make_tensor_value_info(graph.tensor(var), TensorProto.FLOAT, [len(class_labels)])
+        kind = TensorProto.STRING if isinstance(class_labels[0], str) else TensorProto.INT64
         return helper.make_tensor_value_info(graph.tensor(var), kind, [1])
     element = np.dtype(np.float16) if is_half(var) else carrier(dtype_name(var))
     shape = [f"{var.name}_{index}" if size is None else size for index, size in enumerate(dims(var))]
@@ -115,23 +115,23 @@ def _output(graph: Graph, var: Var) -> Any:
     return helper.make_tensor_value_info(var.name, onnx_type(element), shape)
 
 
-def _needed(nodes: Sequence[Any], wanted: set[str]) -> list[Any]:
-    """Return the nodes that the wanted values depend on: what an op was moved around, for one, is left behind."""
-    kept = []
+def _needed(nodes: Sequence[Any], required: set[str]) -> list[Any]:
+    """Return the nodes that produce ``required`` names, directly or indirectly; not moved transposes."""
+    needed = []
     for node in reversed(nodes):
-        if wanted.intersection(node.output):
-            kept.append(node)
-            wanted.update(_read(node))
-    return kept[::-1]
+        if required.intersection(node.output):
+            needed.append(node)
+            required.update(_input_names(node))
+    return needed[::-1]
 
 
-def _read(node: Any) -> set[str]:
-    """Return the names that a node reads, those that its subgraphs read included."""
+def _input_names(node: Any) -> set[str]:
+    """Return the names that a node uses, including those that its subgraphs use."""
     names = set(node.input)
     for attribute in node.attribute:
         names.update(value.name for value in attribute.g.output)
         for inner in attribute.g.node:
-            names |= _read(inner)
+            names |= _input_names(inner)
     return names
 
 

@@ -1,1 +1,1 @@
-"""What is known of a model file before a library opens it."""
+"""Model files: their format, and whether they can be opened safely."""

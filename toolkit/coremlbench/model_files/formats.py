@@ -1,7 +1,7 @@
-"""Model files of the user's: which format one is, and whether it may be opened at all.
+"""Identify the format of a user's model file, and check that it can be opened safely.
 
-A Keras file can hold code: a Lambda layer is marshalled Python, some layers read files or load pickles that the
-configuration names. All of that is looked for here, in the text of the configuration, before Keras sees the file.
+A Keras file can contain code: a Lambda layer is marshalled Python, and some layers read files or load pickles that the
+configuration names. The configuration is searched for these before Keras opens the file.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ TENSORFLOW_FORMATS = ("keras", "h5", "saved-model")
 """The formats that are opened with TensorFlow; for the others there is no need to import it."""
 
 SUFFIXES = {"keras": (".keras",), "h5": (".h5", ".hdf5")}
-"""The suffixes by which Keras tells how a file is to be read."""
+"""The suffixes by which Keras recognises a file's format."""
 WEIGHTS = "model.weights.h5"
-"""The entry of a Keras archive that holds its arrays."""
+"""The member of a Keras archive that contains its arrays."""
 
 CONFIG_BYTES = 64 << 20
-"""The configuration of the largest Keras application takes less than a megabyte."""
-EXPANSION = 200
-LARGE_BYTES = 1 << 30
-"""A zip file that grows by more than EXPANSION to more than LARGE_BYTES is a bomb: weights hardly compress."""
+"""The most bytes of a configuration; that of the largest Keras application is below a megabyte."""
+MAX_EXPANSION = 200
+BOMB_BYTES = 1 << 30
+"""A zip file that expands more than MAX_EXPANSION times, to more than BOMB_BYTES, is rejected as a zip bomb."""
 
 PICKLES = (".pkl", ".pickle", ".joblib", ".pt", ".pth", ".bin", ".ckpt", ".npy", ".npz")
 
@@ -43,14 +43,14 @@ CODE_LAYERS = {
     "JaxLayer": "holds a function of JAX",
     "FlaxLayer": "holds a function of JAX",
 }
-"""Classes of Keras that run what a file brings. See keras.io/api/models/model_saving_apis, "safe_mode"."""
+"""Keras classes that run code of a file. See keras.io/api/models/model_saving_apis, "safe_mode"."""
 
 
-def identify(path: Path) -> Format:
-    """Return the format of a model file or folder, by its content where that tells.
+def identify_format(path: Path) -> Format:
+    """Return the format of a model file or folder, by its content if possible, else by its suffix.
 
     Raises:
-        InputError: there is nothing, or nothing that can be converted; the sentence says what it is instead.
+        InputError: there is no file, or it is not a model that can be converted; the message says what it is.
     """
     if not path.exists():
         raise InputError(f"There is no model at {path}; give an experiment, the id of a run, or the path of a model.")
@@ -98,12 +98,12 @@ def _identify_folder(path: Path) -> Format:
 
 
 def check(path: Path, kind: Format, *, allow_code: bool) -> None:
-    """Raise ``InputError`` when a model file is broken, or holds code that was not allowed.
+    """Raise ``InputError`` if a model file is damaged, or contains code and ``allow_code`` is false.
 
-    SavedModels are checked by the child that opens them (``saved_graph``): reading their operations takes TensorFlow.
+    SavedModels are checked in the process that opens them (``saved_model_ops``), as that needs TensorFlow.
     """
     if kind in SUFFIXES:
-        _check_one_kind(path)
+        _check_one_format(path)
     if kind == "keras":
         config = _keras_config(path)
     elif kind == "h5":
@@ -111,7 +111,7 @@ def check(path: Path, kind: Format, *, allow_code: bool) -> None:
     else:
         return
     if not allow_code:
-        for reason in _code_in(config):
+        for reason in _code_reasons(config):
             raise InputError(
                 f"{path.name} {reason}, which would run on this machine; if you trust where it comes from, "
                 "convert it with --allow-code."
@@ -119,27 +119,29 @@ def check(path: Path, kind: Format, *, allow_code: bool) -> None:
 
 
 @contextmanager
-def with_its_suffix(path: Path) -> Iterator[Path]:
-    """Give the path of a Keras file under a suffix that tells what it is: a link to it where its own does not.
+def with_format_suffix(path: Path) -> Iterator[Path]:
+    """Give a path of a model file with the suffix of its format: the file itself, or a temporary link to it.
+
+    Keras needs the suffix; files of other formats than Keras's are given as they are.
 
     Raises:
-        InputError: it is no Keras file.
+        InputError: it is not a model.
     """
-    wanted = SUFFIXES.get(identify(path))
-    if wanted is None or path.name.endswith(wanted):
+    suffixes = SUFFIXES.get(identify_format(path))
+    if suffixes is None or path.name.endswith(suffixes):
         yield path
         return
     with tempfile.TemporaryDirectory() as folder:
-        named = Path(folder) / f"{path.stem or 'model'}{wanted[0]}"
+        link = Path(folder) / f"{path.stem or 'model'}{suffixes[0]}"
         try:
-            named.symlink_to(path.absolute())
+            link.symlink_to(path.absolute())
         except OSError:  # a file system, or a Windows account, without links
-            shutil.copyfile(path, named)
-        yield named
+            shutil.copyfile(path, link)
+        yield link
 
 
-def _check_one_kind(path: Path) -> None:
-    """Refuse a file that is a zip archive and HDF5 at once: what was looked at might not be what is loaded."""
+def _check_one_format(path: Path) -> None:
+    """Reject a file that is a zip archive and HDF5 at once: Keras might open it as the other one."""
     import h5py
 
     if zipfile.is_zipfile(path) and h5py.is_hdf5(path):
@@ -156,19 +158,19 @@ def _keras_config(path: Path) -> Any:
         _check_entries(path, entries)
         with tempfile.TemporaryDirectory() as folder:
             weights = archive.extract(WEIGHTS, folder)
-            if h5py.is_hdf5(weights):  # what is none fails in Keras
+            if h5py.is_hdf5(weights):  # Keras reports other files
                 with h5py.File(weights, "r") as file:
                     _check_links(file, path.name)
         return json.loads(archive.read("config.json"))
 
 
 def _check_entries(path: Path, entries: Mapping[str, zipfile.ZipInfo]) -> None:
-    """Refuse a zip archive that is no Keras model, that is a bomb, or that brings a pickle."""
-    for name, what in (("config.json", "no configuration"), (WEIGHTS, "no weights")):
+    """Reject a zip archive that is not a Keras model, is a zip bomb, or contains a pickle."""
+    for name, missing in (("config.json", "no configuration"), (WEIGHTS, "no weights")):
         if name not in entries:
-            raise InputError(f"{path.name} is a zip archive, but no Keras model: it holds {what} ({name}).")
+            raise InputError(f"{path.name} is a zip archive, but no Keras model: it holds {missing} ({name}).")
     expanded, size = sum(entry.file_size for entry in entries.values()), path.stat().st_size
-    if expanded > max(LARGE_BYTES, EXPANSION * size) or entries["config.json"].file_size > CONFIG_BYTES:
+    if expanded > max(BOMB_BYTES, MAX_EXPANSION * size) or entries["config.json"].file_size > CONFIG_BYTES:
         raise InputError(
             f"{path.name} would expand from {size / 1e6:.1f} MB to {expanded / 1e6:,.0f} MB, as no model does; it is "
             "not opened."
@@ -190,12 +192,12 @@ def _h5_config(path: Path) -> Any:
 
 @contextmanager
 def _readable(path: Path) -> Iterator[None]:
-    """Turn whatever foreign or damaged bytes lead to into one sentence; sentences of our own pass."""
+    """Turn the exceptions of damaged files into ``InputError``; that of our own checks passes."""
     try:
         yield
     except InputError:
         raise
-    except Exception as problem:  # what zipfile, zlib, json and h5py raise is not one family
+    except Exception as problem:  # zipfile, zlib, json and h5py raise many kinds
         raise InputError(
             f"{path.name} cannot be read as a Keras model ({type(problem).__name__}: {problem}); it is truncated or "
             "damaged: save or copy it again."
@@ -203,42 +205,42 @@ def _readable(path: Path) -> Iterator[None]:
 
 
 def _check_links(file: Any, name: str) -> None:
-    """Refuse a file whose arrays lie in other files: reading it would read those."""
+    """Reject an HDF5 file with arrays in other files, which would be read with it."""
     import h5py
 
-    def elsewhere(place: str, link: Any) -> str | None:
+    def external_link(place: str, link: Any) -> str | None:
         return f"{place} from another file ({link.filename})" if isinstance(link, h5py.ExternalLink) else None
 
-    def stored(place: str, item: Any) -> str | None:
+    def external_storage(place: str, item: Any) -> str | None:
         if isinstance(item, h5py.Dataset) and (item.external or item.is_virtual):
             files = item.virtual_sources() if item.is_virtual else item.external
-            names = sorted({each.file_name if item.is_virtual else each[0] for each in files})
+            names = sorted({file.file_name if item.is_virtual else file[0] for file in files})
             return f"{place} from another file ({', '.join(names)})"
         return None
 
-    # what is raised in a visit does not come through whole
-    found = file.visititems_links(elsewhere) or file.visititems(stored)
-    if found is not None:
-        raise InputError(f"{name} takes {found}; save the model as one file.")
+    # h5py does not pass on exceptions of a visit unchanged
+    problem = file.visititems_links(external_link) or file.visititems(external_storage)
+    if problem is not None:
+        raise InputError(f"{name} takes {problem}; save the model as one file.")
 
 
-def _code_in(config: Any) -> Iterator[str]:
-    """Give a reason for each part of a configuration that brings or names code."""
-    for each in _dictionaries(config):
-        kind = each.get("class_name")
+def _code_reasons(config: Any) -> Iterator[str]:
+    """Yield a reason for each part of a configuration that contains or names code."""
+    for part in _dictionaries(config):
+        kind = part.get("class_name")
         if isinstance(kind, str):
-            name = _layer_name(each)
-            plain = kind.rpartition(">")[2]
-            if plain in CODE_LAYERS:
-                yield f"has a layer {name or kind} of the kind {plain}, which {CODE_LAYERS[plain]}"
-            module = each.get("module")
+            name = _layer_name(part)
+            class_name = kind.rpartition(">")[2]
+            if class_name in CODE_LAYERS:
+                yield f"has a layer {name or kind} of the kind {class_name}, which {CODE_LAYERS[class_name]}"
+            module = part.get("module")
             if isinstance(module, str) and not _is_keras(module):
                 yield f"takes {kind} from the module {module}"
-            elif ">" in kind or (each.get("registered_name") not in {None, kind} and module is None):
+            elif ">" in kind or (part.get("registered_name") not in {None, kind} and module is None):
                 yield f"needs the class {kind}, which is no part of Keras"
         for key in ("vocabulary", "vocabulary_file"):
-            if isinstance(each.get(key), str):
-                yield f"reads the file {each[key]}"
+            if isinstance(part.get(key), str):
+                yield f"reads the file {part[key]}"
 
 
 def _is_keras(module: str) -> bool:
@@ -251,12 +253,12 @@ def _layer_name(layer: dict[str, Any]) -> str:
 
 
 def _dictionaries(value: Any) -> Iterator[dict[str, Any]]:
-    """Give every dictionary inside a value of JSON, from the outside in; without recursion, however deep it is."""
-    left = [value]
-    while left:
-        each = left.pop()
-        if isinstance(each, dict):
-            yield each
-            left.extend(each.values())
-        elif isinstance(each, list):
-            left.extend(each)
+    """Yield all dictionaries in a JSON value, the outer ones first. Not recursive, so any depth is possible."""
+    queue = [value]
+    while queue:
+        item = queue.pop()
+        if isinstance(item, dict):
+            yield item
+            queue.extend(item.values())
+        elif isinstance(item, list):
+            queue.extend(item)

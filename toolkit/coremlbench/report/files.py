@@ -11,7 +11,7 @@ from pathlib import Path
 from coremlbench.report.build import build_report
 from coremlbench.report.types import Report, Source
 from coremlbench.runs import store
-from coremlbench.system.files import write_whole
+from coremlbench.system.files import atomic_write
 from coremlbench.types.errors import CoremlbenchError, InputError
 from coremlbench.types.records import Record
 from coremlbench.types.training_records import Trained
@@ -78,7 +78,7 @@ def save_report(
         for name, data in content.items():
             path = output / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(path, data)
+            atomic_write(path, data)
             paths.append(path)
     except OSError as error:
         raise CoremlbenchError(

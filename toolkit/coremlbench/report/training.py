@@ -6,7 +6,7 @@ import base64
 from collections.abc import Sequence
 from dataclasses import replace
 
-from coremlbench.experiments.catalogue import EXPERIMENTS, other_work
+from coremlbench.experiments.catalogue import EXPERIMENTS, workload_deviations
 from coremlbench.experiments.comparison import compared_seconds
 from coremlbench.report.types import ClassifierRun, SamplePicture, Source, TrainingRow
 from coremlbench.types.experiments import Experiment
@@ -105,7 +105,7 @@ def _settings(record: TrainingRecord) -> tuple[str, ...]:
 
 def _work(record: TrainingRecord) -> str:
     """Return what was computed as a text; runs with equal texts did equal work and can be compared."""
-    other = other_work(record.deviations)
+    other = workload_deviations(record.deviations)
     parts = [deviation for deviation in record.deviations if deviation in other] or [PROTOCOL]
     extractor = record.options.get("extractor")
     if extractor and extractor != "auto" and f"extractor {extractor}" not in other:  # not twice; auto says nothing

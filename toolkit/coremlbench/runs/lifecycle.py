@@ -14,13 +14,13 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from coremlbench import __version__
 from coremlbench.failures.classify import classify
-from coremlbench.failures.training_checks import judged
+from coremlbench.failures.training_checks import check_training
 from coremlbench.runs import resume_data, store
 from coremlbench.runs.stages import StageFailedError, Stages
-from coremlbench.supervision.supervisor import describe
+from coremlbench.supervision.supervisor import describe_error
 from coremlbench.system.machine import describe_machine
-from coremlbench.system.resources import look_around
-from coremlbench.system.signals import held_back
+from coremlbench.system.resources import snapshot_resources
+from coremlbench.system.signals import deferred_signals
 from coremlbench.types.conversion import ConversionRecord
 from coremlbench.types.errors import InputError
 from coremlbench.types.failure import Evidence, Failure
@@ -146,7 +146,7 @@ class _Lifecycle(Generic[R]):
         with store.lock_run(self.folder):
             self.save(self.newest)
             try:
-                record = judged(work(self.newest, self.folder, self.stages, self.save))
+                record = check_training(work(self.newest, self.folder, self.stages, self.save))
             except StageFailedError as failed:
                 if new:
                     self._raise_input_error(failed)
@@ -154,7 +154,7 @@ class _Lifecycle(Generic[R]):
             except (OSError, KeyboardInterrupt) as problem:
                 record = replace(self.newest, outcome=_failure_of_this_process(problem, self.folder))
             finally:
-                with held_back():
+                with deferred_signals():
                     store.collect_logs(self.stages.work, self.folder)
             return self._finish(record)
 
@@ -180,7 +180,7 @@ class _Lifecycle(Generic[R]):
 
     def _finish(self, record: R) -> tuple[R, Path]:
         """Return the record as saved at the run's end, and its folder; signals wait until it is saved."""
-        with held_back() as signals:
+        with deferred_signals() as signals:
             if isinstance(record, TrainingRecord):
                 record = resume_data.note_resume_data(record, self.folder)
             record = replace(record, seconds=self._seconds(), ended=datetime.now(timezone.utc).isoformat())
@@ -202,10 +202,10 @@ def _failure_of_this_process(problem: OSError | KeyboardInterrupt, folder: Path)
             seconds=0.0,
             stopped="interrupted" if interrupted else None,
             stop_signal="SIGINT" if interrupted else "",
-            error=None if interrupted else describe(problem),
+            error=None if interrupted else describe_error(problem),
             log_tail=() if interrupted else tuple("".join(traceback.format_exception(problem)).splitlines()),
             pid=os.getpid(),
-            surroundings=look_around(folder),
+            surroundings=snapshot_resources(folder),
         )
     )
     assert failure is not None  # an exit without a result is always a failure

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from coremlbench.runs import store
-from coremlbench.system.files import TEMPORARY
+from coremlbench.system.files import TEMPORARY_PREFIX
 from coremlbench.system.formatting import format_bytes
 from coremlbench.types.errors import InputError
 from coremlbench.types.failure import Failure
@@ -103,10 +103,10 @@ def prune(results: Path) -> None:
                 continue
             keep = failed_runs < MAX_RESUMABLE_RUNS and _has_failed(folder) and bool(describe_progress(folder))
             failed_runs += keep
-            if keep and not any(data.glob(f"{TEMPORARY}*")):
+            if keep and not any(data.glob(f"{TEMPORARY_PREFIX}*")):
                 continue
             with suppress(OSError), store.lock_run(folder, timeout=0):  # fails if another process resumes it now
-                for leftover in data.glob(f"{TEMPORARY}*"):
+                for leftover in data.glob(f"{TEMPORARY_PREFIX}*"):
                     leftover.unlink(missing_ok=True)
                 if not keep:
                     remove_resume_data(folder)
@@ -122,7 +122,7 @@ def link_resume_data(source: Path, folder: Path) -> None:
     target = folder / RESUME_DIR
     target.mkdir(exist_ok=True)
     for path in sorted((source / RESUME_DIR).iterdir()):
-        if path.name.startswith(TEMPORARY):
+        if path.name.startswith(TEMPORARY_PREFIX):
             continue
         if path.name == FEATURES_FILE:
             with suppress(OSError):

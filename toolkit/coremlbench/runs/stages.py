@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from coremlbench.failures.classify import classify, spoils
+from coremlbench.failures.classify import classify, invalidates_run
 from coremlbench.supervision.supervisor import supervise
 from coremlbench.types.failure import Failure
 from coremlbench.types.process import Exit, Limits, Progress
@@ -68,7 +68,7 @@ class Stages:
             request=request,
             limits=Limits(deadline=remaining, silence=self.silence or silence, memory_bytes=self.memory_bytes),
             on_progress=on_progress or self.on_progress,
-            keep=spoils,
+            keep=invalidates_run,
             clock=self.clock,
         )
         if ended.stopped == "deadline":

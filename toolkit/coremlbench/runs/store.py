@@ -23,7 +23,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Annotated, Any
 
-from coremlbench.system.files import TEMPORARY, write_whole
+from coremlbench.system.files import TEMPORARY_PREFIX, atomic_write
 from coremlbench.types.errors import CoremlbenchError, InputError
 from coremlbench.types.failure import Failure
 from coremlbench.types.records import Record
@@ -148,11 +148,13 @@ def _clean_run_folder(folder: Path) -> None:
     """Clean up one killed run's folder, under its lock, so that no process resumes the run meanwhile."""
     scratch = [folder / name for name in SCRATCH_FOLDERS]
     has_record = (folder / RECORD_FILE).exists()
-    has_leftovers = any(path.exists() for path in (folder / LOCK_FILE, *scratch)) or any(folder.glob(f"{TEMPORARY}*"))
+    has_leftovers = any(path.exists() for path in (folder / LOCK_FILE, *scratch)) or any(
+        folder.glob(f"{TEMPORARY_PREFIX}*")
+    )
     if has_record and not has_leftovers:
         return
     with lock_run(folder, timeout=0):
-        for leftover in folder.glob(f"{TEMPORARY}*"):
+        for leftover in folder.glob(f"{TEMPORARY_PREFIX}*"):
             leftover.unlink(missing_ok=True)
         for path in scratch:
             collect_logs(path, folder)
@@ -187,14 +189,14 @@ def save(record: Record, folder: Path) -> Path:
     data = to_bytes(record)
     path = folder / RECORD_FILE
     try:
-        write_whole(path, data)
+        atomic_write(path, data)
     except OSError as problem:
         if _is_unfinished(record):
             return path
         rescued = rescue_folder() / folder.name / RECORD_FILE
         try:
             rescued.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(rescued, data)
+            atomic_write(rescued, data)
         except OSError as second:
             raise RecordNotSavedError(
                 f"The record could be saved neither in {path.parent} ({problem.strerror}) nor in {rescued.parent} "

@@ -47,8 +47,8 @@ class Reference:
 
         Raises:
             InputError: the package cannot be read, or is not an ML Program.
-            UnknownOp: the program uses an op that the reference runtime does not support.
-            UnsupportedProgram: a form of an op, or of the program, that the reference runtime cannot execute.
+            UnknownOpError: the program uses an op that the reference runtime does not support.
+            UnsupportedProgramError: a form of an op, or of the program, that the reference runtime cannot execute.
         """
         from coremlbench.runtimes.reference import ReferenceRuntime
 

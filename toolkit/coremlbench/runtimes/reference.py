@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from coremlbench.mil_onnx import Program, UnsupportedProgram, load_program, to_onnx
+from coremlbench.mil_onnx import Program, UnsupportedProgramError, load_program, to_onnx
 from coremlbench.mil_onnx.program import first_line
 from coremlbench.mil_onnx.translate import CLASSES_KEY
 from coremlbench.types.errors import InputError
@@ -47,8 +47,8 @@ class ReferenceRuntime:
 
         Raises:
             InputError: the package cannot be read, or is not an ML Program.
-            UnknownOp: the program uses an op that the reference runtime does not support.
-            UnsupportedProgram: a form of an op, or of the program, that the reference runtime cannot execute.
+            UnknownOpError: the program uses an op that the reference runtime does not support.
+            UnsupportedProgramError: a form of an op, or of the program, that the reference runtime cannot execute.
         """
         return cls(load_program(package), threads=threads, also=also)
 
@@ -67,14 +67,14 @@ class ReferenceRuntime:
         """Return the outputs, as ``predict`` does, for inputs that ``prepare`` returned.
 
         Raises:
-            UnsupportedProgram: ONNX Runtime fails with these inputs; the message names the node.
+            UnsupportedProgramError: ONNX Runtime fails with these inputs; the message names the node.
         """
         try:
             values = self._session.run(None, prepared)
         except MemoryError:
             raise
         except Exception as error:
-            raise UnsupportedProgram(
+            raise UnsupportedProgramError(
                 f"ONNX Runtime fails to execute '{self.program.source}': {first_line(error)}"
             ) from error
         result = dict(zip(self.outputs, values, strict=True))
@@ -128,7 +128,7 @@ class ReferenceRuntime:
 
 
 def _make_session(program: Program, model: Any, threads: int | None) -> Any:
-    """Return an ONNX Runtime session of a graph; ``UnsupportedProgram`` when ONNX Runtime refuses the graph."""
+    """Return an ONNX Runtime session of a graph; ``UnsupportedProgramError`` when ONNX Runtime refuses the graph."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -142,7 +142,7 @@ def _make_session(program: Program, model: Any, threads: int | None) -> Any:
     except MemoryError:
         raise
     except Exception as error:  # of many types without a common one; its text names the node, and so the op
-        raise UnsupportedProgram(
+        raise UnsupportedProgramError(
             f"ONNX Runtime does not take the graph of '{program.source}': {first_line(error)}"
         ) from error
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from coremlbench.model_files.formats import with_its_suffix
+from coremlbench.model_files.formats import with_format_suffix
 from coremlbench.runtimes.coreml import ModelLoadError, NoSuchUnitError
 from coremlbench.types.errors import InputError
 from coremlbench.types.timing import Artefact, RuntimeName, UnitName
@@ -138,7 +138,7 @@ def _load_keras(path: Path, *, allow_code: bool) -> tuple[Any, Callable[..., Any
     import keras
     import tensorflow as tf
 
-    with with_its_suffix(path) as named:
+    with with_format_suffix(path) as named:
         model = keras.models.load_model(named, compile=False, safe_mode=not allow_code)
     has_several_inputs = len(model.inputs) > 1
 

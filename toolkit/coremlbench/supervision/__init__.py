@@ -1,1 +1,1 @@
-"""Child processes: how they are started, watched, stopped, and what they report."""
+"""Child processes: start, watch and stop them, and read what they report."""

@@ -1,8 +1,8 @@
-"""macOS's reports of crashed processes: find the one of a child, and read what it says.
+"""Find and read macOS's crash report of a child process.
 
-Since macOS 12 a report is an ``.ips`` file of two JSON values: metadata in the first line, and the report itself after
-it when ``bug_type`` is "309". Source: Apple, "Interpreting the JSON format of a crash report". The system writes it
-after the process is gone, usually within a second or two, and sometimes not at all.
+Since macOS 12 a report is an ``.ips`` file of two JSON values: metadata in the first line, and after it the report
+itself when ``bug_type`` is "309". Source: Apple, "Interpreting the JSON format of a crash report". The system writes it
+after the process has ended, usually within two seconds, and sometimes not at all.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from typing import Any
 from coremlbench.failures.template_values import signal_number
 from coremlbench.types.process import CrashReport, Exit
 
-CRASH = "309"
-COPY = "crash.ips"
+CRASH_BUG_TYPE = "309"
+REPORT_COPY = "crash.ips"
 CRASH_SIGNALS = (
     signal.SIGILL,
     signal.SIGTRAP,
@@ -31,7 +31,7 @@ CRASH_SIGNALS = (
     signal.SIGBUS,
     signal.SIGSEGV,
     signal.SIGSYS,
-    signal.SIGKILL,  # a refused code signature ends so, and leaves a report
+    signal.SIGKILL,  # of a process with a refused code signature; there is a report of it
 )
 WAIT_SECONDS = 5.0
 FILE_BYTES = 20_000_000
@@ -39,8 +39,8 @@ FRAMES = 12
 MESSAGES = 6
 MESSAGE_CHARACTERS = 500
 POLL_SECONDS = 0.1
-CLOCK_SECONDS = 5.0
-"""Files and captures are taken for the child's own from so long before its start: clocks are not read at once."""
+CLOCK_TOLERANCE = 5.0
+"""Seconds before the child's start from which a report may be dated, as it is dated by another clock."""
 
 
 def reports_folder() -> Path | None:
@@ -56,27 +56,27 @@ def find_crash_report(
     began: float,
     clock: Callable[[], float] = time.monotonic,
 ) -> CrashReport | None:
-    """Return the system's report of a child that failed, copied to ``crash.ips`` in ``folder``, if there is one.
+    """Return the system's report of a child that failed, ``None`` if there is none; copy it to ``folder``.
 
-    After a signal of a crash it is waited for, as it comes late; after another failure, one of a process below the
-    child may be there already. A child that ended well, or that was stopped here, is not looked for.
+    After a signal of a crash, waits for the report up to ``WAIT_SECONDS``. After another failure, looks once, as a
+    process below the child may have crashed. Does not look when the child succeeded or the supervisor stopped it.
     """
     if reports is None or not pids or ended.stopped is not None or ended.returncode == 0:
         return None
     wait = WAIT_SECONDS if signal_number(ended) in CRASH_SIGNALS else 0.0
-    path = find(reports, pids, began, first=ended.pid, wait=wait, clock=clock)
+    path = find_report_file(reports, pids, began, first=ended.pid, wait=wait, clock=clock)
     if path is None:
         return None
     with suppress(OSError, ValueError):
         data = path.read_bytes()[:FILE_BYTES]
-        report = parse(data, path.name)
-        with suppress(OSError):  # the copy is for the bundle; what was read stands in the record anyway
-            (folder / COPY).write_bytes(data)
+        report = parse_report(data, path.name)
+        with suppress(OSError):  # the copy is for the bundle only
+            (folder / REPORT_COPY).write_bytes(data)
         return report
     return None
 
 
-def find(
+def find_report_file(
     folder: Path,
     pids: Collection[int],
     began: float,
@@ -85,49 +85,50 @@ def find(
     wait: float,
     clock: Callable[[], float] = time.monotonic,
 ) -> Path | None:
-    """Return the report of one of the processes ``pids`` that began after ``began``, ``None`` when there is none.
+    """Return the file of the report of one of the processes ``pids``, ``None`` when there is none.
 
-    ``began`` is in seconds since the epoch. A process id is given out again and again, so that the time counts too.
-    Of several reports that of ``first`` is taken, the child itself, then the oldest. It is looked for until ``wait``
-    seconds are over by ``clock``; what cannot be read is passed over. Never raises.
+    Reports from before ``began`` (seconds since the epoch) are of older processes with the same id and do not count.
+    Of several reports that of the process ``first`` is returned, else the oldest. Looks until ``wait`` seconds have
+    passed by ``clock``; skips files that cannot be read. Never raises.
     """
     deadline = clock() + wait
     while True:
-        found = list(_matching(folder, set(pids), began))
-        if found:
-            return min(found, key=lambda each: (each[0] != first, each[1], each[2]))[2]
+        reports = list(_matching(folder, set(pids), began))
+        if reports:
+            return min(reports, key=lambda report: (report[0] != first, report[1], report[2]))[2]
         if clock() >= deadline:
             return None
         time.sleep(POLL_SECONDS)
 
 
 def _matching(folder: Path, pids: set[int], began: float) -> Iterator[tuple[int, float, Path]]:
+    """Yield process id, time of change and path of each report of one of ``pids`` since ``began``."""
     with suppress(OSError):
         for path in folder.glob("*.ips"):
             with suppress(OSError, ValueError):
                 changed = path.stat().st_mtime
-                if changed < began - CLOCK_SECONDS:
+                if changed < began - CLOCK_TOLERANCE:
                     continue
-                report = parse(path.read_bytes()[:FILE_BYTES], path.name)
-                captured = _seconds(report.captured)
-                if report.pid in pids and (captured is None or captured >= began - CLOCK_SECONDS):
+                report = parse_report(path.read_bytes()[:FILE_BYTES], path.name)
+                captured = _epoch_seconds(report.captured)
+                if report.pid in pids and (captured is None or captured >= began - CLOCK_TOLERANCE):
                     yield report.pid, changed, path
 
 
-def parse(data: bytes, name: str) -> CrashReport:
-    """Return what the ``.ips`` file ``name`` says.
+def parse_report(data: bytes, name: str) -> CrashReport:
+    """Return the content of an ``.ips`` file; ``name`` is for error messages.
 
     Raises:
-        ValueError: it is not the report of a crash, or it is broken or not yet whole.
+        ValueError: it is not a crash report, or it is damaged or not yet complete.
     """
     head, _, body = data.partition(b"\n")
     metadata = json.loads(head)
-    if not isinstance(metadata, dict) or str(metadata.get("bug_type")) != CRASH:
+    if not isinstance(metadata, dict) or str(metadata.get("bug_type")) != CRASH_BUG_TYPE:
         raise ValueError(f"{name} is not the report of a crash")
     report = json.loads(body)
     if not isinstance(report, dict) or not isinstance(report.get("pid"), int):
         raise ValueError(f"{name} is broken")  # noqa: TRY004 - the file's content is wrong, not the caller's type
-    exception, version = _part(report, "exception"), _part(report, "osVersion")
+    exception, version = _object(report, "exception"), _object(report, "osVersion")
     faulting = _faulting_thread(report)
     return CrashReport(
         file=name,
@@ -136,8 +137,8 @@ def parse(data: bytes, name: str) -> CrashReport:
         captured=str(report.get("captureTime") or metadata.get("timestamp") or ""),
         exception=" ".join(str(exception[key]) for key in ("type", "subtype") if exception.get(key)),
         signal=str(exception.get("signal") or ""),
-        termination=_termination(_part(report, "termination")),
-        messages=_messages(_part(report, "asi"), _part(report, "termination")),
+        termination=_termination(_object(report, "termination")),
+        messages=_messages(_object(report, "asi"), _object(report, "termination")),
         frames=tuple(_frames(report, faulting)),
         thread=str(faulting.get("queue") or faulting.get("name") or ""),
         translated=report.get("translated") is True,
@@ -148,29 +149,30 @@ def parse(data: bytes, name: str) -> CrashReport:
     )
 
 
-def _part(report: Mapping[str, Any], key: str) -> dict[str, Any]:
+def _object(report: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """Return the object at ``key``, empty if there is none."""
     value = report.get(key)
     return value if isinstance(value, dict) else {}
 
 
 def _dicts(value: Any) -> list[dict[str, Any]]:
-    """Return a list of objects, in which another value has an empty one's place, so that indices hold."""
-    return [each if isinstance(each, dict) else {} for each in value] if isinstance(value, list) else []
+    """Return a list of objects; other values in it become empty objects, so that indices stay valid."""
+    return [item if isinstance(item, dict) else {} for item in value] if isinstance(value, list) else []
 
 
 def _termination(termination: Mapping[str, Any]) -> str:
-    """Return "SIGNAL 11 Segmentation fault: 11 by exc handler"; the namespace comes first."""
+    """Return namespace, code and indicator, as "SIGNAL 11 Segmentation fault: 11 by exc handler"."""
     words = [str(termination[key]) for key in ("namespace", "code", "indicator") if termination.get(key) is not None]
     by = termination.get("byProc")
     return " ".join([*words, *([f"by {by}"] if by else [])])
 
 
 def _messages(asi: Mapping[str, Any], termination: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return what libraries left for the report ("abort() called"), and the loader's reasons."""
-    said = [f"{library}: {line}" for library, lines in asi.items() if isinstance(lines, list) for line in lines]
+    """Return the messages of libraries, as "abort() called", and the reasons of the dynamic loader."""
+    messages = [f"{library}: {line}" for library, lines in asi.items() if isinstance(lines, list) for line in lines]
     reasons = termination.get("reasons") or termination.get("details")
-    said += [str(each) for each in reasons] if isinstance(reasons, list) else []
-    return tuple(re.sub(r"\s+", " ", each)[:MESSAGE_CHARACTERS] for each in said[:MESSAGES])
+    messages += [str(reason) for reason in reasons] if isinstance(reasons, list) else []
+    return tuple(re.sub(r"\s+", " ", message)[:MESSAGE_CHARACTERS] for message in messages[:MESSAGES])
 
 
 def _faulting_thread(report: Mapping[str, Any]) -> dict[str, Any]:
@@ -178,7 +180,7 @@ def _faulting_thread(report: Mapping[str, Any]) -> dict[str, Any]:
     number = report.get("faultingThread")
     if isinstance(number, int) and 0 <= number < len(threads):
         return threads[number]
-    return next((each for each in threads if each.get("triggered")), {})
+    return next((thread for thread in threads if thread.get("triggered")), {})
 
 
 def _frames(report: Mapping[str, Any], thread: Mapping[str, Any]) -> Iterator[str]:
@@ -194,11 +196,11 @@ def _frames(report: Mapping[str, Any], thread: Mapping[str, Any]) -> Iterator[st
             yield f"{library} + {frame.get('imageOffset', 0)}"
 
 
-def _seconds(captured: str) -> float | None:
+def _epoch_seconds(captured: str) -> float | None:
     """Return a time such as "2026-11-23 10:15:00.1234 +0100" in seconds since the epoch, ``None`` for another form."""
-    found = re.match(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)(?:\.\d+)? ([+-]\d{4})", captured)
-    if not found:
+    match = re.match(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)(?:\.\d+)? ([+-]\d{4})", captured)
+    if not match:
         return None
     with suppress(ValueError):
-        return datetime.strptime(f"{found[1]} {found[2]}", "%Y-%m-%d %H:%M:%S %z").astimezone(timezone.utc).timestamp()
+        return datetime.strptime(f"{match[1]} {match[2]}", "%Y-%m-%d %H:%M:%S %z").astimezone(timezone.utc).timestamp()
     return None

@@ -1,10 +1,10 @@
 """Start workers as forks of processes that have already imported their libraries (Linux only, off by default).
 
 Importing TensorFlow takes 5 to 8 seconds of processor time and coremltools two; a fork of a process that has imported
-them is ready at once. ``fork_server.py`` is that process. Where the variable COREMLBENCH_FORK_SERVER names
-its folder, ``supervise`` asks it for the guardian of a worker, which then forks the worker; otherwise both are started
-as programs of their own, which is the default: the resident memory of a fork counts the libraries it shares, so its
-peak is not comparable with that of an ordinary worker. The tests use it.
+them is ready at once. ``fork_server.py`` is that process. If the variable COREMLBENCH_FORK_SERVER names its folder,
+``supervise`` asks it for the guardian of a worker, which then forks the worker. The default is to start both as
+programs: the resident memory of a fork includes the libraries it shares, so its peak is not comparable with that of
+an ordinary worker. The tests use the server.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "tensorflow": ("tensorflow", "keras", "coremltools", "onnxruntime", "h5py", "PIL.Image"),
     "packages": ("coremltools", "coremltools.optimize.coreml", "onnxruntime", "onnx", "PIL.Image"),
 }
-"""What a group's process imports. ``packages`` does without TensorFlow, as the workers of that group do."""
+"""The modules that each group's process imports. The workers of ``packages`` do not use TensorFlow."""
 
 WORKERS = {
     "bisect": "tensorflow",
@@ -47,10 +47,10 @@ WORKERS = {
 """The workers that are forked, with their group; a request to time or to convert may ask for the other one."""
 
 IMPORT_SETTINGS = ("CUDA", "GRPC", "KERAS", "MKL", "NVIDIA", "OMP", "OPENBLAS", "PYTHON", "TF_", "XLA")
-"""Beginnings of the names of variables that libraries read when they are imported."""
+"""Prefixes of the environment variables that libraries read when they are imported."""
 
 IMPORT_SECONDS = 180.0
-"""Wait for a group's imports at most, then start the worker as an ordinary program."""
+"""Seconds to wait for a group's imports; after that the worker is started as an ordinary program."""
 
 
 class Guardian(Protocol):
@@ -66,7 +66,7 @@ class Guardian(Protocol):
 
 
 class ForkedGuardian:
-    """A guardian that is the server's child: its end is told by a process descriptor."""
+    """A guardian that is a child of the server; ``descriptor`` is its process descriptor (``pidfd_open``)."""
 
     def __init__(self, pid: int, descriptor: int) -> None:
         self.pid, self._descriptor = pid, descriptor
@@ -93,7 +93,7 @@ def fork_guardian(
     descriptors: Sequence[int],
     environment: Mapping[str, str],
 ) -> Guardian | None:
-    """Return the guardian of a forked worker, ``None`` where the worker has to be started as a program.
+    """Return the guardian of a forked worker, ``None`` if the worker has to be started as a program.
 
     ``descriptors`` are those of the guardian's control, status and progress pipes and of its log; see ``guardian.py``.
     """
@@ -104,18 +104,18 @@ def fork_guardian(
     group = scripts_of(Path(server)).get(program) or group_of(program, request)
     if group is None:
         return None
-    order = {
+    request_to_server = {
         "program": program,
         "arguments": [*arguments, str(folder)],
         "environment": dict(environment),
         "directory": str(Path.cwd()),
-        "identity": identity(environment),
+        "identity": inherited_state(environment),
     }
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
             connection.settimeout(IMPORT_SECONDS)
             connection.connect(str(Path(server) / f"{group}.sock"))
-            socket.send_fds(connection, [json.dumps(order).encode()], list(descriptors))
+            socket.send_fds(connection, [json.dumps(request_to_server).encode()], list(descriptors))
             answer, received, _, _ = socket.recv_fds(connection, 4096, 1)
     except OSError:  # the server has ended, or its imports take too long
         return None
@@ -144,11 +144,11 @@ def group_of(program: str, request: Mapping[str, Any]) -> str | None:
     return WORKERS.get(name)
 
 
-def identity(environment: Mapping[str, str]) -> dict[str, Any]:
-    """Return what a fork takes over from the server instead of from who asks; it must be the same for both.
+def inherited_state(environment: Mapping[str, str]) -> dict[str, Any]:
+    """Return what a fork inherits from the server; it must equal what it would inherit from the calling process.
 
     These are limits, namespaces and control group of the process, the user, the Python, and the variables that
-    libraries read when they are imported.
+    libraries read when they are imported. Returns an empty dictionary where Linux does not tell.
     """
     with suppress(OSError):
         namespaces = {file.name: str(file.readlink()) for file in sorted(Path("/proc/self/ns").iterdir())}

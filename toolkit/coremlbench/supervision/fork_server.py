@@ -28,10 +28,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from coremlbench.supervision import guardian
-from coremlbench.supervision.fork_client import GROUPS, identity
+from coremlbench.supervision.fork_client import GROUPS, inherited_state
 
 BACKLOG = 64
-MOST_BYTES = 1 << 18
+REQUEST_BYTES = 1 << 18
 
 
 def main(folder: Path, groups: dict[str, tuple[str, ...]]) -> None:
@@ -45,7 +45,7 @@ def main(folder: Path, groups: dict[str, tuple[str, ...]]) -> None:
             listener.bind(str(folder / f"{group}.sock"))
             listener.listen(BACKLOG)
             selector.register(listener, selectors.EVENT_READ, group)
-        print("listening", flush=True)  # noqa: T201 - who starts it waits for this line
+        print("listening", flush=True)  # noqa: T201 - the starting process waits for this line
         while True:
             for key, _ in selector.select():
                 if not key.data:
@@ -61,7 +61,7 @@ def main(folder: Path, groups: dict[str, tuple[str, ...]]) -> None:
 
 def _serve(listener: socket.socket, modules: tuple[str, ...], prctl: Callable[..., int] | None) -> NoReturn:
     """Import a group's libraries, then fork a guardian for each request."""
-    own = identity(os.environ)
+    own = inherited_state(os.environ)
     if "tensorflow" not in modules:
         sys.modules["tensorflow"] = None  # type: ignore[assignment]  # coremltools imports it where it is there
     warnings.simplefilter("ignore", DeprecationWarning)  # of forks with threads: TensorFlow's take no locks of Python
@@ -69,12 +69,12 @@ def _serve(listener: socket.socket, modules: tuple[str, ...], prctl: Callable[..
         importlib.import_module(module)
     if "tensorflow" not in modules:
         del sys.modules["tensorflow"]
-    gc.freeze()  # its objects stay in shared pages
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody here asks how a guardian ended
+    gc.freeze()  # the imported objects stay in pages that forks share
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # guardians are not waited for
     while True:
         connection, _ = listener.accept()
         with connection, suppress(OSError):
-            content, descriptors, _, _ = socket.recv_fds(connection, MOST_BYTES, 4)
+            content, descriptors, _, _ = socket.recv_fds(connection, REQUEST_BYTES, 4)
             try:
                 if content:
                     _answer(connection, listener, json.loads(content), descriptors, own, prctl)
@@ -107,7 +107,7 @@ def _answer(
 
 
 def _guard(request: dict[str, Any], descriptors: list[int], prctl: Callable[..., int] | None) -> NoReturn:
-    """Be the guardian of one worker: what ``python guardian.py`` would be, but that the worker is a fork."""
+    """Run as the guardian of one worker, like ``python guardian.py``, but fork the worker."""
     control, status, progress, log = descriptors
     try:
         os.setsid()
@@ -131,7 +131,7 @@ def _guard(request: dict[str, Any], descriptors: list[int], prctl: Callable[...,
     os._exit(0)
 
 
-def _fork_worker(command: list[str], not_its_own: tuple[int, ...], prctl: Callable[..., int] | None) -> int:
+def _fork_worker(command: list[str], inherited: tuple[int, ...], prctl: Callable[..., int] | None) -> int:
     """Return the id of the fork that runs ``command[0]``, a module or a script, with the other arguments."""
     parent = os.getpid()
     pid = os.fork()
@@ -145,7 +145,7 @@ def _fork_worker(command: list[str], not_its_own: tuple[int, ...], prctl: Callab
         for number in guardian.HANDLED:
             signal.signal(number, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        for descriptor in not_its_own:
+        for descriptor in inherited:
             os.close(descriptor)
         sys.argv = command
         if command[0].endswith(".py"):

@@ -1,17 +1,17 @@
-"""Run one command so that nothing it starts outlives it, or outlives the process that asked for it.
+"""Run one command so that no process it starts outlives it, or outlives the process that started the guardian.
 
 Started by ``supervisor.py`` as ``python -I -S guardian.py <control> <status> <command...>``. The first two and the
 last argument of the command, its progress pipe, are inherited descriptors. It imports the standard library only and
 runs on Python 3.8 and later.
 
-- control: one byte is one order, ``d`` (send SIGUSR1, for a dump of the stacks) or ``t`` (send SIGTERM). Its end
-  means "kill everything now", and comes by itself when the asking process vanishes, however it does.
+- control: each byte is an order, ``d`` (send SIGUSR1, for a dump of the stacks) or ``t`` (send SIGTERM). Its end
+  means "kill everything now"; it comes by itself when the supervising process ends, however it does.
 - status: one JSON object a line. ``{"pid": ...}`` or ``{"error": {...}}`` at the start, and at the end
   ``{"returncode", "maxrss", "utime", "stime"}`` (bytes, seconds).
 
-The guardian sits in a session of its own and the command in another, so that a signal to the command's group,
-SIGSTOP included, does not reach the guardian. Only the guardian signals the command, before it has collected it:
-a process id that was given to someone else is never hit.
+The guardian runs in a session of its own and the command in another, so that a signal to the command's group, SIGSTOP
+included, does not reach the guardian. The guardian sends signals only before it has waited for the command, so that
+none reaches another process that was given the same id.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ ORDERS = {b"d": (signal.SIGUSR1,), b"t": (signal.SIGTERM, signal.SIGCONT)}
 
 
 def main(control: int, status: int, command: list[str], start: Callable[[list[str]], int]) -> None:
-    """Run ``command`` to its end, or until ``control`` is closed; then leave nothing of it alive.
+    """Run ``command`` to its end, or until ``control`` is closed; then kill every process below it.
 
     ``start`` returns the process id of the command; its last argument is the descriptor of the progress pipe.
     """
@@ -47,21 +47,21 @@ def main(control: int, status: int, command: list[str], start: Callable[[list[st
     try:
         worker = start(command)
     except (OSError, ValueError, subprocess.SubprocessError) as problem:
-        tell(status, {"error": describe(problem)})
+        write_status(status, {"error": describe(problem)})
         return
     os.close(int(command[-1]))
-    let_go_of_the_log()
-    tell(status, {"pid": worker})
+    release_log_pipe()
+    write_status(status, {"pid": worker})
     end = wait(worker, control, wake)
     kill_everything(worker, end, wake)
-    tell(status, end or {"returncode": None})
+    write_status(status, end or {"returncode": None})
 
 
 def watch_signals() -> int:
     """Return a descriptor that becomes readable when a child ends.
 
-    The polite signals get a handler that does nothing, so that the guardian survives them; ignoring them instead
-    would be inherited by the command.
+    SIGTERM, SIGINT, SIGHUP, SIGQUIT and SIGUSR1 get a handler that does nothing, so that the guardian survives them.
+    If they were ignored, the command would inherit that.
     """
     wake, write = os.pipe()
     os.set_blocking(wake, False)
@@ -86,7 +86,7 @@ def linux_prctl() -> Callable[..., int] | None:
 
 
 def die_with(parent: int, prctl: Callable[..., int] | None) -> None:
-    """Have this process killed when ``parent``, which forked it, ends; it may have ended by now."""
+    """Have Linux kill this process when ``parent``, which forked it, ends; exit at once if it has ended already."""
     if prctl:
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() != parent:
@@ -104,32 +104,35 @@ def start_program(command: list[str]) -> int:
         start_new_session=True,
         preexec_fn=(lambda: die_with(guardian, prctl)) if prctl else None,  # noqa: PLW1509 - there are no threads here
     )
-    process.returncode = 0  # the guardian collects it, not subprocess
+    process.returncode = 0  # the guardian waits for it, not subprocess
     return process.pid
 
 
 def describe(problem: Exception) -> dict[str, Any]:
-    """Return what is known of an exception, in the form in which workers report theirs."""
+    """Return an exception in the form of a worker's error line."""
     number = getattr(problem, "errno", None)
     return {"type": type(problem).__name__, "message": str(problem), "errno": number, "traceback": ""}
 
 
-def let_go_of_the_log() -> None:
-    """Leave the log pipe to the command, so that its end is seen when the command's processes are gone."""
+def release_log_pipe() -> None:
+    """Close this process's copies of the log pipe, so that its end is seen when the command's processes have ended."""
     null = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(null, descriptor)
     os.close(null)
 
 
-def tell(status: int, message: dict[str, Any]) -> None:
-    """Write one line to the asking process, if it is still there."""
+def write_status(status: int, message: dict[str, Any]) -> None:
+    """Write one line to the supervising process, if it is still there."""
     with contextlib.suppress(OSError):
         os.write(status, json.dumps(message).encode() + b"\n")
 
 
 def wait(worker: int, control: int, wake: int) -> dict[str, Any]:
-    """Return what is known of the worker's end once it came or ``control`` is closed; obey orders meanwhile."""
+    """Wait until the worker has ended or ``control`` is closed; return what is known of its end.
+
+    Orders that arrive meanwhile are carried out.
+    """
     end: dict[str, Any] = {}
     with selectors.DefaultSelector() as selector:
         selector.register(control, selectors.EVENT_READ)
@@ -145,15 +148,15 @@ def wait(worker: int, control: int, wake: int) -> dict[str, Any]:
                 if not orders:
                     return end
                 for order in orders:
-                    obey(bytes([order]), worker)
+                    deliver_signal(bytes([order]), worker)
 
 
 def has_ended(worker: int, end: dict[str, Any]) -> bool:
-    """Return whether the worker has ended, and collect the other children that have.
+    """Return whether the worker has ended; wait for the other children that have (``waitpid``).
 
-    The worker itself is left uncollected, so that nobody else gets its id until its group has been killed.
+    The worker itself is not waited for, so that no other process gets its id until its group has been killed.
     """
-    if not hasattr(os, "waitid"):  # macOS before Python 3.13: nothing there tells without collecting
+    if not hasattr(os, "waitid"):  # macOS before Python 3.13 can only wait
         collect(worker, end)
         return bool(end)
     while True:
@@ -168,8 +171,8 @@ def has_ended(worker: int, end: dict[str, Any]) -> bool:
         os.waitpid(ended.si_pid, 0)
 
 
-def obey(order: bytes, worker: int) -> None:
-    """Send the signals of an order: SIGUSR1 to the worker alone, since it would kill most other programs."""
+def deliver_signal(order: bytes, worker: int) -> None:
+    """Send the signals of an order. SIGUSR1 goes to the worker alone, since it would kill most other programs."""
     for number in ORDERS.get(order, ()):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             if order == b"d":
@@ -188,32 +191,32 @@ def drain(wake: int) -> None:
 def kill_everything(worker: int, end: dict[str, Any], wake: int) -> None:
     """Kill the worker's group and every descendant, and fill ``end`` with how the worker ended.
 
-    A few rounds may be needed: a process can start another between the listing and the signal. Two seconds bound
-    the wait for one that the system does not let die (a read from a dead disk).
+    It takes several rounds when a process starts another one between the listing and the signal. After two seconds
+    it gives up, as a process cannot be killed while it reads from a disk that does not answer.
     """
     deadline = time.monotonic() + 2.0
     kill(os.killpg, worker)
     with selectors.DefaultSelector() as selector:
         selector.register(wake, selectors.EVENT_READ)
         while True:
-            others = descendants()
-            for pid in others:
+            remaining = descendants()
+            for pid in remaining:
                 kill(os.kill, pid)
             collect(worker, end)
-            if (end and not others) or time.monotonic() > deadline:
+            if (end and not remaining) or time.monotonic() > deadline:
                 return
             selector.select(0.01)
             drain(wake)
 
 
 def kill(function: Callable[[int, int], None], target: int) -> None:
-    """Send SIGKILL to a process or a group that may be gone (macOS says EPERM of a group of ended processes)."""
+    """Send SIGKILL to a process or a group that may have ended (for a group that has, macOS reports EPERM)."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         function(target, signal.SIGKILL)
 
 
 def collect(worker: int, end: dict[str, Any]) -> None:
-    """Collect every child that ended; if the worker is among them, fill ``end`` with how it did."""
+    """Wait for every child that has ended; if the worker is among them, fill ``end`` with how it ended."""
     while True:
         try:
             pid, status, usage = os.wait4(-1, os.WNOHANG)
@@ -237,13 +240,13 @@ def descendants() -> list[int]:
             state, parent = stat.read_bytes().rpartition(b")")[2].split()[:2]
             if state != b"Z":
                 children.setdefault(int(parent), []).append(int(stat.parent.name))
-    found = []
+    pids = []
     queue = [os.getpid()]
     while queue:
         below = children.get(queue.pop(), [])
-        found += below
+        pids += below
         queue += below
-    return found
+    return pids
 
 
 if __name__ == "__main__":

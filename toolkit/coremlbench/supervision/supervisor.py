@@ -1,10 +1,10 @@
-"""Start a child, watch it, end it when it must, and say how it ended.
+"""Start a child process, watch it, stop it at its limits, and return how it ended.
 
-One loop and no threads. The child is started by a guardian (``guardian.py``), a small process that kills
-everything below it when the child ends and when this process vanishes, so that nothing outlives a run whichever of
-them is killed. What cannot be caught: on macOS, a process that has left the child's group and lost its parent, when
-this process is killed at once with SIGKILL; and a kill of this process and the guardian in the same instant, after
-which Linux still ends the child itself but not what the child started.
+One loop and no threads. The child is started by a guardian (``guardian.py``), a small process that kills everything
+below it when the child ends and when this process ends, so that no process outlives a run whichever of them is killed.
+Two cases cannot be caught: on macOS, a process that has left the child's group and lost its parent, when this process
+is killed with SIGKILL; and a kill of this process and the guardian in the same instant, after which Linux still ends
+the child itself but not what the child started.
 """
 
 from __future__ import annotations
@@ -14,36 +14,33 @@ import os
 import secrets
 import selectors
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
 from coremlbench.supervision.crash_reports import find_crash_report, reports_folder
-from coremlbench.supervision.fork_client import Guardian, fork_guardian
-from coremlbench.supervision.process_tree import MemoryCurve, Tree, count_oom_kills
-from coremlbench.supervision.streams import Log, ProgressLines
-from coremlbench.system.files import write_whole
-from coremlbench.system.resources import look_around
-from coremlbench.system.signals import Signals, pipe
+from coremlbench.supervision.guarded_child import DUMP_STACKS, KILL_SECONDS, TERMINATE, GuardedChild
+from coremlbench.supervision.process_tree import MemorySampler
+from coremlbench.supervision.streams import ChildOutput
+from coremlbench.system.files import atomic_write
+from coremlbench.system.resources import snapshot_resources
+from coremlbench.system.signals import StopSignals, pipe
 from coremlbench.types.process import Exit, Limits, Progress, StopReason
 
-GUARDIAN = Path(__file__).with_name("guardian.py")
 MARKER = "COREMLBENCH_CHILD"
 SCRATCH = "scratch"
-SAMPLE_SECONDS = 0.25
-SAMPLE_SHARE = 0.02
-"""Of one core's time, what the sampling of the memory may take at most."""
 DUMP_SECONDS = 0.5
+"""Seconds between the order to show the stacks and SIGTERM."""
 TERM_SECONDS = 3.0
-KILL_SECONDS = 5.0
+"""Seconds between SIGTERM and SIGKILL."""
 DRAIN_SECONDS = 1.0
+"""Seconds that the pipes are read after the child's end, for output that is still on its way."""
 SUSPENDED_SECONDS = 5.0
-"""A turn of the loop that took longer means that this process was stopped: the child's silence is not its own."""
+"""A turn of the loop that took longer means that this process was suspended: the silence is not the child's."""
 
 
 def supervise(
@@ -60,14 +57,22 @@ def supervise(
 ) -> Exit:
     """Return how ``command <folder> <progress descriptor>`` ended, after watching it to its end.
 
-    ``folder`` gets ``request.json``, ``log.txt`` and ``progress.jsonl``, and the child's temporary files go to
-    ``scratch`` in it, which is removed at the end. ``environment`` holds variables that the child gets beside this
-    process's own. Log lines that ``keep`` is true of are kept wherever they stand. When the child crashed, the
-    system's report of it is looked for in ``crash_reports`` (macOS's own folder unless named) and copied to
-    ``crash.ips`` in ``folder``. Nothing is raised for what the child does or cannot do; what ``on_progress`` raises
-    ends the child and comes through. SIGINT, SIGTERM and SIGHUP stop the child meanwhile (a second one kills it at
-    once), and the ``Exit`` says so; that needs the main thread, as Python delivers signals there. Limits, the steps of
-    an ending and the ``Exit``'s times go by ``clock``, in seconds.
+    Never raises for anything that the child does. An exception of ``on_progress`` ends the child and is passed on.
+    SIGINT, SIGTERM and SIGHUP stop the child, a second one kills it at once; ``Exit.stop_signal`` names the first.
+    Signals are seen only in the main thread, where Python delivers them.
+
+    Args:
+        command: The program and its first arguments.
+        folder: Gets ``request.json``, ``log.txt`` and ``progress.jsonl``. Temporary files of the child go to
+            ``scratch`` in it, which is removed at the end.
+        request: Written to ``request.json``.
+        limits: What the child may use.
+        on_progress: Called with each line of progress.
+        environment: Variables that the child gets in addition to this process's own.
+        keep: Log lines for which it is true are kept in ``Exit.retained_lines``, wherever they are in the log.
+        crash_reports: Where the system's report of a crash is looked for, macOS's own folder by default; it is copied
+            to ``crash.ips`` in ``folder``.
+        clock: Returns seconds, for limits and the times of the ``Exit``.
     """
     began, started = clock(), time.time()
     folder = folder.absolute()
@@ -75,180 +80,165 @@ def supervise(
     try:
         scratch.mkdir(exist_ok=True)
         (folder / "result.json").unlink(missing_ok=True)
-        write_whole(folder / "request.json", json.dumps(request, default=os.fspath).encode())
+        atomic_write(folder / "request.json", json.dumps(request, default=os.fspath).encode())
     except OSError as problem:
-        return _not_begun(problem, folder, clock() - began)
+        return _not_started(problem, folder, clock() - began)
     marker = (MARKER, secrets.token_hex(8))
-    temporary = {"TMPDIR": str(scratch), "TURI_LOG_PATH": str(scratch)}  # Turi Create's log knows no TMPDIR
+    temporary = {"TMPDIR": str(scratch), "TURI_LOG_PATH": str(scratch)}  # Turi Create's log ignores TMPDIR
     variables = {**os.environ, **(environment or {}), **temporary, marker[0]: marker[1]}
     try:
         with ExitStack() as stack:
             try:
-                signals = stack.enter_context(Signals())
-                watch = _Watch(folder, limits, on_progress, signals, marker, keep, clock)
+                signals = stack.enter_context(StopSignals())
+                supervision = _Supervision(folder, limits, on_progress, signals, marker, keep, clock)
             except OSError as problem:  # no descriptors are left
-                return _not_begun(problem, folder, clock() - began)
+                return _not_started(problem, folder, clock() - began)
             try:
-                watch.start(command, request, variables)
-                watch.run()
+                supervision.start(command, request, variables)
+                supervision.run()
             finally:
-                watch.close()
-        ended = watch.exit()
-        report = find_crash_report(ended, folder, crash_reports or reports_folder(), watch.pids(), started, clock)
-        return replace(ended, crash_report=report, surroundings=look_around(folder))
+                supervision.close()
+        ended = supervision.exit()
+        report = find_crash_report(ended, folder, crash_reports or reports_folder(), supervision.pids(), started, clock)
+        return replace(ended, crash_report=report, surroundings=snapshot_resources(folder))
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _not_begun(problem: OSError, folder: Path, seconds: float) -> Exit:
-    """Return the end of a child that was never started, as this process could not get what that takes."""
-    return Exit(returncode=None, seconds=seconds, error=describe(problem), surroundings=look_around(folder))
+def _not_started(problem: OSError, folder: Path, seconds: float) -> Exit:
+    """Return the end of a child that was never started because this process lacked a file or a descriptor."""
+    return Exit(
+        returncode=None, seconds=seconds, error=describe_error(problem), surroundings=snapshot_resources(folder)
+    )
 
 
-class _Watch:
-    """One child being watched; the steps of ``supervise`` and the state between them."""
+class _State(Enum):
+    """Where a supervision is. Each state is entered at most once, in this order; any may be skipped."""
+
+    NOT_STARTED = "the guardian could not be started, or not yet"
+    RUNNING = "the child runs within its limits"
+    STOPPING = "the child was told to end"
+    DRAINING = "the child has ended; its pipes may still hold output"
+    FINISHED = "the pipes are empty, or were read for long enough"
+
+
+_CHILD_LIVES = (_State.RUNNING, _State.STOPPING)
+
+
+class _Supervision:
+    """The loop that watches one child, and its state."""
 
     def __init__(
         self,
         folder: Path,
         limits: Limits,
         on_progress: Callable[[Progress], None] | None,
-        signals: Signals,
+        signals: StopSignals,
         marker: tuple[str, str],
         keep: Callable[[str], bool] | None,
         clock: Callable[[], float],
     ) -> None:
         self._selector = selectors.DefaultSelector()  # first, as it may fail and nothing is open yet
-        self._folder, self._limits, self._signals, self._marker = folder, limits, signals, marker
-        self._clock = clock
-        self._notes: list[str] = []
-        self._log = Log(folder / "log.txt", self._notes, keep)
-        self._log_tail: tuple[str, ...] = ()
-        self._progress = ProgressLines(folder / "progress.jsonl", self._notes, on_progress)
-        self._control: int | None = None
-        self._guardian: Guardian | None = None
-        self._status = b""
-        self._report: dict[str, Any] = {}
-        self._tree: Tree | None = None
-        self._curve = MemoryCurve()
-        self._oom_before = count_oom_kills()
-        self._began = self._heard = self._turn = self._clock()
-        self._sample_due = self._began
-        self._seconds = 0.0
-        self._drain_until: float | None = None
-        self._stopped: StopReason | None = None
-        self._limit: float | None = None
+        self._folder, self._limits, self._signals, self._clock = folder, limits, signals, clock
+        self._output = ChildOutput(folder, on_progress, keep)
+        self._child = GuardedChild(marker)
+        self._state = _State.NOT_STARTED
+        self._began = self._last_output = self._last_turn = self._clock()
+        self._memory = MemorySampler(self._began, clock)
+        self._ended_after = 0.0
+        self._drain_until = 0.0
+        self._stop_reason: StopReason | None = None
+        self._reached_limit: float | None = None
         self._steps: list[tuple[float, Callable[[], None]]] = []
 
     def start(self, command: Sequence[str], request: Mapping[str, Any], variables: Mapping[str, str]) -> None:
-        """Start the guardian, and through it the child."""
-        ends: list[int] = []  # those of the child
+        """Start the child; the state stays ``NOT_STARTED`` when the guardian cannot be started."""
+        child_ends: list[int] = []
         try:
-            control, self._control = pipe()
-            ends.append(control)
-            for take in (self._on_status, self._on_progress, self._on_log):
-                descriptor, end = pipe()
-                ends.append(end)
+            child_ends.append(self._child.open_control())
+            for handler in (self._on_status, self._on_progress, self._on_log):
+                descriptor, child_end = pipe()
+                child_ends.append(child_end)
                 os.set_blocking(descriptor, False)
-                self._selector.register(descriptor, selectors.EVENT_READ, take)
+                self._selector.register(descriptor, selectors.EVENT_READ, handler)
             self._selector.register(self._signals.wake, selectors.EVENT_READ, self._on_signal)
-            _, status_end, progress_end, log_end = ends
-            numbers = [str(control), str(status_end)]
-            child = [*command, str(self._folder), str(progress_end)]
-            self._guardian = fork_guardian(command, request, self._folder, ends, variables) or subprocess.Popen(
-                [sys.executable, "-I", "-S", str(GUARDIAN), *numbers, *child],
-                stdin=subprocess.DEVNULL,
-                stdout=log_end,
-                stderr=log_end,
-                pass_fds=(control, status_end, progress_end),
-                start_new_session=True,
-                env=variables,
-            )
-            self._tree = Tree(self._guardian.pid, self._marker)
+            self._child.start(command, request, self._folder, child_ends, variables)
+            self._state = _State.RUNNING
         except (OSError, ValueError) as problem:
-            self._report = {"error": describe(problem)}
+            self._child.report = {"error": describe_error(problem)}
         finally:
-            for end in ends:
-                os.close(end)
+            for child_end in child_ends:
+                os.close(child_end)
 
     def run(self) -> None:
-        """Turn the loop until the child has ended and its pipes are empty."""
-        while not self._finished():
-            for key, _ in self._selector.select(self._until_next()):
-                key.data(key.fd)
+        """Run the loop until the child has ended and its pipes are empty."""
+        if self._state is _State.NOT_STARTED:
+            return
+        while self._state is not _State.FINISHED:
+            self._read_ready(self._seconds_until_due())
             now = self._clock()
-            if now - self._turn > SUSPENDED_SECONDS:
-                self._heard = now
-            self._turn = now
-            if self._signals.seen:
-                self._stop("interrupted", None)
-                if len(self._signals.seen) > 1 and self._control is not None:
-                    self._steps = [(now, self._kill), (now + KILL_SECONDS, self._force)]
-            if self._drain_until is None:
-                self._sample(now)
-                self._check_limits(now)
+            if now - self._last_turn > SUSPENDED_SECONDS:
+                self._last_output = now
+            self._last_turn = now
+            self._obey_signals(now)
+            if self._state in _CHILD_LIVES:
+                self._check_memory(now)
+                self._check_times(now)
             while self._steps and self._steps[0][0] <= now:
-                self._steps.pop(0)[1]()
-        if self._guardian is not None:
-            # A process that got no turn for long finds its time over, with the child's last words still in the pipes.
-            for key, _ in self._selector.select(0):
-                key.data(key.fd)
+                _, step = self._steps.pop(0)
+                step()
+            self._finish_if_drained()
+        # After a long suspension the time to drain is over at once, with the child's last output still in the pipes.
+        self._read_ready(0)
 
     def close(self) -> None:
-        """Leave no process, no descriptor and no handler behind, whatever happened before."""
-        self._kill()
-        if self._guardian is not None:
-            try:
-                self._guardian.wait(KILL_SECONDS)
-            except subprocess.TimeoutExpired:
-                self._force()
-                with suppress(subprocess.TimeoutExpired):
-                    self._guardian.wait(KILL_SECONDS)
-        if self._tree is not None:
-            # The guardian of Linux has killed all descendants; elsewhere, or if it died, some may be left.
-            self._tree.kill(search=not sys.platform.startswith("linux") or "returncode" not in self._report)
+        """Leave no process and no descriptor behind, whatever happened before."""
+        self._child.close()
         for key in list(self._selector.get_map().values()):
             if key.fd != self._signals.wake:
                 os.close(key.fd)
         self._selector.close()
-        self._log_tail = self._log.close()
-        self._progress.close()
+        self._output.close()
 
     def exit(self) -> Exit:
-        """Return how the child ended."""
-        if self._signals.seen and self._stopped is None:
-            self._stopped = "interrupted"  # the signal came as the child ended: the person still wants to stop
-        before, after = self._oom_before, count_oom_kills()
-        last = self._progress.last
+        """Return how the child ended; call it after ``close``."""
+        if self._signals.seen and self._stop_reason is None:
+            self._stop_reason = "interrupted"  # the signal came as the child ended: the user still wants to stop
+        progress, report = self._output.progress, self._child.report
         return Exit(
-            returncode=self._report.get("returncode"),
-            seconds=self._seconds,
-            phase=last.phase if last else "",
-            last_progress=last,
-            stopped=self._stopped,
-            limit=self._limit,
-            error=self._progress.error or self._report.get("error"),
+            returncode=report.get("returncode"),
+            seconds=self._ended_after,
+            phase=progress.last.phase if progress.last else "",
+            last_progress=progress.last,
+            stopped=self._stop_reason,
+            limit=self._reached_limit,
+            error=progress.error or report.get("error"),
             result=_read_result(self._folder / "result.json"),
-            log_tail=self._log_tail,
-            log_kept=tuple(self._log.kept),
-            peak_bytes=max(self._curve.peak, self._report.get("maxrss", 0)),
-            memory=self._curve.points(),
-            oom_kills=None if before is None or after is None else max(0, after - before),
+            log_tail=self._output.log_tail,
+            retained_lines=tuple(self._output.log.retained),
+            peak_bytes=max(self._memory.curve.peak, report.get("maxrss", 0)),
+            memory=self._memory.curve.points(),
+            oom_kills=self._memory.oom_kills(),
             stop_signal=self._signals.seen[0] if self._signals.seen else "",
-            pid=self._report.get("pid"),
-            user_seconds=self._report.get("utime", 0.0),
-            system_seconds=self._report.get("stime", 0.0),
-            notes=tuple(self._notes),
+            pid=self._child.pid,
+            user_seconds=report.get("utime", 0.0),
+            system_seconds=report.get("stime", 0.0),
+            notes=tuple(self._output.notes),
         )
 
     def pids(self) -> set[int]:
         """Return the ids of the child and of all processes that were seen below it."""
-        return {*({self._report["pid"]} if "pid" in self._report else ()), *(self._tree.pids if self._tree else ())}
+        return self._child.pids()
 
-    # --- what arrives -----------------------------------------------------------------------------------
+    # --- reading the pipes --------------------------------------------------------------------------------
+
+    def _read_ready(self, timeout: float) -> None:
+        """Wait until a pipe can be read, at most ``timeout`` seconds, and handle each that can."""
+        for key, _ in self._selector.select(timeout):
+            key.data(key.fd)
 
     def _read(self, descriptor: int) -> bytes:
-        """Return what there is to read; at its end the descriptor leaves the loop."""
+        """Return the bytes that can be read now; at its end the descriptor leaves the loop."""
         try:
             data = os.read(descriptor, 1 << 16)
         except BlockingIOError:
@@ -261,14 +251,14 @@ class _Watch:
     def _on_log(self, descriptor: int) -> None:
         data = self._read(descriptor)
         if data:
-            self._heard = self._clock()
-            self._log.feed(data)
+            self._last_output = self._clock()
+            self._output.log.feed(data)
 
     def _on_progress(self, descriptor: int) -> None:
         data = self._read(descriptor)
         if data:
-            self._heard = self._clock()
-            self._progress.feed(data)
+            self._last_output = self._clock()
+            self._output.progress.feed(data)
 
     def _on_signal(self, descriptor: int) -> None:
         with suppress(BlockingIOError):
@@ -276,115 +266,92 @@ class _Watch:
 
     def _on_status(self, descriptor: int) -> None:
         data = self._read(descriptor)
-        *lines, self._status = (self._status + data).split(b"\n")
-        for line in lines:
-            self._report.update(json.loads(line))
-            if "pid" in self._report:
-                self._sample_due = self._clock()
-        if "returncode" in self._report or "error" in self._report or not data:
-            if not data and not {"returncode", "error"} & self._report.keys():
-                self._notes.append("The guardian of the child was killed; the child was killed too.")
-                self._force()
-            self._ended()
+        if self._child.read_status(data) and self._child.pid is not None:
+            self._memory.due = self._clock()
+        if not data and not self._child.has_ended:
+            self._output.notes.append("The guardian of the child was killed; the child was killed too.")
+            self._child.force_kill()
+        if not data or self._child.has_ended:
+            self._start_draining()
 
-    def _ended(self) -> None:
-        """Note the child's end; what it wrote before may still be on its way."""
-        if self._drain_until is None:
-            self._seconds = self._clock() - self._began
+    def _start_draining(self) -> None:
+        if self._state in _CHILD_LIVES:
+            self._state = _State.DRAINING
+            self._ended_after = self._clock() - self._began
             self._drain_until = self._clock() + DRAIN_SECONDS
             self._steps = []
 
-    def _finished(self) -> bool:
-        if self._guardian is None:
-            return True
-        if self._drain_until is None:
-            return False
-        return len(self._selector.get_map()) == 1 or self._clock() >= self._drain_until
+    def _finish_if_drained(self) -> None:
+        if self._state is not _State.DRAINING:
+            return
+        only_signals_left = len(self._selector.get_map()) == 1
+        if only_signals_left or self._clock() >= self._drain_until:
+            self._state = _State.FINISHED
 
-    # --- limits and the way to the end ------------------------------------------------------------------
+    # --- limits and stopping ------------------------------------------------------------------------------
 
-    def _until_next(self) -> float:
-        """Return the seconds until something is due."""
-        due = [self._sample_due if self._drain_until is None else self._drain_until]
+    def _seconds_until_due(self) -> float:
+        """Return the seconds until a sample, a step, a limit or the end of draining is due."""
+        due = [self._memory.due if self._state in _CHILD_LIVES else self._drain_until]
         due += [at for at, _ in self._steps[:1]]
-        if self._stopped is None and self._drain_until is None:
+        if self._state is _State.RUNNING:
             if self._limits.deadline is not None:
                 due.append(self._began + self._limits.deadline)
             if self._limits.silence is not None:
-                due.append(self._heard + self._limits.silence)
+                due.append(self._last_output + self._limits.silence)
         return max(0.0, min(due) - self._clock())
 
-    def _sample(self, now: float) -> None:
-        """Sample the tree's memory when it is due, seldom enough to stay a small share of one core."""
-        if now < self._sample_due:
-            return
-        self._sample_due = now + SAMPLE_SECONDS
-        if self._tree is not None and "pid" in self._report:
-            resident = self._tree.resident_bytes()
-            if resident:  # none is left just before the end is known
-                self._curve.add(now - self._began, resident)
-            took = self._clock() - now
-            self._sample_due = now + max(SAMPLE_SECONDS, took / SAMPLE_SHARE)
-            limit = self._limits.memory_bytes
-            if limit is not None and resident > limit:
-                self._stop("memory-limit", limit)
+    def _obey_signals(self, now: float) -> None:
+        """Stop the child after a signal to this process; kill it after a second one."""
+        if self._signals.seen:
+            self._stop("interrupted", None)
+        if len(self._signals.seen) > 1 and self._child.can_be_killed:
+            self._steps = self._kill_steps(now)
 
-    def _check_limits(self, now: float) -> None:
+    def _check_memory(self, now: float) -> None:
+        limit = self._limits.memory_bytes
+        resident = self._memory.sample(self._child.tree if self._child.pid is not None else None, now)
+        if limit is not None and resident > limit:
+            self._stop("memory-limit", limit)
+
+    def _check_times(self, now: float) -> None:
         deadline, silence = self._limits.deadline, self._limits.silence
         if deadline is not None and now - self._began >= deadline:
             self._stop("deadline", deadline)
-        elif silence is not None and now - self._heard >= silence and not self._selector.select(0):
-            # What waits in the pipes was said in time, however late this process gets its turn to read it.
+        elif silence is not None and now - self._last_output >= silence and not self._selector.select(0):
+            # Output that waits in the pipes was written in time, however late this process gets to read it.
             self._stop("silence", silence)
 
     def _stop(self, reason: StopReason, limit: float | None) -> None:
-        """Begin to end the child: ask where it is, ask it to end, kill it; each step comes if the last was not enough.
+        """Begin to end the child: show its stacks, SIGTERM, SIGKILL; each step is taken if the last was not enough.
 
-        One that took too much memory is killed at once: in the time to end politely it would take more.
+        At the memory limit it is killed at once: while it ends by itself it would take more.
         """
-        if self._stopped is not None or self._drain_until is not None:
+        if self._state is not _State.RUNNING:
             return
-        self._stopped, self._limit = reason, limit
+        self._state = _State.STOPPING
+        self._stop_reason, self._reached_limit = reason, limit
         now = self._clock()
         if reason == "memory-limit":
-            self._steps = [(now, self._kill), (now + KILL_SECONDS, self._force)]
-            return
-        dump = self._can_dump() and reason in ("deadline", "silence")
-        ask = now + (DUMP_SECONDS if dump else 0.0)
-        self._steps = [
-            *([(now, lambda: self._order(b"d"))] if dump else []),
-            (ask, lambda: self._order(b"t")),
-            (ask + TERM_SECONDS, self._kill),
-            (ask + TERM_SECONDS + KILL_SECONDS, self._force),
-        ]
+            self._steps = self._kill_steps(now)
+        elif reason in ("deadline", "silence") and self._can_dump_stacks():
+            self._steps = [(now, lambda: self._child.order(DUMP_STACKS)), *self._terminate_steps(now + DUMP_SECONDS)]
+        else:
+            self._steps = self._terminate_steps(now)
 
-    def _can_dump(self) -> bool:
+    def _terminate_steps(self, at: float) -> list[tuple[float, Callable[[], None]]]:
+        return [(at, lambda: self._child.order(TERMINATE)), *self._kill_steps(at + TERM_SECONDS)]
+
+    def _kill_steps(self, at: float) -> list[tuple[float, Callable[[], None]]]:
+        return [(at, self._child.kill), (at + KILL_SECONDS, self._child.force_kill)]
+
+    def _can_dump_stacks(self) -> bool:
         """Return whether the child itself said that SIGUSR1 makes it show its stacks; it kills other programs."""
-        said = self._progress.harness
-        return said.get("dump") == "SIGUSR1" and said.get("pid") == self._report.get("pid")
-
-    def _order(self, order: bytes) -> None:
-        """Tell the guardian to send a signal."""
-        if self._control is not None:
-            with suppress(OSError):
-                os.write(self._control, order)
-
-    def _kill(self) -> None:
-        """Close the control pipe: the guardian kills everything and reports."""
-        if self._control is not None:
-            os.close(self._control)
-            self._control = None
-
-    def _force(self) -> None:
-        """Kill the guardian and all that is known to be below it: for a guardian that does not answer."""
-        if self._guardian is not None:
-            self._guardian.kill()
-        if self._tree is not None:
-            self._tree.resident_bytes()
-            self._tree.kill(search=True)
+        offer = self._output.progress.worker
+        return offer.get("dump") == "SIGUSR1" and offer.get("pid") == self._child.pid
 
 
-def describe(problem: BaseException) -> dict[str, Any]:
+def describe_error(problem: BaseException) -> dict[str, Any]:
     """Return an exception in the form of a worker's error line."""
     number = problem.errno if isinstance(problem, OSError) else None
     return {"type": type(problem).__name__, "message": str(problem), "errno": number, "traceback": ""}

@@ -1,1 +1,1 @@
-"""What the toolkit asks of the operating system: files, locks, downloads, signals, what the machine is and has."""
+"""The operating system: files, locks, downloads, signals, and a description of the machine."""

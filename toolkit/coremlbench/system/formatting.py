@@ -1,4 +1,4 @@
-"""Numbers as text, with their units: the only place where figures are rounded."""
+"""Format numbers with their units. Numbers are rounded here and nowhere else."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def format_seconds(seconds: float) -> str:
 
 
 def format_short(seconds: float) -> str:
-    """Return 12.3 µs, 1.23 ms or 456 ms: three digits of what a single call takes."""
+    """Return 12.3 µs, 1.23 ms or 456 ms: the duration of a single call with three digits."""
     for unit, size in (("µs", 1e-6), ("ms", 1e-3)):
         value = seconds / size
         if value < 999.5:
@@ -35,7 +35,7 @@ def format_bytes(count: int) -> str:
 
 
 def format_percent(share: float) -> str:
-    """Return 87.3% for 0.8731; only a whole share is called 100%, only an empty one 0%."""
+    """Return 87.3% for 0.8731. Only exactly 1 is shown as 100%, only exactly 0 as 0%."""
     shown = f"{share:.1%}"
     if shown == "100.0%" and share < 1:
         return "99.9%"

@@ -1,4 +1,4 @@
-"""What only one run at a time may do, and a word now and then from those that wait for their turn."""
+"""File lock that reports progress while waiting."""
 
 from __future__ import annotations
 
@@ -6,23 +6,24 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-WORD_EVERY = 5.0
-"""Seconds between two words of one who waits: a run that says nothing for minutes is taken for a hang."""
-FIRST_WORD = 1.0
+PROGRESS_INTERVAL = 5.0
+"""Seconds between two reports: a worker that reports nothing for minutes would be stopped as hanging."""
+FIRST_REPORT = 1.0
+"""Seconds of waiting before the first report."""
 
 
 @contextmanager
-def locked(path: Path, report: Callable[[str], object], *, every: float = WORD_EVERY) -> Iterator[None]:
-    """Hold the lock of a file meanwhile; ``report`` is told again and again while another process has it."""
+def locked(path: Path, report: Callable[[str], object], *, interval: float = PROGRESS_INTERVAL) -> Iterator[None]:
+    """Hold a lock file during the block; call ``report`` every ``interval`` seconds while another process holds it."""
     from filelock import FileLock, Timeout
 
-    lock, patience = FileLock(path), min(every, FIRST_WORD)
+    lock, timeout = FileLock(path), min(interval, FIRST_REPORT)
     while not lock.is_locked:
         try:
-            lock.acquire(timeout=patience)
+            lock.acquire(timeout=timeout)
         except Timeout:  # noqa: PERF203 - a turn takes seconds
             report("waiting for another run, which is making the same")
-            patience = every
+            timeout = interval
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""Say what a figure is measured on: chip, cores, memory, system, accelerators, versions; nothing about its owner."""
+"""Describe the machine: chip, cores, memory, system, accelerators, versions; nothing about its owner."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ ARM_PARTS = {
 
 @lru_cache(maxsize=1)
 def describe_machine() -> Machine:
-    """Return this machine. It takes a moment on macOS (``system_profiler``), so it is looked at once a process."""
+    """Return this machine; cached, as macOS's ``system_profiler`` takes seconds."""
     return _describe_mac() if sys.platform == "darwin" else _describe_linux()
 
 
@@ -78,7 +78,7 @@ def _describe_linux() -> Machine:
 
 
 def chip_from_cpuinfo(text: str) -> str:
-    """Return the processor's name from /proc/cpuinfo: x86's model name, or Arm's numbers as far as they are known."""
+    """Return the processor's name from /proc/cpuinfo: x86's model name, or Arm's vendor and part."""
     fields: dict[str, str] = {}
     for line in text.splitlines():
         key, colon, value = line.partition(":")
@@ -94,13 +94,13 @@ def chip_from_cpuinfo(text: str) -> str:
 
 
 def parse_os_release(text: str) -> tuple[str, str]:
-    """Return the distribution's name and version from os-release; "Linux" where it says nothing."""
+    """Return the distribution's name and version from os-release; "Linux" without a name."""
     fields = dict(re.findall(r"^([A-Z_]+)=[\"']?(.*?)[\"']?$", text, re.MULTILINE))
     return fields.get("NAME") or "Linux", fields.get("VERSION_ID") or ""
 
 
 def parse_cpu_quota(text: str) -> float | None:
-    """Return how many cores' time the control group may use (cpu.max, version 2), ``None`` for no limit."""
+    """Return how many cores the control group may use (cpu.max, version 2), ``None`` for no limit."""
     parts = text.split()
     if len(parts) != 2 or parts[0] == "max" or not float(parts[1]):
         return None
@@ -108,9 +108,9 @@ def parse_cpu_quota(text: str) -> float | None:
 
 
 def smallest_limit(total: int, limits: list[str]) -> int:
-    """Return the memory there is to use: the machine's, or the control group's where that is less."""
-    numbers = [int(text) for text in (each.strip() for each in limits) if text.isdigit()]
-    return min([total, *(each for each in numbers if 0 < each < UNLIMITED_BYTES)])
+    """Return the memory that can be used, in bytes: the machine's, or the control group's limit if it is lower."""
+    sizes = [int(text) for text in map(str.strip, limits) if text.isdigit()]
+    return min([total, *(size for size in sizes if 0 < size < UNLIMITED_BYTES)])
 
 
 def parse_nvidia_smi(text: str) -> tuple[str, ...]:
@@ -168,34 +168,34 @@ def parse_sw_vers(text: str) -> str:
 
 
 def parse_platform_uuid(text: str) -> str:
-    """Return the machine's UUID from ``ioreg``'s output; it is hashed and never kept."""
-    found = re.search(r'"IOPlatformUUID" = "([^"]+)"', text)
-    return found[1] if found else ""
+    """Return the machine's UUID from ``ioreg``'s output; only its hash is ever saved."""
+    match = re.search(r'"IOPlatformUUID" = "([^"]+)"', text)
+    return match[1] if match else ""
 
 
 def parse_displays(text: str) -> tuple[str, ...]:
-    """Return the GPUs from ``system_profiler -json SPDisplaysDataType``, with their cores or memory where told."""
+    """Return the GPUs from ``system_profiler -json SPDisplaysDataType``, with their cores or memory if listed."""
     try:
         entries = json.loads(text).get("SPDisplaysDataType", [])
     except ValueError:
         return ()
-    found = []
+    gpus = []
     for entry in entries:
         name = entry.get("sppci_model") or entry.get("_name") or "unknown"
         cores = entry.get("sppci_cores")
         memory = entry.get("spdisplays_vram") or entry.get("_spdisplays_vram")
         detail = f" ({cores} cores)" if cores else f" ({memory})" if memory else ""
-        found.append(f"{name} GPU{detail}")
-    return tuple(found)
+        gpus.append(f"{name} GPU{detail}")
+    return tuple(gpus)
 
 
 # --- both ---------------------------------------------------------------------------------------------------
 
 
 def anonymous_id(raw: str) -> str:
-    """Return twelve hex digits that are the same for the same machine and from which it cannot be found out.
+    """Return twelve hex digits that identify a machine without revealing its own identifier.
 
-    Without an identifier of the system, that of the network card is used.
+    If ``raw`` is empty, the address of the network card is used.
     """
     identity = raw.strip() or f"{uuid.getnode():x}"
     return hashlib.sha256(f"{ID_SALT}:{identity}".encode()).hexdigest()[:12]
@@ -210,14 +210,14 @@ def _packages() -> dict[str, str]:
 
 
 def _text(path: str) -> str:
-    """Return what a file of the system says, nothing where there is none."""
+    """Return a file's text, empty if it cannot be read."""
     with suppress(OSError):
         return Path(path).read_text(errors="replace").strip()
     return ""
 
 
 def _output(*command: str, timeout: float = 5) -> str:
-    """Return what a tool of the system prints, nothing where it is absent, fails or takes too long."""
+    """Return the output of a system tool, empty if it is absent, fails or takes over ``timeout`` seconds."""
     with suppress(OSError, subprocess.SubprocessError):
         return subprocess.run(
             command,
@@ -231,7 +231,7 @@ def _output(*command: str, timeout: float = 5) -> str:
     return ""
 
 
-def machine_in_words(machine: Machine) -> str:
-    """Return "MacBookPro16,1 (Intel Core i9, 64 GiB)", or the chip and its memory where the model is not known."""
+def format_machine(machine: Machine) -> str:
+    """Return "MacBookPro16,1 (Intel Core i9, 64 GiB)", or the chip and its memory without a known model."""
     memory = format_bytes(machine.memory_bytes)
     return f"{machine.model} ({machine.chip}, {memory})" if machine.model else f"{machine.chip} ({memory})"

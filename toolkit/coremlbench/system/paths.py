@@ -1,4 +1,4 @@
-"""Where things are kept on this machine."""
+"""Folders for cached files and results."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from pathlib import Path
 
 
 def cache_folder() -> Path:
-    """Return the folder of what can be fetched or made again: ``COREMLBENCH_CACHE``, else the user's cache folder."""
-    chosen = os.environ.get("COREMLBENCH_CACHE")
-    if chosen:
-        return Path(chosen).expanduser().absolute()
+    """Return the folder for files that can be made again: ``COREMLBENCH_CACHE``, else the user's cache folder."""
+    folder = os.environ.get("COREMLBENCH_CACHE")
+    if folder:
+        return Path(folder).expanduser().absolute()
     import platformdirs
 
     return Path(platformdirs.user_cache_dir("coremlbench"))
 
 
 def results_folder() -> Path:
-    """Return the folder where records are saved unless ``--results`` says otherwise: ``results`` here."""
+    """Return the default of ``--results``: ``COREMLBENCH_RESULTS``, else ``results`` in the working directory."""
     return Path(os.environ.get("COREMLBENCH_RESULTS", "results")).expanduser().absolute()

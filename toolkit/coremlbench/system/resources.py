@@ -1,4 +1,4 @@
-"""What a child had around it when it ended: room on the disk, memory, the limit of open files, Rosetta, AVX."""
+"""What the system offers a process: free disk and memory, the limit of open files, Rosetta, AVX."""
 
 from __future__ import annotations
 
@@ -12,27 +12,31 @@ from pathlib import Path
 
 import psutil
 
-from coremlbench.types.process import Surroundings
+from coremlbench.types.process import ProcessResources
 
 
-def look_around(folder: Path) -> Surroundings:
-    """Return what there is now for a process that works in ``folder``; quick, and it never raises."""
-    disk = memory = files = None
+def snapshot_resources(folder: Path) -> ProcessResources:
+    """Return what a process that works in ``folder`` has now. Takes milliseconds and never raises."""
+    free_disk = free_memory = open_files = None
     with suppress(OSError):
-        disk = shutil.disk_usage(folder).free
+        free_disk = shutil.disk_usage(folder).free
     with suppress(OSError, psutil.Error):
-        memory = psutil.virtual_memory().available
+        free_memory = psutil.virtual_memory().available
     with suppress(OSError, ValueError):
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        files = None if limit == resource.RLIM_INFINITY else limit
-    return Surroundings(
-        free_disk_bytes=disk, open_files=files, free_memory_bytes=memory, rosetta=under_rosetta(), avx=has_avx()
+        open_files = None if limit == resource.RLIM_INFINITY else limit
+    return ProcessResources(
+        free_disk_bytes=free_disk,
+        open_files=open_files,
+        free_memory_bytes=free_memory,
+        rosetta=under_rosetta(),
+        avx=has_avx(),
     )
 
 
 @lru_cache(maxsize=1)
 def under_rosetta() -> bool | None:
-    """Return whether this Python, and so what it starts, is translated; ``None`` away from macOS."""
+    """Return whether Rosetta translates this Python, and so its children; ``None`` on other systems than macOS."""
     if platform.system() != "Darwin":
         return None
     return _sysctl("sysctl.proc_translated") == 1
@@ -40,20 +44,20 @@ def under_rosetta() -> bool | None:
 
 @lru_cache(maxsize=1)
 def has_avx() -> bool | None:
-    """Return whether the processor has AVX for this process, ``None`` where there is no such thing or no telling.
+    """Return whether this process can use AVX, ``None`` on other processors than x86-64 or when it is unknown.
 
     Rosetta shows an x86-64 process a processor with AVX from macOS 15 on, and without it before.
     """
     if platform.machine() not in ("x86_64", "AMD64"):
         return None
     if platform.system() == "Darwin":
-        found = _sysctl("hw.optional.avx1_0")
-        return None if found is None else found == 1
+        value = _sysctl("hw.optional.avx1_0")
+        return None if value is None else value == 1
     return cpuinfo_has("avx", _cpuinfo())
 
 
 def vector_instructions() -> tuple[str, ...]:
-    """Return which sets of them Linux lists for an x86-64 processor, the oldest first; elsewhere none."""
+    """Return the vector instruction sets that Linux lists for an x86-64 processor, the oldest first; elsewhere none."""
     return tuple(flag for flag in ("avx", "avx2", "avx512f", "amx_tile") if cpuinfo_has(flag, _cpuinfo()))
 
 
@@ -64,7 +68,7 @@ def _cpuinfo() -> str:
 
 
 def cpuinfo_has(flag: str, cpuinfo: str) -> bool | None:
-    """Return whether Linux lists ``flag`` among the processor's, ``None`` when it lists none at all."""
+    """Return whether ``/proc/cpuinfo`` lists a processor flag, ``None`` when it has no list of flags."""
     for line in cpuinfo.splitlines():
         name, _, flags = line.partition(":")
         if name.strip() == "flags":
@@ -73,7 +77,7 @@ def cpuinfo_has(flag: str, cpuinfo: str) -> bool | None:
 
 
 def _sysctl(name: str) -> int | None:
-    """Return a number that macOS's kernel tells of itself, ``None`` when it does not know the name."""
+    """Return an integer of macOS's ``sysctl``, ``None`` for an unknown name."""
     with suppress(OSError, AttributeError):
         value = ctypes.c_int(0)
         size = ctypes.c_size_t(ctypes.sizeof(value))

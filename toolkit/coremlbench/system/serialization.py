@@ -1,4 +1,4 @@
-"""The nouns of ``types`` to JSON values and back, for what crosses a process boundary or is saved."""
+"""Dataclasses of ``types`` to JSON values and back, for messages between processes and for saved records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Signals that become data while something must not be interrupted half way."""
+"""Catch the signals that ask a process to stop, so that work which must not be interrupted can finish first."""
 
 from __future__ import annotations
 
@@ -11,32 +11,34 @@ from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any, ClassVar
 
-STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-class Signals:
-    """The signals that ask this process to stop, noted instead of acted on, and a descriptor that wakes the loop.
+class StopSignals:
+    """Context manager that collects SIGINT, SIGTERM and SIGHUP instead of acting on them.
 
-    One that this process ignores (SIGHUP under nohup) stays ignored. Outside the main thread nothing is changed, and
-    what the main thread's own ``Signals`` note is seen: whoever works in threads holds one around them.
+    ``seen`` holds the names of those that arrived, ``wake`` is a descriptor that becomes readable when one arrives.
+    A signal that this process ignores (SIGHUP under nohup) stays ignored. In another thread than the main one, no
+    handler is changed and ``seen`` is that of the main thread's ``StopSignals``; so code that works in threads has to
+    hold one around them.
     """
 
-    _main: ClassVar[Signals | None] = None
+    _main: ClassVar[StopSignals | None] = None
 
     def __init__(self) -> None:
-        in_main = threading.current_thread() is threading.main_thread()
-        self.seen: list[str] = [] if in_main or Signals._main is None else Signals._main.seen
+        main_thread = threading.current_thread() is threading.main_thread()
+        self.seen: list[str] = [] if main_thread or StopSignals._main is None else StopSignals._main.seen
         self._handlers: dict[int, Any] = {}
-        self._before = -1
+        self._previous_wakeup = -1
 
-    def __enter__(self) -> Signals:  # noqa: PYI034 - typing.Self came with Python 3.11
+    def __enter__(self) -> StopSignals:  # noqa: PYI034 - typing.Self came with Python 3.11
         self.wake, self._write = pipe()
         os.set_blocking(self.wake, False)
         os.set_blocking(self._write, False)
         if threading.current_thread() is threading.main_thread():
-            self._outer, Signals._main = Signals._main, self
-            self._before = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
-            for number in STOPPING:
+            self._enclosing, StopSignals._main = StopSignals._main, self
+            self._previous_wakeup = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+            for number in STOP_SIGNALS:
                 if signal.getsignal(number) not in (signal.SIG_IGN, None):
                     self._handlers[number] = signal.signal(number, self._note)
         return self
@@ -47,8 +49,8 @@ class Signals:
         if threading.current_thread() is threading.main_thread():
             for number, handler in self._handlers.items():
                 signal.signal(number, handler)
-            signal.set_wakeup_fd(self._before)
-            Signals._main = self._outer
+            signal.set_wakeup_fd(self._previous_wakeup)
+            StopSignals._main = self._enclosing
         os.close(self.wake)
         os.close(self._write)
 
@@ -57,29 +59,29 @@ class Signals:
 
 
 @contextmanager
-def held_back() -> Iterator[list[int]]:
-    """Let no signal interrupt the block: the first that asks to stop meanwhile comes right after it.
+def deferred_signals() -> Iterator[list[int]]:
+    """Defer SIGINT, SIGTERM and SIGHUP to the end of the block, where the first of them is raised again.
 
-    The block may take a signal out of the list that it gets: then it does not come. Takes no descriptor, and changes
-    nothing outside the main thread.
+    Gives the list of the signal numbers that have arrived; one that the block removes from it is not raised. Opens no
+    descriptor, and does nothing outside the main thread.
     """
     seen: list[int] = []
-    before: dict[int, Any] = {}
+    handlers: dict[int, Any] = {}
     if threading.current_thread() is threading.main_thread():
-        for number in STOPPING:
+        for number in STOP_SIGNALS:
             if signal.getsignal(number) not in (signal.SIG_IGN, None):
-                before[number] = signal.signal(number, lambda came, _: seen.append(came))
+                handlers[number] = signal.signal(number, lambda received, _: seen.append(received))
     try:
         yield seen
     finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
-    for came in seen[:1]:
-        signal.raise_signal(came)
+        for deferred, handler in handlers.items():
+            signal.signal(deferred, handler)
+    for first in seen[:1]:
+        signal.raise_signal(first)
 
 
 def pipe() -> tuple[int, int]:
-    """Return a pipe whose ends are not 0, 1 or 2, also where this process was started without those."""
+    """Return the read and the write end of a pipe, neither of them 0, 1 or 2, even if those are closed."""
     ends = []
     for end in os.pipe():
         if end > 2:

@@ -1,8 +1,8 @@
-"""The modules that a module of ours imports, directly and through others, read from the sources without running them.
+"""Find all modules that a module imports, directly or indirectly, from the sources without running them.
 
-Import statements count wherever they stand, inside functions too; only those below ``if TYPE_CHECKING:`` do not run.
-A module that calls ``import_module`` names what it imports in string constants, such as the rows of a table:
-absolute (``"coremlbench.conversion.originals.keras:open_keras"``) or relative to its own package (``"lenet"``).
+Import statements inside functions count too; those below ``if TYPE_CHECKING:`` do not, as they never run. In a module
+that calls ``import_module``, each string constant that names a module counts, absolute
+(``"coremlbench.conversion.originals.keras:open_keras"``) or relative to its own package (``"lenet"``).
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ OWN_PACKAGES = ("coremlbench", "coremlbench_models", "coremlbench_datasets")
 
 @dataclass(frozen=True)
 class Imports:
-    """What a module reaches: ``files`` of our own modules by their names, and top-level names of ``libraries``.
+    """What a module imports: ``files`` of our own modules by module name, and top-level names of ``libraries``.
 
-    The standard library is neither.
+    The standard library is in neither.
     """
 
     files: dict[str, Path]
@@ -32,7 +32,7 @@ class Imports:
 
 @functools.cache
 def imports_of(module: str, packages: tuple[str, ...] = OWN_PACKAGES) -> Imports:
-    """Return all that the import of a module of ours, and the calls of its functions, can import.
+    """Return everything that importing a module, and calling its functions, can import.
 
     Only modules of ``packages`` are read, from where this Python would import them.
 
@@ -43,23 +43,23 @@ def imports_of(module: str, packages: tuple[str, ...] = OWN_PACKAGES) -> Imports
         raise ModuleNotFoundError(f"There is no module {module} in {', '.join(packages)}.", name=module)
     files: dict[str, Path] = {}
     libraries: set[str] = set()
-    waiting = [module]
-    while waiting:
-        name = waiting.pop()
+    queue = [module]
+    while queue:
+        name = queue.pop()
         top = name.partition(".")[0]
         if top not in packages:
             libraries.add(top)
         elif name not in files and (file := _file_of(name, packages)) is not None:
             files[name] = file
-            waiting += [name.rpartition(".")[0] or name, *_imported_names(name, file, packages)]
+            queue += [name.rpartition(".")[0] or name, *_imported_names(name, file, packages)]
     return Imports(dict(sorted(files.items())), frozenset(libraries - sys.stdlib_module_names))
 
 
 @functools.cache
 def _folders_of(package: str) -> tuple[Path, ...]:
-    """Return where a top-level package lies; it is found without being imported."""
-    found = util.find_spec(package)
-    return tuple(map(Path, (found.submodule_search_locations or ()) if found else ()))
+    """Return the folders of a top-level package, without importing it."""
+    spec = util.find_spec(package)
+    return tuple(map(Path, (spec.submodule_search_locations or ()) if spec else ()))
 
 
 def _file_of(module: str, packages: tuple[str, ...]) -> Path | None:
@@ -74,7 +74,7 @@ def _file_of(module: str, packages: tuple[str, ...]) -> Path | None:
 
 
 def _imported_names(module: str, file: Path, packages: tuple[str, ...]) -> Iterator[str]:
-    """Yield the names that a module imports: of modules, and of what it takes from them, which may be modules too."""
+    """Yield the names of the modules that a module imports, and of the objects in them, which may be modules too."""
     source = file.read_bytes()
     tree = ast.parse(source, file)
     package = module if file.name == "__init__.py" else module.rpartition(".")[0]
@@ -92,17 +92,17 @@ def _imported_names(module: str, file: Path, packages: tuple[str, ...]) -> Itera
 
 
 def _import_statements(tree: ast.Module) -> Iterator[ast.Import | ast.ImportFrom]:
-    """Yield the import statements that can run. Expressions hold none and are passed over: most nodes are in them."""
-    waiting: list[Any] = list(tree.body)
-    while waiting:
-        node = waiting.pop()
+    """Yield the import statements that can run; expressions, which contain none, are not walked."""
+    queue: list[Any] = list(tree.body)
+    while queue:
+        node = queue.pop()
         if isinstance(node, (ast.Import, ast.ImportFrom)):
             yield node
         elif isinstance(node, ast.If) and _for_type_checkers(node.test):
-            waiting += node.orelse
+            queue += node.orelse
         else:
             for field in ("body", "orelse", "handlers", "finalbody", "cases"):
-                waiting += getattr(node, field, ())
+                queue += getattr(node, field, ())
 
 
 def _for_type_checkers(test: ast.expr) -> bool:
@@ -110,7 +110,7 @@ def _for_type_checkers(test: ast.expr) -> bool:
 
 
 def _dynamic_names(tree: ast.Module, package: str, packages: tuple[str, ...]) -> Iterator[str]:
-    """Yield the modules of ours that string constants name, absolutely or below ``package``."""
+    """Yield our modules that string constants name, absolutely or relative to ``package``."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             name = node.value.partition(":")[0]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from coremlbench.system.files import sweep_temporary, written_whole
+from coremlbench.system.files import atomic_writer, remove_temporary_files
 from coremlbench.timing.plan import TimedPackage, file_stem
 from coremlbench.timing.rounds import RoundRunner
 from coremlbench.types.failure import Failure
@@ -36,7 +36,7 @@ def provide_inputs(runner: RoundRunner, packages: Sequence[TimedPackage]) -> Pro
     """
     for kind in ("inputs", "expected"):
         (runner.folder / kind).mkdir(exist_ok=True)
-        sweep_temporary(runner.folder / kind)
+        remove_temporary_files(runner.folder / kind)
     located = [_with_files(runner.folder, number, package) for number, package in enumerate(packages)]
     missing = []
     for package, target in zip(packages, located, strict=True):
@@ -74,7 +74,7 @@ def _copy_from_kit(package: TimedPackage, target: TimedPackage) -> None:
     """Copy expected outputs and then inputs of a package of a kit, as far as they do not exist yet."""
     for source, copy in ((package.expected, target.expected), (package.inputs, target.inputs)):
         if source is not None and copy is not None and not copy.exists():
-            with source.open("rb") as original, written_whole(copy) as file:
+            with source.open("rb") as original, atomic_writer(copy) as file:
                 shutil.copyfileobj(original, file)
 
 

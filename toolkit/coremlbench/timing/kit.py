@@ -16,7 +16,7 @@ from typing import Any
 
 from coremlbench import __version__
 from coremlbench.system import serialization
-from coremlbench.system.files import hash_file, write_whole
+from coremlbench.system.files import atomic_write, hash_file
 from coremlbench.timing.plan import FULL, QUICK, TimedPackage, TimingInput, TimingOptions, file_stem
 from coremlbench.types.conversion import Variant
 from coremlbench.types.errors import InputError
@@ -103,7 +103,7 @@ def write_kit(timing_input: TimingInput, options: TimingOptions, folder: Path) -
         models = f"Models: {', '.join(model.name for model in timing_input.models)}."
         text = README_TEXT.format(count=len(entries), version=__version__, manifest=MANIFEST, models=models)
         (folder / README).write_text(text, encoding="utf-8")
-        write_whole(folder / MANIFEST, json.dumps(manifest, indent=1).encode() + b"\n")
+        atomic_write(folder / MANIFEST, json.dumps(manifest, indent=1).encode() + b"\n")
     except OSError as problem:
         raise InputError(
             f"The kit cannot be written to {folder} ({problem.strerror}); name another folder with --kit."

@@ -9,7 +9,7 @@ from typing import Any
 
 from coremlbench.system.formatting import format_seconds
 from coremlbench.timing.plan import Cell, MatrixPlan, TimingInput, TimingOptions, deviations_of, initial_measurements
-from coremlbench.types.timing import ComputePlan, Floor, Measurement, Round, TimingRecord
+from coremlbench.types.timing import ComputePlan, Measurement, RooflineBound, Round, TimingRecord
 
 MAX_FAILED_ROUNDS = 2
 """A cell with so many failed rounds is given up: repeated crashes or hangs would take longer than all other cells."""
@@ -27,7 +27,7 @@ def plan_record(
         bound = roofline_bound(record.machine, cell.unit, cell.package.variant) if cell.runtime == "coreml" else None
         if isinstance(bound, str):
             notes.append(bound)
-        rows.append(replace(row, floor=bound) if isinstance(bound, Floor) else row)
+        rows.append(replace(row, floor=bound) if isinstance(bound, RooflineBound) else row)
     return replace(
         record,
         quick=options.quick,

@@ -11,12 +11,12 @@ import re
 from coremlbench.timing.chips import Chip, find_chip
 from coremlbench.types.conversion import Variant
 from coremlbench.types.machine import Machine
-from coremlbench.types.timing import Floor, UnitName
+from coremlbench.types.timing import RooflineBound, UnitName
 
 OPERATIONS_PER_MULTIPLY_ADD = 2
 
 
-def roofline_bound(machine: Machine, unit: UnitName, variant: Variant) -> Floor | str:
+def roofline_bound(machine: Machine, unit: UnitName, variant: Variant) -> RooflineBound | str:
     """Return the least time of one call with a whole batch, or a sentence that says why there is no bound.
 
     The rate is that of the GPU for ``CPU_AND_GPU``, of the Neural Engine for ``CPU_AND_NE``, and their sum for
@@ -35,7 +35,7 @@ def roofline_bound(machine: Machine, unit: UnitName, variant: Variant) -> Floor 
         return operations
     arithmetic = variant.arithmetic * OPERATIONS_PER_MULTIPLY_ADD / operations
     memory = max(0, variant.weight_bytes - chip.on_chip) / chip.bandwidth
-    return Floor(
+    return RooflineBound(
         seconds=max(arithmetic, memory),
         bound="memory" if memory > arithmetic else "arithmetic",
         chip=chip.name,

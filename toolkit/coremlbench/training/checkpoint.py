@@ -15,7 +15,7 @@ from typing import Any
 
 from coremlbench.runs.resume_data import CHECKPOINT_PATTERN
 from coremlbench.system import serialization
-from coremlbench.system.files import written_whole
+from coremlbench.system.files import atomic_writer
 from coremlbench.types.errors import InputError
 from coremlbench.types.training_records import EpochRow
 
@@ -34,7 +34,7 @@ def write(folder: Path, model: Any, rows: Sequence[EpochRow], fingerprint: Seque
     path = folder / CHECKPOINT_PATTERN.replace("*", f"{rows[-1].epoch:06}")
     metadata = json.dumps({"epochs": [asdict(row) for row in rows], FINGERPRINT_KEY: fingerprint})
     arrays = {f"variable {index:06}": np.asarray(variable) for index, variable in enumerate(_variables(model))}
-    with written_whole(path) as file:
+    with atomic_writer(path) as file:
         np.savez(file, **{METADATA_KEY: np.array(metadata), **arrays})  # type: ignore[arg-type]  # allow_pickle is not among them
     for older in folder.glob(CHECKPOINT_PATTERN):
         if older != path:

@@ -6,7 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from coremlbench.failures.classify import classify, spoils
+from coremlbench.failures.classify import classify, invalidates_run
 from coremlbench.supervision.supervisor import supervise
 from coremlbench.types.failure import Failure
 from coremlbench.types.process import Limits
@@ -27,7 +27,7 @@ def probe_device(requested: str = "auto", *, compare: bool = False, seed: int = 
             folder=Path(folder),
             request={"device": requested, "compare": compare, "seed": seed},
             limits=Limits(silence=SILENCE),
-            keep=spoils,
+            keep=invalidates_run,
         )
     failure = classify(ended)
     if failure is not None:

@@ -9,7 +9,7 @@ import urllib.request
 from dataclasses import replace
 from pathlib import Path
 
-from coremlbench.system.files import sweep_temporary, written_whole
+from coremlbench.system.files import atomic_writer, remove_temporary_files
 from coremlbench.system.locks import locked
 from coremlbench.types.data import Provenance
 from coremlbench.types.errors import DownloadError, InputError
@@ -80,8 +80,8 @@ def copy_whole(source: Path, target: Path, report: ReportProgress) -> None:
     """Copy a file to ``target`` atomically, under a lock; remove temporary files of killed runs from its folder."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with locked(target.with_name(f"{target.name}.lock"), lambda message: report("weights", 0, 1, message)):
-        sweep_temporary(target.parent)
-        with source.open("rb") as content, written_whole(target) as file:
+        remove_temporary_files(target.parent)
+        with source.open("rb") as content, atomic_writer(target) as file:
             shutil.copyfileobj(content, file)
 
 

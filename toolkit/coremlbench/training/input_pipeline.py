@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from coremlbench.system.files import allocate
-from coremlbench.types.errors import InputError, UnusableData
+from coremlbench.types.errors import InputError, UnusableDataError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -61,7 +61,7 @@ class Pictures:
         self.paths = paths
         self.shape = shape
         self.keep = keep
-        self.error: UnusableData | None = None
+        self.error: UnusableDataError | None = None
         self._decoded = np.zeros(len(paths), bool)
         size = (len(paths) if keep else 0, *shape)
         if file is not None:
@@ -75,7 +75,7 @@ class Pictures:
         """Return the pixels of some rows, uint8 (n, height, width, channels). Thread-safe.
 
         Raises:
-            UnusableData: an image cannot be read any more, although it could when the dataset was examined.
+            UnusableDataError: an image cannot be read any more, although it could when the dataset was examined.
         """
         import numpy as np
 
@@ -88,17 +88,17 @@ class Pictures:
                     self._pixels[row] = pixels
                     self._decoded[row] = True
             return self._pixels[rows]
-        except UnusableData as error:
+        except UnusableDataError as error:
             self.error = self.error or error
             raise
 
     def _load(self, row: int) -> NDArray[np.uint8]:
-        from coremlbench_datasets.images import UnreadableImage
+        from coremlbench_datasets.images import UnreadableImageError
 
         try:
             return load_picture(self.paths[row], self.shape)
-        except UnreadableImage as error:
-            raise UnusableData(f"{self.paths[row]} cannot be read any more. {error}") from error
+        except UnreadableImageError as error:
+            raise UnusableDataError(f"{self.paths[row]} cannot be read any more. {error}") from error
 
 
 def load_picture(path: Path, shape: tuple[int, int, int]) -> NDArray[np.uint8]:

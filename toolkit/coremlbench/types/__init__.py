@@ -1,8 +1,8 @@
-"""The nouns of coremlbench: what runs take, and what their records say.
+"""The data types of coremlbench: the inputs of runs, and their saved records.
 
-An ``Experiment`` becomes a request; the supervised children of a run end as an ``Exit`` each; a run ends as
-``Trained`` or as a ``Failure``, and either way as one ``TrainingRecord`` on disk.
+A run starts one or more supervised child processes, each of which ends as an ``Exit``. Its outcome is a result, such as
+``Trained``, or a ``Failure``; either way it leaves one record, such as a ``TrainingRecord``, as ``run.json``.
 
-Units are SI: seconds, bytes, joules, shares from 0 to 1. They are rounded where text is made, nowhere else. The modules
-here import the standard library and each other only.
+Units are SI: seconds, bytes, joules, and shares from 0 to 1. Values are rounded only when they are formatted as text.
+These modules import nothing but the standard library and each other.
 """

@@ -1,6 +1,6 @@
-"""The nouns of a conversion.
+"""Data types of conversions.
 
-A ``ModelSource`` becomes ``Variant`` packages, each with its ``Proof``: together one ``ConversionRecord``.
+A ``ModelSource`` is converted to ``Variant`` packages, each with a ``Proof``. Together they are a ``ConversionRecord``.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from coremlbench.types.failure import Failure
 from coremlbench.types.training_records import RunRecord
 
 VariantName = Literal["fp32", "fp16", "int8", "palettized-6", "palettized-4", "int8-activations", "as-is"]
-"""How a package holds its numbers; ``as-is`` is a ready package of the user's that nothing was done to."""
+"""The precision of a package's numbers; ``as-is`` is a package of the user's that was not converted."""
 
 Verdict = Literal["proven", "degraded", "wrong"]
 
 OUTPUT, LOGITS = "output", "logits"
-"""Names of what an original predicts: its outputs, each image's in one row, and what goes into its last softmax or
-sigmoid where it ends in one."""
+"""Names of what an original predicts: its outputs, one row for each image, and the inputs of its last softmax or
+sigmoid if it ends in one."""
 
 
 @dataclass(frozen=True)
 class ModelSource:
-    """The model that is converted: of a training run, of a file of the user's, or a network with random weights.
+    """The model that is converted: of a training run, a file of the user's, or a network with random weights.
 
     ``sha256`` is the hash of the file, or of the names and contents of the files of a folder; for random weights of
     the network's name and seed. ``training_run`` is the id of the record the model comes from.
@@ -43,7 +43,7 @@ class ModelSource:
 
 @dataclass(frozen=True)
 class UnopenedModel:
-    """A file that was named as a model and cannot be opened, or must not be; ``failure`` says why."""
+    """A model file that cannot be opened, or must not be for safety; ``failure`` says why."""
 
     name: str
     path: str
@@ -52,7 +52,7 @@ class UnopenedModel:
 
 @dataclass(frozen=True)
 class Divergence:
-    """The first op of a program whose value leaves the original's, and by how much of the value's range."""
+    """The first op of a program whose value differs from the original's; ``error`` is a share of the value's range."""
 
     op: str
     kind: str
@@ -62,15 +62,20 @@ class Divergence:
 
 @dataclass(frozen=True)
 class Proof:
-    """How the outputs of a saved package, read back and executed, compare with those of its original.
+    """A comparison of the outputs of a saved package, loaded and executed, with those of its original.
 
-    Errors are absolute, over all images and outputs; ``range`` is the largest minus the smallest output of the
-    original, ``relative_error`` the largest error over it. ``signal_to_noise`` is in decibels, ``None`` when there
-    is no noise at all; ``between_images`` is the share of the original's variance that lies between images rather
-    than between outputs, ``None`` in older records. ``worst_value`` is the place of the value whose own signal stands
-    least above its own error, ``worst_signal_to_noise`` by how many decibels. Of several outputs the figures are those
-    of the worst. ``agreement`` is the share of images with the same top class, ``None`` without classes; accuracies
-    are ``None`` where no labels are known. ``reason`` tells the thresholds that gave the verdict.
+    Errors are absolute, over all images and outputs. Of several outputs the figures are those of the worst.
+
+    Attributes:
+        reason: The thresholds that gave the verdict, in words.
+        range: The largest minus the smallest output of the original.
+        signal_to_noise: In decibels; ``None`` without any noise.
+        between_images: The share of the original's variance that is between images rather than between outputs;
+            ``None`` in older records.
+        worst_value: The index of the output value with the lowest signal-to-noise ratio of its own.
+        worst_signal_to_noise: That ratio in decibels.
+        agreement: The share of images with the same top class; ``None`` without classes.
+        accuracy_before: The original's accuracy; ``None`` without labels. ``accuracy_after`` is the package's.
     """
 
     verdict: Verdict
@@ -102,8 +107,8 @@ class Variant:
     """One Core ML package of a model. ``path`` is relative to the record's folder, empty when there is none.
 
     ``ops`` counts the program's operations by kind, ``arithmetic`` is its multiply-adds for one call and
-    ``weight_bytes`` what its constants take in the package. ``reused`` is true when an earlier conversion of the same
-    source was taken. ``precision_note`` says what the precision means for the Neural Engine.
+    ``weight_bytes`` the size of its constants in the package. ``reused`` is true for a package of an earlier conversion
+    of the same source. ``precision_note`` says what the precision means for the Neural Engine.
     """
 
     name: VariantName
@@ -126,7 +131,7 @@ class Variant:
 
 @dataclass(frozen=True)
 class Converted:
-    """A conversion that came to its end; each variant has a verdict or a failure of its own."""
+    """The outcome of a conversion that ended: numbers of variants by verdict, and of those that failed."""
 
     proven: int
     degraded: int
@@ -140,7 +145,7 @@ class ConversionRecord(RunRecord):
     """The conversion of one model in all its variants.
 
     ``experiment`` is the model's experiment, or the file's name for a model of the user's.
-    ``input_shape`` is (height, width, channels) of one input, or its whole shape when it is no picture.
+    ``input_shape`` is (height, width, channels) of one input, or its whole shape if it is not an image.
     """
 
     outcome: Converted | Failure

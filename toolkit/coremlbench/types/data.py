@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where data or weights come from, so that a figure can be traced to its input.
+    """The origin of data or weights, so that a result can be traced to its input.
 
     ``sha256`` is the hash of the file they came in, or of the names, sizes and labels of the files of a folder.
     """
@@ -23,7 +23,7 @@ class Provenance:
 
 @dataclass(frozen=True)
 class LabelledImage:
-    """One picture on disk and the index of its class."""
+    """An image file and the index of its class."""
 
     path: Path
     label: int
@@ -31,7 +31,7 @@ class LabelledImage:
 
 @dataclass(frozen=True)
 class SkippedImage:
-    """A file that was left out, and why (one sentence)."""
+    """A file that was left out, and the reason (one sentence)."""
 
     path: str
     reason: str
@@ -39,10 +39,10 @@ class SkippedImage:
 
 @dataclass(frozen=True)
 class ImageSet:
-    """A dataset of images on disk, split and ready: what every image experiment takes.
+    """A dataset of image files, split into training and test: the input of image experiments.
 
-    ``train`` and ``test`` are ordered; the order depends on the seed alone. ``classes`` holds the names by label.
-    ``examined`` is the number of files looked at, ``skipped`` those of them left out as unreadable or repeated.
+    The order of ``train`` and ``test`` depends on the seed alone. ``classes`` holds the names by label.
+    ``examined`` is the number of files that were read, ``skipped`` those of them left out as unreadable or duplicate.
     """
 
     name: str
@@ -57,10 +57,10 @@ class ImageSet:
 
 @dataclass(frozen=True)
 class ArraySet:
-    """A dataset of small images in four ``.npy`` files, split and ready: what every array experiment takes.
+    """A dataset of small images in four ``.npy`` files, split into training and test: the input of array experiments.
 
     Images are uint8 of shape (n, height, width) or (n, height, width, channels), labels are int64 of shape (n,).
-    Only the first ``train`` and the first ``test`` rows count.
+    Only the first ``train`` and ``test`` rows of the files are used.
     """
 
     name: str

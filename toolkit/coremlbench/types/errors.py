@@ -1,19 +1,19 @@
-"""The errors whose text is for the person at the keyboard."""
+"""Errors whose messages are shown to the user."""
 
 from __future__ import annotations
 
 
 class CoremlbenchError(Exception):
-    """Something the person at the keyboard can mend; its text is one sentence: what, which, next step."""
+    """An error that the user can fix. Its message is one sentence: what is wrong, with which object, what to do."""
 
 
 class InputError(CoremlbenchError):
-    """A wrong option, a missing file, a dataset that cannot be used: exit code 2."""
+    """A wrong option, a missing file or an unusable dataset: exit code 2."""
 
 
-class UnusableData(CoremlbenchError):  # noqa: N818 - named for what the data is
-    """Data so broken that a figure measured on it would mean nothing: the run is a failure, exit code 3."""
+class UnusableDataError(CoremlbenchError):
+    """Data too damaged for a meaningful measurement: the run is a failure, exit code 3."""
 
 
 class DownloadError(CoremlbenchError):
-    """Something could not be fetched, or was not what it should be."""
+    """A file could not be downloaded, or has another hash or size than expected."""

@@ -6,17 +6,17 @@ from dataclasses import dataclass
 from typing import Literal
 
 Metric = Literal["seconds per epoch", "total seconds", "pictures to model", "whole run"]
-"""What is compared; ``whole run`` is for experiments of another release, of which nothing else is known."""
+"""The time that is compared; ``whole run`` is for experiments of other releases, of which only that is known."""
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """A row of the catalogue: one experiment of the article with its protocol, literally.
+    """An experiment of the article and its protocol.
 
-    ``dataset`` is the protocol's own; an experiment that takes ``"images"`` accepts every dataset of pictures in
-    its place. ``input_shape`` is (height, width, channels). ``validates`` says whether every epoch ends with a pass
-    over the test images, whose seconds then belong to the epoch as Keras prints it. ``weights`` names the published
-    weights that the training starts from. ``"seconds per epoch"`` leaves the first epoch out.
+    ``dataset`` is that of the protocol; an experiment that takes ``"images"`` can be run on any dataset of images.
+    ``input_shape`` is (height, width, channels). ``validates`` says whether each epoch ends with an evaluation on the
+    test images, which is included in the seconds that Keras prints for the epoch. ``weights`` names the published
+    weights that the training starts from. The metric ``"seconds per epoch"`` excludes the first epoch.
     """
 
     name: str
@@ -43,9 +43,9 @@ class Experiment:
 
 @dataclass(frozen=True)
 class Published:
-    """A figure that somebody else published: never mixed with measured ones.
+    """A figure that others published; it is always shown separately from measured ones.
 
-    ``low`` and ``high`` are seconds, equal for a single figure, ``None`` where only the ending is known.
+    ``low`` and ``high`` are seconds, equal for a single figure, ``None`` if only success or failure is known.
     """
 
     experiment: str
@@ -60,11 +60,11 @@ class Published:
 
 @dataclass(frozen=True)
 class ComparisonRow:
-    """One figure of one experiment: published by somebody, or measured here or on another machine.
+    """One figure of one experiment: published, or measured on this or another machine.
 
-    ``seconds`` is the middle of a published range, ``ratio`` is ``seconds`` over those of the reference record:
-    above 1 for a slower machine, ``None`` between unlike amounts of work. ``figure`` is the text to print; a failure
-    has one too. ``deviations`` say where a measured run is not the protocol.
+    ``seconds`` is the middle of a published range. ``ratio`` is ``seconds`` divided by the reference's: above 1 for a
+    slower machine, ``None`` if their workloads differ. ``figure`` is the text to print, also for a failure.
+    ``deviations`` are a measured run's from the protocol.
     """
 
     experiment: str

@@ -1,18 +1,20 @@
-"""Why a run did not finish, and what that judgement rests on."""
+"""Why a run failed, and the evidence for it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
-from coremlbench.types.process import CrashReport, MemorySample, Surroundings
+from coremlbench.types.process import CrashReport, MemorySample, ProcessResources
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a failure's judgement rests on; ``stack`` is what Python's fault handler showed of the crashed thread.
+    """The evidence for a failure. ``stack`` is the stack of the crashed thread by Python's fault handler.
 
-    ``notes`` say what the supervision could not do, and so what may be missing here: "log.txt ends early".
+    ``matched`` are the log lines that decided. ``memory`` and ``peak_bytes`` are those of the process tree.
+    ``oom_kills`` counts kills for memory by the system. ``notes`` say what the supervisor could not record, as
+    "log.txt ends early".
     """
 
     phase: str = ""
@@ -27,13 +29,16 @@ class Evidence:
     stack: tuple[str, ...] = ()
     oom_kills: int | None = None
     crash_report: CrashReport | None = None
-    surroundings: Surroundings | None = None
+    surroundings: ProcessResources | None = None
     notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A run that did not finish: a result like any other."""
+    """The outcome of a run that failed.
+
+    ``kind`` names the rule of ``failures.rules`` or another cause; ``reason`` and ``hint`` are sentences to show.
+    """
 
     kind: str
     reason: str

@@ -1,4 +1,4 @@
-"""The machine that a figure was measured on."""
+"""The machine that a run was measured on."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Machine:
-    """What a figure was measured on. ``id`` is the same for every run on one machine and tells nothing else."""
+    """The machine that a run was measured on. ``id`` is an anonymous identifier, the same for all runs on it.
+
+    ``rosetta`` says whether this Python is translated by Rosetta; ``packages`` are the versions of libraries by name.
+    """
 
     id: str
     chip: str

@@ -7,18 +7,18 @@ from typing import Any, Literal, Protocol
 
 
 class ReportProgress(Protocol):
-    """What long work tells its progress to; the figures are its newest numbers, by name."""
+    """A function that long work calls to report progress; ``figures`` are its newest numbers, by name."""
 
     def __call__(self, phase: str, done: int, total: int, message: str = "", **figures: Any) -> None:
-        """Take note that ``done`` of ``total`` items of ``phase`` are ready; ``total`` 0 means unknown."""
+        """Report that ``done`` of ``total`` items of ``phase`` are finished; ``total`` 0 means unknown."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a supervised child may use; ``None`` is no limit.
+    """Limits of a supervised child; ``None`` is no limit.
 
-    ``deadline`` is for the whole child, ``silence`` for the time without a progress line or log output, both in
-    seconds. ``memory_bytes`` is for the resident memory of its process tree.
+    ``deadline`` is the longest run time, ``silence`` the longest time without a progress line or log output, both in
+    seconds. ``memory_bytes`` is the most resident memory of its process tree.
     """
 
     deadline: float | None = None
@@ -28,7 +28,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Progress:
-    """One line of a worker's progress: how far which phase is, and its newest figures."""
+    """One line of a worker's progress: phase, finished and total items, and its newest figures by name."""
 
     phase: str
     done: int
@@ -47,11 +47,11 @@ class MemorySample:
 
 @dataclass(frozen=True)
 class CrashReport:
-    """What macOS noted of a process that crashed, from its ``.ips`` file; empty where the file does not say.
+    """macOS's report of a crashed process, from its ``.ips`` file; fields that the file lacks are empty.
 
-    ``exception`` is Mach's (``EXC_BAD_ACCESS``) with its subtype, ``termination`` the namespace, code and indicator
-    of what ended it, ``messages`` what libraries left for the report. ``frames`` are the topmost of the faulting
-    thread, the innermost first, as "library symbol + offset". ``translated`` says that it ran under Rosetta.
+    ``exception`` is the Mach exception (``EXC_BAD_ACCESS``) with its subtype. ``termination`` is the namespace, code
+    and indicator of the termination, ``messages`` are those that libraries added. ``frames`` are the topmost of the
+    faulting thread, the innermost first, as "library symbol + offset". ``translated`` says that it ran under Rosetta.
     """
 
     file: str
@@ -71,11 +71,11 @@ class CrashReport:
 
 
 @dataclass(frozen=True)
-class Surroundings:
-    """What a child had around it at its end; ``None`` where the system does not tell.
+class ProcessResources:
+    """The system's resources at the end of a child; ``None`` if unknown.
 
-    ``free_disk_bytes`` is what its folder's disk had left, ``open_files`` the limit of open files, ``rosetta`` whether
-    it ran translated, ``avx`` whether the processor has those instructions.
+    ``free_disk_bytes`` is that of the disk of its folder, ``open_files`` the limit of open files, ``rosetta`` whether
+    it ran under Rosetta, ``avx`` whether it could use AVX instructions.
     """
 
     free_disk_bytes: int | None = None
@@ -90,18 +90,20 @@ StopReason = Literal["deadline", "silence", "memory-limit", "interrupted"]
 
 @dataclass(frozen=True)
 class Exit:
-    """How a supervised child ended, before anyone has judged it.
+    """How a supervised child ended; ``failures.classify`` makes a ``Failure`` of it, or none.
 
-    ``returncode`` is as ``subprocess`` has it: negative for a signal, ``None`` when it could not be learnt.
-    ``stopped`` says why the supervisor itself stopped the child, if it did. ``error`` is the exception that the
-    worker reported: ``type``, ``message``, ``errno`` and ``traceback``, and the ``signal`` that ended one of the
-    processes it shared its work with. ``result`` is the content of its ``result.json``, or ``None`` when there was no
-    valid one: that is a failure whatever the exit code.
-    ``limit`` is the limit that was reached (seconds or bytes), ``stop_signal`` the name of the signal that asked
-    the supervisor itself to stop. ``oom_kills`` counts what the system killed for memory in the child's control
-    group meanwhile, ``None`` where that cannot be read. ``notes`` are sentences on what the supervision could not do.
-    ``pid`` is the child's, or this process's own when that is what could not go on.
-    ``log_kept`` are lines from anywhere in the log that the caller wanted kept, however long it became.
+    Attributes:
+        returncode: As in ``subprocess``: negative for a signal; ``None`` if it is unknown.
+        stopped: Why the supervisor stopped the child, if it did.
+        limit: The limit that was reached, in seconds or bytes.
+        error: The exception that the worker reported: ``type``, ``message``, ``errno``, ``traceback``, and the
+            ``signal`` that ended a process of its pool.
+        result: The content of its ``result.json``; ``None`` without a valid one, which is a failure.
+        retained_lines: Log lines that the caller asked to retain, wherever they were in the log.
+        oom_kills: Kills for memory in the child's control group meanwhile, ``None`` if they are not counted.
+        stop_signal: The name of the signal that asked the supervisor to stop.
+        pid: The child's; this process's own if the failure is one of this process.
+        notes: Sentences on what the supervisor could not do.
     """
 
     returncode: int | None
@@ -121,6 +123,6 @@ class Exit:
     user_seconds: float = 0.0
     system_seconds: float = 0.0
     notes: tuple[str, ...] = ()
-    log_kept: tuple[str, ...] = ()
+    retained_lines: tuple[str, ...] = ()
     crash_report: CrashReport | None = None
-    surroundings: Surroundings | None = None
+    surroundings: ProcessResources | None = None

@@ -1,4 +1,4 @@
-"""Every kind of record that a run may leave."""
+"""The union of all kinds of records."""
 
 from __future__ import annotations
 
@@ -7,4 +7,4 @@ from coremlbench.types.timing import TimingRecord
 from coremlbench.types.training_records import TrainingRecord
 
 Record = TrainingRecord | ConversionRecord | TimingRecord
-"""Whatever a ``run.json`` holds, told apart by ``kind``."""
+"""The content of a ``run.json``; its ``kind`` tells which type it is."""

@@ -1,7 +1,7 @@
-"""The nouns of a timing matrix.
+"""Data types of timing.
 
-A package is timed in ``Round`` processes; the rounds of one (model, variant, batch, runtime, unit) are a
-``Measurement``, and a whole matrix of them is one ``TimingRecord``.
+A package is timed in several processes, one ``Round`` each. The rounds of one (model, variant, batch, runtime, unit)
+are a ``Measurement``, a cell of the matrix; the whole matrix is a ``TimingRecord``.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from coremlbench.types.failure import Failure
 from coremlbench.types.training_records import RunRecord
 
 RuntimeName = Literal["coreml", "reference", "tensorflow"]
-"""Who executed: ``coreml`` is Apple's Core ML and nothing else, the others are host runtimes."""
+"""What executed a model: ``coreml`` is always Apple's Core ML, the others are host runtimes."""
 
 UnitName = Literal["CPU_ONLY", "CPU_AND_GPU", "CPU_AND_NE", "ALL", "host-cpu", "host-gpu"]
-"""What was asked for: Core ML's four names for Core ML, the host's processor or GPU for the rest."""
+"""The requested compute units: Core ML's four names for Core ML, the host's CPU or GPU for other runtimes."""
 
 Artefact = Literal["compiled", "package", "original"]
-"""The forms of a model that runtimes load: an ``.mlmodelc``, an ``.mlpackage``, or what was converted."""
+"""The forms of a model that runtimes load: an ``.mlmodelc``, an ``.mlpackage``, or the original model."""
 
 
 @dataclass(frozen=True)
 class Conditions:
-    """How the machine was before or after a round; ``None`` where the system does not tell.
+    """The machine's state before or after a round; ``None`` if unknown.
 
     ``thermal_state`` is macOS's ``nominal``, ``fair``, ``serious`` or ``critical``; ``power_source`` is ``AC`` or
     ``battery``; ``load_average`` is the last minute's.
@@ -42,13 +42,21 @@ class Conditions:
 class Round:
     """One fresh process that timed one cell of the matrix.
 
-    ``round`` and ``place`` (in the shuffled order of the round) count from 0. ``samples`` is the path, relative to
-    the record's folder, of an ``.npz`` with ``wall`` and (for Core ML) ``own`` seconds of each call in order: all of
-    them. ``quantiles`` are those of ``wall`` at 0, 2.5, 5 … 100 percent (41 values), ``own_p50`` is the median of
-    Core ML's own durations. ``drift`` is the median of the last third over that of the first, less 1;
-    ``autocorrelation`` is that of neighbouring calls. ``p99`` is ``None`` below 662 calls. ``outliers`` counts the
-    calls far above the rest; none is dropped. ``warmup_calls`` came before and are not among the samples.
-    ``energy_joules`` is that of the whole timed stretch, all ``calls`` of it; ``None`` where nothing tells it.
+    Times are seconds.
+
+    Attributes:
+        round: Number of the round, from 0.
+        place: Position of the cell in the shuffled order of the round, from 0.
+        samples: Path, relative to the record's folder, of an ``.npz`` with the seconds of every call in order:
+            ``wall``, and for Core ML ``own``, the duration that Core ML itself reports.
+        quantiles: Those of ``wall`` at 0, 2.5, 5 … 100 percent (41 values).
+        p99: ``None`` below 662 calls.
+        own_p50: The median of ``own``.
+        drift: The median of the last third of the calls divided by that of the first third, minus 1.
+        autocorrelation: That of consecutive calls.
+        outliers: Number of calls far above the rest; they are not removed.
+        warmup_calls: Number of calls before the timed ones; they are not in ``samples``.
+        energy_joules: Energy of all ``calls`` together; ``None`` if it cannot be measured.
     """
 
     round: int
@@ -83,7 +91,7 @@ class Round:
 
 @dataclass(frozen=True)
 class PlannedOp:
-    """An operation that Core ML's plan puts elsewhere than on the unit asked for."""
+    """An operation that Core ML plans to run on another unit than the requested one."""
 
     op: str
     kind: str
@@ -95,8 +103,8 @@ class PlannedOp:
 class ComputePlan:
     """Where Core ML plans to run a model: ops and shares of the estimated cost by device (``CPU``, ``GPU``, ``NE``).
 
-    ``elsewhere`` lists the ops that left the unit asked for, the costliest first. Without a plan, ``failure`` says why
-    in a sentence.
+    ``elsewhere`` lists the ops on other units than the requested one, the costliest first. Without a plan, ``failure``
+    says why in a sentence.
     """
 
     ops: dict[str, int] = field(default_factory=dict)
@@ -107,7 +115,7 @@ class ComputePlan:
 
 @dataclass(frozen=True)
 class SustainedPoint:
-    """One stretch of a sustained run: the median seconds of its calls, and the thermal state at its end."""
+    """One interval of a sustained run: seconds since the start, percentiles of its calls, thermal state at its end."""
 
     seconds: float
     p50: float
@@ -117,10 +125,10 @@ class SustainedPoint:
 
 
 @dataclass(frozen=True)
-class Floor:
-    """The least time that arithmetic and memory traffic take at the chip's peak figures: a floor, never an estimate.
+class RooflineBound:
+    """The least seconds that arithmetic and memory traffic take at the chip's peak rates: a bound, not an estimate.
 
-    ``bound`` tells which of the two is the longer. ``source`` names where the chip's figures are from.
+    ``bound`` tells which of the two takes longer. ``source`` names where the chip's rates are from.
     """
 
     seconds: float
@@ -135,9 +143,9 @@ class Floor:
 class Measurement:
     """One cell of the matrix: a package on one unit of one runtime, over all rounds.
 
-    ``ran_on`` says in words what the plan allows to say: ``Neural Engine``, or "asked for the Neural Engine, planned
-    on CPU". ``stand_in`` marks what the tests' stand-in for Core ML executed: never a Core ML figure. ``output_error``
-    is the largest difference from the expected outputs on the kit's inputs, as a share of their range.
+    ``ran_on`` says in words which units the plan uses: ``Neural Engine``, or "asked for the Neural Engine, planned on
+    CPU". ``stand_in`` marks results of the tests' replacement for Core ML, which are not Core ML's. ``output_error`` is
+    the largest difference from the expected outputs on the kit's inputs, as a share of their range.
     """
 
     model: str
@@ -151,7 +159,7 @@ class Measurement:
     rounds: tuple[Round, ...] = ()
     plan: ComputePlan | None = None
     ran_on: str = ""
-    floor: Floor | None = None
+    floor: RooflineBound | None = None
     output_error: float | None = None
     sustained: tuple[SustainedPoint, ...] = ()
     failure: Failure | None = None
@@ -160,7 +168,7 @@ class Measurement:
 
 @dataclass(frozen=True)
 class TimedModel:
-    """A model of the matrix and the variants of it that were timed, with their proofs."""
+    """A model of the matrix and its timed variants, with their proofs."""
 
     name: str
     source: ModelSource
@@ -171,7 +179,10 @@ class TimedModel:
 
 @dataclass(frozen=True)
 class Timed:
-    """A matrix that came to its end: cells with figures, cells that failed, and what could not run here (sentences)."""
+    """The outcome of a matrix that ended: its numbers of cells and of failed cells.
+
+    ``not_here`` are sentences on what this machine cannot run.
+    """
 
     cells: int
     failed: int
@@ -183,9 +194,9 @@ class Timed:
 class TimingRecord(RunRecord):
     """One matrix of models, variants, units and rounds, saved after every round.
 
-    ``experiment`` is ``convert-and-time``. ``quick`` marks a first look with fewer rounds and calls. ``orders`` are
-    the cells' indices into ``measurements`` in the order each round ran them. ``kit`` is the hash of the kit that the
-    packages came from.
+    ``experiment`` is ``convert-and-time``. ``quick`` marks a run with fewer rounds and calls. ``orders`` are, for each
+    round, the indices of the cells in ``measurements`` in the order in which they ran. ``kit`` is the hash of the kit
+    that the packages came from.
     """
 
     outcome: Timed | Failure

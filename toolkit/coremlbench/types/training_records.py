@@ -1,4 +1,4 @@
-"""The record of a training run, and what every kind of record shares."""
+"""The record of a training run, and the base class of all records."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from coremlbench.types.failure import Failure
 from coremlbench.types.machine import Machine
 
 SCHEMA = 1
-"""The version of the records written by this release. Older ones are read, newer ones refused."""
+"""The schema version of the records that this release writes. Older ones can be read, newer ones are refused."""
 
 
 @dataclass(frozen=True)
 class ClassResult:
-    """How one class fared on the test set. ``precision`` is ``None`` when nothing was predicted to be it."""
+    """Results for one class of the test set. ``precision`` is ``None`` if the class was never predicted."""
 
     name: str
     images: int
@@ -25,7 +25,7 @@ class ClassResult:
 
 @dataclass(frozen=True)
 class Solver:
-    """How the logistic regression ended: its own words, and the iterations it took of those allowed."""
+    """How the solver of the logistic regression ended: its own status text, and its iterations."""
 
     name: str
     status: str
@@ -35,9 +35,10 @@ class Solver:
 
 @dataclass(frozen=True)
 class SampleImage:
-    """A small copy of a test picture, at ``path`` below the run's folder, with its true and its predicted class.
+    """A small copy of a test image, at ``path`` in the run's folder, with its true and its predicted class.
 
-    ``mistake`` tells that it was chosen for being one; the others are spread evenly over the test set.
+    ``mistake`` marks those that were chosen because they are misclassified; the others are spread evenly over the test
+    set.
     """
 
     path: str
@@ -48,7 +49,10 @@ class SampleImage:
 
 @dataclass(frozen=True)
 class Trained:
-    """A run that finished. Accuracies are shares of images; ``confusion[actual][predicted]`` counts test images."""
+    """The outcome of a training that finished.
+
+    Accuracies are shares of images; ``confusion[actual][predicted]`` counts test images.
+    """
 
     test_accuracy: float
     training_accuracy: float | None = None
@@ -65,7 +69,7 @@ Outcome = Trained | Failure
 
 @dataclass(frozen=True)
 class Phase:
-    """One stretch of a run: its wall-clock seconds, and how many items (images, mostly) it worked on."""
+    """One phase of a run: its wall-clock seconds, the number of items (usually images), and its peak memory."""
 
     name: str
     seconds: float
@@ -75,7 +79,7 @@ class Phase:
 
 @dataclass(frozen=True)
 class IterationRow:
-    """One row of the solver's table."""
+    """One iteration of the solver."""
 
     iteration: int
     seconds: float
@@ -85,9 +89,9 @@ class IterationRow:
 
 @dataclass(frozen=True)
 class EpochRow:
-    """One epoch of a TensorFlow training; the first is recorded and left out of compared figures.
+    """One epoch of a TensorFlow training; the first one is recorded but not compared.
 
-    ``seconds`` is the whole epoch as Keras prints it; ``training_seconds`` is its part without the validation.
+    ``seconds`` is the whole epoch as Keras prints it; ``training_seconds`` is that without the validation.
     """
 
     epoch: int
@@ -101,17 +105,17 @@ class EpochRow:
 
     @property
     def steps_per_second(self) -> float:
-        """Return the training steps per second, validation left out."""
+        """Return the training steps per second, without the validation."""
         return self.steps / self.training_seconds if self.training_seconds else 0.0
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a TensorFlow training really ran, and why there.
+    """The device on which a TensorFlow training ran, and why.
 
     ``requested`` is ``auto``, ``cpu`` or ``gpu``; ``device`` is TensorFlow's name of the device that holds the
-    network's variables (``GPU:0``), ``name`` the hardware's. ``variables`` counts variables by device. ``peak_bytes``
-    is the device's own peak memory where TensorFlow tells it.
+    network's variables (``GPU:0``), ``name`` that of the hardware. ``variables`` counts variables by device.
+    ``peak_bytes`` is the device's peak memory, ``None`` if TensorFlow does not report it.
     """
 
     requested: str
@@ -125,9 +129,9 @@ class Placement:
 
 @dataclass(frozen=True)
 class DatasetRecord:
-    """The data of a run: ``train``, ``validation`` and ``test`` count pictures, ``examined`` the files looked at.
+    """The dataset of a run: ``train``, ``validation`` and ``test`` count images, ``examined`` all files that were read.
 
-    ``skipped`` names the first of the ``skipped_count`` files that were left out.
+    ``skipped`` lists the first of the ``skipped_count`` files that were left out.
     """
 
     name: str
@@ -144,7 +148,7 @@ class DatasetRecord:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How often the saved model and the trained one predict the same class, and on which runtime it was run."""
+    """For how many images the saved model, run by ``runtime``, predicts the same class as the trained network."""
 
     runtime: str
     images: int
@@ -158,7 +162,7 @@ class Agreement:
 
 @dataclass(frozen=True)
 class SavedModel:
-    """A model file of a run, relative to the run's folder."""
+    """A model file of a run; ``path`` is relative to the run's folder."""
 
     path: str
     format: str
@@ -170,11 +174,11 @@ class SavedModel:
 
 @dataclass(frozen=True, kw_only=True)
 class RunRecord:
-    """What every run's record says, whatever it did, as saved in ``results/<id>/run.json``.
+    """The fields of every record, as saved in ``results/<id>/run.json``.
 
-    ``experiment`` is what was trained, converted or timed; ``options`` are the settings the run used. ``deviations``
-    say in words where they are not the experiment's protocol ("iterations 5"), so that no table compares unlike runs
-    unmarked. ``seconds`` is the run's whole time, over all the processes that went on with it.
+    ``experiment`` is what was trained, converted or timed; ``options`` are the settings of the run. ``deviations`` are
+    the texts of its deviations from the protocol ("iterations 5"; see ``types.deviations``). ``seconds`` is the run's
+    total time, including that of runs that it resumed.
     """
 
     id: str
@@ -199,8 +203,8 @@ class RunRecord:
 class TrainingRecord(RunRecord):
     """One training run.
 
-    ``attempt`` counts from 1; a later one names the first attempt's record in ``retry_of``. ``resumed_from`` names
-    the record of the broken run whose work this one goes on with: its times are not those of a whole run.
+    ``attempt`` counts from 1; the later ones have the id of the first attempt in ``retry_of``. ``resumed_from`` is the
+    id of the interrupted run that this one resumed: its times are not those of a whole run.
     """
 
     outcome: Outcome

@@ -20,7 +20,7 @@ from coremlbench.conversion.sample_rows import evenly_spaced
 from coremlbench.conversion.variants import VARIANTS, Precision, uncompressed_variant
 from coremlbench.model_files.formats import TENSORFLOW_FORMATS
 from coremlbench.supervision.worker_main import Report, run, to_json
-from coremlbench.types.errors import InputError, UnusableData
+from coremlbench.types.errors import InputError, UnusableDataError
 
 PREDICTION_ROWS = 64
 """Number of samples predicted between two progress reports."""
@@ -71,11 +71,11 @@ def _check_ready_packages(packages: list[dict[str, Any]]) -> None:
     An op that the reference runtime does not support is no error here: it is a result of the proof.
     """
     from coremlbench.conversion.package_runner import PackageRunner
-    from coremlbench.mil_onnx import UnsupportedProgram
+    from coremlbench.mil_onnx import UnsupportedProgramError
 
     for package in packages:
         if package["ready_package"] and not package["without_original"]:
-            with suppress(UnsupportedProgram):
+            with suppress(UnsupportedProgramError):
                 PackageRunner.load(Path(package["ready_package"]))
 
 
@@ -183,12 +183,12 @@ def _save_picture_samples(original: Any, request: dict[str, Any], folder: Path, 
 
 
 def _read_picture(original: Any, path: Path) -> Any:
-    from coremlbench_datasets.images import UnreadableImage
+    from coremlbench_datasets.images import UnreadableImageError
 
     try:
         return original.read_picture(path)
-    except UnreadableImage as error:
-        raise UnusableData(f"{path} cannot be read any more: {error}") from error
+    except UnreadableImageError as error:
+        raise UnusableDataError(f"{path} cannot be read any more: {error}") from error
 
 
 def _class_indices(dataset_classes: list[str], model_classes: tuple[str, ...]) -> tuple[list[int] | None, list[str]]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from coremlbench.mil_onnx import load_program
 from coremlbench.supervision.worker_main import Report, run
-from coremlbench.system.files import written_whole
+from coremlbench.system.files import atomic_writer
 from coremlbench.types.errors import CoremlbenchError
 
 GRID = 8
@@ -125,7 +125,7 @@ def expected_outputs(package: Path, inputs: Mapping[str, NDArray[Any]]) -> dict[
 
 def _save(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Write arrays to an ``.npz`` file atomically."""
-    with written_whole(path) as file:
+    with atomic_writer(path) as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # its other parameter is not among the names
 
 

@@ -146,7 +146,7 @@ def _fit(
 
     Raises:
         LossNotFiniteError: the loss became NaN or infinite.
-        UnusableData: an image cannot be read any more.
+        UnusableDataError: an image cannot be read any more.
     """
     import tensorflow as tf
 

@@ -225,14 +225,14 @@ def _save_samples(path: Path, wall: NDArray[np.float64], runtime: NDArray[np.flo
 
     import numpy as np
 
-    from coremlbench.system.files import write_whole
+    from coremlbench.system.files import atomic_write
 
     content = io.BytesIO()
     if runtime is None:
         np.savez_compressed(content, wall=wall)
     else:
         np.savez_compressed(content, wall=wall, own=runtime)
-    write_whole(path, content.getvalue())
+    atomic_write(path, content.getvalue())
     return hashlib.sha256(content.getvalue()).hexdigest()
 
 

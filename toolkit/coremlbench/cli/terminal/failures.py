@@ -7,12 +7,12 @@ from itertools import groupby
 from pathlib import Path
 
 from coremlbench.cli.terminal.tables import MAX_LOG_LINE, plain_console, print_text
-from coremlbench.failures.listing import Found
+from coremlbench.failures.listing import FailureEntry
 
 LOG_LINES = 3
 
 
-def print_failures(entries: Sequence[Found], runs: int, folder: Path) -> None:
+def print_failures(entries: Sequence[FailureEntry], runs: int, folder: Path) -> None:
     """Print the failures by machine and experiment, each with its reason, evidence and what to do.
 
     ``runs`` is the number of runs that were searched, ``folder`` the results folder, for the sentences around the list.
@@ -35,7 +35,7 @@ def print_failures(entries: Sequence[Found], runs: int, folder: Path) -> None:
     )
 
 
-def _heading(entry: Found) -> str:
+def _heading(entry: FailureEntry) -> str:
     progress = entry.failure.evidence.progress
     words = [
         entry.failure.kind,
@@ -47,7 +47,7 @@ def _heading(entry: Found) -> str:
     return f"{entry.run}: {' '.join(word for word in words if word)}"
 
 
-def _evidence_lines(entry: Found) -> list[str]:
+def _evidence_lines(entry: FailureEntry) -> list[str]:
     """Return the reason, the crash or stack, lines of the log, notes, and what to do."""
     evidence, lines = entry.failure.evidence, [entry.failure.reason]
     report = evidence.crash_report

@@ -20,7 +20,7 @@ from coremlbench.conversion.originals.traced_model import (
 )
 from coremlbench.conversion.sources import RANDOM_PREFIX, network_and_seed
 from coremlbench.experiments.catalogue import select
-from coremlbench.model_files.formats import with_its_suffix
+from coremlbench.model_files.formats import with_format_suffix
 from coremlbench.types.conversion import ModelSource
 from coremlbench.types.errors import InputError
 
@@ -116,7 +116,7 @@ def _load(source: ModelSource, settings: Mapping[str, Any]) -> Any:
         keras.config.enable_unsafe_deserialization()
     path = Path(source.path)
     try:
-        with with_its_suffix(path) as file:
+        with with_format_suffix(path) as file:
             return keras.models.load_model(str(file), compile=False, safe_mode=not settings.get("allow_code"))
     except InputError:
         raise

@@ -1,14 +1,14 @@
-"""The table of failures, in the order in which it is asked; ``docs/failures.md`` is made from it.
+"""The table of failures, in the order in which its rules are tested; ``docs/failures.md`` is generated from it.
 
-The first rule that matches decides. What is certain stands before what is likely, what names a cause before what
-names a symptom: what coremlbench did itself, faults of graphics processors, what the worker said in a sentence of its
-own, what libraries say in the log, what the system refused, and only then how the process ended.
+The first rule that matches decides. Certain causes come before likely ones, and causes before symptoms: what
+coremlbench stopped itself, faults of graphics processors, errors that the worker reported itself, messages of
+libraries, errors of the system, and last how the process ended.
 """
 
 from __future__ import annotations
 
 from coremlbench.failures.rules.coreml import COREML
-from coremlbench.failures.rules.ends import ENDS, REST
+from coremlbench.failures.rules.ends import PROCESS_ENDS, REST
 from coremlbench.failures.rules.gpu import GPU
 from coremlbench.failures.rules.rule import Rule
 from coremlbench.failures.rules.software import SOFTWARE
@@ -19,14 +19,14 @@ from coremlbench.failures.rules.worker import WORKER
 SECTIONS: tuple[tuple[str, tuple[Rule, ...]], ...] = (
     ("What coremlbench stopped itself", SUPERVISION),
     ("Graphics processors", GPU),
-    ("What the worker said of itself", WORKER),
+    ("Errors that the worker reported", WORKER),
     ("Libraries and their versions", SOFTWARE),
     ("Conversion and Core ML", COREML),
-    ("What the system refused", SYSTEM),
-    ("How the process ended", ENDS),
+    ("Errors of the system", SYSTEM),
+    ("How the process ended", PROCESS_ENDS),
     ("The rest", REST),
 )
-"""The rules by what they are about, in their order."""
+"""The rules by subject, in their order."""
 
 RULES: tuple[Rule, ...] = tuple(rule for _, rules in SECTIONS for rule in rules)
 

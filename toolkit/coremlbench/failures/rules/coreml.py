@@ -1,11 +1,11 @@
-"""Conversion to Core ML, and Core ML itself: what coremltools and Apple's frameworks say."""
+"""Conversion to Core ML, and Core ML itself: messages of coremltools and of Apple's frameworks."""
 
 from __future__ import annotations
 
 import signal
 
 from coremlbench.failures.matchers import both, crash_reported, either, killed_by, logged, raised
-from coremlbench.failures.rules.rule import Rule
+from coremlbench.failures.rules.rule import Retry, Rule
 
 CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGTRAP, signal.SIGKILL)
 
@@ -80,6 +80,7 @@ COREML: tuple[Rule, ...] = (
         "The model's file cannot be read: it is damaged, of another version of Keras, or holds classes of its own.",
         "Save the model again with the Keras of requirements.lock, without custom classes.",
         "keras 19164; keras 19899",
+        retry=Retry.NEVER,
     ),
     Rule(
         "model-load",

@@ -1,4 +1,4 @@
-"""How the process ended, when nothing said why: signals, silence, exceptions, and what is not known."""
+"""How the process ended, if no message tells why: signals, silence, exceptions, unknown ends."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ from coremlbench.failures.matchers import (
     nothing_known,
     stopped,
 )
-from coremlbench.failures.rules.rule import Rule
+from coremlbench.failures.rules.rule import Retry, Rule
 from coremlbench.failures.rules.system import SMALLER
 
-AGAIN = "Run it again; if it happens again, report it with `coremlbench failures --bundle`."
+RUN_AGAIN = "Run it again; if it happens again, report it with `coremlbench failures --bundle`."
 
-ENDS: tuple[Rule, ...] = (
+PROCESS_ENDS: tuple[Rule, ...] = (
     Rule(
         "killed",
         either(killed_by(signal.SIGKILL), logged(r"\bKilled: 9\b")),
         "The worker was killed with SIGKILL{where}; {oom_note} (peak {peak}).",
         SMALLER + "; if somebody killed it, run it again.",
         "turicreate 1075; tensorflow 41457",
+        retry=Retry.LESS_MEMORY,
     ),
     Rule(
         "illegal-instruction",
@@ -35,6 +36,7 @@ ENDS: tuple[Rule, ...] = (
         "under Rosetta or on an old processor, likely.",
         "Use a native arm64 Python on Apple silicon; on an old processor, a build without AVX.",
         "tensorflow_macos 81; tensorflow 58339",
+        retry=Retry.NEVER,
     ),
     Rule(
         "segmentation-fault",
@@ -65,14 +67,14 @@ ENDS: tuple[Rule, ...] = (
         killed_by(signal.SIGTRAP),
         "The worker stopped itself with SIGTRAP{where}{crash_note}: a check of Swift's or of an Apple library failed, "
         "likely.",
-        AGAIN,
+        RUN_AGAIN,
         "Apple, Understanding the exception types in a crash report",
     ),
     Rule(
         "arithmetic",
         killed_by(signal.SIGFPE),
         "Native code divided by zero or overflowed (SIGFPE){where}{crash_note}; an empty batch or image, likely.",
-        AGAIN,
+        RUN_AGAIN,
         "signal(7)",
     ),
     Rule(
@@ -88,6 +90,7 @@ ENDS: tuple[Rule, ...] = (
         "The worker wrote a file larger than this session's limit allows{where}.",
         "Raise the limit with `ulimit -f unlimited`, or ask whoever set it.",
         "setrlimit(2), RLIMIT_FSIZE",
+        retry=Retry.NEVER,
     ),
     Rule(
         "forbidden-call",
@@ -96,6 +99,7 @@ ENDS: tuple[Rule, ...] = (
         "likely.",
         "Run it outside the sandbox, or with other rules for system calls.",
         "seccomp(2)",
+        retry=Retry.NEVER,
     ),
     Rule(
         "terminated",

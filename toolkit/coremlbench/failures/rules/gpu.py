@@ -1,9 +1,9 @@
-"""Graphics processors. After a fault the process often lives on, and its figures mean nothing."""
+"""Graphics processors. After a fault the process often goes on, with wrong results."""
 
 from __future__ import annotations
 
 from coremlbench.failures.matchers import either, logged, loss_is_nan, raised
-from coremlbench.failures.rules.rule import Rule
+from coremlbench.failures.rules.rule import Retry, Rule
 
 GPU: tuple[Rule, ...] = (
     # --- Metal
@@ -12,10 +12,11 @@ GPU: tuple[Rule, ...] = (
         logged(
             r"IOAF code (-536870211|8)\b|MPSCNNKernel\.mm.*failed assertion|kIOGPUCommandBufferCallbackErrorOutOfMemory"
         ),
-        "The GPU ran out of memory{where}; what it computed from then on is bogus.",
+        "The GPU ran out of memory{where}; what it computed from then on is wrong.",
         "Use a smaller batch, or the CPU.",
         "tensorflow_macos 36; mlx 479; llama.cpp 9701",
         also_success=True,
+        retry=Retry.LESS_MEMORY,
     ),
     Rule(
         "gpu-fault",
@@ -23,10 +24,11 @@ GPU: tuple[Rule, ...] = (
             r"Ignored \(for causing prior/excessive GPU errors\)|IOAF code 4\b"
             r"|kIO(GPU|Accel)CommandBufferCallbackError(SubmissionsIgnored|PageFault|InnocentVictim)"
         ),
-        "The GPU had a fault{where} and ignored the work that came after it; results from then on are bogus.",
+        "The GPU had a fault{where} and ignored the work that came after it; results from then on are wrong.",
         "Discard this run, restart the machine, and use the CPU if it happens again.",
         "tensorflow_macos 202; llama.cpp 8886",
         also_success=True,
+        retry=Retry.ON_CPU,
     ),
     Rule(
         "gpu-hang",
@@ -35,6 +37,7 @@ GPU: tuple[Rule, ...] = (
         "Use smaller images or a smaller batch.",
         "PyTorch forum 159689",
         also_success=True,
+        retry=Retry.ON_CPU,
     ),
     Rule(
         "gpu-preempted",
@@ -43,6 +46,7 @@ GPU: tuple[Rule, ...] = (
         "Use a smaller batch, or leave the machine alone while it runs.",
         "omlx 1387",
         also_success=True,
+        retry=Retry.ON_CPU,
     ),
     Rule(
         "gpu-assertion",
@@ -50,6 +54,7 @@ GPU: tuple[Rule, ...] = (
         "Metal refused work that it cannot do{where}; an operation or a size that the plug-in does not handle, likely.",
         "Use the CPU, another batch or image size, or the versions of requirements.lock.",
         "the assertion's own text",
+        retry=Retry.ON_CPU,
     ),
     # --- CUDA
     Rule(
@@ -61,6 +66,7 @@ GPU: tuple[Rule, ...] = (
         "The device ran out of memory{where}.",
         "Use a smaller batch, and end other programs that use the device.",
         "pytorch 130112; tensorflow 7025; turicreate 137",
+        retry=Retry.LESS_MEMORY,
     ),
     Rule(
         "gpu-fault",
@@ -68,10 +74,11 @@ GPU: tuple[Rule, ...] = (
             r"CUDA_ERROR_(ILLEGAL_ADDRESS|LAUNCH_FAILED|ECC_UNCORRECTABLE|ILLEGAL_INSTRUCTION|MISALIGNED_ADDRESS)"
             r"|an illegal memory access was encountered|NVRM: Xid"
         ),
-        "The GPU had a fault{where}; results from then on are bogus.",
+        "The GPU had a fault{where}; results from then on are wrong.",
         "Discard this run and run it again; if it happens again, use the CPU and look at the GPU's own log.",
         "CUDA driver API, CUresult",
         also_success=True,
+        retry=Retry.ON_CPU,
     ),
     Rule(
         "gpu-library",
@@ -80,6 +87,7 @@ GPU: tuple[Rule, ...] = (
         "Install TensorFlow with its own libraries, `pip install 'tensorflow[and-cuda]'`, and take other copies of "
         "cuDNN out of LD_LIBRARY_PATH.",
         "tensorflow 60913; tensorflow 62170",
+        retry=Retry.ON_CPU,
     ),
     Rule(
         "gpu-library",
@@ -92,6 +100,7 @@ GPU: tuple[Rule, ...] = (
         "The lines above it in the log say which; end other programs that use the device, or reinstall "
         "`tensorflow[and-cuda]`.",
         "tensorflow 55309; tensorflow 2437",
+        retry=Retry.ON_CPU,
     ),
     Rule(
         "gpu-driver",
@@ -102,6 +111,7 @@ GPU: tuple[Rule, ...] = (
         "The NVIDIA driver is older than the CUDA libraries in use, or was exchanged since the machine started.",
         "Install a newer driver and restart the machine, or train with --device cpu.",
         "tensorflow 31319; nvidia-docker 399",
+        retry=Retry.ON_CPU,
     ),
     Rule(
         "gpu-compiler",
@@ -109,8 +119,9 @@ GPU: tuple[Rule, ...] = (
         "TensorFlow's compiler for NVIDIA GPUs lacks a part of CUDA (libdevice or ptxas).",
         "Install `tensorflow[and-cuda]`, or name CUDA's folder in XLA_FLAGS=--xla_gpu_cuda_data_dir=DIR.",
         "tensorflow 60790; tensorflow 35423",
+        retry=Retry.ON_CPU,
     ),
-    # --- what is learnt
+    # --- loss and device checks
     Rule(
         "loss-nan",
         either(loss_is_nan, raised("LossNotFiniteError"), logged(r"\b(val_)?loss['\"]?\s*[:=]\s*(nan|inf)\b")),
@@ -118,6 +129,7 @@ GPU: tuple[Rule, ...] = (
         "Run it on the CPU, or with another optimizer.",
         "tensorflow_macos 231",
         also_success=True,
+        retry=Retry.ON_CPU,
     ),
     Rule(
         "untrusted-device",
@@ -125,5 +137,6 @@ GPU: tuple[Rule, ...] = (
         "{message}",
         "Train on the CPU with --device cpu, or install the pinned TensorFlow and plug-in together.",
         "tf-keras 140; tensorflow 92686",
+        retry=Retry.ON_CPU,
     ),
 )

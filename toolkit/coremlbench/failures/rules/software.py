@@ -1,9 +1,9 @@
-"""Libraries that do not fit the machine or each other: what the dynamic loader, TensorFlow and Python say of it."""
+"""Libraries that do not match the machine or each other: messages of the dynamic loader, TensorFlow and Python."""
 
 from __future__ import annotations
 
 from coremlbench.failures.matchers import crash_reported, either, logged, raised
-from coremlbench.failures.rules.rule import Rule
+from coremlbench.failures.rules.rule import Retry, Rule
 
 SOFTWARE: tuple[Rule, ...] = (
     # --- TensorFlow and its plug-in
@@ -13,6 +13,7 @@ SOFTWARE: tuple[Rule, ...] = (
         "The optimizer needs XLA, which tensorflow-metal does not have.",
         "Use the legacy optimizer, or the CPU.",
         "tensorflow 58988",
+        retry=Retry.ON_CPU,
     ),
     Rule(
         "metal-plugin",
@@ -20,6 +21,7 @@ SOFTWARE: tuple[Rule, ...] = (
         "tensorflow-metal and TensorFlow do not match.",
         "Install the versions of requirements.lock together: TensorFlow 2.18.1 and tensorflow-metal 1.2.0.",
         "tensorflow 84167",
+        retry=Retry.ON_CPU,
     ),
     # --- Turi Create
     Rule(
@@ -28,6 +30,7 @@ SOFTWARE: tuple[Rule, ...] = (
         "Turi Create has no build for this Python or processor.",
         "It needs an x86-64 Python up to 3.8; `coremlbench doctor` says how to get one.",
         "turicreate 3462",
+        retry=Retry.NEVER,
     ),
     Rule(
         "turicreate-environment",
@@ -35,6 +38,7 @@ SOFTWARE: tuple[Rule, ...] = (
         "Turi Create's environment holds a NumPy or protobuf that is too new for it.",
         "Remove the environments folder under COREMLBENCH_CACHE; the next run makes it again from its lock.",
         "observed with numpy 1.24 and protobuf 4",
+        retry=Retry.NEVER,
     ),
     # --- the processor
     Rule(
@@ -43,6 +47,7 @@ SOFTWARE: tuple[Rule, ...] = (
         "TensorFlow needs instructions that this processor does not have{avx_note}.",
         "Use a native arm64 Python on Apple silicon; on an old processor, another machine or a build without AVX.",
         "tensorflow 27198; tensorflow 26241",
+        retry=Retry.NEVER,
     ),
     Rule(
         "wrong-architecture",
@@ -53,6 +58,7 @@ SOFTWARE: tuple[Rule, ...] = (
         "A library was built for another processor than this Python.",
         "Make the environment again with a Python of one architecture: a native arm64 one on Apple silicon.",
         "tensorflow_macos 273; tensorflow 57483",
+        retry=Retry.NEVER,
     ),
     # --- the dynamic loader
     Rule(
@@ -61,6 +67,7 @@ SOFTWARE: tuple[Rule, ...] = (
         "A library needs a newer system than this one (its C library is too old).",
         "Use a newer system or container: TensorFlow 2.21's packages need glibc 2.27 or newer.",
         "tensorflow 48761; tensorflow 25593",
+        retry=Retry.NEVER,
     ),
     Rule(
         "code-signature",
@@ -72,6 +79,7 @@ SOFTWARE: tuple[Rule, ...] = (
         "Make the environment again with pip or uv, which do not put files in quarantine; "
         "`xattr -dr com.apple.quarantine DIR` frees files that a browser fetched.",
         "flet 4543; borg 5622",
+        retry=Retry.NEVER,
     ),
     Rule(
         "library-missing",
@@ -84,6 +92,7 @@ SOFTWARE: tuple[Rule, ...] = (
         "A library that the worker needs is missing, or not the one that it was built with.",
         "Make the environment again from its lock with `make install`; the matched lines name the library.",
         "dlopen(3); the loader's own text",
+        retry=Retry.NEVER,
     ),
     Rule(
         "module-missing",
@@ -94,6 +103,7 @@ SOFTWARE: tuple[Rule, ...] = (
         "A Python package that the worker needs is not installed here.",
         "Make the environment again from its lock with `make install`; the message names the package.",
         "Python's own text",
+        retry=Retry.NEVER,
     ),
     Rule(
         "numpy-version",
@@ -104,14 +114,16 @@ SOFTWARE: tuple[Rule, ...] = (
         "A library was built for another NumPy than the one that is installed.",
         "Make the environment again from its lock with `make install`.",
         "tensorflow 98406; exo 109",
+        retry=Retry.NEVER,
     ),
-    # --- two of one kind in a process
+    # --- two copies of a library in a process
     Rule(
         "protobuf-twice",
         logged(r"descriptor(_database)?\.cc:\d+\] (File already exists in database|CHECK failed: .*Add\()"),
         "Two libraries in one process brought copies of protobuf that collide.",
         "Make the environment again from its lock with `make install`; do not add packages to it.",
         "tensorflow 70340; protobuf 15194",
+        retry=Retry.NEVER,
     ),
     Rule(
         "openmp-twice",
@@ -120,6 +132,7 @@ SOFTWARE: tuple[Rule, ...] = (
         "Make the environment again from its lock; do not mix conda's packages with pip's. "
         "KMP_DUPLICATE_LIB_OK=TRUE hides it and may falsify results.",
         "pytorch 78490; min-dalle 12",
+        retry=Retry.NEVER,
     ),
     Rule(
         "fork",
@@ -135,13 +148,15 @@ SOFTWARE: tuple[Rule, ...] = (
         "Apple's command line tools are missing, or their licence was not agreed to.",
         "Run `xcode-select --install`, then `sudo xcodebuild -license accept` if it is still asked for.",
         "Apple Technical Note TN2339",
+        retry=Retry.NEVER,
     ),
-    # --- what is left of an environment that could not be made
+    # --- environments
     Rule(
         "environment",
         raised("EnvironmentBuildError"),
         "{message}",
         "Run `coremlbench doctor`, and then this again.",
         "worker",
+        retry=Retry.NEVER,
     ),
 )

@@ -1,9 +1,9 @@
-"""Ends that coremlbench brought about itself: certain, whatever else the log says."""
+"""Children that coremlbench stopped, or could not start: certain, whatever the log says."""
 
 from __future__ import annotations
 
 from coremlbench.failures.matchers import not_started, stopped
-from coremlbench.failures.rules.rule import Rule
+from coremlbench.failures.rules.rule import Retry, Rule
 
 SUPERVISION: tuple[Rule, ...] = (
     Rule(
@@ -12,6 +12,7 @@ SUPERVISION: tuple[Rule, ...] = (
         "The run was interrupted{by_signal}{where}.",
         "Run it again.",
         "supervision",
+        retry=Retry.NEVER,
     ),
     Rule(
         "memory-limit",
@@ -19,6 +20,7 @@ SUPERVISION: tuple[Rule, ...] = (
         "The run took {peak} of memory, more than the limit of {limit_bytes}, and was stopped{where}.",
         "Raise --memory-limit, or use fewer images.",
         "supervision",
+        retry=Retry.LESS_MEMORY,
     ),
     Rule(
         "deadline",
@@ -33,5 +35,6 @@ SUPERVISION: tuple[Rule, ...] = (
         "The worker could not be started: {message}.",
         "Run `coremlbench doctor`; it says what is missing and what to do.",
         "supervision",
+        retry=Retry.NEVER,
     ),
 )

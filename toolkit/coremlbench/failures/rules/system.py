@@ -1,11 +1,11 @@
-"""What the operating system refused: room, files, threads, memory, the network."""
+"""Errors of the operating system: disk space, files, threads, memory, network."""
 
 from __future__ import annotations
 
 import errno
 
 from coremlbench.failures.matchers import crash_reported, either, logged, oom_killed, raised, system_error, vanished
-from coremlbench.failures.rules.rule import Rule
+from coremlbench.failures.rules.rule import Retry, Rule
 
 SMALLER = "Use a smaller batch, fewer or smaller images, or a machine with more memory"
 
@@ -16,6 +16,7 @@ SYSTEM: tuple[Rule, ...] = (
         "The disk is full{where}{disk_note}.",
         "Free some space, or let --results and COREMLBENCH_CACHE name folders on another disk.",
         "errno 28",
+        retry=Retry.NEVER,
     ),
     Rule(
         "disk-error",
@@ -33,6 +34,7 @@ SYSTEM: tuple[Rule, ...] = (
         "{who} had more files open than the system allows{where}{files_note}.",
         "Run `ulimit -n 4096` in this terminal and try again.",
         "mac-ml-speed-test README",
+        retry=Retry.MORE_OPEN_FILES,
     ),
     Rule(
         "permission",
@@ -40,6 +42,7 @@ SYSTEM: tuple[Rule, ...] = (
         "{who} was not allowed to use a file{where}: {message}.",
         "Give this user access to it, or use another folder.",
         "errno 13",
+        retry=Retry.NEVER,
     ),
     Rule(
         "folder-vanished",
@@ -55,6 +58,7 @@ SYSTEM: tuple[Rule, ...] = (
         "On macOS run `Install Certificates.command` of python.org's Python; behind a company's proxy set "
         "SSL_CERT_FILE.",
         "Python for macOS, ReadMe",
+        retry=Retry.NEVER,
     ),
     Rule(
         "network",
@@ -89,6 +93,7 @@ SYSTEM: tuple[Rule, ...] = (
         "{who} could not get the memory it asked for{where}; it had taken {peak}.",
         SMALLER + ".",
         "turicreate 267; turicreate 615",
+        retry=Retry.LESS_MEMORY,
     ),
     Rule(
         "out-of-memory",
@@ -96,6 +101,7 @@ SYSTEM: tuple[Rule, ...] = (
         "The system killed the worker for memory{where} (oom_kill count +{oom_kills}, peak {peak}).",
         SMALLER + ".",
         "memory.events of the control group",
+        retry=Retry.LESS_MEMORY,
     ),
     Rule(
         "out-of-memory",
@@ -103,5 +109,6 @@ SYSTEM: tuple[Rule, ...] = (
         "macOS ended the worker for lack of memory{where} (peak {peak}).",
         SMALLER + ".",
         "the crash report's termination namespace",
+        retry=Retry.LESS_MEMORY,
     ),
 )

@@ -1,17 +1,18 @@
-"""What the worker said of itself: exceptions with a sentence of their own."""
+"""Errors that the worker reported itself, with a message for the user."""
 
 from __future__ import annotations
 
 from coremlbench.failures.matchers import raised
-from coremlbench.failures.rules.rule import Rule
+from coremlbench.failures.rules.rule import Retry, Rule
 
 WORKER: tuple[Rule, ...] = (
     Rule(
         "unusable-data",
-        raised("UnusableData"),
+        raised("UnusableDataError"),
         "{message}",
         "Mend or remove the files that the record names, or use another dataset.",
         "worker",
+        retry=Retry.NEVER,
     ),
     Rule(
         "missing-weights",
@@ -19,6 +20,7 @@ WORKER: tuple[Rule, ...] = (
         "{message}",
         "Run `coremlbench doctor`; it says which weights are here and how to get others.",
         "worker",
+        retry=Retry.NEVER,
     ),
     Rule(
         "missing-data",
@@ -26,6 +28,7 @@ WORKER: tuple[Rule, ...] = (
         "{message}",
         "Run `coremlbench datasets`; it says what is here, what to fetch and where to put it.",
         "worker",
+        retry=Retry.NEVER,
     ),
     Rule(
         "wrong-output",
@@ -41,5 +44,12 @@ WORKER: tuple[Rule, ...] = (
         "Time the units that this machine has; a kit takes the model to another.",
         "worker",
     ),
-    Rule("input", raised("InputError"), "{message}", "Correct the option or the input and run it again.", "worker"),
+    Rule(
+        "input",
+        raised("InputError"),
+        "{message}",
+        "Correct the option or the input and run it again.",
+        "worker",
+        retry=Retry.NEVER,
+    ),
 )
