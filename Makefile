@@ -58,10 +58,10 @@ test-fast: install  ## run the quick tests without TensorFlow, Turi Create and n
 	$(PYTEST) -n $(WORKERS) --dist loadfile -m "$(FAST)"
 
 test-slow: install  ## run the slow tests alone
-	$(PYTEST) -m "slow and not browser"
+	$(PYTEST) -n $(WORKERS) --dist load -m "slow and not browser"
 
 test-all: install  ## run all tests, but for those in a browser
-	$(PYTEST) -m "not browser"
+	$(PYTEST) -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not browser"
 
 # Chromium is looked for under its usual names; COREMLBENCH_CHROMIUM names another.
 test-browser: install  ## run the tests of the report in a browser

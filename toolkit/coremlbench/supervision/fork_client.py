@@ -24,7 +24,7 @@ from typing import Any, Protocol
 
 from coremlbench.model_files.formats import TENSORFLOW_FORMATS
 
-VARIABLE = "COREMLBENCH_FORK_SERVER"
+SERVER_VARIABLE = "COREMLBENCH_FORK_SERVER"
 """Names the folder of the server's sockets, one ``<group>.sock`` for each group of libraries."""
 
 GROUPS: dict[str, tuple[str, ...]] = {
@@ -97,7 +97,7 @@ def fork_guardian(
 
     ``descriptors`` are those of the guardian's control, status and progress pipes and of its log; see ``guardian.py``.
     """
-    server = os.environ.get(VARIABLE)
+    server = os.environ.get(SERVER_VARIABLE)
     if not server or list(command[:2]) != [sys.executable, "-I"]:
         return None
     program, *arguments = command[3:] if command[2] == "-m" else command[2:]
