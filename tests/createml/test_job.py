@@ -157,6 +157,7 @@ def test_the_same_seed_gives_the_same_features_accuracies_and_head(
         assert np.allclose(one["weights"], two["weights"], rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.slow  # a whole run with the slowest extractor; its features are compared with ours in test_run.py
 def test_turi_create_s_own_extraction_comes_to_the_same(
     trained: tuple[Path, dict[str, Any], str], pictures: Path, tmp_path: Path
 ) -> None:
@@ -303,7 +304,8 @@ def assert_clean_failure(results: Path, kind: str, phase: str) -> dict[str, Any]
 
 STAGES = {"data": "examine", "extract": "extract", "train": "train", "export": "export"}
 KILLS = {signal.SIGKILL: "killed", signal.SIGSEGV: "segmentation-fault", signal.SIGILL: "illegal-instruction"}
-LATE = [pytest.mark.slow]  # the stages past extraction take longest to come to; one signal each is in every suite
+ALWAYS = {("data", "SIGKILL"), ("extract", "SIGKILL"), ("train", "SIGSEGV"), ("export", "SIGKILL")}
+"""One signal for each stage; the others take the same way through the code, and are slow."""
 
 
 @pytest.mark.parametrize(
@@ -313,10 +315,7 @@ LATE = [pytest.mark.slow]  # the stages past extraction take longest to come to;
             stage,
             number,
             id=f"{stage}-{number.name}",
-            marks=LATE
-            if (stage, number.name)
-            in {("train", "SIGKILL"), ("train", "SIGILL"), ("export", "SIGSEGV"), ("export", "SIGILL")}
-            else [],
+            marks=[] if (stage, number.name) in ALWAYS else [pytest.mark.slow],
         )
         for stage in STAGES
         for number in KILLS

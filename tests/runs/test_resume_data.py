@@ -261,6 +261,7 @@ def test_a_training_goes_on_from_its_last_epoch_and_comes_to_the_same(
 
 
 @pytest.mark.tensorflow
+@pytest.mark.slow  # two more trainings; one that breaks and goes on is in every suite
 @pytest.mark.usefixtures("own_cache")
 def test_a_training_that_broke_twice_goes_on_and_other_settings_do_not(
     options: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -295,7 +295,7 @@ from coremlbench.runs import store
 folder = Path(sys.argv[1])
 for number in range(400):
     with store.lock_run(folder):
-        ours = [folder / f".writing-{number}", folder / "work" / f"{number}", folder / store.LOCK]
+        ours = [folder / f".writing-{number}", folder / "work" / f"{number}", folder / store.LOCK_FILE]
         ours[1].parent.mkdir(exist_ok=True)
         for path in ours[:2]:
             path.touch()

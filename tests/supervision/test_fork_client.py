@@ -147,7 +147,8 @@ def test_only_our_workers_are_forked() -> None:
 
 def test_limits_and_settings_are_part_of_an_identity() -> None:
     code = "import os, resource, sys\nfrom coremlbench.supervision.fork_client import inherited_state\n"
-    code += "resource.setrlimit(resource.RLIMIT_NOFILE, (200, 200))\nprint(inherited_state(os.environ) == eval(sys.argv[1]))"
+    code += "resource.setrlimit(resource.RLIMIT_NOFILE, (200, 200))\n"
+    code += "print(inherited_state(os.environ) == eval(sys.argv[1]))"
     own = repr(inherited_state(os.environ))
     ended = subprocess.run([sys.executable, "-c", code, own], capture_output=True, text=True, check=True)
     assert ended.stdout == "False\n"

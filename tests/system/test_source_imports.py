@@ -38,6 +38,7 @@ def picture_paths(folder: Path, count: int) -> list[list[object]]:
 
 
 @pytest.mark.tensorflow
+@pytest.mark.slow  # a conversion in a process that forks nothing, to see all its imports
 @pytest.mark.timeout(600)
 def test_all_that_a_worker_imports_is_found(tmp_path: Path) -> None:
     source, images = random_weights_source("lenet", 0), picture_paths(tmp_path, 8)

@@ -182,11 +182,12 @@ def test_pictures_of_seven_kinds_kept_in_a_file(sources: dict[str, str], tmp_pat
     assert {"84 training images", "21 test images", "7 classes"} <= set(record.deviations)
     assert "input 32x32x3" in record.deviations
     assert [each.name for each in record.outcome.per_class] == [f"kind {kind}" for kind in range(7)]
-    assert "more than the memory for them; kept in a file" in record.notes[0]
+    assert "more than the memory for them; cached in a file" in record.notes[0]
     assert not list(folder.rglob("*.pixels"))
 
 
 @pytest.mark.tensorflow
+@pytest.mark.slow  # two trainings that fill 1.7 GiB; the ladder's logic is tested with quick failures in test_retries.py
 @pytest.mark.usefixtures("ordinary_workers")  # a fork counts what it shares too
 def test_the_largest_batch_that_fits_in_memory_is_the_result(sources: dict[str, str], tmp_path: Path) -> None:
     options = options_of("tinyvgg", sources, image_size=448, train=32, test=10, epochs=1, memory_limit=int(1.7 * GIB))
@@ -215,7 +216,13 @@ def test_a_loss_of_nan_is_a_failure(sources: dict[str, str], tmp_path: Path) -> 
 
 
 @pytest.mark.tensorflow
-@pytest.mark.parametrize(("number", "kind"), [(signal.SIGSEGV, "segmentation-fault"), (signal.SIGKILL, "killed")])
+@pytest.mark.parametrize(
+    ("number", "kind"),
+    [
+        pytest.param(signal.SIGSEGV, "segmentation-fault", marks=pytest.mark.slow),  # the same way as SIGKILL
+        (signal.SIGKILL, "killed"),
+    ],
+)
 def test_a_crash_in_epoch_3_keeps_the_epochs_done(
     sources: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, kind: str
 ) -> None:
