@@ -187,7 +187,7 @@ def test_pictures_of_seven_kinds_kept_in_a_file(sources: dict[str, str], tmp_pat
 
 
 @pytest.mark.tensorflow
-@pytest.mark.slow  # two trainings that fill 1.7 GiB; the ladder's logic is tested with quick failures in test_retries.py
+@pytest.mark.slow  # two trainings that fill 1.7 GiB; test_retries.py has the ladder with quick failures
 @pytest.mark.usefixtures("ordinary_workers")  # a fork counts what it shares too
 def test_the_largest_batch_that_fits_in_memory_is_the_result(sources: dict[str, str], tmp_path: Path) -> None:
     options = options_of("tinyvgg", sources, image_size=448, train=32, test=10, epochs=1, memory_limit=int(1.7 * GIB))
