@@ -13,7 +13,7 @@ from coremlbench.cli.commands.parameters import json_option, results_option
 @click.argument("experiments", nargs=-1, metavar="[EXPERIMENT]...")
 @results_option
 @json_option
-def comparison_rows(experiments: tuple[str, ...], results: Path, as_json: bool) -> None:
+def compare(experiments: tuple[str, ...], results: Path, as_json: bool) -> None:
     """Print each experiment's figure as measured here, as published, and of every run under the results folder.
 
     Ratios are relative to this machine's newest run, preferably one with the protocol's settings. Published figures are
@@ -23,13 +23,13 @@ def comparison_rows(experiments: tuple[str, ...], results: Path, as_json: bool) 
     from coremlbench.cli.terminal.tables import print_json
     from coremlbench.cli.terminal.training import print_comparison
     from coremlbench.experiments.catalogue import select
-    from coremlbench.experiments.comparison import comparison_rows as compare_records
+    from coremlbench.experiments.comparison import comparison_rows
     from coremlbench.runs import store
     from coremlbench.system.machine import describe_machine
 
     chosen = select(experiments)
     records, errors = store.load_trainings(results)
-    rows = compare_records(chosen, records, describe_machine().id)
+    rows = comparison_rows(chosen, records, describe_machine().id)
     if as_json:
         print_json(list(rows))
     else:
