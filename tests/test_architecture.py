@@ -1,4 +1,4 @@
-"""The page on the architecture is true, and the sources keep to the sizes and places that it and CONTRIBUTING name."""
+"""The pages for contributors are true, and the sources keep to the sizes and places that they name."""
 
 import ast
 import re
@@ -91,6 +91,25 @@ def test_every_table_to_add_to_exists() -> None:
     named = re.findall(r"`(\w+)` of `([\w./]+\.py)`", PAGE)
     assert len(named) > 5
     assert [(name, file) for name, file in named if name not in names_in(path_of(file))] == []
+
+
+def rows(heading: str) -> dict[str, str]:
+    """Return the first two cells of each row of CONTRIBUTING's table with that first heading."""
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    (table,) = re.findall(rf"^\| {heading} \|.*\n\|-.*\n((?:\|.*\n)+)", page, re.MULTILINE)
+    return dict(re.findall(r"^\| `(?:make )?([\w-]+)` \| (.*?) \|", table, re.MULTILINE))
+
+
+def test_contributing_lists_the_targets_of_make() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = dict(re.findall(r"^([a-z-]+):.*?## (.*)$", makefile, re.MULTILINE))
+    assert rows("target") == {name: text for name, text in targets.items() if name != "help"}
+
+
+def test_contributing_lists_the_markers() -> None:
+    settings = make_architecture.tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    markers = settings["tool"]["pytest"]["ini_options"]["markers"]
+    assert set(rows("marker")) == {marker.partition(":")[0] for marker in markers}
 
 
 def test_no_module_lies_outside_of_a_package() -> None:
