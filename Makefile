@@ -97,8 +97,9 @@ format: install  ## mend style and formatting
 hooks: install  ## have git run the checks at each commit
 	$(BIN)/pre-commit install
 
-docs: install  ## make docs/failures.md anew
+docs: install  ## write docs/failures.md and the drawing in docs/architecture.md
 	$(BIN)/python docs/make_failures.py
+	$(BIN)/python docs/make_architecture.py
 
 # The locks hold hashes and no addresses; renew them on purpose, then run the tests.
 lock: install  ## renew the locked versions
