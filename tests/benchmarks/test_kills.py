@@ -21,7 +21,7 @@ from coremlbench.runs import store
 from coremlbench.types.failure import Failure
 from tests import record_samples as samples
 
-KILLS = 12
+KILLS = 6
 LATEST = 4.0
 """Seconds after which the last of the moments comes; the campaign's reach to the end of a run."""
 UNFINISHED = Failure(kind=store.UNFINISHED_KIND, reason="The run has not ended.", hint="Wait.")

@@ -143,6 +143,7 @@ def test_the_terminal_shows_the_result(trained: tuple[Path, dict[str, Any], str]
     assert str(folder / "run.json") in shown
 
 
+@pytest.mark.slow  # a whole run once more
 def test_the_same_seed_gives_the_same_features_accuracies_and_head(
     trained: tuple[Path, dict[str, Any], str], pictures: Path, tmp_path: Path
 ) -> None:

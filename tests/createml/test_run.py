@@ -171,6 +171,7 @@ def test_a_training_that_is_done_is_not_lost_to_a_crash_at_the_teardown(turicrea
     assert any("Logistic regression" in line for line in ended.log_tail)  # what it printed is all there
 
 
+@pytest.mark.slow  # TensorFlow in Turi Create's own Python, which takes ten seconds to start
 def test_our_features_are_those_of_turi_create_s_own_extractor(
     turicreate: Path, squeezenet: Path, tmp_path: Path
 ) -> None:

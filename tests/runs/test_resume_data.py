@@ -304,8 +304,9 @@ def records(results: Path) -> list[dict[str, Any]]:
     return [json.loads(path.read_text()) for path in sorted(results.glob("*/run.json"))]
 
 
+@pytest.mark.slow  # three whole runs; what they resume from is tested by its parts in every suite
 @pytest.mark.usefixtures("turicreate", "squeezenet")
-@pytest.mark.parametrize("victim", [pytest.param("worker", marks=pytest.mark.slow), "parent"])
+@pytest.mark.parametrize("victim", ["worker", "parent"])
 def test_a_create_ml_run_goes_on_from_its_features_and_comes_to_the_same(
     victim: str, pictures: Path, tmp_path: Path
 ) -> None:

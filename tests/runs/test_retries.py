@@ -151,6 +151,7 @@ def test_the_limit_of_open_files_is_raised_as_far_as_it_goes() -> None:
 
 
 @pytest.mark.tensorflow
+@pytest.mark.slow  # two trainings; the retries' rules are tested one by one
 def test_a_killed_training_trains_at_the_second_attempt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COREMLBENCH_CACHE", str(tmp_path / "cache"))
     source = str(fashion_folder(tmp_path / "fashion", 200, 50))
