@@ -50,7 +50,8 @@ $(VENV)/installed: requirements.lock requirements-bootstrap.lock pyproject.toml
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
-# The files of tests go to three processes at once, as many of them wait for children; WORKERS=0 runs them one after the other in one.
+# The files of tests go to three processes at once, as many of them wait for children; WORKERS=0 runs them one after
+# the other in one.
 test: install  ## run the tests, but for the slow ones and those in a browser
 	$(PYTEST) -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
