@@ -90,7 +90,7 @@ def ordinary_workers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 MARKED_BY_FIXTURE = {"turicreate": ("turicreate", "network"), "squeezenet": ("network",)}
-"""Fixtures, and the markers of the tests that request them; what they fetch is kept in the cache."""
+"""Fixtures, and the markers of the tests that request them; downloads stay in the cache."""
 
 LONGEST_FIRST = (
     *("createml/test_job", "runs/test_resume_data", "timing/test_matrix", "conversion/test_job", "training/test_job"),

@@ -18,13 +18,13 @@ from coremlbench.supervision.supervisor import supervise
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)  # also when a shell in the background had it ignored
     folder = Path(sys.argv[1])
-    told = dict(each.split("=") for each in sys.argv[3:])
-    if "descriptors" in told:
+    settings = dict(each.split("=") for each in sys.argv[3:])
+    if "descriptors" in settings:
         resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
-        for _ in range(int(told["descriptors"])):
+        for _ in range(int(settings["descriptors"])):
             os.open(os.devnull, os.O_RDONLY)
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    speed = float(told.get("speed", 1))
+    speed = float(settings.get("speed", 1))
     ended = supervise(
         [sys.executable, "-I", str(Path(__file__).with_name("bare.py"))],
         folder=folder,

@@ -72,8 +72,8 @@ def wait_for_ever() -> None:
 
 def hog(request: dict[str, Any], report: Report) -> dict[str, Any]:
     """Take what is asked for and keep it, until somebody looks."""
-    kept = os.urandom(1) * request["bytes"]
-    report("grow", len(kept), len(kept))
+    filled = os.urandom(1) * request["bytes"]
+    report("grow", len(filled), len(filled))
     wait_for_ever()
     return {}
 
