@@ -10,12 +10,13 @@ from typing import Any
 
 from coremlbench.conversion.options import RequestedPackage
 from coremlbench.conversion.package_results import CONVERSION_SUFFIX, PROOF_SUFFIX, read_result
+from coremlbench.conversion.proof import with_caveats
 from coremlbench.conversion.sources import ORIGINAL_MODEL_FILE, RANDOM_PREFIX
 from coremlbench.conversion.variant_failures import variant_failure
 from coremlbench.conversion.variants import OLDEST_SYSTEMS, neural_engine_note
 from coremlbench.system import serialization
 from coremlbench.system.files import hash_file, hash_folder
-from coremlbench.types.conversion import ConversionRecord, Converted, Proof, Variant
+from coremlbench.types.conversion import Caveat, ConversionRecord, Converted, Proof, Variant
 from coremlbench.types.failure import Evidence, Failure
 
 WEIGHT_COMPRESSIONS = ("int8", "palettized-6", "palettized-4")
@@ -50,7 +51,8 @@ def with_variants(
         source = replace(source, path=str(original))
     if source is not None and not source.classes:
         source = replace(source, classes=tuple(model.get("classes", ())))
-    variants = tuple(_variant(package, package.key in restored, folder) for package in packages)
+    shared = [serialization.from_json(Caveat, caveat) for caveat in model.get("caveats", ())]
+    variants = tuple(_with_caveats(_variant(package, package.key in restored, folder), shared) for package in packages)
     return replace(record, source=source, variants=variants)
 
 
@@ -64,6 +66,8 @@ def with_outcome(record: ConversionRecord) -> ConversionRecord:
             degraded=verdicts.count("degraded"),
             wrong=verdicts.count("wrong"),
             failed=sum(1 for variant in record.variants if variant.failure),
+            proven_with_caveats=verdicts.count("proven with caveats"),
+            not_judged=verdicts.count("not judged"),
         ),
     )
 
@@ -107,6 +111,11 @@ def _with_saved_package(variant: Variant, package: RequestedPackage, proof: Mapp
         onnx=onnx if (folder / onnx).is_file() else "",
         notes=(*variant.notes, *_proof_notes(package, proof)),
     )
+
+
+def _with_caveats(variant: Variant, caveats: Sequence[Caveat]) -> Variant:
+    """Return the variant with more caveats in its proof, if it has one."""
+    return replace(variant, proof=with_caveats(variant.proof, caveats)) if variant.proof else variant
 
 
 def _proof_notes(package: RequestedPackage, proof: Mapping[str, Any]) -> list[str]:

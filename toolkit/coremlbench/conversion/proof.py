@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from coremlbench.system.formatting import format_percent
-from coremlbench.types.conversion import Proof, VariantName, Verdict
+from coremlbench.types.conversion import Caveat, Proof, VariantName, Verdict
 
 if TYPE_CHECKING:
     import numpy as np
@@ -245,12 +245,19 @@ def judge(
     if output_difference is not None and output_difference > proof.max_error + ACTIVATION_TOLERANCE:
         verdict = "wrong"
         finding = f"{finding}, but the outputs differ by {output_difference:.2g}: it ends in another activation"
-    return replace(proof, verdict=verdict, reason=". ".join([f"{finding}; {limits}", *caveats(proof)]) + ".")
+    return with_caveats(replace(proof, verdict=verdict, reason=f"{finding}; {limits}."), sample_caveats(proof))
+
+
+def with_caveats(proof: Proof, caveats: Sequence[Caveat]) -> Proof:
+    """Return the proof with more caveats; a verdict of ``proven`` becomes ``proven with caveats``."""
+    together = tuple(dict.fromkeys([*proof.caveats, *caveats]))
+    verdict: Verdict = "proven with caveats" if together and proof.verdict == "proven" else proof.verdict
+    return replace(proof, caveats=together, verdict=verdict)
 
 
 def worst_proof(proofs: Sequence[Proof]) -> Proof:
     """Return the proof with the worst verdict; of several, the one with the lowest signal-to-noise ratio."""
-    ranks = ("wrong", "degraded", "proven")
+    ranks = ("wrong", "degraded", "not judged", "proven with caveats", "proven")
 
     def rank(proof: Proof) -> tuple[int, float]:
         return ranks.index(proof.verdict), _or_infinity(proof.signal_to_noise)
@@ -307,15 +314,17 @@ def _predictions_lost(proof: Proof, row: Thresholds, classes: int | None) -> boo
     return few and proof.signal_to_noise is not None and proof.signal_to_noise < row.proven_snr
 
 
-def caveats(proof: Proof) -> list[str]:
-    """Return the reasons why a proof means less than usual, as sentences without a full stop."""
-    sentences = []
+def sample_caveats(proof: Proof) -> list[Caveat]:
+    """Return the caveats that follow from the samples: outputs that hardly vary, and few images."""
+    caveats = []
     if proof.between_images is not None and proof.between_images < LOW_VARIANCE:
-        sentences.append(
+        text = (
             "The original gives nearly the same outputs for every image (only "
             f"{proof.between_images * 100:.2g}% of its values' variance lies between images), so that this proof "
-            "means little"
+            "means little."
         )
+        caveats.append(Caveat("low-variance", text))
     if proof.images < FULL_PROOF_IMAGES:
-        sentences.append(f"A full proof takes {FULL_PROOF_IMAGES} images, and this one has {proof.images:,}")
-    return sentences
+        text = f"A full proof takes {FULL_PROOF_IMAGES} images, and this one has {proof.images:,}."
+        caveats.append(Caveat("few-images", text))
+    return caveats

@@ -15,7 +15,22 @@ from coremlbench.types.training_records import RunRecord
 VariantName = Literal["fp32", "fp16", "int8", "palettized-6", "palettized-4", "int8-activations", "as-is"]
 """The precision of a package's numbers; ``as-is`` is a package of the user's that was not converted."""
 
-Verdict = Literal["proven", "degraded", "wrong"]
+Verdict = Literal["proven", "proven with caveats", "degraded", "wrong", "not judged"]
+"""``proven with caveats`` names each caveat in ``Proof.caveats``; ``not judged`` says in ``Proof.reason`` why the data
+or the original allow no verdict."""
+
+CaveatCode = Literal[
+    "few-images",
+    "low-variance",
+    "random-inputs",
+    "not-compressed",
+    "pixel-range",
+    "class-order",
+    "labels",
+    "known-deviation",
+    "original",
+]
+"""What a caveat is about. ``original``: the function of the original itself is uncertain."""
 
 OUTPUT, LOGITS = "output", "logits"
 """Names of what an original predicts: its outputs, one row for each image, and the inputs of its last softmax or
@@ -61,6 +76,14 @@ class Divergence:
 
 
 @dataclass(frozen=True)
+class Caveat:
+    """A reason why a proof covers less than usual. ``text`` is one sentence with its full stop."""
+
+    code: CaveatCode
+    text: str
+
+
+@dataclass(frozen=True)
 class Proof:
     """A comparison of the outputs of a saved package, loaded and executed, with those of its original.
 
@@ -76,6 +99,7 @@ class Proof:
         worst_signal_to_noise: That ratio in decibels.
         agreement: The share of images with the same top class; ``None`` without classes.
         accuracy_before: The original's accuracy; ``None`` without labels. ``accuracy_after`` is the package's.
+        caveats: What the proof does not cover; empty in records of older releases.
     """
 
     verdict: Verdict
@@ -95,6 +119,7 @@ class Proof:
     accuracy_before: float | None = None
     accuracy_after: float | None = None
     divergence: Divergence | None = None
+    caveats: tuple[Caveat, ...] = ()
 
     @property
     def relative_error(self) -> float:
@@ -131,12 +156,17 @@ class Variant:
 
 @dataclass(frozen=True)
 class Converted:
-    """The outcome of a conversion that ended: numbers of variants by verdict, and of those that failed."""
+    """The outcome of a conversion that ended: numbers of variants by verdict, and of those that failed.
+
+    ``proven`` does not count those in ``proven_with_caveats``.
+    """
 
     proven: int
     degraded: int
     wrong: int
     failed: int
+    proven_with_caveats: int = 0
+    not_judged: int = 0
     status: Literal["converted"] = "converted"
 
 

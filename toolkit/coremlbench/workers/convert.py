@@ -60,6 +60,7 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
         "description": original.description,
         "versions": dict(original.versions),
         "notes": [*original.notes, *samples["notes"]],
+        "caveats": serialization.to_json([*original.caveats, *samples.get("caveats", ())]),
         "data": samples["data"],
         "images": samples["images"],
     }

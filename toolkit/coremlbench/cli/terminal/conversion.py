@@ -15,7 +15,6 @@ from coremlbench.cli.terminal.tables import (
     print_failure,
     print_text,
 )
-from coremlbench.conversion.proof import caveats
 from coremlbench.system.formatting import format_bytes, format_percent, format_seconds
 from coremlbench.types.conversion import ConversionRecord, Variant
 from coremlbench.types.failure import Failure
@@ -24,7 +23,13 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-COLOURS = {"proven": "green", "degraded": "yellow", "wrong": "red"}
+COLOURS = {
+    "proven": "green",
+    "proven with caveats": "green",
+    "degraded": "yellow",
+    "wrong": "red",
+    "not judged": "yellow",
+}
 
 
 def print_conversions(runs: Sequence[tuple[ConversionRecord, Path]]) -> None:
@@ -119,10 +124,10 @@ def _variant_notes(variant: Variant) -> list[str]:
     notes, proof = [], variant.proof
     if variant.failure:
         notes.append(f"failed ({variant.failure.kind}): {variant.failure.reason} {variant.failure.hint}")
-    elif proof and proof.verdict != "proven":
+    elif proof and proof.verdict not in {"proven", "proven with caveats"}:
         notes.append(f"{proof.verdict}, as {proof.reason}")
-    elif proof:
-        notes += [f"{caveat}." for caveat in caveats(proof)]
+    if proof:
+        notes += [caveat.text for caveat in proof.caveats]
     if proof and proof.divergence:
         divergence = proof.divergence
         layer = f" of the layer {divergence.layer}" if divergence.layer else ""

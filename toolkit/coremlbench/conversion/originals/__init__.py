@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from coremlbench.types.conversion import ModelSource
+from coremlbench.types.conversion import Caveat, ModelSource
 
 if TYPE_CHECKING:
     import numpy as np
@@ -55,6 +55,10 @@ class Original(Protocol):
     @property
     def notes(self) -> tuple[str, ...]:
         """Return notes for the record, as sentences."""
+
+    @property
+    def caveats(self) -> tuple[Caveat, ...]:
+        """Return what is uncertain about the original's inputs, classes or function; shown with each verdict."""
 
     def read_picture(self, path: Path) -> Array:
         """Return an image file as the model's training reads it: uint8 of ``shape``."""

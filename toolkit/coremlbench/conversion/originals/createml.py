@@ -10,7 +10,7 @@ from typing import Any
 
 from coremlbench.createml.classifier import Head, build_classifier
 from coremlbench.createml.network import Network
-from coremlbench.types.conversion import LOGITS, OUTPUT, ModelSource
+from coremlbench.types.conversion import LOGITS, OUTPUT, Caveat, ModelSource
 from coremlbench.types.errors import InputError
 
 PREDICTION_BATCH = 4
@@ -26,6 +26,7 @@ class CreateMLClassifier:
     bgr: bool
     versions: dict[str, str]
     notes: tuple[str, ...] = ()
+    caveats: tuple[Caveat, ...] = ()
     pixels: bool = True
     scale: float = 1.0
     layers: dict[str, str] = field(default_factory=dict)

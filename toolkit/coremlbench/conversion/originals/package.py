@@ -11,7 +11,7 @@ from typing import Any
 from coremlbench.conversion.divergence import ProgramReference
 from coremlbench.conversion.originals.input_semantics import class_names
 from coremlbench.conversion.package_runner import PackageRunner
-from coremlbench.types.conversion import OUTPUT, ModelSource
+from coremlbench.types.conversion import OUTPUT, Caveat, ModelSource
 from coremlbench.types.errors import InputError
 
 
@@ -24,6 +24,7 @@ class ReadyPackage:
     versions: dict[str, str]
     classes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    caveats: tuple[Caveat, ...] = ()
     scale: float = 1.0
     layers: dict[str, str] = field(default_factory=dict)
 

@@ -23,6 +23,7 @@ from coremlbench.conversion.originals.frozen_graph import (
 )
 from coremlbench.conversion.originals.layer_scopes import layers_by_name, output_ops
 from coremlbench.conversion.originals.output_names import choose_output_names, rename_outputs
+from coremlbench.types.conversion import Caveat
 from coremlbench.types.errors import InputError
 
 INPUT_NAME = "image"
@@ -45,6 +46,7 @@ class TracedModel:
     versions: dict[str, str]
     layers: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    caveats: tuple[Caveat, ...] = ()
     outputs: tuple[str, ...] = ()
     fixed_batch: int | None = None
     _predict_batch: Callable[[Any], dict[str, Any]] | None = None
