@@ -18,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from PIL import Image
 
-from coremlbench.supervision.fork_client import SERVER_VARIABLE
+from coremlbench.supervision.fork_client import GROUPS, SERVER_VARIABLE
 from coremlbench.system.paths import cache_folder
 
 # No example is too slow: machines are shared, and no test asserts an absolute time. The examples are those of the run
@@ -57,7 +57,11 @@ def _start_fork_server(config: pytest.Config) -> None:
     folder = tempfile.mkdtemp(prefix="fork-server-")
     stand_in = Path(__file__).with_name("coreml_stand_in") / "run.py"
     (Path(folder) / "scripts.json").write_text(json.dumps({str(stand_in): "stand-in"}))
-    groups = {"path": [str(Path(__file__).parents[1])], "stand-in": ["tests.coreml_stand_in.preloaded"]}
+    groups = {
+        "path": [str(Path(__file__).parents[1])],
+        "stand-in": ["tests.coreml_stand_in.preloaded"],
+        **{name: [*modules, "tests.standing_worker_hook"] for name, modules in GROUPS.items()},
+    }
     server = subprocess.Popen(
         [sys.executable, "-I", "-m", "coremlbench.supervision.fork_server", folder, json.dumps(groups)],
         stdin=subprocess.PIPE,

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import pytest
 from PIL import Image
 
@@ -27,7 +26,7 @@ from coremlbench.types.failure import Failure
 from coremlbench.types.process import Progress
 from tests.record_samples import conversion
 from tests.small_conversions import convert, package_of_pictures, ready_package
-from tests.standing_worker import point, stand_at
+from tests.standing_worker import kill_standing, point, stand_at
 
 pytestmark = [
     pytest.mark.tensorflow,
@@ -56,26 +55,6 @@ def when(phase: str, key: str, do: Callable[[], None]) -> Callable[[Progress], N
 
 def interrupt() -> None:
     os.kill(os.getpid(), signal.SIGINT)
-
-
-def command_of(process: psutil.Process) -> list[str]:
-    try:
-        return process.cmdline()
-    except psutil.Error:  # it ended in between
-        return []
-
-
-def kill_worker(worker: str, folder: str = "") -> Callable[[], None]:
-    """Return a function that kills this worker with SIGKILL, as the kernel does when memory is exhausted."""
-
-    def kill() -> None:
-        for child in psutil.Process().children(recursive=True):
-            command = command_of(child)  # the guardian's command contains the worker's
-            ours = f"coremlbench.workers.{worker}" in command and not any("guardian.py" in word for word in command)
-            if ours and folder in command[-2]:
-                child.kill()
-
-    return kill
 
 
 def by_name(record: ConversionRecord) -> dict[str, Variant]:
@@ -182,7 +161,7 @@ def test_a_killed_proof_is_one_variants_failure_and_the_others_are_proven(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stand_at(monkeypatch, tmp_path / "standing", point("proof", "prove", "palettized-6-b1"))
-    killed = when("prove", "palettized-6-b1", kill_worker("proof"))
+    killed = when("prove", "palettized-6-b1", lambda: kill_standing(tmp_path / "standing"))
     source = ready_package(tmp_path, seed=7)
     ((record, folder),) = convert([source], tmp_path / "results", killed, variants=VARIANTS)
     variants = by_name(record)
@@ -198,7 +177,7 @@ def test_a_killed_proof_is_one_variants_failure_and_the_others_are_proven(
 
 def test_the_seconds_of_a_killed_child_count_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first worker is killed, the second waits for a file: the phase is at least as long as both."""
-    kill, go = kill_worker("convert"), tmp_path / "go"
+    go = tmp_path / "go"
     stand_at(
         monkeypatch,
         tmp_path / "standing",
@@ -214,7 +193,7 @@ def test_the_seconds_of_a_killed_child_count_too(tmp_path: Path, monkeypatch: py
         if progress.message == "palettized-4-b1" and not lived:
             time.sleep(2 * (opened[0] - began))  # longer than the second worker takes to start
             lived.append(time.monotonic() - opened[0])
-            kill()
+            kill_standing(tmp_path / "standing")
         elif progress.phase == "open" and len(opened) == 2 and not go.exists():
             lived.append(time.monotonic() - opened[1])
             go.touch()
@@ -231,14 +210,14 @@ def test_the_seconds_of_a_killed_child_count_too(tmp_path: Path, monkeypatch: py
 def test_a_killed_child_of_one_model_leaves_the_model_beside_it_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stand_at(monkeypatch, tmp_path / "standing", point("convert", "convert", "as-is-b1", folder="-wide-"))
+    stand_at(monkeypatch, tmp_path / "standing", point("convert", "convert", "as-is", folder="-wide-"))
     sources = [ready_package(tmp_path, seed=9), package_of_pictures(tmp_path)]
     done: list[str] = []
 
     def kill(progress: Progress) -> None:
         if progress.message.startswith("wide.mlpackage: convert") and not done:
             done.append(progress.message)
-            kill_worker("convert", "-wide-")()
+            kill_standing(tmp_path / "standing")
 
     (hit, _), (whole, _) = convert(sources, tmp_path / "results", kill, variants=VARIANTS, jobs=2)
     failed = [variant.failure for variant in hit.variants if variant.failure]
