@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -57,14 +56,15 @@ def test_wrong_options_are_answered_in_a_sentence(
 
 
 @pytest.mark.tensorflow
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras saving a model
 def test_a_network_of_ones_own_from_its_file_to_a_kit_and_back(coremlbench: Run, tmp_path: Path) -> None:
-    make = (
-        "import keras; keras.utils.set_random_seed(0); keras.Sequential([keras.Input((8, 8, 3)), "
-        "keras.layers.Conv2D(4, 3), keras.layers.Lambda(lambda x: x * 2, output_shape=(6, 6, 4)), "
-        "keras.layers.Flatten(), keras.layers.Dense(3, activation='softmax')])"
-        ".save('mine.keras')"
-    )
-    subprocess.run([sys.executable, "-c", make], cwd=tmp_path, check=True, capture_output=True)
+    import keras
+    from keras import layers
+
+    keras.utils.set_random_seed(0)
+    twice = layers.Lambda(lambda x: x * 2, output_shape=(6, 6, 4))
+    stack = [layers.Conv2D(4, 3), twice, layers.Flatten(), layers.Dense(3, activation="softmax")]
+    keras.Sequential([keras.Input((8, 8, 3)), *stack]).save(tmp_path / "mine.keras")
     refused = coremlbench("convert-and-time", "mine.keras", *FEW)
     assert refused.returncode == 2
     assert "--allow-code" in refused.stderr
@@ -84,7 +84,7 @@ def test_a_network_of_ones_own_from_its_file_to_a_kit_and_back(coremlbench: Run,
         ("tensorflow", "host-cpu"),
     }
     assert all(row["failure"] is None for row in timed["measurements"]), "the code is allowed in every process"
-    assert timed["models"][0]["variants"][0]["proof"]["verdict"] == "proven"
+    assert timed["models"][0]["variants"][0]["proof"]["verdict"] == "proven with caveats"
     assert timed["deviations"] == ["1 round", "at least 5 calls", "at least 0.01 s a round"]
 
     back = coremlbench("convert-and-time", "--from-kit", "kit", "--runtimes", "reference", "--json", *FEW[:3])
