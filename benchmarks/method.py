@@ -102,7 +102,7 @@ def mirrored(cells: int, rounds: int, seed: int) -> Array:
 
 def one_after_another(cells: int, rounds: int, seed: int) -> Array:  # noqa: ARG001 - a Schedule without chance
     """Return all rounds of a unit before those of the next, as tools do that time one unit at a time."""
-    return np.arange(2) * rounds + np.arange(rounds)[:, None] + 0.0
+    return np.asarray(np.arange(2) * rounds + np.arange(rounds)[:, None], np.float64)
 
 
 def starts(orders: tuple[tuple[int, ...], ...]) -> Array:
@@ -213,7 +213,7 @@ def resampled(kind: str, difference: Array, drawn: NDArray[np.int64]) -> Array:
     again = difference[:, drawn]
     means = again.mean(axis=-1)
     if kind == "percentile":
-        return np.quantile(means, [0.025, 0.975], axis=1)
+        return np.asarray(np.quantile(means, [0.025, 0.975], axis=1), np.float64)
     if kind == "bootstrap-t":
         error = again.std(axis=-1, ddof=1) / np.sqrt(rounds)
         with np.errstate(divide="ignore", invalid="ignore"):  # all rounds drawn alike: no spread to divide by

@@ -11,6 +11,7 @@ import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from coremlbench.system.files import atomic_write
 
@@ -49,9 +50,14 @@ def generated_part() -> str:
     return "\n".join([*_drawing(layers, edges), "", *_table(layers, edges), ""])
 
 
+def project_settings() -> dict[str, Any]:
+    """Return the content of pyproject.toml."""
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
 def read_layers() -> list[tuple[str, ...]]:
     """Return the packages of each layer of the contract, the highest first; ``CONTENT`` lies above what it imports."""
-    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    settings = project_settings()
     (contract,) = (each for each in settings["tool"]["importlinter"]["contracts"] if each["type"] == "layers")
     layers = [tuple(layer.split(" | ")) for layer in contract["layers"]]
     layers = [layer for layer in layers if layer != ("__main__",)]  # a module that only calls cli

@@ -43,6 +43,16 @@ def text(name: str, content: str = "not what it says it is") -> Callable[[Path],
     return lambda folder: (folder / name).write_text(content)
 
 
+def all_of(*makers: Callable[[Path], object]) -> Callable[[Path], object]:
+    """Return a maker of all that several make."""
+
+    def make(folder: Path) -> None:
+        for maker in makers:
+            maker(folder)
+
+    return make
+
+
 def empty(name: str) -> Callable[[Path], object]:
     """Return a maker of an empty folder."""
     return lambda folder: (folder / name).mkdir(parents=True)
@@ -360,7 +370,7 @@ SURROUNDINGS = (
         "createml --dataset {}/data --extractor squeezenet_v1.1 --results {}/results",
         "Turi Create needs Python 3.8",
         3,
-        make=lambda folder: (pictures(folder), own_weights(folder)),
+        make=all_of(pictures, own_weights),
         variables={**OFFLINE, "PATH": "/usr/bin:/bin", "PYENV_ROOT": "{}/none", "UV_PYTHON_INSTALL_DIR": "{}/none"},
     ),
     Row(
@@ -368,7 +378,7 @@ SURROUNDINGS = (
         "createml --dataset {}/data --extractor squeezenet_v1.1 --results {}/results",
         "The isolated environment could not be made",
         3,
-        make=lambda folder: (pictures(folder), own_weights(folder), killed_build(folder)),
+        make=all_of(pictures, own_weights, killed_build),
         variables=OFFLINE,
     ),
 )

@@ -22,6 +22,8 @@ with warnings.catch_warnings():
     from coremltools.converters.mil import Builder
     from coremltools.converters.mil.mil import get_new_symbol, types
 
+__all__ = ("Builder", "ct", "get_new_symbol", "types")  # and what is defined below
+
 gc.collect()
 gc.freeze()  # coremltools collects garbage after every conversion: ten times the time of the conversion itself
 
@@ -117,7 +119,8 @@ def _named(build: Callable[..., Any], names: list[str]) -> Callable[..., Any]:
     arguments = ", ".join(names)
     scope: dict[str, Any] = {"build": build}
     exec(f"def program({arguments}):\n    return build({arguments})", scope)
-    return scope["program"]
+    program: Callable[..., Any] = scope["program"]
+    return program
 
 
 def run(
@@ -131,7 +134,7 @@ def run(
 
 def run_one(build: Callable[..., Any], target: str = "iOS17", **inputs: np.ndarray) -> np.ndarray:
     """Return the only output of the saved program for these inputs."""
-    (output,) = run(build, target, **inputs)
+    (output,) = run(build, target, (), **inputs)
     return output
 
 

@@ -23,6 +23,7 @@ from coremlbench.types.conversion import (
     VariantName,
 )
 from coremlbench.types.data import Provenance
+from coremlbench.types.experiments import Experiment
 from coremlbench.types.failure import Evidence, Failure
 from coremlbench.types.machine import Machine
 from coremlbench.types.records import Record
@@ -372,7 +373,7 @@ def few() -> list[Record]:
     ]
 
 
-def _all_of(*machines: Machine) -> Iterator[tuple[object, Machine]]:
+def _all_of(*machines: Machine) -> Iterator[tuple[Experiment, Machine]]:
     for machine in machines:
         for each in EXPERIMENTS:
             yield each, machine

@@ -82,6 +82,7 @@ def _save(folder: Path, name: str, model: Any, samples: dict[str, np.ndarray]) -
         numeric_outputs(runtime.predict({key: value[index] for key, value in samples.items()}))
         for index in range(count)
     ]
-    np.savez(small.inputs, **samples)
-    np.savez(small.expected, **{key: np.stack([each[key] for each in outputs]) for key in outputs[0]})
+    np.savez(small.inputs, **samples)  # type: ignore[arg-type]  # its other parameter is not among the names
+    expected = {key: np.stack([each[key] for each in outputs]) for key in outputs[0]}
+    np.savez(small.expected, **expected)  # type: ignore[arg-type]  # as above
     return small

@@ -107,7 +107,7 @@ def test_contributing_lists_the_targets_of_make() -> None:
 
 
 def test_contributing_lists_the_markers() -> None:
-    settings = make_architecture.tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    settings = make_architecture.project_settings()
     markers = settings["tool"]["pytest"]["ini_options"]["markers"]
     assert set(rows("marker")) == {marker.partition(":")[0] for marker in markers}
 

@@ -19,6 +19,7 @@ from benchmarks.kills_checks import AFTER, Known, known_of, missing
 from benchmarks.kills_report import TARGETS, Found, markdown, with_section
 from coremlbench.runs import store
 from coremlbench.types.failure import Failure
+from coremlbench.types.records import Record
 from tests import record_samples as samples
 
 KILLS = 12
@@ -110,7 +111,8 @@ def test_what_was_finished_and_is_gone_is_told(tmp_path: Path) -> None:
     conversion = replace(samples.conversion(1), outcome=UNFINISHED)
     timing = replace(samples.timing(2), outcome=UNFINISHED)
     folders = [tmp_path / record.id for record in (conversion, timing)]
-    for record, folder in zip((conversion, timing), folders, strict=True):
+    broken: tuple[Record, ...] = (conversion, timing)
+    for record, folder in zip(broken, folders, strict=True):
         folder.mkdir()
         for each in getattr(record, "variants", ()):
             (folder / each.path).mkdir(exist_ok=True)

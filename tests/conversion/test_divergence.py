@@ -1,3 +1,4 @@
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -69,10 +70,10 @@ class Known:
     def __init__(self, weight: np.ndarray) -> None:
         self.weight = weight
 
-    def names(self) -> list[str]:
+    def names(self) -> Collection[str]:
         return ["net_conv"]
 
-    def values(self, names: list[str], samples: np.ndarray) -> dict[str, np.ndarray]:
+    def values(self, names: Sequence[str], samples: Any) -> dict[str, np.ndarray]:
         return {"net_conv": np.einsum("nchw,oc->nhwo", samples, self.weight)}
 
 

@@ -65,10 +65,8 @@ def by_name(record: ConversionRecord) -> dict[str, Variant]:
 
 
 def test_other_pictures_of_the_same_names_and_sizes_give_other_ranges(tmp_path: Path) -> None:
-    source, settings = (
-        package_of_pictures(tmp_path),
-        {"variants": ("int8-activations",), "data": str(tmp_path / "data")},
-    )
+    source = package_of_pictures(tmp_path)
+    settings: dict[str, Any] = {"variants": ("int8-activations",), "data": str(tmp_path / "data")}
     seen = []
     for shade in (40, 220, 220):
         random = np.random.default_rng(0)

@@ -25,6 +25,10 @@ def test_what_is_told_is_read_from_beside_the_package(tmp_path: Path) -> None:
     assert read_result(package, CONVERSION_SUFFIX) is None
 
 
+def fail_with(problem: Exception) -> None:
+    raise problem
+
+
 @pytest.mark.parametrize(
     ("problem", "message"),
     [
@@ -36,7 +40,7 @@ def test_what_is_told_is_read_from_beside_the_package(tmp_path: Path) -> None:
 def test_an_error_is_told_in_one_line(problem: Exception, message: str) -> None:
     result: dict[str, Any] = {}
     with capture_error(result):
-        raise problem
+        fail_with(problem)
     assert result == {"error": {"type": type(problem).__name__, "message": message}}
 
 

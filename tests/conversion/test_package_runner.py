@@ -34,7 +34,8 @@ def test_logits_are_what_goes_into_the_last_softmax() -> None:
 
 def test_a_last_batch_that_is_not_full_is_filled_and_cut() -> None:
     runner = PackageRunner.from_program(saved(lambda image: Builder.mul(x=image, y=2.0), {"image": numbers((4, 3), 0)}))
-    samples, progress = numbers((10, 3), 1), []
+    samples = numbers((10, 3), 1)
+    progress: list[int] = []
     predictions = runner.predict(samples, progress.append)
     assert runner.batch == 4
     assert progress == [4, 8, 10]

@@ -213,7 +213,8 @@ def make_module(name: str, behaviour: Behaviour) -> ModuleType:
     module._MLCPUComputeDeviceProxy = CPU
     module._MLGPUComputeDeviceProxy = GPU
     module._MLNeuralEngineComputeDeviceProxy = NeuralEngine
-    return module
+    installed: ModuleType = module
+    return installed
 
 
 class ModelAsset:

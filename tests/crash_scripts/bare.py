@@ -109,9 +109,14 @@ def stop() -> None:
     os.kill(os.getpid(), signal.SIGSTOP)
 
 
+def stubborn_pair() -> None:
+    child(stubborn)
+    stubborn()
+
+
 def family() -> None:
     for _ in range(3):
-        child(lambda: (child(stubborn), stubborn()))
+        child(stubborn_pair)
     child(daemon)
     wait_for_stubborn(7)  # three pairs and the daemon's child
     ready()

@@ -63,7 +63,7 @@ def bus_error() -> None:
 
 
 def missing_module() -> None:
-    import coremlbench_absent  # noqa: F401
+    import coremlbench_absent  # type: ignore[import-not-found]  # noqa: F401
 
 
 def refused_connection() -> None:

@@ -153,7 +153,8 @@ def make(path: Path, kind: str) -> Path:
             for name, content in CONTENTS.items():
                 archive.writestr(name, content)
         return path
-    with tarfile.open(path, f"w:{compression}") as packed:
+    mode: Any = f"w:{compression}"
+    with tarfile.open(path, mode) as packed:
         for name, content in CONTENTS.items():
             info = tarfile.TarInfo(name)
             info.size = len(content)

@@ -267,7 +267,8 @@ def test_repeats_within_one_part_are_told_and_kept(folder: Path) -> None:
 def test_folders_that_cannot_be_used(tmp_path: Path, counts: dict[str, int], says: str) -> None:
     folder = tmp_path / "x"
     folder.mkdir()
-    for name in fill(folder, counts) and counts:
+    fill(folder, counts)
+    for name in counts:
         (folder / name).mkdir(parents=True, exist_ok=True)
     with pytest.raises(InputError, match=says):
         prepare(folder)

@@ -34,5 +34,6 @@ def test_issues_are_links_and_other_sources_are_not() -> None:
     assert link("tensorflow 58339") == "[tensorflow 58339](https://github.com/tensorflow/tensorflow/issues/58339)"
     assert link("signal(7); mmap(2)") == "signal(7); mmap(2)"
     assert link("turicreate 267; worker").endswith("/issues/267); worker")
-    named = {part.rpartition(" ")[0] for rule in (*RULES, *CHECKS) for part in rule.source.split("; ")}
+    sources = [*(rule.source for rule in RULES), *(check.source for check in CHECKS)]
+    named = {part.rpartition(" ")[0] for source in sources for part in source.split("; ")}
     assert set(REPOSITORIES) <= named

@@ -5,6 +5,7 @@ from dataclasses import replace
 from coremlbench.failures.listing import find_failures
 from coremlbench.report.failures import failure_rows
 from coremlbench.system.machine import format_machine
+from coremlbench.types.records import Record
 from coremlbench.types.training_records import Trained
 from tests.failing_records import AIR, CONVERSION, TIMING, XEON, failure, training
 
@@ -43,7 +44,7 @@ def test_variants_and_cells_are_failures_of_their_own() -> None:
 
 
 def test_the_report_counts_what_the_list_counts() -> None:
-    records = [CONVERSION, TIMING, training(1, failure("killed"))]
+    records: list[Record] = [CONVERSION, TIMING, training(1, failure("killed"))]
     rows = {(row.subject, row.kind): row.count for row in failure_rows(records)}
     assert rows == {
         ("createml", "killed"): 1,

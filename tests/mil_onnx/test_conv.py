@@ -1,5 +1,6 @@
 """Convolutions and pooling against TensorFlow (the ``same`` paddings) and against plain numpy (all the rest)."""
 
+from collections.abc import Callable
 from itertools import product
 from typing import Any
 
@@ -65,7 +66,7 @@ def test_a_convolution_with_its_own_padding(case: dict[str, Any], seed: int, dty
     bias = numbers((8,), seed + 2, dtype) if case["bias"] else np.zeros(8, dtype)
 
     def build(x: Any) -> Any:
-        given = {"bias": bias} if case["bias"] else {}
+        given: dict[str, Any] = {"bias": bias} if case["bias"] else {}
         given |= {"pad_type": "custom", "pad": pad} if case["custom"] else {"pad_type": "valid"}
         how = {key: case[key] for key in ("strides", "dilations", "groups")}
         return Builder.conv(x=x, weight=weight, **how, **given)
@@ -94,7 +95,10 @@ def test_same_padding_is_tensorflows(size: tuple[int, int], kernel: int, stride:
 
 def test_same_lower_puts_the_odd_padding_before() -> None:
     x, weight = np.arange(1, 5, dtype=np.float32).reshape(1, 1, 4), np.ones((1, 1, 2), dtype=np.float32)
-    build = lambda x, kind: Builder.conv(x=x, weight=weight, pad_type=kind)  # noqa: E731 - the program is one op
+
+    def build(x: Any, kind: str) -> Any:
+        return Builder.conv(x=x, weight=weight, pad_type=kind)
+
     np.testing.assert_array_equal(run_one(lambda x: build(x, "same_lower"), x=x).ravel(), [1, 3, 5, 7])
     np.testing.assert_array_equal(run_one(lambda x: build(x, "same"), x=x).ravel(), [3, 5, 7, 4])
 
@@ -248,7 +252,7 @@ def test_same_pooling_is_tensorflows(kind: str, size: tuple[int, int], kernel: i
     close(run_one(build, x=x), expected.transpose(0, 3, 1, 2))
 
 
-POOLED = {
+POOLED: dict[str, Callable[..., Any]] = {
     "max_pool": lambda seen, _: np.nanmax(seen, -1),
     "avg_pool": lambda seen, exclude: np.nanmean(seen, -1) if exclude else np.nansum(seen, -1) / seen.shape[-1],
     "l2_pool": lambda seen, _: np.sqrt(np.nansum(np.square(seen), -1)),
@@ -276,7 +280,7 @@ def test_same_pooling_pads_evenly(
     x = numbers((1, 2, *(5, 4, 3)[:rank]), seed)
 
     def build(x: Any) -> Any:
-        how = {"exclude_padding_from_average": exclude} if kind == "avg_pool" else {}
+        how: dict[str, Any] = {"exclude_padding_from_average": exclude} if kind == "avg_pool" else {}
         how |= {"pad_type": "same_lower" if lower else "same"}
         return getattr(Builder, kind)(x=x, kernel_sizes=[kernel] * rank, strides=[stride] * rank, **how)
 

@@ -94,9 +94,9 @@ def test_boxes_that_overlap_a_better_one_are_left_out(
         b=boxes.transpose(0, 2, 1),
         s=scores.transpose(0, 2, 1),
     )
-    wanted = expected_of(boxes, scores, -np.inf, how)
+    all_rows = expected_of(boxes, scores, -np.inf, how)
     for actual, rows in zip(
-        turned, [wanted[0].transpose(0, 2, 1), wanted[1].transpose(0, 2, 1), wanted[2]], strict=True
+        turned, [all_rows[0].transpose(0, 2, 1), all_rows[1].transpose(0, 2, 1), all_rows[2]], strict=True
     ):
         np.testing.assert_array_equal(actual, rows)
 

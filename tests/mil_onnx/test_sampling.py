@@ -45,8 +45,8 @@ def coordinates(pixels: np.ndarray, size: int, mode: str, aligned: bool) -> np.n
 
 def looked_up(x: np.ndarray, points: np.ndarray, *, nearest: bool, padding: str, value: float) -> np.ndarray:
     """Return images (batch, channels, height, width) at points (batch, height, width, 2) in pixels, x before y."""
-    how = {"constant_values": value} if padding == "constant" else {}
-    wide = np.pad(x.astype(np.float64), [(0, 0), (0, 0), (MARGIN, MARGIN), (MARGIN, MARGIN)], NUMPYS[padding], **how)
+    how: dict[str, Any] = {"mode": NUMPYS[padding], **({"constant_values": value} if padding == "constant" else {})}
+    wide = np.pad(x.astype(np.float64), [(0, 0), (0, 0), (MARGIN, MARGIN), (MARGIN, MARGIN)], **how)
     places = np.moveaxis(points[..., ::-1] + MARGIN, -1, 1)
     order = 0 if nearest else 1
     return np.array(
@@ -303,7 +303,8 @@ def test_boxes_are_sampled_by_the_formulas(mode: str, shape: Any, target: Any, s
     for (top, left), (bottom, right) in corners.astype(np.float32).astype(np.float64):
         down, across = between(top, bottom, target[0], mode), between(left, right, target[1], mode)
         points.append(np.stack(np.meshgrid(across, down), -1))
-        inside.append(((points[-1] >= 0) & (points[-1] <= [shape[3] - 1, shape[2] - 1])).all(-1)[np.newaxis])
+        within = (points[-1] >= 0) & (points[-1] <= [shape[3] - 1, shape[2] - 1])
+        inside.append(np.all(within, axis=-1, keepdims=False)[np.newaxis])
     expected = looked_up(x, np.array(points), nearest=False, padding="border", value=0)
     close(actual, np.where(inside, expected, 0.5), 1e-5)
 

@@ -1,6 +1,5 @@
 """Shapes, slices, gather and scatter, rearrangements and generated values, against numpy and coremltools itself."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -97,8 +96,8 @@ def test_padding(mode: str, numpys: str, seed: int, kind: Any, data: Any) -> Non
     x = numbers((2, 3, 4, 3), seed, kind)
     pad = data.draw(st.lists(st.integers(0, 2), min_size=4, max_size=4))
     actual = run_one(lambda x: Builder.pad(x=x, pad=pad, mode=mode, constant_val=kind(0.5)), x=x)
-    value = {"constant_values": 0.5} if mode == "constant" else {}
-    np.testing.assert_array_equal(actual, np.pad(x, [(0, 0), (0, 0), *np.reshape(pad, (2, 2))], numpys, **value))
+    value: dict[str, Any] = {"mode": numpys, **({"constant_values": 0.5} if mode == "constant" else {})}
+    np.testing.assert_array_equal(actual, np.pad(x, [(0, 0), (0, 0), *np.reshape(pad, (2, 2))], **value))
 
 
 @st.composite
@@ -240,7 +239,7 @@ def test_small_integers_are_moved_as_they_are(kind: str) -> None:
         np.testing.assert_array_equal(actual, wanted)
 
 
-COMBINE: dict[str, Callable[..., Any]] = {
+COMBINE: dict[str, np.ufunc] = {
     "add": np.add,
     "sub": np.subtract,
     "mul": np.multiply,

@@ -32,7 +32,7 @@ def save(folder: Path, body: Callable[..., Any], **helpers: Callable[..., Any]) 
         helper.__name__ = name
         setattr(model, name, tf.function(helper))
 
-    @tf.function(input_signature=[tf.TensorSpec((1, 4), tf.float32)])  # type: ignore[untyped-decorator]  # no types
+    @tf.function(input_signature=[tf.TensorSpec((1, 4), tf.float32)])  # no types
     def predict(x: Any) -> Any:
         return tf.ensure_shape(body(model, x), (1, 4))
 
@@ -121,7 +121,7 @@ def with_variable(folder: Path) -> Any:
     model = tf.Module()
     model.weight = tf.Variable(2.0)
 
-    @tf.function(input_signature=[tf.TensorSpec((1, 4), tf.float32)])  # type: ignore[untyped-decorator]  # no types
+    @tf.function(input_signature=[tf.TensorSpec((1, 4), tf.float32)])  # no types
     def predict(x: Any) -> Any:
         return x * model.weight
 

@@ -361,8 +361,8 @@ def test_a_create_ml_run_goes_on_from_its_features_and_comes_to_the_same(
     (unbroken,) = records(tmp_path / "whole")
     assert unbroken["options"]["features sha256"] == resumed["options"]["features sha256"]
     assert unbroken["outcome"]["confusion"] == resumed["outcome"]["confusion"]
-    heads = [
+    head, whole_head = (
         np.load(folder / "head.npz")["weights"]
         for folder in (tmp_path / resumed["id"], tmp_path / "whole" / unbroken["id"])
-    ]
-    assert np.allclose(*heads, rtol=1e-6, atol=1e-9)
+    )
+    assert np.allclose(head, whole_head, rtol=1e-6, atol=1e-9)

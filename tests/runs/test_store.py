@@ -150,7 +150,8 @@ def test_racing_writers_leave_whole_records(tmp_path: Path) -> None:
     store.save(RECORD, tmp_path)
     enough = tmp_path.with_name(f"{tmp_path.name} enough")
     writers = [start(SAVE_OFTEN, tmp_path, number, enough) for number in range(3)]
-    seen, changes, before = set(), 0, RECORD.notes
+    seen: set[str] = set()
+    changes, before = 0, RECORD.notes
     try:
         while (len(seen) < 3 or changes < 30) and all(writer.poll() is None for writer in writers):
             notes = store.load(tmp_path).notes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -87,9 +88,10 @@ def test_a_saved_model_of_tensorflow_is_called_by_its_signature(tmp_path: Path) 
     tf.saved_model.save(Doubler(), str(tmp_path / "saved"))
     loaded = RUNTIMES["tensorflow"].load(tmp_path / "saved", "host-cpu")
     assert isinstance(loaded, LoadedFunction)
+    runtime_seconds: Callable[[], float | None] = loaded.runtime_seconds
     predicted = loaded.predict(loaded.prepare({"x": np.array([[1, 2]], np.float32)}))
     assert loaded.outputs(predicted)["doubled"].tolist() == [2, 4]
-    assert loaded.runtime_seconds() is None
+    assert runtime_seconds() is None
     loaded.unload()
 
 

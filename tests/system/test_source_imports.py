@@ -6,6 +6,7 @@ import sys
 import textwrap
 from importlib.metadata import packages_distributions
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -42,7 +43,7 @@ def picture_paths(folder: Path, count: int) -> list[list[object]]:
 @pytest.mark.timeout(600)
 def test_all_that_a_worker_imports_is_found(tmp_path: Path) -> None:
     source, images = random_weights_source("lenet", 0), picture_paths(tmp_path, 8)
-    common = {"batch": 1, "target": "macOS15", "base_target": "macOS15"}
+    common: dict[str, Any] = {"batch": 1, "target": "macOS15", "base_target": "macOS15"}
     common |= {"ready_package": None, "without_original": False}
     variants = [
         {**common, "key": name, "variant": name, "package": str(tmp_path / f"{name}.mlpackage")}

@@ -9,6 +9,7 @@ import pytest
 
 from coremlbench.runtimes import RUNTIMES
 from coremlbench.timing.available_units import UnitAvailability, probe_units, static_availability, unit_availability
+from coremlbench.types.timing import UnitName
 from tests import coreml_stand_in
 from tests.coreml_stand_in import Behaviour
 
@@ -22,7 +23,7 @@ from tests.coreml_stand_in import Behaviour
         (Behaviour(macos=(12, 6)), {"CPU_AND_NE": "CPU_AND_NE needs macOS 13 or later, and this is 12.6."}),
     ],
 )
-def test_a_mac_is_asked_what_it_has(behaviour: Behaviour, reasons: dict[str, str], tmp_path: Path) -> None:
+def test_a_mac_is_asked_what_it_has(behaviour: Behaviour, reasons: dict[UnitName, str], tmp_path: Path) -> None:
     file = coreml_stand_in.write(tmp_path / "behaviour.json", behaviour)
     availability = probe_units(coreml_stand_in.worker(file))
     assert availability.stand_in

@@ -73,7 +73,13 @@ def test_a_kit_comes_back_as_it_was_packed(tmp_path: Path) -> None:
     assert str(tmp_path) not in text + (tmp_path / "elsewhere" / MANIFEST).read_text()
 
 
-LIMITED = {"timeout": 60.0, "silence": 5.0, "memory_limit": 1 << 30, "allow_code": True, "runtimes": ("reference",)}
+LIMITED: dict[str, Any] = {
+    "timeout": 60.0,
+    "silence": 5.0,
+    "memory_limit": 1 << 30,
+    "allow_code": True,
+    "runtimes": ("reference",),
+}
 
 
 @pytest.mark.parametrize(
@@ -99,7 +105,10 @@ def test_a_kit_cannot_allow_its_own_code_or_lift_a_limit(tmp_path: Path) -> None
 
 
 def put(name: str, text: str) -> Callable[[Path], None]:
-    return lambda kit: (kit / name).write_text(text) and None
+    def write(kit: Path) -> None:
+        (kit / name).write_text(text)
+
+    return write
 
 
 def manifest(change: Callable[[dict[str, Any]], None]) -> Callable[[Path], None]:

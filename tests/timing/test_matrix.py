@@ -28,7 +28,7 @@ from coremlbench.timing.statistics import ratio_of_rounds
 from coremlbench.types.errors import InputError
 from coremlbench.types.failure import Failure
 from coremlbench.types.process import Progress
-from coremlbench.types.timing import Measurement, Timed, TimingRecord
+from coremlbench.types.timing import Measurement, RuntimeName, Timed, TimingRecord, UnitName
 from tests.timed_packages import TINY, UNITS, behave, make_package, plain_package, quick_machine, quiet, timing_input_of
 
 COMMAND = ["coremlbench", "convert-and-time"]
@@ -83,7 +83,7 @@ def test_an_original_is_timed_once_whatever_its_variants(tmp_path: Path) -> None
     (package,) = timing_input_of([plain_package(tmp_path, "one")]).packages
     variants = [replace(package.variant, name=name, batch=batch) for name in ("fp16", "fp32") for batch in (1, 8)]
     packages = [replace(package, variant=variant, original=tmp_path / "model.keras") for variant in variants]
-    units = {"reference": ("host-cpu",), "tensorflow": ("host-cpu",)}
+    units: dict[RuntimeName, tuple[UnitName, ...]] = {"reference": ("host-cpu",), "tensorflow": ("host-cpu",)}
     plan = plan_cells(packages, TimingOptions(), units, lambda runtime, unit: "")
     cells = Counter((cell.runtime, cell.variant, cell.package.variant.batch) for cell in plan.cells)
     assert cells[("tensorflow", "as-is", 1)] == cells[("tensorflow", "as-is", 8)] == 1
@@ -384,7 +384,7 @@ def broken_with_an_original(folder: Path, kind: Any) -> tuple[TimingRecord, Path
     timing_input = replace(
         timing_input, models=(model,), packages=(replace(timing_input.packages[0], original=original),)
     )
-    units = {"reference": ("host-cpu",), "tensorflow": ("host-cpu",)}
+    units: dict[RuntimeName, tuple[UnitName, ...]] = {"reference": ("host-cpu",), "tensorflow": ("host-cpu",)}
     machine = quick_machine(behave(folder, **{"one host-cpu": "interrupt"}), units)
     record, _ = time_models(
         timing_input, TINY, results=folder / "results", command=COMMAND, on_progress=quiet, capabilities=machine

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coremlbench.timing.chips import CHIPS, find_chip
+from coremlbench.timing.chips import CHIPS, Chip, find_chip
 from coremlbench.timing.roofline import roofline_bound
 from coremlbench.types.conversion import Variant
 from coremlbench.types.machine import Machine
@@ -99,16 +99,16 @@ def test_unknown_arithmetic_gives_no_floor() -> None:
 
 
 @given(st.sampled_from(CHIPS), st.sampled_from(UNITS), st.integers(0, 10**13), st.integers(0, 10**11))
-def test_a_floor_is_never_above_either_bound_computed_by_hand(chip, unit, arithmetic, weights) -> None:  # noqa: ANN001
+def test_a_floor_is_never_above_either_bound_computed_by_hand(
+    chip: Chip, unit: UnitName, arithmetic: int, weights: int
+) -> None:
     machine = replace(M1, chip=f"Apple {chip.name}", accelerators=())
     variant = Variant("int8", 1, weight_bytes=weights, arithmetic=arithmetic)
     bound = roofline_bound(machine, unit, variant)
     if isinstance(bound, RooflineBound):
-        most = chip.gpu_core * chip.gpu_cores + chip.neural_engine
-        assert bound.seconds >= 2 * arithmetic / most
-        assert bound.seconds <= max(
-            2 * arithmetic / min(chip.gpu_core * chip.gpu_cores, chip.neural_engine), weights / chip.bandwidth
-        ) * (1 + 1e-12)
+        gpu, engine = (chip.gpu_core or 0) * (chip.gpu_cores or 0), chip.neural_engine or 0
+        assert bound.seconds >= 2 * arithmetic / (gpu + engine)
+        assert bound.seconds <= max(2 * arithmetic / min(gpu, engine), weights / chip.bandwidth) * (1 + 1e-12)
 
 
 # --- the table ----------------------------------------------------------------------------------------------

@@ -116,9 +116,10 @@ def test_a_sustained_run_tells_of_itself_within_a_stretch_too(tmp_path: Path) ->
     def call() -> None:
         now[0] += 600_000_000
 
-    result = timing_worker._time(
-        call, loaded, request, lambda phase, done, total, *_: reports.append((phase, done, total)), clock=lambda: now[0]
-    )
+    def report(phase: str, done: int, total: int, message: str = "", **figures: Any) -> None:
+        reports.append((phase, done, total))
+
+    result = timing_worker._time(call, loaded, request, report, clock=lambda: now[0])
     assert [(point["seconds"], point["calls"]) for point in result["sustained"]] == [(1.2, 2), (2.4, 2)]
     sustained = [(done, total) for phase, done, total in reports if phase == "sustain"]
     assert sustained == [(0, 2), (1, 2), (1, 2), (2, 2), (2, 2)], "one within each of the two stretches, and their ends"

@@ -42,12 +42,12 @@ def opened(source: ModelSource, **settings: Any) -> Any:
 def test_a_saved_model_gives_its_outputs_and_logits(tmp_path: Path) -> None:
     weights = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
 
-    class Model(tf.Module):  # type: ignore[misc]  # TensorFlow ships no types
+    class Model(tf.Module):
         def __init__(self) -> None:
             super().__init__()
             self.weights = tf.Variable(weights)
 
-        @tf.function(input_signature=[tf.TensorSpec((None, 4), tf.float32)])  # type: ignore[untyped-decorator]
+        @tf.function(input_signature=[tf.TensorSpec((None, 4), tf.float32)])
         def predict(self, x: Any) -> Any:
             return tf.nn.sigmoid(x @ self.weights)
 
@@ -62,8 +62,8 @@ def test_a_saved_model_gives_its_outputs_and_logits(tmp_path: Path) -> None:
 
 
 def test_a_saved_model_that_runs_python_is_refused_before_it_is_loaded(tmp_path: Path) -> None:
-    class Model(tf.Module):  # type: ignore[misc]  # as above
-        @tf.function(input_signature=[tf.TensorSpec((1, 4), tf.float32)])  # type: ignore[untyped-decorator]
+    class Model(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec((1, 4), tf.float32)])
         def predict(self, x: Any) -> Any:
             read = tf.strings.length(tf.io.read_file("/etc/hostname"))
             return tf.ensure_shape(tf.py_function(lambda y: y, [x], tf.float32), (1, 4)) + tf.cast(read, tf.float32)
@@ -277,8 +277,8 @@ def test_inputs_that_are_no_pixels_and_no_floats_are_refused(tmp_path: Path, kin
     if kind not in ("bool", "string"):  # Keras itself refuses these
         assert f"inputs of the type {kind} and of the shape (6,), and only" in refused(model, tmp_path)
 
-    class Module(tf.Module):  # type: ignore[misc]  # as above
-        @tf.function(input_signature=[tf.TensorSpec((None, 6), kind)])  # type: ignore[untyped-decorator]
+    class Module(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec((None, 6), kind)])
         def __call__(self, x: Any) -> Any:
             return tf.zeros_like(x, tf.float32)
 
@@ -329,8 +329,8 @@ def test_a_model_of_bytes_takes_images_and_no_other_scale(tmp_path: Path) -> Non
 
 
 def test_a_model_that_computes_with_bytes_is_refused(tmp_path: Path) -> None:
-    class Module(tf.Module):  # type: ignore[misc]  # as above
-        @tf.function(input_signature=[tf.TensorSpec((1, 4, 4, 1), tf.uint8)])  # type: ignore[untyped-decorator]
+    class Module(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec((1, 4, 4, 1), tf.uint8)])
         def __call__(self, x: Any) -> Any:
             return tf.cast(x + x, tf.float32)  # 200 + 200 is 144
 
@@ -341,8 +341,8 @@ def test_a_model_that_computes_with_bytes_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_cast_to_bytes_inside_of_a_model_is_told_in_a_sentence(tmp_path: Path) -> None:
-    class Module(tf.Module):  # type: ignore[misc]  # as above
-        @tf.function(input_signature=[tf.TensorSpec((1, 4), tf.float32)])  # type: ignore[untyped-decorator]
+    class Module(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec((1, 4), tf.float32)])
         def __call__(self, x: Any) -> Any:
             return tf.cast(tf.cast(x, tf.uint8), tf.float32)
 
@@ -438,21 +438,21 @@ def test_an_exported_model_has_the_layers_of_its_variables_and_scopes(tmp_path: 
 
 
 def test_a_module_has_its_scopes_for_layers_and_its_signatures_names_for_outputs(tmp_path: Path) -> None:
-    class Part(tf.Module):  # type: ignore[misc]  # as above
+    class Part(tf.Module):
         def __init__(self, name: str, width: int) -> None:
             super().__init__(name)
             self.weights = tf.Variable(np.ones((4, width), np.float32))
 
-        @tf.Module.with_name_scope  # type: ignore[untyped-decorator]
+        @tf.Module.with_name_scope
         def __call__(self, x: Any) -> Any:
             return tf.nn.relu(x @ self.weights)
 
-    class Whole(tf.Module):  # type: ignore[misc]  # as above
+    class Whole(tf.Module):
         def __init__(self) -> None:
             super().__init__("whole")
             self.first, self.second = Part("first", 4), Part("second", 3)
 
-        @tf.function(input_signature=[tf.TensorSpec((1, 4), tf.float32)])  # type: ignore[untyped-decorator]
+        @tf.function(input_signature=[tf.TensorSpec((1, 4), tf.float32)])
         def __call__(self, x: Any) -> Any:
             inner = self.first(x)
             return {"values": self.second(inner), "a.inner": inner}
