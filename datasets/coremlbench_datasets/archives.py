@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import stat
 import struct
 import tarfile
@@ -88,12 +89,13 @@ def unpack(archive: Path, into: Path, target_of: TargetOf, report: ReportProgres
 def _reading(archive: Path) -> Iterator[None]:
     """Turn the exceptions that reading a damaged archive raises into ``InputError``.
 
-    It is used around reads only. An ``OSError`` with ``errno`` is an error of the machine and passes.
+    It is used around reads only. An ``OSError`` with another ``errno`` than ``EINVAL`` is an error of the machine and
+    passes; ``EINVAL`` is a damaged offset, to which the file cannot be positioned.
     """
     try:
         yield
     except OSError as broken:
-        if broken.errno is not None:
+        if broken.errno not in {None, errno.EINVAL}:
             raise
         raise _broken(archive, broken) from broken
     except ARCHIVE_ERRORS as broken:

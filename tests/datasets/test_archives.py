@@ -151,7 +151,7 @@ def make(path: Path, kind: str) -> Path:
     if form == "zip":
         with zipfile.ZipFile(path, "w", int(compression)) as archive:
             for name, content in CONTENTS.items():
-                archive.writestr(name, content)
+                archive.writestr(zipfile.ZipInfo(name), content, int(compression))  # without the time of day
         return path
     mode: Any = f"w:{compression}"
     with tarfile.open(path, mode) as packed:
@@ -187,6 +187,15 @@ def test_any_wrong_byte_is_told_or_does_no_harm(kind: str, place: float, value: 
             found = {name: (into / name).read_bytes() for name in below(into)}
             # A zip's directory holds the names, and how long it is itself, without a checksum.
             assert found == CONTENTS or (kind.startswith("zip") and {*found.values()} <= {*CONTENTS.values()})
+
+
+def test_a_directory_at_a_wrong_place_is_told(tmp_path: Path) -> None:
+    archive = make(tmp_path / "archive", "zip.0")
+    content = bytearray(archive.read_bytes())
+    content[content.rindex(b"PK\x05\x06") + 16] ^= 0xFF  # its offset, by which members are before the file's begin
+    archive.write_bytes(content)
+    with pytest.raises(InputError, match="cannot be unpacked"):
+        unpack(archive, tmp_path / "into", everything, report)
 
 
 def test_a_name_that_is_no_text_is_told(tmp_path: Path) -> None:
