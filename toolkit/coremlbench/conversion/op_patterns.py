@@ -91,7 +91,7 @@ def _comes_from_product(var: Any) -> bool:
 
 def is_affine_weight(op: Any) -> bool:
     """Return whether an operation expands weights of 8 bits that have one scale for each channel (iOS 16)."""
-    return op.op_type == "constexpr_affine_dequantize"
+    return bool(op.op_type == "constexpr_affine_dequantize")
 
 
 def is_blockwise_weight(op: Any) -> bool:
