@@ -130,6 +130,7 @@ GPU: list[Sample] = [
             log("Error: command buffer exited with error status. (IOAF code 8)"),
             replace(FINE, log_tail=("the command buffer exited", "Internal: Failed to load", "may have completed")),
             log("kIOGPUCommandBufferCallbackErrorNone"),
+            replace(FINE, log_tail=("Internal build (1a2b3c4d)", "Internal Error (see the manual)")),
             log(METAL_INTERNAL[0], "Caused GPU Timeout Error (00000002:kIOGPUCommandBufferCallbackErrorTimeout)"),
         ],
     ),

@@ -53,7 +53,7 @@ GPU: tuple[Rule, ...] = (
         logged(
             r"command buffer( \d+)? (exited with error status|failed with status)"
             r"|command buffer was aborted due to an error|operations encoded on it may not have completed"
-            r"|(Internal|Invalid Resource|Device (Removed|Blacklisted)|Page Fault)[\w ]* \([0-9a-f]{8}\b"
+            r"|(Internal Error|Invalid Resource) \([0-9a-f]{8}\b"
             r"|kIO(GPU|Accel)CommandBufferCallbackError(?!None)\w"
         ),
         "The GPU had a fault{where}: work that it was given was not completed; results from then on are wrong.",
