@@ -98,8 +98,9 @@ format: install  ## mend style and formatting
 hooks: install  ## have git run the checks at each commit
 	$(BIN)/pre-commit install
 
-docs: install  ## write docs/failures.md and the drawing in docs/architecture.md
+docs: install  ## write docs/failures.md, docs/known-deviations.md and the drawing in docs/architecture.md
 	$(BIN)/python docs/make_failures.py
+	$(BIN)/python docs/make_known_deviations.py
 	$(BIN)/python docs/make_architecture.py
 
 # The locks hold hashes and no addresses; renew them on purpose, then run the tests.

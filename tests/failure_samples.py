@@ -62,6 +62,21 @@ PREDICT = '  File "/x/site-packages/coremltools/models/model.py", line 804 in pr
 PROTOBUF = "[libprotobuf ERROR google/protobuf/descriptor_database.cc:642] File already exists in database: x/y.proto"
 DLOPEN = "(mach-o file, but is an incompatible architecture (have 'x86_64', need 'arm64'))"
 
+METAL_INTERNAL = (
+    "Error: command buffer exited with error status.",
+    "\tThe Metal Performance Shaders operations encoded on it may not have completed.",
+    "\tInternal Error (0000000e:Internal Error)",
+)
+MPSGRAPH = "/Library/MetalPerformanceShadersGraph/Core/Files/MPSGraphExecutable.mm:129: failed assertion `"
+NO_KERNEL = "Cannot assign a device for operation loader/GeneratorDataset: Could not satisfy explicit specification "
+ANE_ERROR = (
+    'ANE Evaluation Error = Error Domain=com.apple.appleneuralengine Code=8 "processRequest:model:qos:qIndex:options:'
+    'error:: ANEProgramProcessRequestDirect() Failed with status=0x16 : statusType=0x9: Program Inference error"'
+)
+CONVERTER = (
+    '  File "/x/site-packages/coremltools/converters/mil/frontend/tensorflow/ops.py", line 406, in BatchToSpaceND'
+)
+
 Sample = tuple[str, list[Exit], list[Exit]]
 
 SUPERVISION: list[Sample] = [
@@ -99,6 +114,34 @@ GPU: list[Sample] = [
         "gpu-preempted",
         [log("Impacting Interactivity (kIOGPUCommandBufferCallbackErrorImpactingInteractivity)")],
         [log("kIOGPUCommandBufferCallbackErrorInnocentVictim")],
+    ),
+    (
+        "gpu-fault",
+        [
+            replace(FINE, log_tail=METAL_INTERNAL),
+            replace(FINE, retained_lines=METAL_INTERNAL[:1]),
+            replace(FINE, retained_lines=METAL_INTERNAL[1:2]),
+            replace(FINE, log_tail=METAL_INTERNAL[2:]),
+            log("Error: command buffer exited with error status. (IOAF code 5)"),
+            log("ggml_metal_graph_compute: command buffer 0 failed with status 5"),
+            log("Invalid Resource (00000009:kIOGPUCommandBufferCallbackErrorInvalidResource)"),
+        ],
+        [
+            log("Error: command buffer exited with error status. (IOAF code 8)"),
+            replace(FINE, log_tail=("the command buffer exited", "Internal: Failed to load", "may have completed")),
+            log("kIOGPUCommandBufferCallbackErrorNone"),
+            replace(FINE, log_tail=("Internal build (1a2b3c4d)", "Internal Error (see the manual)")),
+            log(METAL_INTERNAL[0], "Caused GPU Timeout Error (00000002:kIOGPUCommandBufferCallbackErrorTimeout)"),
+        ],
+    ),
+    (
+        "coreml-gpu-compiler",
+        [
+            ended(-6, log_tail=(MPSGRAPH + "Error: MLIR pass manager failed'",)),
+            ended(-6, log_tail=(MPSGRAPH + "original module failed verification'",)),
+            error("RuntimeError", "MLIR pass manager failed"),
+        ],
+        [ended(-6, log_tail=(MPSGRAPH + "shape.count = 0 != strides.count = 2'",)), log("the MLIR pass manager ran")],
     ),
     (
         "gpu-assertion",
@@ -150,15 +193,49 @@ GPU: list[Sample] = [
         [log("libdevice found at ./libdevice.10.bc"), log("XLA service initialized for platform CUDA")],
     ),
     (
+        "missing-kernel",
+        [
+            error("InvalidArgumentError", NO_KERNEL + "'/device:GPU:0' because no supported kernel for GPU devices is"),
+            error(
+                "NotFoundError", "No registered 'CudnnRNN' OpKernel for 'GPU' devices compatible with node {{node x}}"
+            ),
+            log("No OpKernel was registered to support Op 'Cumsum' used by x", "Registered kernels:", "  device='CPU'"),
+        ],
+        [
+            error("NotFoundError", "No registered 'CudnnRNN' OpKernel for 'CPU' devices compatible with node"),
+            log("No OpKernel was registered to support Op 'X'", "Registered kernels:", "<no registered kernels>"),
+            log("assigned a device for operation x"),
+        ],
+    ),
+    (
         "loss-nan",
         [
             losing(math.nan),
             losing(math.inf),
             log("Epoch 2/5 - loss: nan - accuracy: 0.10"),
             log("val_loss: nan"),
+            replace(FINE, log_tail=("val_loss: 0.51", "val_loss: inf")),
+            replace(
+                FINE, retained_lines=("val_loss: inf",), log_tail=("val_loss: inf", "val_loss: 0.5", "val_loss: inf")
+            ),
+            log("val_loss: 0.51 -> nan", "val_loss: 0.51"),
+            log("loss: inf", "loss: 0.51"),
             error("LossNotFiniteError", "The loss became nan in epoch 1, by step 3 of 9."),
         ],
-        [losing(0.3), log("loss: 0.31 - nanoseconds"), log("closs: nano")],
+        [
+            losing(0.3),
+            log("loss: 0.31 - nanoseconds"),
+            log("closs: nano"),
+            replace(FINE, log_tail=("val_loss: inf -> 0.51", "val_loss: 0.51 -> 0.43")),
+            replace(FINE, log_tail=("val_loss: inf → 0.51",)),
+            replace(FINE, log_tail=("Epoch 1: val_loss improved from inf to 0.51, saving model", "best val_loss: inf")),
+            replace(FINE, retained_lines=("loss: 2.3 - val_loss: inf",), log_tail=("loss: 2.1 - val_loss: 0.51",)),
+            replace(
+                FINE,
+                retained_lines=("val_loss: inf",),
+                last_progress=Progress("fit", 5, 5, figures={"loss": 0.4, "val_loss": 0.5}),
+            ),
+        ],
     ),
     (
         "untrusted-device",
@@ -278,8 +355,16 @@ SOFTWARE: list[Sample] = [
 COREML: list[Sample] = [
     (
         "unsupported-operation",
-        [error("NotImplementedError", "Conversion for TF op 'StatefulPartitionedCall' not implemented.")],
-        [error("NotImplementedError", "This optimizer is not implemented.")],
+        [
+            error("NotImplementedError", "Conversion for TF op 'StatefulPartitionedCall' not implemented."),
+            error("NotImplementedError", "('Einsum unsupported equation format: ', 'hbg,heg->hbe')"),
+            error("AssertionError", "unsupported einsum equation bnft,btnh->bfnh"),
+            error("NotImplementedError", "Not support dynamic block_shape!", log_tail=(CONVERTER,)),
+        ],
+        [
+            error("NotImplementedError", "This optimizer is not implemented."),
+            error("ValueError", "einsum equation bnft,btnh->bfnh", log_tail=(CONVERTER,)),
+        ],
     ),
     (
         "coreml-not-here",
@@ -288,8 +373,14 @@ COREML: list[Sample] = [
     ),
     (
         "coreml-model",
-        [error("RuntimeError", "Error compiling model: at model.mil:8:133: Error parsing MIL model: at x")],
-        [error("RuntimeError", "parsed the MIL model")],
+        [
+            error("RuntimeError", "Error compiling model: at model.mil:8:133: Error parsing MIL model: at x"),
+            error(
+                "RuntimeError", 'Error compiling model: "compiler error:  Espresso exception: "Invalid blob shape": x'
+            ),
+            log('Espresso exception: "Network translation error": MIL->EIR translation error at /x/model.mil:7:12'),
+        ],
+        [error("RuntimeError", "parsed the MIL model"), log("compiler error: expected ';'")],
     ),
     (
         "neural-engine-compiler",
@@ -298,8 +389,30 @@ COREML: list[Sample] = [
     ),
     (
         "coreml-prediction",
-        [error("RuntimeError", '{ NSLocalizedDescription = "Error computing NN outputs."; }')],
-        [error("RuntimeError", "computing NN outputs took 3 s")],
+        [
+            error("RuntimeError", '{ NSLocalizedDescription = "Error computing NN outputs."; }'),
+            log(ANE_ERROR),
+            log("ANEProgramProcessRequestDirect() Failed with status=0x15 : statusType=0x9: Program Inference timeout"),
+            log(
+                "Error(s) occurred compiling MIL to BNNS graph:", "[CreateBnnsGraphProgramFromMIL]: Failed to determine"
+            ),
+            log('Espresso exception: "Invalid state": MpsGraph backend validation on incompatible OS.'),
+            log("[Espresso::handle_ex_] exception=Espresso compiled without MPSGraph engine."),
+        ],
+        [
+            error("RuntimeError", "computing NN outputs took 3 s"),
+            replace(FINE, log_tail=(ANE_ERROR,)),
+            log("com.apple.appleneuralengine started"),
+        ],
+    ),
+    (
+        "gpu-memory",
+        [
+            ended(-6, log_tail=("[metal::malloc] Attempting to allocate 83404284800 bytes which is greater than the",)),
+            error("RuntimeError", "[metal::malloc] Resource limit (499000) exceeded."),
+            error("RuntimeError", "a buffer greater than the maximum allowed buffer size of 17179869184 bytes"),
+        ],
+        [log("malloc: ready"), log("the maximum allowed buffer size is 1 GiB")],
     ),
     (
         "coreml-crash",
@@ -337,6 +450,9 @@ SYSTEM: list[Sample] = [
             error("OSError", "[Errno 122] x", errno.EDQUOT),
             log("cp: error writing 'x': No space left on device"),
             error("OSError", "x", errno.ENOSPC, pid=None, returncode=None),
+            error("OSError", "Fail to write. Disk may be full.: iostream error"),
+            error("OperationalError", "database or disk is full"),
+            log("You can't save the file because the volume 'Macintosh HD' is out of space."),
         ],
         [error("OSError", "[Errno 27] File too large", errno.EFBIG), log("some space left on device")],
     ),
@@ -430,6 +546,19 @@ ENDS: list[Sample] = [
         [ended(11), shared(6), log("no segmentation fault here")],
     ),
     ("bus-error", [ended(-signal.SIGBUS)], [ended(int(signal.SIGBUS))]),
+    (
+        "failed-check",
+        [
+            ended(-6, log_tail=("F tensorflow/core/framework/tensor.cc:713] Check failed: IsAligned() ptr = 0x10",)),
+            log("F tensorflow/core/framework/tensor.h:780] Check failed: 1 == NumElements() (1 vs. 0)Must have a one"),
+            ended(-6, log_tail=("F ./tensorflow/x.cc:9] Check failed: dtype() == expected_dtype (1 vs. 2)",)),
+        ],
+        [
+            ended(-6, log_tail=("F x.cc:1] Check failed: ptr != nullptr could not allocate memory",)),
+            ended(-6, log_tail=("F env.cc:74] Check failed: ret == 0 (11 vs. 0)Thread creation failed.",)),
+            ended(-6, log_tail=("device check: passed",)),
+        ],
+    ),
     ("aborted", [ended(-6), ended(134)], [ended(6), ended(-9)]),
     ("trap", [ended(-signal.SIGTRAP)], [ended(int(signal.SIGTRAP))]),
     ("arithmetic", [ended(-signal.SIGFPE)], [ended(int(signal.SIGFPE)), error("ZeroDivisionError")]),

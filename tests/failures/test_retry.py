@@ -29,6 +29,7 @@ def test_remedies() -> None:
     assert kinds(Retry.ON_CPU) == {
         *("gpu-fault", "gpu-hang", "gpu-preempted", "gpu-assertion", "gpu-compiler", "gpu-driver", "gpu-library"),
         *("metal-plugin", "optimizer-platform", "untrusted-device", "loss-nan", "loss-exploded"),
+        *("missing-kernel", "failed-check", "coreml-gpu-compiler"),
     }
     assert kinds(Retry.ON_CPU_WITH_NEW_SEED) == {"at-chance"}
     assert kinds(Retry.MORE_OPEN_FILES) == {"too-many-files"}

@@ -16,10 +16,10 @@ import pytest
 
 from coremlbench.createml.options import CreateMLOptions
 from coremlbench.experiments.catalogue import select
-from coremlbench.failures.classify import RULES
+from coremlbench.failures.retry import RETRY_BY_KIND, Retry
 from coremlbench.failures.training_checks import CHECKS
 from coremlbench.runs import resume_data, store
-from coremlbench.runs.retries import GPU, MEMORY, NOT_RETRYABLE, SEED, apply_remedy, run_with_retries
+from coremlbench.runs.retries import apply_remedy, run_with_retries
 from coremlbench.training.job import Overrides, resolve_options, train_with_ladder
 from coremlbench.types.errors import InputError
 from coremlbench.types.failure import Failure
@@ -61,19 +61,18 @@ def test_attempts_end_when_there_were_enough(retries: int, made: int) -> None:
     assert len(run_with_retries(failing(["hang"] * 9, []), LENET, retries)) == made
 
 
-@pytest.mark.parametrize("kind", sorted(NOT_RETRYABLE))
+@pytest.mark.parametrize("kind", sorted(kind for kind, retry in RETRY_BY_KIND.items() if retry is Retry.NEVER))
 def test_what_would_fail_again_or_was_stopped_on_purpose_is_not_tried_again(kind: str) -> None:
     assert len(run_with_retries(failing([kind], []), LENET, 3)) == 1
 
 
-def test_every_kind_that_is_named_is_one_of_the_rules() -> None:
-    kinds = {rule.kind for rule in RULES} | {check.kind for check in CHECKS}
-    assert NOT_RETRYABLE | GPU | MEMORY | SEED | {"too-many-files"} <= kinds
-    assert not NOT_RETRYABLE & (GPU | MEMORY | SEED)
-    assert {check.kind for check in CHECKS} <= GPU | SEED, "each of their hints names a remedy"
+def test_each_check_of_a_finished_training_has_a_remedy() -> None:
+    assert {check.retry for check in CHECKS} <= {Retry.ON_CPU, Retry.ON_CPU_WITH_NEW_SEED}
 
 
 def test_a_remedy_is_applied_where_there_is_one() -> None:
+    assert apply_remedy("missing-kernel", LENET) == (replace(LENET, device="cpu"), "on the CPU")
+    assert apply_remedy("of-a-later-release", LENET) == (LENET, "with the same settings")
     assert apply_remedy("gpu-fault", LENET) == (replace(LENET, device="cpu"), "on the CPU")
     assert apply_remedy("gpu-fault", replace(LENET, device="cpu"))[1] == "with the same settings"
     assert apply_remedy("killed", replace(LENET, batch=1))[0].batch == 1

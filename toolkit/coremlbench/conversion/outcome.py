@@ -107,6 +107,7 @@ def _with_saved_package(variant: Variant, package: RequestedPackage, proof: Mapp
         weight_bytes=weight_bytes(saved),
         arithmetic=proof.get("arithmetic"),
         ops=proof.get("ops", {}),
+        known_deviations=tuple(proof.get("known_deviations", ())),
         proof=serialization.from_json(Proof, proof["proof"]) if proof.get("proof") else None,
         onnx=onnx if (folder / onnx).is_file() else "",
         notes=(*variant.notes, *_proof_notes(package, proof)),

@@ -7,7 +7,8 @@ from typing import Any
 
 from coremlbench.createml.extractors import ObtainedExtractor
 from coremlbench.experiments.catalogue import deviations, select
-from coremlbench.runs.retries import MEMORY, SEED, UNCHANGED
+from coremlbench.failures.retry import Retry
+from coremlbench.runs.retries import UNCHANGED
 from coremlbench.types.data import ImageSet
 from coremlbench_datasets.parallel import cores
 
@@ -35,15 +36,15 @@ class CreateMLOptions:
     memory_limit: int | None = None
     processes: int | None = None
 
-    def remedied(self, kind: str) -> tuple[CreateMLOptions, str]:
-        """Return the settings for the next attempt after a failure of this kind, and a description of the change."""
-        if kind in MEMORY:
+    def remedied(self, retry: Retry) -> tuple[CreateMLOptions, str]:
+        """Return the settings for the next attempt, and a description of the change."""
+        if retry is Retry.LESS_MEMORY:
             processes = self.processes or cores()
             if processes == 1:
                 return self, f"{UNCHANGED}, as fewer than one process cannot extract"
             fewer = processes // 2
             return replace(self, processes=fewer), f"with {fewer} extracting side by side in place of {processes}"
-        if kind in SEED:
+        if retry is Retry.ON_CPU_WITH_NEW_SEED:
             return replace(self, seed=self.seed + 1), f"with seed {self.seed + 1} in place of {self.seed}"
         return self, UNCHANGED
 

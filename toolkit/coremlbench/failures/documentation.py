@@ -97,11 +97,14 @@ def document(existing: str = "") -> str:
 
 
 def link(source: str) -> str:
-    """Return a rule's source as Markdown, with links to the issues that it names."""
+    """Return a source as Markdown, with links to the issues that it names.
+
+    An issue is a name in ``REPOSITORIES``, or an owner and a repository, and a number.
+    """
     parts = []
     for part in source.split("; "):
         name, _, number = part.rpartition(" ")
-        repository = REPOSITORIES.get(name)
+        repository = REPOSITORIES.get(name, name if re.fullmatch(r"[\w.-]+/[\w.-]+", name) else None)
         is_issue = repository is not None and number.isdigit()
         parts.append(f"[{part}](https://github.com/{repository}/issues/{number})" if is_issue else part)
     return "; ".join(parts)
@@ -117,18 +120,18 @@ def _tables() -> Iterator[str]:
     yield "| kind | recognised by | what is said | what to do | source |\n|---|---|---|---|---|"
     for check in CHECKS:
         description = check.description + (" (under the protocol)" if check.protocol_only else "")
-        cells = [_cell(text) for text in (description, check.reason, check.hint)]
+        cells = [cell(text) for text in (description, check.reason, check.hint)]
         yield f"| `{check.kind}` | {' | '.join(cells)} | {link(check.source)} |"
     yield ""
 
 
 def _row(rule: Rule) -> str:
-    description = _cell(rule.matches.description) + (" *(even when it says it succeeded)*" if rule.also_success else "")
-    reason, hint = (_cell(text.format(**PLACEHOLDERS)) for text in (rule.reason, rule.hint))
+    description = cell(rule.matches.description) + (" *(even when it says it succeeded)*" if rule.also_success else "")
+    reason, hint = (cell(text.format(**PLACEHOLDERS)) for text in (rule.reason, rule.hint))
     return f"| `{rule.kind}` | {description} | {reason} | {hint} | {link(rule.source)} |"
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
     """Return text for a table cell, with bars escaped: they would end the cell, inside code too."""
     return re.sub(r"\s+", " ", text).replace("|", "\\|")
 

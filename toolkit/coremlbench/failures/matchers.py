@@ -154,6 +154,37 @@ def _loss_is_nan(ended: Exit) -> Match:
     return tuple(bad) if bad else None
 
 
+NUMBER = r"[-+]?(?:nan|inf(?:inity)?|\d[\d.,]*(?:e[-+]?\d+)?)"
+ARROW = r"\s*(?:->|→|=>|\bto\b)\s*"
+LOSS_NAME = rf"(?<!best )(?<!lowest )\b(?P<name>(?:val_|validation_)?loss)['\"]?\s*[:=]\s*(?:{NUMBER}{ARROW})*"
+LOSS = re.compile(rf"{LOSS_NAME}(?P<value>{NUMBER})\b", re.IGNORECASE)
+"""A loss in a line of a log: its name, and its value, the last one where it is told how it changed."""
+LOSS_NOT_FINITE = re.compile(rf"{LOSS_NAME}[-+]?(?:nan|inf(?:inity)?)\b(?!{ARROW}[-+]?\d)", re.IGNORECASE)
+
+
+def _loss_was_logged_nan(ended: Exit) -> Match:
+    """Return the lines with a loss that is not a number, or infinite.
+
+    A validation loss that was infinite and is a number later is none: a few images of which the network was sure and
+    wrong give that, and the training goes on. After a loss that is not a number the weights are lost.
+    """
+    bad: list[str] = []
+    infinite: dict[str, list[str]] = {}
+    for line in (*ended.retained_lines, *ended.log_tail, *_error_lines(ended)):
+        for found in LOSS.finditer(line):
+            name, value = found["name"].lower(), found["value"].lower().lstrip("+-")
+            if value == "nan" or (name == "loss" and value.startswith("inf")):
+                bad.append(line)
+            elif value.startswith("inf"):
+                infinite.setdefault(name, []).append(line)
+            else:
+                infinite.pop(name, None)
+    figures = ended.last_progress.figures if ended.last_progress else {}
+    finite = {name for name, value in figures.items() if isinstance(value, float) and math.isfinite(value)}
+    bad += [line for name, lines in infinite.items() if name not in finite for line in lines]
+    return tuple(dict.fromkeys(bad)) or None
+
+
 def _not_started(ended: Exit) -> Match:
     missing = (errno.ENOENT, errno.ENOTDIR, errno.ENOEXEC, errno.EACCES)
     return () if ended.pid is None and (ended.error or {}).get("errno") in missing else None
@@ -169,6 +200,11 @@ def _oom_killed(ended: Exit) -> Match:
 
 
 loss_is_nan = Matcher("the last reported loss is not a number, or infinite", _loss_is_nan)
+loss_was_logged_nan = Matcher(
+    "in the log: a loss that is not a number, or infinite; an infinite validation loss that is a number later is none",
+    _loss_was_logged_nan,
+    (LOSS_NOT_FINITE,),
+)
 not_started = Matcher("the system could not start the command", _not_started)
 vanished = Matcher("coremlbench itself no longer found a file or a folder of the run", _vanished)
 oom_killed = Matcher("ended by SIGKILL while the control group's count of kills for memory grew", _oom_killed)

@@ -68,6 +68,8 @@ def _cell_warnings(cell: Measurement) -> Iterator[str]:
             f"more than the {MAX_OUTPUT_ERROR:.0%} allowed: its times are not those of this model."
         )
     rounds = [timed for timed in cell.rounds if timed.failure is None]
+    if cell.failure is not None or rounds:
+        yield from cell.notes
     if cell.failure is not None or not rounds:
         return
     if len(rounds) < FEW_ROUNDS:
@@ -78,7 +80,6 @@ def _cell_warnings(cell: Measurement) -> Iterator[str]:
         yield f"Some rounds drifted by more than {MAX_DRIFT:.0%} between their first and their last third."
     if any(timed.calls and timed.outliers > timed.calls / 100 for timed in rounds):
         yield "Some rounds had more than one outlier in a hundred calls; none was dropped."
-    yield from cell.notes
 
 
 def _load_warnings(record: TimingRecord) -> Iterator[str]:

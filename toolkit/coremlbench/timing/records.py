@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from coremlbench.conversion.known_deviations import deviation_notes
 from coremlbench.system.formatting import format_seconds
 from coremlbench.timing.plan import Cell, MatrixPlan, TimingInput, TimingOptions, deviations_of, initial_measurements
 from coremlbench.types.timing import ComputePlan, Measurement, RooflineBound, Round, TimingRecord
@@ -18,7 +19,10 @@ MAX_FAILED_ROUNDS = 2
 def plan_record(
     record: TimingRecord, timing_input: TimingInput, plan: MatrixPlan, options: TimingOptions
 ) -> TimingRecord:
-    """Return the record of a matrix before its first round, with the least possible time of each Core ML cell."""
+    """Return the record of a matrix before its first round.
+
+    Each Core ML cell has its least possible time, and notes on what is known to deviate on its unit.
+    """
     from coremlbench.timing.roofline import roofline_bound
     from coremlbench.timing.statistics import orders
 
@@ -27,7 +31,7 @@ def plan_record(
         bound = roofline_bound(record.machine, cell.unit, cell.package.variant) if cell.runtime == "coreml" else None
         if isinstance(bound, str):
             notes.append(bound)
-        rows.append(replace(row, floor=bound) if isinstance(bound, RooflineBound) else row)
+        rows.append(replace(row, floor=bound if isinstance(bound, RooflineBound) else None, notes=_notes(cell)))
     return replace(
         record,
         quick=options.quick,
@@ -38,6 +42,14 @@ def plan_record(
         kit=timing_input.kit,
         notes=tuple(dict.fromkeys(notes)),
     )
+
+
+def _notes(cell: Cell) -> tuple[str, ...]:
+    """Return notes on the known deviations that Core ML can show in a cell; none for other runtimes."""
+    if cell.runtime != "coreml":
+        return ()
+    variant = cell.package.variant
+    return deviation_notes(cell.package.model, variant.name, variant.known_deviations, cell.unit)
 
 
 def _package_blocks(cells: Sequence[Cell]) -> list[list[int]]:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from coremlbench.experiments.catalogue import select
+from coremlbench.failures.retry import Retry, retry_after
 from coremlbench.runs import resume_data
 from coremlbench.runs.lifecycle import FAILED, INTERRUPTED
-from coremlbench.runs.retries import MEMORY
 from coremlbench.runs.training_job import Engine, TrainingJob
 from coremlbench.system.paths import cache_folder
 from coremlbench.training.run import TensorFlowOptions, deviations_of, protocol_options, train
@@ -152,7 +152,7 @@ def train_with_ladder(
     for batch in sorted(set(batches), reverse=True):
         runs.append(job.run_once(replace(options, batch=batch)))
         outcome = runs[-1][0].outcome
-        if not (isinstance(outcome, Failure) and outcome.kind in MEMORY):
+        if not (isinstance(outcome, Failure) and retry_after(outcome.kind) is Retry.LESS_MEMORY):
             break
     return runs
 

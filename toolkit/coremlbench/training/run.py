@@ -12,8 +12,9 @@ from typing import Any
 
 from coremlbench.experiments.catalogue import deviations, select
 from coremlbench.experiments.metrics import per_class
+from coremlbench.failures.retry import Retry
 from coremlbench.runs import resume_data
-from coremlbench.runs.retries import GPU, MEMORY, SEED, UNCHANGED
+from coremlbench.runs.retries import UNCHANGED
 from coremlbench.runs.stages import StageFailedError, Stages
 from coremlbench.runs.steps import data_request, dataset_record, result_of, worker
 from coremlbench.system import serialization
@@ -61,18 +62,18 @@ class TensorFlowOptions:
     silence: float | None = None
     memory_limit: int | None = None
 
-    def remedied(self, kind: str) -> tuple[TensorFlowOptions, str]:
-        """Return the settings for the next attempt after a failure of this kind, and a description of the change."""
-        if kind in MEMORY:
+    def remedied(self, retry: Retry) -> tuple[TensorFlowOptions, str]:
+        """Return the settings for the next attempt, and a description of the change."""
+        if retry is Retry.LESS_MEMORY:
             if self.batch == 1:
                 return self, f"{UNCHANGED}, as no batch is smaller than 1"
             batch = self.batch // 2
             return replace(self, batch=batch), f"with batch {batch} in place of {self.batch}"
         options, changes = self, []
-        if kind in GPU and self.device != "cpu":
+        if retry in (Retry.ON_CPU, Retry.ON_CPU_WITH_NEW_SEED) and self.device != "cpu":
             options = replace(options, device="cpu")
             changes.append("on the CPU")
-        if kind in SEED:
+        if retry is Retry.ON_CPU_WITH_NEW_SEED:
             options = replace(options, seed=self.seed + 1)
             changes.append(f"with seed {self.seed + 1} in place of {self.seed}")
         return options, " and ".join(changes) or UNCHANGED

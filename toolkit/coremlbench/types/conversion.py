@@ -132,7 +132,8 @@ class Variant:
     """One Core ML package of a model. ``path`` is relative to the record's folder, empty when there is none.
 
     ``ops`` counts the program's operations by kind, ``arithmetic`` is its multiply-adds for one call and
-    ``weight_bytes`` the size of its constants in the package. ``reused`` is true for a package of an earlier conversion
+    ``weight_bytes`` the size of its constants in the package. ``known_deviations`` are the names of the rows of
+    ``conversion.known_deviations`` that match the program. ``reused`` is true for a package of an earlier conversion
     of the same source. ``precision_note`` says what the precision means for the Neural Engine.
     """
 
@@ -152,6 +153,7 @@ class Variant:
     failure: Failure | None = None
     onnx: str = ""
     notes: tuple[str, ...] = ()
+    known_deviations: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

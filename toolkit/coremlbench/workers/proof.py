@@ -8,6 +8,7 @@ from typing import Any
 
 from coremlbench.conversion.package_results import PROOF_SUFFIX, capture_error, write_result
 from coremlbench.supervision.worker_main import Report, run
+from coremlbench.types.conversion import Caveat
 from coremlbench.types.errors import CoremlbenchError
 
 
@@ -29,6 +30,7 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
 def _prove(package: dict[str, Any], request: dict[str, Any], report: Report) -> dict[str, Any]:
     """Return a package's op statistics and its proof, or the ``error`` that prevented them."""
     from coremlbench.conversion import op_statistics
+    from coremlbench.conversion.known_deviations import find_deviations
     from coremlbench.conversion.package_runner import PackageRunner
     from coremlbench.mil_onnx import load_program
 
@@ -40,12 +42,28 @@ def _prove(package: dict[str, Any], request: dict[str, Any], report: Report) -> 
         result["precision"] = op_statistics.matching_variant(program)
         result["computes_in"] = op_statistics.compute_precision(program)
         result["specification"] = program.specification_version
+        deviations = find_deviations(program)
+        result["known_deviations"] = [row.name for row in deviations]
         runner = PackageRunner.from_program(program)
         result["batch"] = runner.batch
         if package.get("onnx"):
             runner.runtime.save_onnx(Path(package["onnx"]))
         result.update(_compare(package, runner, result["precision"], request, report))
+        _add_caveats(result, [row.caveat for row in deviations])
     return result
+
+
+def _add_caveats(result: dict[str, Any], caveats: list[Caveat]) -> None:
+    """Add caveats on the package to its proof; to the notes of a package without an original, which has no proof."""
+    from coremlbench.conversion.proof import with_caveats
+    from coremlbench.system import serialization
+    from coremlbench.types.conversion import Proof
+
+    if "proof" in result:
+        proof = serialization.from_json(Proof, result["proof"])
+        result["proof"] = serialization.to_json(with_caveats(proof, caveats))
+    else:
+        result["notes"] = [*result.get("notes", []), *(caveat.text for caveat in caveats)]
 
 
 def _compare(

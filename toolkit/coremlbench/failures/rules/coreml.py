@@ -12,13 +12,16 @@ CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.
 COREML: tuple[Rule, ...] = (
     Rule(
         "unsupported-operation",
-        logged(
-            r"Conversion for TF op '.*' not implemented|convert function for op '.*' not implemented"
-            r"|Unsupported Ops of type"
+        either(
+            logged(
+                r"Conversion for TF op '.*' not implemented|convert function for op '.*' not implemented"
+                r"|Unsupported Ops of type|Einsum unsupported equation|unsupported einsum equation"
+            ),
+            both(raised("NotImplementedError"), logged(r"coremltools[/\\.]converters\b")),
         ),
         "coremltools cannot convert an operation of this model.",
         "Take the operation that the matched line names out of the model, or write it with others.",
-        "tensorflow 61509; coremltools 2115",
+        "tensorflow 61509; coremltools 2115; coremltools 1359; coremltools 1537",
     ),
     Rule(
         "coreml-not-here",
@@ -32,10 +35,11 @@ COREML: tuple[Rule, ...] = (
         logged(
             r"Error parsing MIL model|Error in declaring network|Error reading protobuf spec"
             r"|Failed to parse the model specification|Unable to (parse|deserialize) (ML Program|object)"
+            r"|compiler error: *(Espresso|Error)|Network translation error|MIL->EIR translation error"
         ),
         "Core ML refused the model; a file that is damaged, or a specification newer than this macOS, likely.",
         "Convert the model again, for this macOS or an older one (--target).",
-        "coremltools 1704",
+        "coremltools 1704; coremltools 978; rustnn/rustnn 173",
     ),
     Rule(
         "neural-engine-compiler",
@@ -48,11 +52,22 @@ COREML: tuple[Rule, ...] = (
         "coreml-prediction",
         logged(
             r"Error computing NN outputs|Failed to build the model execution plan|Error plan build: -\d+"
-            r"|E5RT encountered an STL exception"
+            r"|E5RT encountered an STL exception|compiling MIL to BNNS graph|CreateBnnsGraphProgramFromMIL"
+            r"|com\.apple\.appleneuralengine.*\bCode=\d+|ANEProgramProcessRequest\w*\(\) Failed"
+            r"|ANE (Evaluation|Scheduling) Error|MpsGraph backend validation on incompatible OS"
+            r"|Espresso compiled without MPSGraph engine"
         ),
         "Core ML could not run the model on the compute unit that was asked for{where}.",
         "Try CPU_ONLY; if that works, the model holds something that the other unit cannot do.",
-        "coremltools 412; pytorch 96967; executorch 19635",
+        "coremltools 412; coremltools 2450; pytorch 96967; executorch 19635; invoke-ai/InvokeAI 4356",
+    ),
+    Rule(
+        "gpu-memory",
+        logged(r"\[?metal::malloc\]?|greater than the maximum allowed buffer size"),
+        "Metal could not allocate a buffer of the size that the model needs{where}.",
+        "Time this model with CPU_ONLY or CPU_AND_NE, or use a smaller batch or input.",
+        "mlx 3849; omlx 1200",
+        retry=Retry.LESS_MEMORY,
     ),
     Rule(
         "coreml-crash",

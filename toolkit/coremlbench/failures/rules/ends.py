@@ -55,6 +55,15 @@ PROCESS_ENDS: tuple[Rule, ...] = (
         "signal(7); mmap(2)",
     ),
     Rule(
+        "failed-check",
+        logged(r"Check failed: (?!.*(memory|alloc))"),
+        "A check inside of native code failed{where}, which is no lack of memory; a defect of TensorFlow or of its GPU "
+        "plug-in, likely.",
+        "The matched line names the check. Train with --device cpu, or with the versions of requirements.lock.",
+        "tensorflow 49202",
+        retry=Retry.ON_CPU,
+    ),
+    Rule(
         "aborted",
         killed_by(signal.SIGABRT),
         "Native code gave up with SIGABRT{where}{crash_note}; it ran out of memory or found itself in a state it does "

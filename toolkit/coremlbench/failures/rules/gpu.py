@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from coremlbench.failures.matchers import either, logged, loss_is_nan, raised
+from coremlbench.failures.matchers import either, logged, loss_is_nan, loss_was_logged_nan, raised
 from coremlbench.failures.rules.rule import Retry, Rule
 
 GPU: tuple[Rule, ...] = (
@@ -46,6 +46,28 @@ GPU: tuple[Rule, ...] = (
         "Use a smaller batch, or leave the machine alone while it runs.",
         "omlx 1387",
         also_success=True,
+        retry=Retry.ON_CPU,
+    ),
+    Rule(
+        "gpu-fault",
+        logged(
+            r"command buffer( \d+)? (exited with error status|failed with status)"
+            r"|command buffer was aborted due to an error|operations encoded on it may not have completed"
+            r"|(Internal Error|Invalid Resource) \([0-9a-f]{8}\b"
+            r"|kIO(GPU|Accel)CommandBufferCallbackError(?!None)\w"
+        ),
+        "The GPU had a fault{where}: work that it was given was not completed; results from then on are wrong.",
+        "Discard this run and run it again, with a smaller batch or on the CPU if it happens again.",
+        "tensorflow 57058; WebODM/OpenSplat 198; huggingface/candle 3850",
+        also_success=True,
+        retry=Retry.ON_CPU,
+    ),
+    Rule(
+        "coreml-gpu-compiler",
+        logged(r"MLIR pass manager failed|original module failed verification"),
+        "MPSGraph, which compiles models for the GPU, refused this one{where}.",
+        "Time this model with CPU_AND_NE or CPU_ONLY, as ALL uses the GPU too; train with --device cpu.",
+        "ultralytics/ultralytics 24885; ultralytics/ultralytics 25860; coremltools 2688",
         retry=Retry.ON_CPU,
     ),
     Rule(
@@ -121,10 +143,24 @@ GPU: tuple[Rule, ...] = (
         "tensorflow 60790; tensorflow 35423",
         retry=Retry.ON_CPU,
     ),
+    Rule(
+        "missing-kernel",
+        either(
+            logged(
+                r"Cannot assign a device for operation|No registered '?\w+'? OpKernel for '?GPU\b"
+                r"|no supported kernel for GPU devices"
+            ),
+            logged(r"No OpKernel was registered to support Op", r"device='CPU'"),
+        ),
+        "TensorFlow has no GPU kernel for an operation of this model, or not for its data type{where}.",
+        "Train with --device cpu; the matched line names the operation.",
+        "tensorflow 53026; tensorflow 22476",
+        retry=Retry.ON_CPU,
+    ),
     # --- loss and device checks
     Rule(
         "loss-nan",
-        either(loss_is_nan, raised("LossNotFiniteError"), logged(r"\b(val_)?loss['\"]?\s*[:=]\s*(nan|inf)\b")),
+        either(loss_is_nan, raised("LossNotFiniteError"), loss_was_logged_nan),
         "The loss was no longer a number{where}; a bug of the GPU plug-in or of BatchNormalization is likely.",
         "Run it on the CPU, or with another optimizer.",
         "tensorflow_macos 231",

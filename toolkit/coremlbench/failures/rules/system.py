@@ -9,13 +9,18 @@ from coremlbench.failures.rules.rule import Retry, Rule
 
 SMALLER = "Use a smaller batch, fewer or smaller images, or a machine with more memory"
 
+FULL_DISK = (
+    r"No space left on device|Disk quota exceeded|Disk may be full|database or disk is full|\bis out of space\b"
+    r"|not enough (free )?(disk )?space|isn.t enough (free )?(disk )?space"
+)
+
 SYSTEM: tuple[Rule, ...] = (
     Rule(
         "disk-full",
-        either(system_error(errno.ENOSPC, errno.EDQUOT), logged(r"No space left on device|Disk quota exceeded")),
+        either(system_error(errno.ENOSPC, errno.EDQUOT), logged(FULL_DISK)),
         "The disk is full{where}{disk_note}.",
         "Free some space, or let --results and COREMLBENCH_CACHE name folders on another disk.",
-        "errno 28",
+        "errno 28; turicreate 102; turicreate 1632",
         retry=Retry.NEVER,
     ),
     Rule(
