@@ -34,8 +34,8 @@ SIGNIFICANCE = 0.001
 """Largest probability of chance at which an order counts as better than another one, or than guessing."""
 MIN_IMAGES_PER_CLASS = 10
 """Number of images per class from which predictions that are no better than guessing mean something."""
-SHUFFLES = 2000
-"""Number of random exchanges of the images' labels that stand for guessing."""
+SHUFFLES, SHUFFLES_AT_ONCE = 2000, 100
+"""Number of random exchanges of the images' labels that stand for guessing, and how many are held in memory."""
 NAMES_SHOWN, MAX_OPTION = 5, 200
 """Number of class names shown of an order, and the largest number of characters of a ``--classes`` that is shown."""
 
@@ -125,8 +125,8 @@ def _usual_orders(classes: Sequence[str]) -> Mapping[str, Indices]:
 
     keys: dict[str, Any] = {
         "as text, as Keras does": lambda name: name,
-        "by the numbers in them": natural_key,
         "without regard to case": lambda name: (name.casefold(), name),
+        "by the numbers in them": natural_key,
         "as decomposed text, as macOS stores names": lambda name: unicodedata.normalize("NFD", name),
     }
     orders: dict[str, Indices] = {}
@@ -185,8 +185,10 @@ def _probability_of_guessing(predicted: Indices, labels: Indices) -> float:
     """
     import numpy as np
 
-    generator, right = np.random.default_rng(0), int((predicted == labels).sum())
-    as_good = sum(int((predicted == generator.permutation(labels)).sum()) >= right for _ in range(SHUFFLES))
+    generator, right, as_good = np.random.default_rng(0), (predicted == labels).sum(), 0
+    for _ in range(SHUFFLES // SHUFFLES_AT_ONCE):
+        shuffled = generator.permuted(np.tile(labels, (SHUFFLES_AT_ONCE, 1)), axis=1)
+        as_good += int(((shuffled == predicted).sum(axis=1) >= right).sum())
     return (1 + as_good) / (1 + SHUFFLES)
 
 

@@ -30,9 +30,10 @@ class LabelComparison:
         classes: The original's class names, in the order of its values.
         order: For each class the index of its label: a permutation. Classes and labels without a counterpart are
             paired by their index, then in order.
-        displaced: Classes whose name is a label at another index, with the label at their own index.
-        misnamed: Classes without a label of their own whose label is the name of another class (a repeated label).
-        renamed: Classes without a label of their own whose label is no class.
+        moved: Whether a class has its label at another index than its own.
+        displaced: Classes with the label at their own index where that is the name of another class.
+        misnamed: Classes without a label, paired with one that is the name of another class (a repeated label).
+        renamed: Classes without a label, paired with one that is no class.
         respelled: Classes whose label is another spelling of their name.
         numbered: Whether the labels are the numbers from 0 on, and the classes have other names.
         repeated: Labels that stand for several classes.
@@ -41,6 +42,7 @@ class LabelComparison:
     labels: tuple[str, ...]
     classes: tuple[str, ...]
     order: tuple[int, ...]
+    moved: bool = False
     displaced: Pairs = ()
     misnamed: Pairs = ()
     renamed: Pairs = ()
@@ -63,19 +65,24 @@ def compare_labels(labels: Sequence[str], classes: Sequence[str]) -> LabelCompar
     numbered = [label.strip() for label in labels] == [str(index) for index in range(len(labels))]
     pairs = [(name, labels[index]) for name, index in zip(classes, order, strict=True)]
     alone = [number for number, index in enumerate(matches) if index is None]
-    displaced = [number for number, index in enumerate(matches) if index not in {None, number}]
+    moved = any(index not in {None, number} for number, index in enumerate(matches))
     known = set(class_keys)
     return LabelComparison(
         labels=tuple(labels),
         classes=tuple(classes),
         order=order,
-        displaced=tuple((classes[number], labels[number]) for number in displaced),
+        moved=moved,
+        displaced=tuple(
+            (classes[number], labels[number])
+            for number, key in enumerate(label_keys)
+            if key in known and key != class_keys[number]
+        ),
         misnamed=tuple(pairs[number] for number in alone if label_keys[order[number]] in known),
         renamed=tuple(pairs[number] for number in alone if label_keys[order[number]] not in known),
         respelled=tuple(
             pair for pair, index in zip(pairs, matches, strict=True) if index is not None and pair[0] != pair[1]
         ),
-        numbered=numbered and bool(alone) and not displaced,
+        numbered=numbered and bool(alone) and not moved,
         repeated=tuple(label for label, count in Counter(labels).items() if count > 1),
     )
 
@@ -152,13 +159,12 @@ def judge_labels(
     ``by_index`` compares each value with the original's at the same index, ``by_name`` in ``comparison.order``. The
     labels are in their places if they moved together with the values.
     """
-    displaced = bool(comparison.misnamed) or (bool(comparison.displaced) and _fits_better(by_index, by_name))
-    certain = origin == "known"
-    proof = by_name if comparison.displaced and (certain or not displaced) else by_index
-    notes = [_order_note(comparison)] if proof is by_name and comparison.displaced else []
+    exchanged = comparison.moved and _fits_better(by_index, by_name)
+    by_names = comparison.moved and (origin == "known" or not exchanged)
+    proof, notes = (by_name, [_order_note(comparison)]) if by_names else (by_index, [])
+    pairs = comparison.displaced if exchanged else comparison.misnamed
     findings = []
-    if displaced:
-        pairs = comparison.displaced or comparison.misnamed
+    if pairs:
         findings.append(("displaced", f"the package's labels stand at the values of other classes: {_calls(pairs)}"))
     if comparison.renamed and not comparison.numbered:
         findings.append(("renamed", _renamed_text(comparison)))
@@ -172,7 +178,7 @@ def judge_labels(
             caveats.append(Caveat("labels", sentence))
         else:
             proof = with_finding(proof, verdict, text)
-    return with_caveats(proof, caveats), notes, displaced
+    return with_caveats(proof, caveats), notes, bool(pairs)
 
 
 def unlabelled_note(classes: Sequence[str]) -> str:

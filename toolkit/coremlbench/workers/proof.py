@@ -100,13 +100,13 @@ def _compare_with_labels(
     from coremlbench.conversion.proof import with_caveats
     from coremlbench.system import serialization
 
-    labels, classes = [str(label) for label in runner.classes], request.get("labels") or []
+    labels, classes = [str(label) for label in runner.classes], request["labels"]
     notes: list[str] = []
     by_index = proof = prove(actual)
     displaced = False
     if labels and len(labels) == len(classes):
         comparison = compare_labels(labels, classes)
-        by_name = prove(_in_order(actual, comparison.order)) if comparison.displaced else by_index
+        by_name = prove(_in_order(actual, comparison.order)) if comparison.moved else by_index
         proof, notes, displaced = judge_labels(comparison, by_index, by_name, request["class_origin"])
     elif labels:
         proof = with_caveats(by_index, [uncompared_caveat(labels)])
