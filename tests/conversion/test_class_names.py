@@ -15,6 +15,7 @@ from coremlbench.conversion.sources import source_of_file
 from coremlbench.runtimes.reference import ReferenceRuntime
 from coremlbench.types.conversion import ConversionRecord
 from tests.small_conversions import convert
+from tests.spoilt import relabel
 
 pytestmark = [
     pytest.mark.tensorflow,
@@ -153,6 +154,49 @@ def test_other_classes_than_the_models_are_no_labels(models: dict[str, Path], pi
     _, accuracy, caveat = figures(record)
     assert (labels, accuracy) == ([], None)
     assert "no more than by guessing" in caveat
+
+
+@pytest.fixture(scope="module")
+def package(models: dict[str, Path], pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a package with labels in the order of Keras."""
+    settings: Any = {"images": 120, "data": str(pictures), "classes": tuple(BY_TEXT), "variants": ("fp16",)}
+    ((record, folder),) = convert([source_of_file(models["text"])], tmp_path_factory.mktemp("results"), **settings)
+    return folder / record.variants[0].path
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes", "verdict", "says"),
+    [
+        ({"2": "10", "10": "2"}, BY_TEXT, "wrong", "other classes: '10' is called '2', '2' is called '10';"),
+        (
+            {"2": "two"},
+            BY_TEXT,
+            "degraded",
+            "the package has other names for classes of the model: '2' is called 'two'",
+        ),
+        ({"2": "10", "10": "2"}, [], "degraded", "other classes: '10' is called '2', '2' is called '10';"),
+    ],
+)
+def test_spoilt_labels_are_found_and_no_op_is_blamed(
+    package: Path,
+    models: dict[str, Path],
+    pictures: Path,
+    tmp_path: Path,
+    labels: dict[str, str],
+    classes: list[str],
+    verdict: str,
+    says: str,
+) -> None:
+    spoilt = tmp_path / "spoilt.mlpackage"
+    shutil.copytree(package, spoilt)
+    relabel(spoilt, labels)
+    record, _ = converted(models["text"], pictures, tmp_path, check=str(spoilt), classes=tuple(classes))
+    proof = record.variants[0].proof
+    assert proof is not None
+    assert proof.verdict == verdict
+    assert says in proof.reason
+    assert proof.divergence is None
+    assert not any("No op can be named" in note for note in record.variants[0].notes)
 
 
 def test_folders_in_another_spelling_are_the_named_classes(
