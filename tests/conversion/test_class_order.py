@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coremlbench.conversion.class_order import check_names, examine_order
+from coremlbench.conversion.class_order import check_names, examine_order, shorten_names
 
 NUMBERS = sorted(str(number) for number in range(12))  # 0, 1, 10, 11, 2, …
 
@@ -154,6 +154,24 @@ def test_known_names_are_used_and_doubted(option: bool, remedy: str) -> None:
         "The class names (bird, cat, dog) seem to be in another order than the model's values: 33.3% of the 90 images "
         f"are right so, and 100.0% with the names in another order (dog, cat, bird). {remedy}".rstrip()
     )
+
+
+def test_names_are_shown_from_the_first_difference() -> None:
+    first, second = [*"abcdefghij"], [*"abcdefjhig"]
+    assert shorten_names(first, 3) == "a, b, c, …"
+    assert shorten_names(first, 3, second) == "…, g, h, i, …"
+    assert shorten_names(first, 7, second) == "a, b, c, d, e, f, g, …"
+    assert shorten_names(first, 10, second) == "a, b, c, d, e, f, g, h, i, j"
+    assert shorten_names(first, 3, first) == "a, b, c, …"
+
+
+def test_an_order_with_which_most_images_are_wrong_is_not_recommended() -> None:
+    labels = images(6, 60)
+    names = [*"abcdef"]
+    predicted = (predictions(labels, 0.2) + 1) % 6
+    checked = check_names(predicted, labels, names, dataset="pets")
+    assert checked.origin is None
+    assert checked.caveats[0].text.endswith("with the names in another order (f, a, b, c, d, …). --classes sets them.")
 
 
 def test_names_that_a_shell_would_split_are_left_to_a_file() -> None:

@@ -36,6 +36,8 @@ MIN_IMAGES_PER_CLASS = 10
 """Number of images per class from which predictions that are no better than guessing mean something."""
 SHUFFLES, SHUFFLES_AT_ONCE = 2000, 100
 """Number of random exchanges of the images' labels that stand for guessing, and how many are held in memory."""
+MIN_RECOMMENDED = 0.5
+"""Smallest share of right images with which an order that was found from the predictions is recommended."""
 NAMES_SHOWN, MAX_OPTION = 5, 200
 """Number of class names shown of an order, and the largest number of characters of a ``--classes`` that is shown."""
 
@@ -198,7 +200,7 @@ def _probability_of_guessing(predicted: Indices, labels: Indices) -> float:
 def _assumed_caveat(evidence: OrderEvidence, classes: Sequence[str], dataset: str, *, option: bool) -> Caveat:
     """Return the caveat of class names that were taken from a dataset."""
     keras = ", as Keras sorts folders" if list(classes) == sorted(classes) else ""
-    assumed = f"assumed to be those of {dataset} in their order ({_first_names(classes)}{keras})"
+    assumed = f"assumed to be those of {dataset} in their order ({shorten_names(classes, NAMES_SHOWN)}{keras})"
     share = f"{format_percent(evidence.accuracy)} of the {evidence.images:,} images"
     remedy = "--classes sets them."
     match evidence.finding:
@@ -209,32 +211,47 @@ def _assumed_caveat(evidence: OrderEvidence, classes: Sequence[str], dataset: st
         case "unrelated":
             text = f"No class names are used: {assumed}, {share} are right, no more than by guessing."
         case "contradicted":
-            text = f"No class names are used: {assumed}, {share} are right, {_better(evidence)}"
+            text = f"No class names are used: {assumed}, {share} are right, {_better(evidence, classes)}"
             remedy = _remedy(evidence)
     return Caveat("class-order", f"{text} {remedy}" if option else text)
 
 
 def _contradicted_caveat(evidence: OrderEvidence, classes: Sequence[str], *, option: bool) -> Caveat:
     """Return the caveat of known class names that seem to be in another order than the model's values."""
+    order = shorten_names(classes, NAMES_SHOWN, evidence.better_order)
     text = (
-        f"The class names ({_first_names(classes)}) seem to be in another order than the model's values: "
-        f"{format_percent(evidence.accuracy)} of the {evidence.images:,} images are right so, {_better(evidence)}"
+        f"The class names ({order}) seem to be in another order than the model's values: "
+        f"{format_percent(evidence.accuracy)} of the {evidence.images:,} images are right so, "
+        f"{_better(evidence, classes)}"
     )
     return Caveat("class-order", f"{text} {_remedy(evidence)}" if option else text)
 
 
-def _better(evidence: OrderEvidence) -> str:
+def _better(evidence: OrderEvidence, classes: Sequence[str]) -> str:
     order = f"sorted {evidence.better_by}" if evidence.better_by else "in another order"
-    names = _first_names(evidence.better_order)
+    names = shorten_names(evidence.better_order, NAMES_SHOWN, classes)
     return f"and {format_percent(evidence.better_accuracy)} with the names {order} ({names})."
 
 
 def _remedy(evidence: OrderEvidence) -> str:
-    """Return the option that sets the better order, with the names where they fit into a command line."""
+    """Return the option that sets the better order, with the names where they fit into a command line.
+
+    An order that was found from the predictions, and with which most are wrong still, is none to recommend.
+    """
+    if not evidence.better_by and evidence.better_accuracy < MIN_RECOMMENDED:
+        return "--classes sets them."
     names = ",".join(evidence.better_order)
     usable = len(names) <= MAX_OPTION and re.fullmatch(r"[\w.,-]+", names)
     return f"--classes {names} sets that order." if usable else "--classes FILE, one name a line, sets the order."
 
 
-def _first_names(names: Sequence[str]) -> str:
-    return ", ".join(names[:NAMES_SHOWN]) + (", …" if len(names) > NAMES_SHOWN else "")
+def shorten_names(names: Sequence[str], count: int, others: Sequence[str] = ()) -> str:
+    """Return the first names of a list in words, from the first difference on if that is behind the first ``count``.
+
+    ``others`` is the list that the difference is to.
+    """
+    pairs = zip(names, others, strict=False)
+    different = next((number for number, (name, other) in enumerate(pairs) if name != other), 0)
+    start = different if different >= count else 0
+    shown = [*(["…"] if start else []), *names[start : start + count], *(["…"] if len(names) > start + count else [])]
+    return ", ".join(shown)

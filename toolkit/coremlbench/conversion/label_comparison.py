@@ -8,10 +8,10 @@ from __future__ import annotations
 import math
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from coremlbench.conversion.class_order import ClassOrigin
+from coremlbench.conversion.class_order import ClassOrigin, shorten_names
 from coremlbench.conversion.proof import is_proven, with_caveats, with_finding
 from coremlbench.types.conversion import Caveat, Proof, Verdict
 
@@ -183,16 +183,16 @@ def judge_labels(
 
 def unlabelled_note(classes: Sequence[str]) -> str:
     """Return the note on a package without labels, whose original's class names are known."""
-    return f"The package has no labels; the model's classes are {_first_names(classes)}."
+    return f"The package has no labels; the model's classes are {shorten_names(classes, NAMES_SHOWN)}."
 
 
 def uncompared_caveat(labels: Sequence[str]) -> Caveat:
     """Return the caveat of a package with labels, whose original's class names are not known."""
-    return Caveat(
-        "labels",
-        f"The package's labels ({_first_names(labels)}) were not compared, as the names of the model's classes are not "
-        "known; --classes names them.",
+    text = (
+        f"The package's labels ({shorten_names(labels, NAMES_SHOWN)}) were not compared, as the names of the model's "
+        "classes are not known; --classes names them."
     )
+    return Caveat("labels", text)
 
 
 def _fits_better(by_index: Proof, by_name: Proof) -> bool:
@@ -205,10 +205,12 @@ def _fits_better(by_index: Proof, by_name: Proof) -> bool:
 
 
 def _order_note(comparison: LabelComparison) -> str:
+    labels = shorten_names(comparison.labels, NAMES_SHOWN, comparison.classes)
+    classes = shorten_names(comparison.classes, NAMES_SHOWN, comparison.labels)
     shared = "those that are the same" if comparison.renamed or comparison.misnamed else "they"
     return (
-        f"The package's labels ({_first_names(comparison.labels)}) are in another order than the model's classes "
-        f"({_first_names(comparison.classes)}): {shared} are compared by name."
+        f"The package's labels ({labels}) are in another order than the model's classes ({classes}): {shared} are "
+        "compared by name."
     )
 
 
@@ -216,15 +218,15 @@ def _renamed_text(comparison: LabelComparison) -> str:
     if len(comparison.renamed) < len(comparison.classes):
         return f"the package has other names for classes of the model: {_calls(comparison.renamed)}"
     return (
-        f"none of the package's labels ({_first_names(comparison.labels)}) is a class of the model "
-        f"({_first_names(comparison.classes)})"
+        f"none of the package's labels ({shorten_names(comparison.labels, NAMES_SHOWN)}) is a class of the model "
+        f"({shorten_names(comparison.classes, NAMES_SHOWN)})"
     )
 
 
 def _spelling_caveats(comparison: LabelComparison) -> list[Caveat]:
     caveats = []
     if comparison.numbered:
-        names = _first_names(comparison.classes)
+        names = shorten_names(comparison.classes, NAMES_SHOWN)
         text = f"The package's labels are the numbers of the classes, not their names ({names})."
         caveats.append(Caveat("labels", text))
     if comparison.respelled:
@@ -238,8 +240,3 @@ def _calls(pairs: Pairs) -> str:
     shown = [f"{name!r} is called {label!r}" for name, label in pairs[:NAMES_SHOWN]]
     more = len(pairs) - len(shown)
     return ", ".join(shown) + (f", and {more} more" if more else "")
-
-
-def _first_names(names: Iterable[str]) -> str:
-    listed = list(names)
-    return ", ".join(listed[:NAMES_SHOWN]) + (", …" if len(listed) > NAMES_SHOWN else "")
