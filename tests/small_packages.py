@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,8 +37,8 @@ def network(folder: Path) -> Small:
     return _save(folder, "network", _convert(program), samples)
 
 
-def classifier(folder: Path) -> Small:
-    """Return a classifier of pictures of 8x6 (height, width) into bird, cat and dog."""
+def classifier(folder: Path, labels: Sequence[str | int] = ("dog", "bird", "cat")) -> Small:
+    """Return a classifier of pictures of 8x6 (height, width) into three classes."""
 
     @Builder.program(input_specs=[_input(types.fp32)], opset_version=ct.target.iOS16)
     def program(image: Any) -> Any:
@@ -46,7 +47,7 @@ def classifier(folder: Path) -> Small:
     model = _convert(
         program,
         inputs=[ct.ImageType(name="image", shape=(1, 3, 8, 6), scale=1 / 127.5, bias=[-1, -1, -1])],
-        classifier_config=ct.ClassifierConfig(["dog", "bird", "cat"]),
+        classifier_config=ct.ClassifierConfig(list(labels)),
     )
     samples = {"image": RANDOM.integers(0, 256, (3, 8, 6, 3), dtype=np.uint8)}
     return _save(folder, "classifier", model, samples)

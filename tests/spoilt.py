@@ -1,4 +1,4 @@
-"""Saved packages that are not what was saved: the weights of one op are perturbed in the package's own file."""
+"""Saved packages that are not what was saved: weights of one op, or labels, are changed in the package's own file."""
 
 from __future__ import annotations
 
@@ -23,6 +23,24 @@ def spoil(package: Path, op: str) -> None:
     name = chosen.inputs[weights].arguments[0].name
     (const,) = [each for each in block.operations if each.outputs and each.outputs[0].name == name]
     _perturb(next(package.rglob("weight.bin")), int(const.attributes["val"].blobFileValue.offset))
+
+
+def relabel(package: Path, labels: dict[str, str]) -> None:
+    """Give classes of a classifier other labels, by their present ones; its values stay where they are."""
+    import coremltools
+
+    file = next(package.rglob("*.mlmodel"))
+    spec = coremltools.utils.load_spec(str(package))
+    (block,) = spec.mlProgram.functions["main"].block_specializations.values()
+    (classify,) = [op for op in block.operations if op.type == "classify"]
+    changed = 0
+    for value in classify.inputs["classes"].arguments[0].value.immediateValue.list.values:
+        (label,) = value.immediateValue.tensor.strings.values
+        if label in labels:
+            value.immediateValue.tensor.strings.values[0] = labels[label]
+            changed += 1
+    assert changed == len(labels)
+    file.write_bytes(spec.SerializeToString())
 
 
 def _perturb(file: Path, place: int) -> None:

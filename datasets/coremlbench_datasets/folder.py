@@ -19,7 +19,6 @@ from coremlbench_datasets.examination import (
     examine,
     files_below,
     folders_in,
-    natural_key,
     printable,
 )
 from coremlbench_datasets.interface import DatasetRequest, DatasetSummary
@@ -141,8 +140,8 @@ class FolderDataset:
         return False, [_files(self.folder, ())], []
 
     def _classes(self, parts: Sequence[Files]) -> list[str]:
-        """Return the names of the classes in natural order; raises ``InputError`` if a part lacks files of one."""
-        classes = sorted({name for part in parts for name in part}, key=natural_key)
+        """Return the classes in the order of their folders; raises ``InputError`` if a part lacks files of one."""
+        classes = list(dict.fromkeys(name for part in parts for name in part))
         if not classes:
             raise InputError(
                 f"{self._label} has no folders of pictures: put the pictures of each class into one folder."
@@ -215,8 +214,12 @@ class FolderDataset:
 
 
 def _files(folder: Path, excluded: Sequence[Path]) -> Files:
-    """Return the files of each class in a folder."""
-    folders = folders_in(folder)
+    """Return the files of each class in a folder, the classes in the order that a model trained on it has.
+
+    Keras (``image_dataset_from_directory``, ``flow_from_directory``) and torchvision (``ImageFolder``) number the
+    folders in the order of ``sorted``: by code points, so that 10 comes before 2 and Zebra before apple.
+    """
+    folders = sorted(folders_in(folder), key=lambda class_folder: class_folder.name)
     files: Files = {}
     for class_folder in folders:
         others = [folder, *excluded, *(other for other in folders if other != class_folder)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import unicodedata
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -73,7 +74,7 @@ def test_a_folder_is_split_by_the_seed_and_nothing_else(tmp_path: Path) -> None:
     first = fill(tmp_path / "here", {"b 10": 9, "b 2": 40, "ç": 8})
     second = Path(shutil.copytree(first, tmp_path / "there" / "elsewhere"))
     one, two, other = prepare(first, seed=3), prepare(second, seed=3), prepare(first, seed=4)
-    assert one.classes == ("b 2", "b 10", "ç")
+    assert one.classes == ("b 10", "b 2", "ç")
     assert (len(one.train), len(one.test)) == (7 + 30 + 6, 2 + 10 + 2)
     assert names(first, one.train) == names(second, two.train)
     assert names(first, one.test) == names(second, two.test)
@@ -104,9 +105,36 @@ def test_names_of_every_kind(tmp_path: Path) -> None:
     folder = fill(tmp_path / "a b", dict.fromkeys(classes, 4))
     shutil.move(folder / "🍕" / "0.png", folder / "🍕" / "ピザ\n😀 .png")
     found = prepare(folder)
-    assert sorted(found.classes) == sorted(classes)
-    assert found.classes.index("9") < found.classes.index("10")
+    assert list(found.classes) == sorted(classes)
     assert found.examined == 40
+
+
+@pytest.mark.parametrize(
+    "classes",
+    [
+        [str(number) for number in range(12)],
+        ["Zebra", "apple", "Banane", "äpfel", "_rest", "0x", "007", "7"],
+        ["e\u0301clair", "eis", "fisch"],  # decomposed, as older file systems of macOS store it: before "fisch"
+    ],
+)
+@pytest.mark.parametrize("layout", ["", "train/"])
+def test_classes_are_in_the_order_of_keras(tmp_path: Path, classes: list[str], layout: str) -> None:
+    counts = {f"{layout}{name}": 2 for name in classes}
+    counts |= {f"test/{name}": 1 for name in classes} if layout else {}
+    folder = fill(tmp_path / "x", counts)
+    found = prepare(folder)
+    assert found.classes == tuple(unicodedata.normalize("NFC", name) for name in sorted(classes))
+    for image in (*found.train, *found.test):
+        assert unicodedata.normalize("NFC", image.path.parent.name) == found.classes[image.label]
+
+
+@pytest.mark.tensorflow
+def test_keras_itself_has_that_order(tmp_path: Path) -> None:
+    import keras
+
+    folder = fill(tmp_path / "x", dict.fromkeys(["10", "9", "Zebra", "apple", "äpfel", "_rest", "two words"], 2))
+    read = keras.utils.image_dataset_from_directory(folder, image_size=(6, 8), verbose=False)
+    assert list(prepare(folder).classes) == read.class_names
 
 
 def test_names_that_are_no_text(tmp_path: Path) -> None:

@@ -53,7 +53,9 @@ def test_a_model_of_rows_and_columns_takes_grey_pictures(tmp_path: Path) -> None
     model = open_model(tmp_path, (28, 28))  # as in TensorFlow's first tutorial
     assert (model["shape"], model["pixels"], model["classes"]) == ([28, 28], False, NAMES)
     assert any("multiplied with 1/255; --scale sets another factor" in note for note in model["notes"])
-    assert any("classes are taken to be those of digits" in note for note in model["notes"])
+    assert [caveat["code"] for caveat in model["caveats"]] == ["class-order"]
+    assert "assumed to be those of digits" in model["caveats"][0]["text"]
+    assert model["class_origin"] == "assumed"
     samples, images = np.load(tmp_path / "samples.npy"), np.load(tmp_path / "test_images.npy")
     np.testing.assert_allclose(samples, images[::3].astype(np.float32) / 255)
     np.testing.assert_array_equal(np.load(tmp_path / "labels.npy"), np.load(tmp_path / "test_labels.npy")[::3])
@@ -64,7 +66,7 @@ def test_a_model_of_rows_and_columns_takes_grey_pictures(tmp_path: Path) -> None
 
 def test_labels_of_arrays_are_those_of_the_classes_that_were_named(tmp_path: Path) -> None:
     model = open_model(tmp_path, (28, 28, 1), classes=tuple(reversed(NAMES)), scale=1 / 255)
-    assert (model["pixels"], model["classes"]) == (True, NAMES[::-1])
+    assert (model["pixels"], model["classes"], model["class_origin"]) == (True, NAMES[::-1], "known")
     np.testing.assert_array_equal(np.load(tmp_path / "labels.npy"), 9 - np.load(tmp_path / "test_labels.npy")[::3])
     (tmp_path / "other").mkdir()
     model = open_model(tmp_path / "other", (28, 28, 1), classes=tuple("abcdefghij"))

@@ -12,7 +12,7 @@ import pytest
 from coremlbench.conversion.package_runner import PackageRunner
 from coremlbench.types.conversion import LOGITS, OUTPUT
 from coremlbench.types.errors import CoremlbenchError
-from coremlbench.workers.proof import _compare, _in_class_order
+from coremlbench.workers.proof import _compare
 from tests.mil_programs import Builder, numbers, saved
 from tests.small_packages import classifier
 
@@ -38,13 +38,14 @@ def prove(
     folder: Path, package: Network | PackageRunner, expected: dict[str, Any], precision: str = "fp32", **settings: Any
 ) -> dict[str, Any]:
     """Return the result for a package that takes SAMPLES, or the samples in ``settings``."""
-    samples = settings.pop("samples", SAMPLES)
+    samples, ready = settings.pop("samples", SAMPLES), settings.pop("ready", False)
     np.save(folder / "samples.npy", samples)
     np.savez(folder / "expected.npz", **expected)
     if not isinstance(package, PackageRunner):
         package = PackageRunner.from_program(saved(package, {"image": samples[:1]}))
-    request = {"folder": str(folder), "scale": 1.0, "original": "NumPy", "data": "numbers", "classes": None, **settings}
-    requested = {"key": "x", "without_original": False, "precision": precision}
+    request = {"folder": str(folder), "scale": 1.0, "original": "NumPy", "data": "numbers", "classes": None}
+    request |= {"labels": [], "class_origin": "known", **settings}
+    requested = {"key": "x", "without_original": False, "precision": None if ready else precision}
     return _compare(requested, package, precision, request, lambda *_, **__: None)
 
 
@@ -113,32 +114,57 @@ def test_a_package_of_another_shape_is_another_model(tmp_path: Path) -> None:
                 prove(tmp_path, package, expected, samples=samples)
 
 
+def checked(folder: Path, package: Path, classes: list[str], order: list[int] | None = None, **settings: Any) -> Any:
+    """Return the result of a package of pictures of three classes, compared with itself in ``order``."""
+    runner = PackageRunner.load(package)
+    pictures = np.random.default_rng(0).integers(0, 256, (600, *runner.shape), dtype=np.uint8)
+    expected = {name: value[:, order or [0, 1, 2]] for name, value in runner.predict(pictures).items()}
+    return prove(folder, runner, expected, samples=pictures, labels=classes, ready=True, **settings)
+
+
 def test_labels_in_another_order_are_compared_by_name(tmp_path: Path) -> None:
-    package = PackageRunner.load(classifier(tmp_path).package)  # dog, bird, cat
-    pictures = np.random.default_rng(0).integers(0, 256, (600, *package.shape), dtype=np.uint8)
-    own = package.predict(pictures)
-    by_name = {name: value[:, [2, 1, 0]] for name, value in own.items()}
-    same, other = ["dog", "bird", "cat"], ["cat", "bird", "dog"]
-    right = prove(tmp_path, package, own, samples=pictures, labels=same)
-    renamed = prove(tmp_path, package, by_name, samples=pictures, labels=other)
-    exchanged = prove(tmp_path, package, own, samples=pictures, labels=other)
-    assert [result["proof"]["verdict"] for result in (right, renamed, exchanged)] == ["proven", "proven", "wrong"]
+    package = classifier(tmp_path).package  # dog, bird, cat
+    other = ["cat", "bird", "dog"]
+    right = checked(tmp_path, package, ["dog", "bird", "cat"])
+    moved = checked(tmp_path, package, other, [2, 1, 0])
+    exchanged = checked(tmp_path, package, other)
+    assert [result["proof"]["verdict"] for result in (right, moved, exchanged)] == ["proven", "proven", "wrong"]
+    assert [result["only_labels_wrong"] for result in (right, moved, exchanged)] == [False, False, True]
     assert right["notes"] == []
-    assert renamed["notes"] == exchanged["notes"]
-    assert renamed["notes"][0].startswith("The package's labels (dog, bird, cat) are in another order than")
+    assert moved["notes"] == exchanged["notes"]
+    assert moved["notes"][0].startswith("The package's labels (dog, bird, cat) are in another order than")
+    assert exchanged["proof"]["reason"].startswith(
+        "the package's labels stand at the values of other classes: 'cat' is"
+    )
 
 
-def test_labels_that_are_others_are_told() -> None:
-    values = {OUTPUT: np.eye(4)}
-    names = ["a", "b", "c", "d"]
-    assert _in_class_order(values, names, names) == (values, [])
-    assert _in_class_order(values, [], names) == (values, [])
-    assert _in_class_order(values, names, []) == (values, [])
-    ordered, notes = _in_class_order(values, names, ["e", "f", "g", "h"])
-    assert ordered is values
-    assert notes == [
-        "The package's labels (a, b, c, …) are not the model's classes (e, f, g, …): they are compared by position."
-    ]
+@pytest.mark.parametrize(
+    ("labels", "verdict", "says"),
+    [
+        (["dog", "birds", "cat"], "degraded", "'bird' is called 'birds'"),
+        (["bird", "dog", "Katze"], "wrong", "'dog' is called 'bird'"),
+        (["Hund", "Vogel", "Katze"], "degraded", "none of the package's labels"),
+        (["DOG ", "Bird", "cat"], "proven with caveats", "'dog' is called 'DOG '"),
+        (["dog", "dog", "cat"], "wrong", "'bird' is called 'dog'"),
+        (["x", "x", "cat"], "degraded", "the package's label 'x' stands for several classes"),
+        ([0, 1, 2], "proven with caveats", "the numbers of the classes"),
+        ([1, 2, 3], "degraded", "none of the package's labels (1, 2, 3)"),
+    ],
+)
+def test_labels_of_every_kind(tmp_path: Path, labels: list[str] | list[int], verdict: str, says: str) -> None:
+    result = checked(tmp_path, classifier(tmp_path, labels).package, ["dog", "bird", "cat"])
+    proof = result["proof"]
+    assert proof["verdict"] == verdict
+    assert says in proof["reason"] + "".join(caveat["text"] for caveat in proof["caveats"])
+
+
+def test_labels_where_the_class_names_are_unknown_and_the_reverse(tmp_path: Path) -> None:
+    unknown = checked(tmp_path, classifier(tmp_path).package, [])
+    assert [caveat["code"] for caveat in unknown["proof"]["caveats"]] == ["labels"]
+    unlabelled = prove(tmp_path, scores, {OUTPUT: SCORES}, labels=["a", "b", "c", "d"], ready=True)
+    assert unlabelled["proof"]["verdict"] == "proven"
+    assert unlabelled["notes"] == ["The package has no labels; the model's classes are a, b, c, …."]
+    assert prove(tmp_path, scores, {OUTPUT: SCORES}, labels=["a", "b", "c", "d"])["notes"] == []
 
 
 def test_a_package_of_pictures_for_a_model_of_numbers_is_noted(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from coremlbench.conversion.originals.input_semantics import class_names, pixel_scaling
-from coremlbench.types.conversion import ModelSource
+from coremlbench.types.conversion import Caveat, ModelSource
 from coremlbench.types.errors import InputError
 
 MINE = ModelSource(name="mine", kind="file", format="keras", path="mine.keras", sha256="")
@@ -35,16 +35,17 @@ def test_what_pixels_are_multiplied_with(
 
 def test_classes_are_those_that_were_named_or_those_of_the_data_when_as_many() -> None:
     named = replace(MINE, classes=("cat", "dog", "cow"))
-    assert class_names(named, DATA, [(None, 3)]) == (("cat", "dog", "cow"), "")
-    assert class_names(MINE, {}, [(None, 2)]) == ((), "")
-    assert class_names(MINE, DATA, [(None, 2)]) == (
-        ("cat", "dog"),
-        "The model's classes are taken to be those of pets, in their order.",
-    )
+    assert class_names(named, DATA, [(None, 3)]) == (("cat", "dog", "cow"), "", ())
+    assert class_names(MINE, {}, [(None, 2)]) == ((), "", ())
+    names, note, caveats = class_names(MINE, DATA, [(None, 2)])
+    assert (names, note) == (("cat", "dog"), "")
+    text = "The class names were assumed to be those of pets, in their order; --classes sets them."
+    assert caveats == (Caveat("class-order", text),)
     for outputs in ([(None, 3)], [(None, None)], [(None, 2), (None, 2)], [(None, 4, 2)], [()], []):
         assert class_names(MINE, DATA, outputs) == (
             (),
             "The model does not give one value for each of the 2 classes of pets, so no accuracy is given.",
+            (),
         )
     for outputs, sentence in (
         ([(None, 4)], "3 classes were named, and mine gives 4 values for each input; .*--classes"),

@@ -269,7 +269,7 @@ def _prove(
     stages = conversion.stages
     ended = run_isolating_crashes(PROVE, made, _proof_request(conversion, made, request, model), stages)
     seconds = ended.seconds
-    wrong = [package for package in made if _verdict(package) == "wrong"]
+    wrong = [package for package in made if _values_wrong(package)]
     if wrong:
         seconds += _bisect(wrong, request, stages)
     return replace(
@@ -292,7 +292,8 @@ def _proof_request(
         "scale": model["scale"],
         "original": model["description"],
         "data": model["data"],
-        "labels": request["source"]["classes"],  # without the class names that are only assumed from the data
+        "labels": model["classes"],
+        "class_origin": model["class_origin"],
         "classes": len(model["classes"] or request["data"].get("classes") or ()) or None,
         "packages": [
             {
@@ -307,10 +308,10 @@ def _proof_request(
     }
 
 
-def _verdict(package: RequestedPackage) -> str | None:
-    proof = (read_result(package.path, PROOF_SUFFIX) or {}).get("proof", {})
-    verdict: str | None = proof.get("verdict")
-    return verdict
+def _values_wrong(package: RequestedPackage) -> bool:
+    """Return whether a package is wrong by its values; one that is wrong by its labels has no op that diverges."""
+    result = read_result(package.path, PROOF_SUFFIX) or {}
+    return result.get("proof", {}).get("verdict") == "wrong" and not result.get("only_labels_wrong")
 
 
 def _bisect(wrong: Sequence[RequestedPackage], request: Mapping[str, Any], stages: Stages) -> float:

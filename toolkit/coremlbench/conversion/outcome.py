@@ -115,8 +115,10 @@ def _with_saved_package(variant: Variant, package: RequestedPackage, proof: Mapp
 
 
 def _with_caveats(variant: Variant, caveats: Sequence[Caveat]) -> Variant:
-    """Return the variant with more caveats in its proof, if it has one."""
-    return replace(variant, proof=with_caveats(variant.proof, caveats)) if variant.proof else variant
+    """Return the variant with more caveats in its proof; without a proof they become notes."""
+    if variant.proof is None:
+        return replace(variant, notes=(*variant.notes, *(caveat.text for caveat in caveats)))
+    return replace(variant, proof=with_caveats(variant.proof, caveats))
 
 
 def _proof_notes(package: RequestedPackage, proof: Mapping[str, Any]) -> list[str]:

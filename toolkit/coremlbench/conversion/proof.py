@@ -33,6 +33,8 @@ MAX_GAP_DB = 15.0
 ACTIVATION_TOLERANCE = 0.02
 """Allowed difference of outputs between 0 and 1 beyond the difference of their logits: more than the 0.4% of 8-bit
 outputs, and far less than the difference between two activation functions."""
+WORST_FIRST: tuple[Verdict, ...] = ("wrong", "degraded", "not judged", "proven with caveats", "proven")
+"""The verdicts from the worst to the best."""
 NEGLIGIBLE = 1e-6
 """Errors below this share of the outputs' range are ignored, also where a constant output has no signal."""
 
@@ -255,12 +257,22 @@ def with_caveats(proof: Proof, caveats: Sequence[Caveat]) -> Proof:
     return replace(proof, caveats=together, verdict=verdict)
 
 
+def with_finding(proof: Proof, verdict: Verdict, finding: str) -> Proof:
+    """Return the proof with a finding before those on its values, and with ``verdict`` unless its own is worse."""
+    verdict = min(verdict, proof.verdict, key=WORST_FIRST.index)
+    return replace(proof, verdict=verdict, reason=f"{finding}; {proof.reason}")
+
+
+def is_proven(proof: Proof) -> bool:
+    """Return whether the verdict is ``proven``, with or without caveats."""
+    return proof.verdict in {"proven", "proven with caveats"}
+
+
 def worst_proof(proofs: Sequence[Proof]) -> Proof:
     """Return the proof with the worst verdict; of several, the one with the lowest signal-to-noise ratio."""
-    ranks = ("wrong", "degraded", "not judged", "proven with caveats", "proven")
 
     def rank(proof: Proof) -> tuple[int, float]:
-        return ranks.index(proof.verdict), _or_infinity(proof.signal_to_noise)
+        return WORST_FIRST.index(proof.verdict), _or_infinity(proof.signal_to_noise)
 
     return min(proofs, key=rank)
 

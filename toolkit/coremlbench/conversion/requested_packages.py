@@ -75,11 +75,30 @@ def _cache_entry(
         "base": options.target,
         "scale": options.scale,
         "shape": options.input_shape,
-        "classes": source.classes or data.get("classes", ()),
+        "classes": source.classes or _assumed_classes(source, options, data),
         "calibration": _calibration_fingerprint(data, options.seed) if calibrated else None,
         "metadata": package_metadata(source),
     }
     return conversion_cache.entry_folder(cache, source.sha256, settings)
+
+
+def _assumed_classes(source: ModelSource, options: ConvertOptions, data: Mapping[str, Any]) -> list[Any]:
+    """Return what labels depend on that are taken from the data: the names, and the images that they are tested on."""
+    if source.format in PACKAGE_FORMATS or not data.get("classes"):
+        return []
+    names = [*data["classes"], options.images, (data.get("provenance") or {}).get("sha256")]
+    if data["kind"] != "images":
+        return names
+    rows = data["test"]
+    return [*names, _content_digest([rows[row] for row in evenly_spaced(len(rows), options.images)])]
+
+
+def _content_digest(images: Sequence[Sequence[Any]]) -> str:
+    """Return a hash of the contents and the labels of images, given as [path, label]."""
+    digest = hashlib.sha256()
+    for path, label in images:
+        digest.update(f"{hash_file(Path(path))} {label}\n".encode())
+    return digest.hexdigest()
 
 
 def _calibration_fingerprint(data: Mapping[str, Any], seed: int) -> list[Any]:
@@ -96,10 +115,7 @@ def _calibration_fingerprint(data: Mapping[str, Any], seed: int) -> list[Any]:
     ]
     if data["kind"] != "images":
         return fingerprint
-    digest = hashlib.sha256()
-    for path, _ in calibration_images(data):
-        digest.update(hash_file(Path(path)).encode())
-    return [*fingerprint, digest.hexdigest()]
+    return [*fingerprint, _content_digest(calibration_images(data))]
 
 
 def calibration_images(data: Mapping[str, Any]) -> list[list[Any]]:

@@ -80,7 +80,8 @@ class ReferenceRuntime:
         result = dict(zip(self.outputs, values, strict=True))
         if self._label in result and self.classes:
             result[self._label] = result[self._label].reshape(-1)[0]
-        if self._probabilities in result and self.classes:
+        unique = len(set(self.classes)) == len(self.classes)  # a dictionary would lose values of repeated labels
+        if self._probabilities in result and self.classes and unique:
             probabilities = result[self._probabilities].reshape(-1).tolist()
             result[self._probabilities] = dict(zip(self.classes, probabilities, strict=True))
         return result

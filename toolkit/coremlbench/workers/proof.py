@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,6 @@ def _compare(
     import numpy as np
 
     from coremlbench.conversion.proof import accuracy, worst_proof
-    from coremlbench.system import serialization
     from coremlbench.types.conversion import OUTPUT
 
     folder = Path(request["folder"])
@@ -88,14 +88,56 @@ def _compare(
         labels = None  # the outputs are no values of these classes
     if package["without_original"]:
         return {"without_original": True, "accuracy": accuracy(actual[OUTPUT], labels)}
-    own_labels, classes = [str(label) for label in runner.classes], request.get("labels") or []
-    actual, notes = _in_class_order(actual, own_labels, classes)
-    if runner.pixels and samples.dtype != np.uint8:
-        notes.append(_pixel_scale_note(request["scale"]))
     with np.load(folder / "expected.npz", allow_pickle=False) as file:
         expected = {name: file[name] for name in file.files}
-    proofs = _proofs(package["precision"] or found_precision, runner, expected, actual, labels, request)
-    return {"proof": serialization.to_json(worst_proof(proofs)), "notes": notes}
+
+    def prove(values: dict[str, Any]) -> Any:
+        precision = package["precision"] or found_precision
+        return worst_proof(_proofs(precision, runner, expected, values, labels, request))
+
+    result = _compare_with_labels(runner, actual, request, prove, ready=package["precision"] is None)
+    if runner.pixels and samples.dtype != np.uint8:
+        result["notes"].append(_pixel_scale_note(request["scale"]))
+    return result
+
+
+def _compare_with_labels(
+    runner: Any,
+    actual: dict[str, Any],
+    request: dict[str, Any],
+    prove: Callable[[dict[str, Any]], Any],
+    *,
+    ready: bool,
+) -> dict[str, Any]:
+    """Return the ``proof`` of a package's values and labels, ``notes``, and ``only_labels_wrong``.
+
+    ``prove`` returns the proof of values in the order of the original's. ``ready`` tells that the package was not
+    converted here.
+    """
+    from coremlbench.conversion.label_comparison import compare_labels, judge_labels, uncompared_caveat, unlabelled_note
+    from coremlbench.conversion.proof import with_caveats
+    from coremlbench.system import serialization
+
+    labels, classes = [str(label) for label in runner.classes], request["labels"]
+    notes: list[str] = []
+    by_index = proof = prove(actual)
+    displaced = False
+    if labels and len(labels) == len(classes):
+        comparison = compare_labels(labels, classes)
+        by_name = prove(_in_order(actual, comparison.order)) if comparison.moved else by_index
+        proof, notes, displaced = judge_labels(comparison, by_index, by_name, request["class_origin"])
+    elif labels:
+        proof = with_caveats(by_index, [uncompared_caveat(labels)])
+    elif classes and ready:
+        notes = [unlabelled_note(classes)]
+    labels_alone = displaced and by_index.verdict != "wrong"
+    return {"proof": serialization.to_json(proof), "notes": notes, "only_labels_wrong": labels_alone}
+
+
+def _in_order(values: dict[str, Any], order: Sequence[int]) -> dict[str, Any]:
+    """Return values (n, classes) in another order of the classes; other values stay as they are."""
+    rows = list(order)
+    return {name: array[:, rows] if array.shape[1] == len(rows) else array for name, array in values.items()}
 
 
 def _pixel_scale_note(scale: float) -> str:
@@ -113,31 +155,6 @@ def _check_shapes(package: tuple[int, ...], original: tuple[int, ...]) -> None:
             f"The package takes inputs of {package_text} and its original of {original_text}: they are not the same "
             "model."
         )
-
-
-def _in_class_order(
-    actual: dict[str, Any], own_labels: list[str], classes: list[str]
-) -> tuple[dict[str, Any], list[str]]:
-    """Return a package's values in the order of the original's classes, and notes.
-
-    The order stays where the package's labels are not the original's classes.
-    """
-    if not own_labels or not classes or own_labels == classes:
-        return actual, []
-    subject = f"The package's labels ({_first_names(own_labels)})"
-    if sorted(own_labels) != sorted(classes) or len(set(own_labels)) < len(own_labels):
-        note = f"{subject} are not the model's classes ({_first_names(classes)}): they are compared by position."
-        return actual, [note]
-    order = [own_labels.index(name) for name in classes]
-    ordered = {
-        name: values[:, order] if values.shape[1] == len(own_labels) else values for name, values in actual.items()
-    }
-    note = f"{subject} are in another order than the model's classes ({_first_names(classes)}): compared by name."
-    return ordered, [note]
-
-
-def _first_names(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
 
 
 def _proofs(

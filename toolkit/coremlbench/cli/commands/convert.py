@@ -106,7 +106,7 @@ INPUT_SHAPE = CommaList(
     type=CLASSES,
     default=(),
     help="Class names of a model from a file, in order: cat,dog or a file with one a line; they become the labels of "
-    "packages that end in a softmax.  [default: those of --data, if as many]",
+    "packages that end in a softmax.  [default: those of --data, if as many, as Keras sorts them]",
 )
 @click.option("--input-shape", type=INPUT_SHAPE, metavar="HxWxC", help="Input shape for a model without a fixed one.")
 @click.option(

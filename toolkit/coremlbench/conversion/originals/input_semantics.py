@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from coremlbench.types.conversion import ModelSource
+from coremlbench.types.conversion import Caveat, ModelSource
 from coremlbench.types.errors import InputError
 
 FLOAT_TYPES = ("float16", "bfloat16", "float32", "float64")
@@ -97,11 +97,12 @@ def pixel_scaling(
 
 def class_names(
     source: ModelSource, settings: Mapping[str, Any], outputs: Sequence[Sequence[int | None]]
-) -> tuple[tuple[str, ...], str]:
-    """Return the names of a model's classes and a note on their origin; no names when they are not known.
+) -> tuple[tuple[str, ...], str, tuple[Caveat, ...]]:
+    """Return the names of a model's classes, a note on their origin, and caveats; no names when they are not known.
 
     ``outputs`` are the shapes of its outputs, batch first. The names are those of the source. If it has none, those of
-    the data it is compared on, provided that the model has as many output values.
+    the data it is compared on, provided that the model has as many output values. That is an assumption, which a caveat
+    ``class-order`` marks; the conversion worker tests it on the data (``class_order``).
 
     Raises:
         InputError: the source is a file, and the number of its named classes is not that of the output values.
@@ -114,15 +115,17 @@ def class_names(
                 f"{len(source.classes)} classes were named, and {source.name} gives {values} for each input; name each "
                 "of its classes once, in their order: --classes."
             )
-        return source.classes, ""
+        return source.classes, "", ()
     data = settings.get("data")
     if not data:
-        return (), ""
+        return (), "", ()
     names, name = tuple(data["classes"]), data["name"]
     if width != len(names):
         count = len(names)
         return (
             (),
             f"The model does not give one value for each of the {count} classes of {name}, so no accuracy is given.",
+            (),
         )
-    return names, f"The model's classes are taken to be those of {name}, in their order."
+    text = f"The class names were assumed to be those of {name}, in their order; --classes sets them."
+    return names, "", (Caveat("class-order", text),)

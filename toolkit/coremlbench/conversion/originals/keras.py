@@ -43,7 +43,7 @@ def open_keras(source: ModelSource, settings: Mapping[str, Any]) -> TracedModel:
     pixels, scale, pixel_note = _pixel_scaling(model, source, settings, shape, takes_uint8=takes_uint8)
     if takes_uint8:
         reject_byte_arithmetic(trace(1), source.name)
-    classes, class_note = class_names(source, settings, [output.shape for output in model.outputs])
+    classes, class_note, class_caveats = class_names(source, settings, [output.shape for output in model.outputs])
     if settings.get("save_model"):  # a network with random weights has no file yet
         model.save(settings["save_model"])
     return TracedModel(
@@ -56,6 +56,7 @@ def open_keras(source: ModelSource, settings: Mapping[str, Any]) -> TracedModel:
         layers=layers,
         outputs=outputs,
         notes=tuple(note for note in (pixel_note, class_note, unroll_note) if note),
+        caveats=class_caveats,
     )
 
 

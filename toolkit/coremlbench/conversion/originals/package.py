@@ -85,14 +85,16 @@ def open_package(source: ModelSource, settings: Mapping[str, Any]) -> ReadyPacka
     path = Path(source.path)
     runner = PackageRunner.load(path)
     classes, note = tuple(str(label) for label in runner.classes), ""
+    caveats: tuple[Caveat, ...] = ()
     if not classes:
-        classes, note = class_names(source, settings, _output_shapes(runner) if settings.get("data") else [])
+        classes, note, caveats = class_names(source, settings, _output_shapes(runner) if settings.get("data") else [])
     return ReadyPackage(
         path=path,
         runner=runner,
         versions={"coremltools": coremltools.__version__, "onnxruntime": onnxruntime.__version__},
         classes=classes,
         notes=(note,) if note else (),
+        caveats=caveats,
     )
 
 

@@ -53,7 +53,7 @@ def open_saved_model(source: ModelSource, settings: Mapping[str, Any]) -> Traced
     pixels, scale, pixel_note = pixel_scaling(
         shape, settings, rescales=False, takes_uint8=takes_uint8, layers_visible=False
     )
-    classes, class_note = class_names(source, settings, [_shape(output) for output in function.outputs])
+    classes, class_note, class_caveats = class_names(source, settings, [_shape(output) for output in function.outputs])
     return TracedModel(
         trace=trace,
         shape=shape,
@@ -64,6 +64,7 @@ def open_saved_model(source: ModelSource, settings: Mapping[str, Any]) -> Traced
         layers=layers,
         outputs=outputs,
         notes=tuple(note for note in (pixel_note, class_note) if note),
+        caveats=class_caveats,
         fixed_batch=batch,
     )
 
