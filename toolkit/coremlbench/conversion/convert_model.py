@@ -124,6 +124,8 @@ def _load_data(conversion: _Conversion, record: ConversionRecord) -> tuple[Conve
 
     Without data, or when the training's data are gone, random inputs are used.
     """
+    if conversion.source.format == "npz":
+        return record, {"kind": "recorded"}
     request = _data_request(conversion)
     if request is None:
         return record, {"kind": "random"}
@@ -200,6 +202,7 @@ def _conversion_request(
             "data": {"name": data["name"], "classes": data["classes"]} if "classes" in data else None,
             "cache": str(conversion.cache),
             "save_model": str(conversion.folder / ORIGINAL_MODEL_FILE) if random_weights else None,
+            "package": options.check,
         },
         "data": dict(data),
         "images": options.images,
@@ -292,7 +295,7 @@ def _proof_request(
         "scale": model["scale"],
         "original": model["description"],
         "data": model["data"],
-        "labels": request["source"]["classes"],  # without the class names that are only assumed from the data
+        "labels": _known_classes(conversion.source, request, model),
         "classes": len(model["classes"] or request["data"].get("classes") or ()) or None,
         "packages": [
             {
@@ -305,6 +308,11 @@ def _proof_request(
             for package in made
         ],
     }
+
+
+def _known_classes(source: ModelSource, request: Mapping[str, Any], model: Mapping[str, Any]) -> Any:
+    """Return the names of the classes that are known for sure: named, or recorded, and not assumed from the data."""
+    return model["classes"] if source.format == "npz" else request["source"]["classes"]
 
 
 def _verdict(package: RequestedPackage) -> str | None:

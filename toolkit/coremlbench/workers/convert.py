@@ -18,7 +18,7 @@ from coremlbench.conversion.package_files import save_package
 from coremlbench.conversion.package_results import CONVERSION_SUFFIX, capture_error, write_result
 from coremlbench.conversion.sample_rows import evenly_spaced
 from coremlbench.conversion.variants import VARIANTS, Precision, uncompressed_variant
-from coremlbench.model_files.formats import TENSORFLOW_FORMATS
+from coremlbench.model_files.formats import CHECK_FORMATS, TENSORFLOW_FORMATS
 from coremlbench.supervision.worker_main import Report, run, to_json
 from coremlbench.types.errors import InputError, UnusableDataError
 
@@ -42,7 +42,8 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
         # coremltools imports TensorFlow when it is there: seconds and memory that this conversion has no use for.
         sys.modules.setdefault("tensorflow", None)  # type: ignore[arg-type]
     original = open_original(source, request["settings"])
-    _check_ready_packages(request["variants"])
+    if source.format not in CHECK_FORMATS:  # opening those has read the package
+        _check_ready_packages(request["variants"])
     folder = Path(request["folder"])
     samples = _save_samples(original, request, folder, report)
     _save_predictions(original, folder, report)
@@ -95,7 +96,9 @@ def _save_samples(original: Any, request: dict[str, Any], folder: Path, report: 
     import numpy as np
 
     kind = request["data"]["kind"]
-    if kind == "random":
+    if kind == "recorded":
+        description = _save_recorded_samples(original, request["images"], folder)
+    elif kind == "random":
         description = _save_random_samples(original, request, folder)
     elif kind == "arrays":
         description = _save_array_samples(original, request, folder)
@@ -109,6 +112,16 @@ def _save_samples(original: Any, request: dict[str, Any], folder: Path, report: 
 def _sample_sets(request: dict[str, Any]) -> tuple[tuple[str, str, int], ...]:
     """Return file name, split and number of images of the samples and of the calibration images."""
     return ("samples", "test", request["images"]), ("calibration", "train", request["calibration"])
+
+
+def _save_recorded_samples(original: Any, count: int, folder: Path) -> dict[str, Any]:
+    import numpy as np
+
+    samples, labels, data = original.take_samples(count)
+    np.save(folder / "samples.npy", samples)
+    if labels is not None:
+        np.save(folder / "labels.npy", labels)
+    return {"data": data, "notes": []}
 
 
 def _save_random_samples(original: Any, request: dict[str, Any], folder: Path) -> dict[str, Any]:

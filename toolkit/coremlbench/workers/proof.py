@@ -40,7 +40,7 @@ def _prove(package: dict[str, Any], request: dict[str, Any], report: Report) -> 
         result["precision"] = op_statistics.matching_variant(program)
         result["computes_in"] = op_statistics.compute_precision(program)
         result["specification"] = program.specification_version
-        runner = PackageRunner.from_program(program)
+        runner = PackageRunner.from_program(program, several=True)
         result["batch"] = runner.batch
         if package.get("onnx"):
             runner.runtime.save_onnx(Path(package["onnx"]))
@@ -61,6 +61,7 @@ def _compare(
     folder = Path(request["folder"])
     samples = np.load(folder / "samples.npy", mmap_mode="r")
     labels = np.load(folder / "labels.npy") if (folder / "labels.npy").is_file() else None
+    runner = runner.for_samples(samples)
     _check_shapes(runner.shape, samples.shape[1:])
     actual = runner.predict(
         runner.to_package_input(samples, request["scale"]),
