@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 from coremlbench.types.errors import InputError
 
 if TYPE_CHECKING:
-    import numpy as np
     import numpy.typing as npt
 
-    Array = npt.NDArray[np.generic]
+    Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -131,7 +130,7 @@ def _colour(image: Any) -> str:
 
 
 def output_shape(output: Any) -> tuple[int, ...] | None:
-    """Return the shape of an output of a program, that of the probabilities for a classifier's; ``None`` if flexible."""
+    """Return the shape of a program's output, for a classifier's that of the probabilities; ``None`` if flexible."""
     from coremlbench.mil_onnx.graph import static_shape
 
     if output.op is not None and output.op.op_type == "classify":

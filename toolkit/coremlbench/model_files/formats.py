@@ -30,6 +30,10 @@ CHECK_FORMATS: dict[Format, str] = {
 
 SUFFIXES = {"keras": (".keras",), "h5": (".h5", ".hdf5")}
 """The suffixes by which Keras recognises a file's format."""
+NAMED_FORMATS: dict[str, Format] = {".mlmodel": "mlmodel", ".onnx": "onnx"}
+"""Formats without a mark at their start: the suffix tells them, and the process that opens them checks the content."""
+PROMISED_CONTENT = {**dict.fromkeys((".keras", ".h5", ".hdf5"), "Keras model"), ".npz": "NumPy archive"}
+"""What a file with this suffix should be, for the message when it is not."""
 WEIGHTS = "model.weights.h5"
 """The member of a Keras archive that contains its arrays."""
 
@@ -70,18 +74,12 @@ def identify_format(path: Path) -> Format:
         return "h5"
     if start.startswith(b"PK"):
         return "npz" if _is_numpy_archive(path) else "keras"
-    if path.suffix == ".onnx":
-        return "onnx"
-    if path.suffix == ".mlmodel":
-        return "mlmodel"
-    if path.suffix == ".npz":
+    if path.suffix in NAMED_FORMATS:
+        return NAMED_FORMATS[path.suffix]
+    if path.suffix in PROMISED_CONTENT:
         raise InputError(
-            f"{path.name} is not the NumPy archive its name promises; write it with numpy.savez: docs/originals.md."
-        )
-    if path.suffix in {".keras", ".h5", ".hdf5"}:
-        raise InputError(
-            f"{path.name} is not the Keras model its name promises: it is truncated or another kind of file; "
-            "save or copy it again."
+            f"{path.name} is not the {PROMISED_CONTENT[path.suffix]} its name promises: it is truncated or another "
+            "kind of file; save or copy it again."
         )
     if path.suffix in PICKLES:
         raise InputError(
@@ -183,8 +181,8 @@ def _check_expansion(path: Path) -> None:
         raise InputError(f"{path.name} is a truncated or damaged NumPy archive; write or copy it again.") from error
     if expanded > max(BOMB_BYTES, MAX_EXPANSION * size):
         raise InputError(
-            f"{path.name} would expand from {size / 1e6:.1f} MB to {expanded / 1e6:,.0f} MB; it is not opened: write it "
-            "with numpy.savez, uncompressed."
+            f"{path.name} would expand from {size / 1e6:.1f} MB to {expanded / 1e6:,.0f} MB; it is not opened: write "
+            "it with numpy.savez, uncompressed."
         )
 
 

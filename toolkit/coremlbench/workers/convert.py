@@ -131,7 +131,10 @@ def _save_random_samples(original: Any, request: dict[str, Any], folder: Path) -
 
     seed = request["seed"]
     for offset, (name, _, count) in enumerate(_sample_sets(request), start=1):
-        samples = random_samples(original.shape, pixels=original.pixels, seed=seed + offset, count=count)
+        if hasattr(original, "random_samples"):
+            samples = original.random_samples(seed=seed + offset, count=count)
+        else:
+            samples = random_samples(original.shape, pixels=original.pixels, seed=seed + offset, count=count)
         np.save(folder / f"{name}.npy", samples)
     kind = "pictures of coloured patches" if original.pixels or len(original.shape) == 3 else "normal numbers"
     return {"data": f"random inputs ({kind}) from the seed {seed}", "calibration": "other random inputs", "notes": []}
@@ -163,6 +166,8 @@ def _fit_shape(images: Any, original: Any, dataset: str) -> Any:
     images = images[..., np.newaxis] if images.ndim == 3 else images
     if images.shape[1:] == (*original.shape, 1):
         images = images[..., 0]
+    if images.shape[1:] != original.shape and np.moveaxis(images, -1, 1).shape[1:] == original.shape:
+        images = np.moveaxis(images, -1, 1)  # channels first, as PyTorch has them
     if images.shape[1:] != original.shape:
         raise InputError(
             f"{dataset} has images of {images.shape[1:]}, and the model takes {original.shape}; name other "

@@ -55,6 +55,7 @@ def _compare(
     import numpy as np
 
     from coremlbench.conversion.proof import accuracy, worst_proof
+    from coremlbench.conversion.proof_hints import HINT_SAMPLES, difference_hints
     from coremlbench.system import serialization
     from coremlbench.types.conversion import OUTPUT
 
@@ -77,8 +78,12 @@ def _compare(
         notes.append(_pixel_scale_note(request["scale"]))
     with np.load(folder / "expected.npz", allow_pickle=False) as file:
         expected = {name: file[name] for name in file.files}
-    proofs = _proofs(package["precision"] or found_precision, runner, expected, actual, labels, request)
-    return {"proof": serialization.to_json(worst_proof(proofs)), "notes": notes}
+    proof = worst_proof(_proofs(package["precision"] or found_precision, runner, expected, actual, labels, request))
+    if proof.verdict == "wrong":
+        notes += difference_hints(
+            expected, actual, runner.to_package_input(samples[:HINT_SAMPLES], request["scale"]), runner.predict
+        )
+    return {"proof": serialization.to_json(proof), "notes": notes}
 
 
 def _pixel_scale_note(scale: float) -> str:

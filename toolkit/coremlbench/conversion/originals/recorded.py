@@ -39,7 +39,7 @@ class RecordedOutputs:
         return f"recorded outputs of {self.path.name}"
 
     def take_samples(self, count: int) -> tuple[Any, Any, str]:
-        """Return ``count`` evenly spaced samples or all, their labels (``None``: not recorded) and their description."""
+        """Return ``count`` evenly spaced samples or all, their labels (``None``: none) and what they are."""
         total = len(self.arrays.samples)
         rows = evenly_spaced(total, count)
         labels = None if self.arrays.labels is None else self.arrays.labels[rows]
@@ -56,9 +56,10 @@ class RecordedOutputs:
         Raises:
             InputError: a sample was not recorded.
         """
-        rows = [self._rows.get(digest) for digest in sample_digests(samples)]
-        if None in rows:
-            raise InputError(f"Sample {rows.index(None)} was not recorded in {self.path.name}.")
+        try:
+            rows = [self._rows[digest] for digest in sample_digests(samples)]
+        except KeyError as error:
+            raise InputError(f"{self.path.name} does not have one of these samples.") from error
         return {OUTPUT: self.arrays.outputs[rows]}
 
     @cached_property

@@ -32,8 +32,8 @@ Array = npt.NDArray[Any]
 LARGEST_EXACT_INTEGER = 1 << 24
 """float32 holds every integer up to this one."""
 MAX_REPEATED_DIFFERENCE = 1e-3
-"""Largest difference, as a share of an output's range, between the recorded outputs of equal inputs: that of two runs of
-one model on a GPU is far smaller."""
+"""Largest difference, as a share of the outputs' range, between the recorded outputs of equal inputs: two runs of a
+model on a GPU differ by far less."""
 
 
 @dataclass(frozen=True)
@@ -69,24 +69,19 @@ def load_arrays(path: Path) -> dict[str, Array]:
     Raises:
         InputError: the file is no NumPy archive, is damaged, or an array holds no numbers.
     """
-    arrays = {}
+    arrays, name = {}, ""
     try:
         with np.load(path, allow_pickle=False) as archive:
             for name in archive.files:
-                try:
-                    arrays[name] = np.asarray(archive[name])
-                except ValueError as error:
-                    if "allow_pickle" not in str(error):
-                        raise
-                    raise InputError(
-                        f"The array {name} in {path.name} holds Python objects, such as rows of different lengths, and "
-                        "pickles are never opened; record an array of numbers."
-                    ) from error
-    except InputError:
-        raise
+                arrays[name] = np.asarray(archive[name])
     except MemoryError:
         raise
     except Exception as error:  # zipfile, zlib and NumPy raise many kinds
+        if "allow_pickle" in str(error):
+            raise InputError(
+                f"The array {name} in {path.name} holds Python objects, such as rows of different lengths, and "
+                "pickles are never opened; record an array of numbers."
+            ) from error
         raise InputError(
             f"{path.name} cannot be read as a NumPy archive ({type(error).__name__}: {error}); it is truncated or "
             "damaged: write it again with numpy.savez."
