@@ -1,4 +1,4 @@
-"""Hints on what a wrong package and its original may differ in: a last activation, or the order of the colours."""
+"""A hint on what a wrong package and its original may differ in: a last activation, or the order of the colours."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ SAME = 0.02
 """Largest difference, as a share of the original's range, of outputs that count as the same for a hint."""
 
 
-def difference_hints(expected: Values, actual: Values, samples: Array, predict: Callable[[Array], Values]) -> list[str]:
-    """Return sentences on what explains the difference between a package and its original; often none.
+def difference_hint(expected: Values, actual: Values, samples: Array, predict: Callable[[Array], Values]) -> str:
+    """Return a sentence on what explains the difference between a package and its original; empty if nothing does.
 
-    ``expected`` and ``actual`` have ``OUTPUT`` and, if there are any, ``LOGITS`` of the original and of the package for
-    ``samples`` as the package takes them. ``predict`` runs the package.
+    ``expected`` and ``actual`` have ``OUTPUT`` and, if there are any, ``LOGITS`` of the original and of the package.
+    ``samples`` are the first of theirs, as the package takes them. ``predict`` runs the package.
     """
-    outputs = expected[OUTPUT]
-    if LOGITS in actual and LOGITS not in expected and _same(outputs, actual[LOGITS]):
-        return [
+    if LOGITS in actual and LOGITS not in expected and _same(expected[OUTPUT], actual[LOGITS]):
+        return (
             "What goes into the package's last softmax or sigmoid is what the original gives: the package has that "
             "last step, and the original's outputs lack it."
-        ]
+        )
     if LOGITS in expected and LOGITS not in actual and _same(expected[LOGITS], actual[OUTPUT]):
-        return [
+        return (
             "The package gives what goes into the original's last softmax or sigmoid: the package lacks that last step."
-        ]
-    exchanged = _with_colours_exchanged(samples[:HINT_SAMPLES])
-    if exchanged is not None and _same(outputs[:HINT_SAMPLES], predict(exchanged)[OUTPUT]):
-        return [
-            "With red and blue exchanged the package gives the original's outputs: one of them takes RGB, the other BGR."
-        ]
-    return []
+        )
+    exchanged = _with_colours_exchanged(samples)
+    if exchanged is not None and _same(expected[OUTPUT][: len(samples)], predict(exchanged)[OUTPUT]):
+        return (
+            "With red and blue exchanged the package gives the original's outputs: one of the two takes RGB, the other "
+            "BGR."
+        )
+    return ""
 
 
 def _same(expected: Array, actual: Array) -> bool:

@@ -55,7 +55,7 @@ def _compare(
     import numpy as np
 
     from coremlbench.conversion.proof import accuracy, worst_proof
-    from coremlbench.conversion.proof_hints import HINT_SAMPLES, difference_hints
+    from coremlbench.conversion.proof_hints import HINT_SAMPLES, difference_hint
     from coremlbench.system import serialization
     from coremlbench.types.conversion import OUTPUT
 
@@ -80,9 +80,9 @@ def _compare(
         expected = {name: file[name] for name in file.files}
     proof = worst_proof(_proofs(package["precision"] or found_precision, runner, expected, actual, labels, request))
     if proof.verdict == "wrong":
-        notes += difference_hints(
-            expected, actual, runner.to_package_input(samples[:HINT_SAMPLES], request["scale"]), runner.predict
-        )
+        few = runner.to_package_input(samples[:HINT_SAMPLES], request["scale"])
+        hint = difference_hint(expected, actual, few, runner.predict)
+        notes += [hint] if hint else []
     return {"proof": serialization.to_json(proof), "notes": notes}
 
 
