@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -151,8 +150,6 @@ def open_onnx(source: ModelSource, settings: Mapping[str, Any]) -> OnnxModel:
     Raises:
         InputError: the file or the package cannot be read, or their inputs or outputs do not fit.
     """
-    # coremltools imports TensorFlow if it is installed; reading a package does not need it.
-    sys.modules["tensorflow"] = None  # type: ignore[assignment]
     import onnx
     import onnxruntime
 

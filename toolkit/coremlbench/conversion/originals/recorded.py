@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -82,8 +81,6 @@ def open_recorded(source: ModelSource, settings: Mapping[str, Any]) -> RecordedO
     Raises:
         InputError: the archive or the package cannot be read, or they do not fit.
     """
-    # coremltools imports TensorFlow if it is installed; reading a package does not need it.
-    sys.modules["tensorflow"] = None  # type: ignore[assignment]
     import numpy as np
 
     from coremlbench.mil_onnx import load_program
