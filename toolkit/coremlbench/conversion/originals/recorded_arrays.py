@@ -71,7 +71,7 @@ def load_arrays(path: Path) -> dict[str, Array]:
     """
     arrays, name = {}, ""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             for name in archive.files:
                 arrays[name] = np.asarray(archive[name])
     except MemoryError:
