@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,9 @@ from PIL import Image
 
 from coremlbench.conversion.originals import open_original
 from coremlbench.conversion.originals.onnx import OnnxModel
+from coremlbench.conversion.originals.recorded_arrays import read_recorded
 from coremlbench.conversion.package_runner import PackageRunner
+from coremlbench.conversion.package_signature import read_signature
 from coremlbench.conversion.sources import source_of_file
 from coremlbench.mil_onnx import load_program
 from coremlbench.types.conversion import LOGITS, OUTPUT
@@ -29,6 +33,7 @@ pytestmark = [
     ),
 ]
 SHAPE = (3, *SIZE)
+PAGE = Path(__file__).parents[3] / "docs" / "originals.md"
 
 
 @pytest.fixture(scope="module")
@@ -213,9 +218,22 @@ def test_what_the_file_does_not_tell(folder: Path, name: str, settings: dict[str
         opened(folder / "model.onnx", folder / f"{name}.mlpackage", **settings)
 
 
-def test_class_names_need_a_value_each(folder: Path) -> None:
-    from dataclasses import replace
+def test_the_line_of_the_page_records_an_onnx_file(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import onnxruntime
 
+    monkeypatch.chdir(tmp_path)
+    samples = numbers((20, *SHAPE), 1)
+    (line,) = re.findall(r"^np.savez.*  # ONNX$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    onnx_file(tmp_path / "model.onnx", names=("x", "y"))
+    exec(line, {"np": np, "onnxruntime": onnxruntime, "x": samples})
+    taken = read_recorded(tmp_path / "io.npz", read_signature(load_program(folder / "arrays.mlpackage")))
+    np.testing.assert_array_equal(taken.samples, samples)
+    np.testing.assert_allclose(taken.outputs, predict(samples), rtol=1e-4, atol=1e-5)
+
+
+def test_class_names_need_a_value_each(folder: Path) -> None:
     source = replace(source_of_file(folder / "model.onnx", checking=True), classes=("cat", "dog"))
     with pytest.raises(InputError, match="2 classes were named, and model gives 5 values"):
         open_original(source, {"package": str(folder / "arrays.mlpackage")})

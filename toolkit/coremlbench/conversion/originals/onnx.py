@@ -27,6 +27,11 @@ UNKNOWN_SCALE = (
     "--scale sets another factor."
 )
 
+REQUESTED_SCALE = (
+    "Pixels from 0 to 255 are multiplied with {scale:g} for the model, as requested; one that wants a mean and "
+    "a deviation of each channel needs recorded outputs: docs/originals.md."
+)
+
 
 @dataclass
 class OnnxModel:
@@ -190,7 +195,7 @@ def _scaling(
     scale = settings.get("scale")
     factors = [feed.factor for feed in feeds if feed.item.pixels]
     if factors and factors[0] == scale:
-        return factors[0], f"Pixels from 0 to 255 are multiplied with {scale:g} for the model, as requested.", ()
+        return factors[0], REQUESTED_SCALE.format(scale=scale), ()
     if factors:
         left_out = "" if scale is None else " --scale was left out."
         return factors[0], f"The model takes bytes, pixels from 0 to 255.{left_out}", ()
