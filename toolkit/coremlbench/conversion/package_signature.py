@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from coremlbench.types.errors import InputError
@@ -81,6 +82,17 @@ class PackageSignature:
             return True
         sizes = [(shape or (1,))[0] for shape in (output.shape for output in self.outputs) if shape is not None]
         return self.batch > 1 and any(size != self.batch for size in sizes)
+
+
+def open_signature(settings: Mapping[str, Any]) -> PackageSignature:
+    """Return the signature of the package that an original is compared with, ``settings["package"]``.
+
+    Raises:
+        InputError: it cannot be read, is no ML Program, or has an input of flexible shape.
+    """
+    from coremlbench.mil_onnx import load_program
+
+    return read_signature(load_program(Path(settings["package"])))
 
 
 def read_signature(program: Any) -> PackageSignature:

@@ -18,7 +18,7 @@ from coremlbench.conversion.originals.onnx_session import (
     make_session,
     read_model,
 )
-from coremlbench.conversion.package_signature import PackageSignature, read_signature, stack_inputs, without_ones
+from coremlbench.conversion.package_signature import PackageSignature, open_signature, stack_inputs, without_ones
 from coremlbench.types.conversion import LOGITS, OUTPUT, Caveat, ModelSource
 from coremlbench.types.errors import InputError
 
@@ -158,10 +158,8 @@ def open_onnx(source: ModelSource, settings: Mapping[str, Any]) -> OnnxModel:
     import onnx
     import onnxruntime
 
-    from coremlbench.mil_onnx import load_program
-
     path = Path(source.path)
-    signature = read_signature(load_program(Path(settings["package"])))
+    signature = open_signature(settings)
     proto = read_model(path)
     logits = logits_name(proto)
     session = make_session(path, proto, also=logits)

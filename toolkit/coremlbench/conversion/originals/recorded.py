@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from coremlbench.conversion.originals.recorded_arrays import RecordedArrays, read_recorded, sample_digests
-from coremlbench.conversion.package_signature import read_signature
+from coremlbench.conversion.package_signature import open_signature
 from coremlbench.conversion.sample_rows import evenly_spaced
 from coremlbench.types.conversion import OUTPUT, Caveat, ModelSource
 from coremlbench.types.errors import InputError
@@ -83,10 +83,8 @@ def open_recorded(source: ModelSource, settings: Mapping[str, Any]) -> RecordedO
     """
     import numpy as np
 
-    from coremlbench.mil_onnx import load_program
-
     path = Path(source.path)
-    signature = read_signature(load_program(Path(settings["package"])))
+    signature = open_signature(settings)
     arrays = read_recorded(path, signature)
     if source.classes:
         arrays = replace(arrays, classes=_named_classes(source, arrays))
