@@ -389,6 +389,15 @@ def test_options_that_mean_nothing_for_a_model_are_left_out_and_noted(tmp_path: 
             "--allow-code",
         ]
         assert all(why in note for note in notes)
+    onnx, recorded = replace(file, format="onnx"), replace(file, format="npz")
+    for model, names in (
+        (onnx, ["--input-shape", "--allow-code"]),
+        (recorded, ["--scale", "--input-shape", "--allow-code", "--data"]),
+    ):
+        source, meant, notes = drop_inapplicable(model, replace(options, data="mnist"))
+        assert source.classes == ("cat", "dog")
+        assert [note.split(" was left out for mine: ")[0] for note in notes] == names
+        assert (meant.data, meant.scale) == (("mnist", 0.5) if model is onnx else (None, None))
     source, meant, notes = drop_inapplicable(random, options)
     assert (source, meant) == (random, replace(options, scale=None, classes=()))
     assert len(notes) == 2

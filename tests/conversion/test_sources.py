@@ -1,4 +1,5 @@
 import shutil
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -123,6 +124,25 @@ def test_of_several_files_one_that_cannot_be_opened_stops_no_other(results: Path
     for typo in ("one.mlpackagee", "lenett", "gone/model.keras"):
         with pytest.raises(InputError):
             resolve_models([*names, typo], results=results)
+
+
+def test_what_a_package_can_only_be_compared_with_is_not_converted(results: Path, tmp_path: Path) -> None:
+    package(tmp_path / "its.mlpackage")
+    (tmp_path / "m.onnx").write_bytes(b"\x08\x09")
+    with zipfile.ZipFile(tmp_path / "io.npz", "w") as archive:
+        archive.writestr("input.npy", b"")
+    for name, reason in (("m.onnx", "coremltools 9.0 has no converter for ONNX"), ("io.npz", "not the model")):
+        model = str(tmp_path / name)
+        with pytest.raises(InputError, match=rf"{name} is not converted: .*{reason}.*--check PACKAGE {name}\.$"):
+            named_sources([model], results=results)
+        (source,) = named_sources([model], results=results, check=tmp_path / "its.mlpackage")
+        assert isinstance(source, ModelSource)
+        assert (source.kind, source.format) == ("file", name.partition(".")[2])
+        bad, good = resolve_models([model, str(tmp_path / "its.mlpackage")], results=results)
+        assert isinstance(bad, UnopenedModel)
+        assert isinstance(good, ModelSource)
+        with pytest.raises(InputError, match=rf"--check takes a ready .mlpackage or .mlmodel, and {name} is another"):
+            named_sources([str(tmp_path / "its.mlpackage")], results=results, check=tmp_path / name)
 
 
 def package(folder: Path) -> None:

@@ -174,6 +174,38 @@ def test_folders(tmp_path: Path) -> None:
     assert identify_format(tmp_path) == "saved-model"
 
 
+def test_numpy_archives_are_known_by_their_content(tmp_path: Path) -> None:
+    np.savez(tmp_path / "io", input=np.zeros(3), output=np.zeros(3))
+    (tmp_path / "io.npz").rename(tmp_path / "io.zip")
+    assert identify_format(tmp_path / "io.zip") == "npz"
+    check(tmp_path / "io.zip", "npz", allow_code=False)
+    assert identify_format(keras_file(tmp_path / "model.npz", config(DENSE))) == "keras"
+    for content, sentence in (
+        (b"PK\x03\x04 cut", "is a truncated or damaged NumPy archive"),
+        (b"text", "its name promises"),
+    ):
+        (tmp_path / "bad.npz").write_bytes(content)
+        with pytest.raises(InputError, match=f"bad.npz .*{sentence}"):
+            check(tmp_path / "bad.npz", identify_format(tmp_path / "bad.npz"), allow_code=False)
+
+
+@pytest.mark.long
+def test_a_numpy_archive_that_expands_without_measure_is_not_opened(tmp_path: Path) -> None:
+    with (
+        zipfile.ZipFile(tmp_path / "io.npz", "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("input.npy", "w") as file,
+    ):
+        for _ in range(1200):
+            file.write(bytes(1 << 20))
+    with pytest.raises(InputError, match=r"io.npz would expand from .* MB to 1,258 MB; it is not opened"):
+        check(tmp_path / "io.npz", identify_format(tmp_path / "io.npz"), allow_code=False)
+
+
+def test_an_onnx_file_is_known_by_its_suffix(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(b"\x08\x09")
+    assert identify_format(tmp_path / "model.onnx") == "onnx"
+
+
 def a_model(kind: str, folder: Path) -> bytes:
     path = folder / f"whole.{kind}"
     if kind == "h5":

@@ -72,3 +72,10 @@ def test_labels_of_arrays_are_those_of_the_classes_that_were_named(tmp_path: Pat
     model = open_model(tmp_path / "other", (28, 28, 1), classes=tuple("abcdefghij"))
     assert "The data have other classes than the model, so no accuracy is given." in model["notes"]
     assert not (tmp_path / "other" / "labels.npy").exists()
+
+
+def test_a_model_with_its_channels_first_takes_pictures_too(tmp_path: Path) -> None:
+    model = open_model(tmp_path, (1, 28, 28))
+    assert model["shape"] == [1, 28, 28]
+    samples, images = np.load(tmp_path / "samples.npy"), np.load(tmp_path / "test_images.npy")
+    np.testing.assert_array_equal(samples[:, 0], images[::3].astype(np.float32) * np.float32(model["scale"]))

@@ -124,6 +124,8 @@ def _load_data(conversion: _Conversion, record: ConversionRecord) -> tuple[Conve
 
     Without data, or when the training's data are gone, random inputs are used.
     """
+    if conversion.source.format == "npz":
+        return record, {"kind": "recorded"}
     request = _data_request(conversion)
     if request is None:
         return record, {"kind": "random"}
@@ -200,6 +202,7 @@ def _conversion_request(
             "data": {"name": data["name"], "classes": data["classes"]} if "classes" in data else None,
             "cache": str(conversion.cache),
             "save_model": str(conversion.folder / ORIGINAL_MODEL_FILE) if random_weights else None,
+            "package": options.check,
         },
         "data": dict(data),
         "images": options.images,

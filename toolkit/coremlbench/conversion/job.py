@@ -13,8 +13,8 @@ from typing import Any
 
 from coremlbench.conversion.convert_model import convert_one
 from coremlbench.conversion.options import ConvertOptions
-from coremlbench.conversion.sources import PACKAGE_FORMATS
 from coremlbench.conversion.variants import TARGETS, find_variants
+from coremlbench.model_files.formats import CHECK_FORMATS
 from coremlbench.runs.lifecycle import FAILED, INTERRUPTED, Run, run_and_record
 from coremlbench.system import serialization
 from coremlbench.system.files import slug
@@ -27,6 +27,14 @@ from coremlbench.types.process import Progress
 
 FRAMEWORK_FORMATS = ("keras", "h5", "saved-model")
 """Formats whose inputs and outputs can be described by options."""
+
+LEFT_OUT_REASONS = {
+    "mlpackage": "a ready package is taken as it is",
+    "mlmodel": "a ready package is taken as it is",
+    "onnx": "the package that it is compared with decides",
+    "npz": "its inputs and outputs are recorded",
+}
+"""Why an option does not apply to a model of these formats."""
 
 BYTES_PER_JOB = 3 << 30
 """Free memory that each parallel conversion should have; a conversion takes 1 to 2 GiB."""
@@ -142,15 +150,16 @@ def drop_inapplicable(
     What is known from a training run or from a ready package is not taken from options.
     """
     from_framework = source.format in FRAMEWORK_FORMATS
+    from_file = source.kind == "file"
     applicable = {
-        "scale": from_framework and source.kind == "file",
-        "classes": from_framework and source.kind == "file",
+        "scale": (from_framework or source.format == "onnx") and from_file,
+        "classes": (from_framework or source.format in CHECK_FORMATS) and from_file,
         "input_shape": from_framework,
         "allow_code": from_framework,
+        "data": source.format != "npz",
     }
     dropped = [name for name, applies in applicable.items() if getattr(options, name) and not applies]
-    is_package = source.format in PACKAGE_FORMATS
-    reason = "a ready package is taken as it is" if is_package else "that follows from how it was trained"
+    reason = LEFT_OUT_REASONS.get(source.format, "that follows from how it was trained")
     notes = tuple(f"--{name.replace('_', '-')} was left out for {display_name(source)}: {reason}." for name in dropped)
     defaults: dict[str, Any] = {name: getattr(ConvertOptions(), name) for name in dropped}
     options = replace(options, **defaults)

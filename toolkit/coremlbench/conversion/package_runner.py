@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from coremlbench.conversion.package_signature import PackageInput, input_rows, output_shape, read_inputs
 from coremlbench.types.conversion import LOGITS, OUTPUT
 from coremlbench.types.errors import InputError
 
@@ -19,13 +20,15 @@ VALUE_PRESERVING_OPS = ("cast", "identity", "reshape", "expand_dims", "squeeze")
 
 @dataclass
 class PackageRunner:
-    """A package with one input, ready to predict batches of ``batch`` samples.
+    """A package, ready to predict batches of ``batch`` samples.
 
     ``shape`` is that of one sample; for a picture (height, width, channels), as the originals have it. ``pixels``
     tells that the input is an 8-bit image. ``logits`` names the input of a final softmax or sigmoid, empty when there
     is none. ``vector`` tells that there is one output with one list of values for each sample, so that the largest can
     be its class; a map of classes for each pixel is not. ``widths`` are the numbers of values of each output for a
     sample. ``intermediates`` names the values that ``intermediate_values`` returns.
+
+    A package with several inputs has the ``shape`` (): its samples are structured, with one field for each input.
     """
 
     runtime: Any
@@ -38,6 +41,7 @@ class PackageRunner:
     vector: bool = False
     widths: tuple[int, ...] = ()
     intermediates: tuple[str, ...] = ()
+    inputs: tuple[PackageInput, ...] = ()
 
     @classmethod
     def load(cls, package: Path, *, intermediates: Sequence[str] = (), threads: int | None = None) -> PackageRunner:
@@ -53,31 +57,34 @@ class PackageRunner:
 
     @classmethod
     def from_program(
-        cls, program: Any, *, intermediates: Sequence[str] = (), threads: int | None = None
+        cls, program: Any, *, intermediates: Sequence[str] = (), threads: int | None = None, several: bool = False
     ) -> PackageRunner:
-        """Return a runner for a loaded program; raises the same errors as ``load``."""
+        """Return a runner for a loaded program; raises the same errors as ``load``.
+
+        With ``several`` it may have several inputs.
+        """
         from coremlbench.runtimes.reference import ReferenceRuntime
 
         logits = logits_name(program)
         extra_outputs = [*dict.fromkeys([*([logits] if logits else []), *intermediates])]
         runtime = ReferenceRuntime(program, threads=threads, also=extra_outputs)
-        name, shape = _only_input(runtime, program)
-        feature = next(feature for feature in program.description.input if feature.name == name)
-        pixels = feature.type.WhichOneof("Type") == "imageType"
+        inputs = _inputs(program, several=several)
+        first = inputs[0]
         declared = [feature.name for feature in program.description.output]
         outputs = tuple(output for output in declared if output != program.description.predictedFeatureName)
         values = {var.name: var for var in program.function.outputs}
         return cls(
             runtime=runtime,
-            input_name=name,
-            shape=(shape[2], shape[3], shape[1]) if pixels else tuple(shape[1:]),
-            batch=int(shape[0]) if shape else 1,
-            pixels=pixels,
+            input_name=first.name,
+            shape=first.sample_shape(whole=False) if len(inputs) == 1 else (),
+            batch=first.batch if len({item.batch for item in inputs}) == 1 else 1,
+            pixels=first.pixels and len(inputs) == 1,
             logits=logits,
             outputs=outputs,
             vector=[_is_vector(values[output]) for output in outputs] == [True],
             widths=tuple(_width(values[output]) for output in outputs),
             intermediates=tuple(intermediates),
+            inputs=inputs,
         )
 
     @property
@@ -101,11 +108,31 @@ class PackageRunner:
             report(min(start + self.batch, len(samples)))
         return {name: np.concatenate(values) for name, values in batches.items()}
 
+    def for_samples(self, samples: Any) -> PackageRunner:
+        """Return the runner for samples whose first dimension may be no batch: one call for each of them.
+
+        That is so when a sample has the shape of an input with its first dimension.
+        """
+        whole = any(
+            not item.pixels and item.batch > 1 and input_rows(samples, item.name).shape[1:] == item.shape
+            for item in self.inputs
+        )
+        if not whole:
+            return self
+        outputs = {var.name: var for var in self.runtime.program.function.outputs}
+        return replace(
+            self,
+            shape=self.inputs[0].shape if len(self.inputs) == 1 else (),
+            batch=1,
+            vector=False,
+            widths=tuple(math.prod(output_shape(outputs[output]) or (0,)) for output in self.outputs),
+        )
+
     def intermediate_values(self, samples: Any) -> dict[str, Any]:
         """Return the intermediate values by name for one batch of samples."""
         import numpy as np
 
-        values = self.runtime.predict({self.input_name: self._runtime_input(np.asarray(samples))})
+        values = self.runtime.predict(self._runtime_inputs(np.asarray(samples)))
         return {name: np.asarray(values[name]) for name in self.intermediates}
 
     def to_package_input(self, samples: Any, scale: float) -> Any:
@@ -116,7 +143,7 @@ class PackageRunner:
         """
         import numpy as np
 
-        if self.pixels == (samples.dtype == np.uint8):
+        if samples.dtype.names or self.pixels == (samples.dtype == np.uint8):
             return samples
         if self.pixels:
             return np.clip(np.round(np.asarray(samples) / scale), 0, 255).astype(np.uint8)
@@ -125,33 +152,32 @@ class PackageRunner:
     def _predict_batch(self, samples: Any) -> dict[str, Any]:
         import numpy as np
 
-        results = self.runtime.predict({self.input_name: self._runtime_input(samples)})
+        results = self.runtime.predict(self._runtime_inputs(samples))
         outputs = [_output_values(results[name]).reshape(self.batch, -1) for name in self.outputs]
         predictions = {OUTPUT: np.concatenate(outputs, axis=1)}
         if self.logits:
             predictions[LOGITS] = np.asarray(results[self.logits], np.float32).reshape(self.batch, -1)
         return {name: values[: len(samples)] for name, values in predictions.items()}
 
-    def _runtime_input(self, samples: Any) -> Any:
-        """Return a single image, or samples padded to a whole batch."""
+    def _runtime_inputs(self, samples: Any) -> dict[str, Any]:
+        """Return a single image, or samples padded to a whole batch, for each input."""
         import numpy as np
 
-        if self.pixels:
-            return samples[0]
-        padded = np.concatenate([samples, np.repeat(samples[-1:], self.batch - len(samples), axis=0)])
-        return padded.reshape(self.batch, *self.shape)
+        values = {}
+        for item in self.inputs:
+            rows = input_rows(samples, item.name)
+            if not item.pixels:
+                rows = np.concatenate([rows, np.repeat(rows[-1:], self.batch - len(rows), axis=0)]).reshape(item.shape)
+            values[item.name] = rows[0] if item.pixels else rows
+        return values
 
 
-def _only_input(runtime: Any, program: Any) -> tuple[str, tuple[int, ...]]:
-    """Return the name and the shape, batch first, of a program's only input; raise ``InputError`` for any other."""
-    if len(runtime.inputs) != 1:
-        raise InputError(
-            f"{program.source} takes {len(runtime.inputs)} inputs, and only models with one can be compared."
-        )
-    ((name, shape),) = runtime.inputs.items()
-    if any(isinstance(size, str) for size in shape):
-        raise InputError(f"{program.source} takes inputs of any size {shape}, and one size is needed.")
-    return name, shape
+def _inputs(program: Any, *, several: bool) -> tuple[PackageInput, ...]:
+    """Return a program's inputs; raise ``InputError`` for more than one unless ``several`` are possible."""
+    inputs = read_inputs(program)
+    if len(inputs) != 1 and not several:
+        raise InputError(f"{program.source} takes {len(inputs)} inputs, and only models with one can be compared.")
+    return inputs
 
 
 def _is_vector(output: Any) -> bool:
@@ -163,11 +189,7 @@ def _is_vector(output: Any) -> bool:
 
 def _width(output: Any) -> int:
     """Return the number of values of an output for a sample; 0 for a flexible shape."""
-    from coremlbench.mil_onnx.graph import static_shape
-
-    if output.op is not None and output.op.op_type == "classify":
-        output = output.op.probabilities
-    return math.prod((static_shape(output) or (1, 0))[1:])
+    return math.prod((output_shape(output) or (1, 0))[1:])
 
 
 def _output_values(value: Any) -> Any:

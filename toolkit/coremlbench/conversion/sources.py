@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from coremlbench.experiments.catalogue import EXPERIMENTS, select
-from coremlbench.model_files.formats import Format, check, identify_format
+from coremlbench.model_files.formats import CHECK_FORMATS, Format, check, identify_format
 from coremlbench.runs import store
 from coremlbench.system.files import hash_path
 from coremlbench.types.conversion import ModelSource, UnopenedModel
@@ -29,13 +29,17 @@ ORIGINAL_MODEL_FILE = "original.keras"
 """File in the run's folder to which a network with random weights is saved."""
 
 
-def resolve_model(model: str, *, results: Path, allow_code: bool = False) -> ModelSource:
+def resolve_model(model: str, *, results: Path, allow_code: bool = False, checking: bool = False) -> ModelSource:
     """Return the source named by ``model``: an experiment (its newest trained run), the id of a run, or a path.
+
+    ``checking`` tells that a package is compared with it.
 
     Raises:
         InputError: it is none of these, the run has no model, or the file must not be opened.
     """
-    return _trained_source(model, results) or source_of_file(_model_path(model, results), allow_code=allow_code)
+    return _trained_source(model, results) or source_of_file(
+        _model_path(model, results), allow_code=allow_code, checking=checking
+    )
 
 
 def resolve_models(
@@ -130,13 +134,20 @@ def source_of_run(record: TrainingRecord, folder: Path) -> ModelSource:
     )
 
 
-def source_of_file(path: Path, *, allow_code: bool = False) -> ModelSource:
+def source_of_file(path: Path, *, allow_code: bool = False, checking: bool = False) -> ModelSource:
     """Return a model file as a source, after a check of its format and of the code in it.
+
+    ``checking`` tells that a package is compared with it; some formats are good for that only.
 
     Raises:
         InputError: it is missing or damaged, has an unknown format, or contains code that was not allowed.
     """
     file_format = identify_format(path)
+    if file_format in CHECK_FORMATS and not checking:
+        raise InputError(
+            f"{path.name} is not converted: {CHECK_FORMATS[file_format]}. To prove a package against it: coremlbench "
+            f"convert --check PACKAGE {path.name}."
+        )
     check(path, file_format, allow_code=allow_code)
     return ModelSource(name=path.stem, kind="file", format=file_format, path=str(path), sha256=hash_path(path))
 
@@ -206,6 +217,8 @@ def named_sources(
     if random_seed is not None:
         names = models or [experiment.name for experiment in EXPERIMENTS if experiment.network]
         return tuple(random_weights_source(name, random_seed) for name in dict.fromkeys(names))
+    if check is not None:
+        return (resolve_model(models[0], results=results, allow_code=allow_code, checking=True),)
     if models:
         return resolve_models(models, results=results, allow_code=allow_code)
     trained = trained_sources(results)

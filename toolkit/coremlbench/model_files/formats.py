@@ -17,13 +17,23 @@ from typing import Any, Literal
 
 from coremlbench.types.errors import InputError
 
-Format = Literal["keras", "h5", "saved-model", "mlpackage", "mlmodel"]
+Format = Literal["keras", "h5", "saved-model", "mlpackage", "mlmodel", "onnx", "npz"]
 
 TENSORFLOW_FORMATS = ("keras", "h5", "saved-model")
 """The formats that are opened with TensorFlow; for the others there is no need to import it."""
 
+CHECK_FORMATS: dict[Format, str] = {
+    "onnx": "coremltools 9.0 has no converter for ONNX; convert the model that it was exported from",
+    "npz": "a NumPy archive holds what a model predicted, not the model",
+}
+"""The formats that a package can be compared with and that are not converted, with the reason for that."""
+
 SUFFIXES = {"keras": (".keras",), "h5": (".h5", ".hdf5")}
 """The suffixes by which Keras recognises a file's format."""
+NAMED_FORMATS: dict[str, Format] = {".mlmodel": "mlmodel", ".onnx": "onnx"}
+"""Formats without a mark at their start: the suffix tells them, and the process that opens them checks the content."""
+PROMISED_CONTENT = {**dict.fromkeys((".keras", ".h5", ".hdf5"), "Keras model"), ".npz": "NumPy archive"}
+"""What a file with this suffix should be, for the message when it is not."""
 WEIGHTS = "model.weights.h5"
 """The member of a Keras archive that contains its arrays."""
 
@@ -33,7 +43,7 @@ MAX_EXPANSION = 200
 BOMB_BYTES = 1 << 30
 """A zip file that expands more than MAX_EXPANSION times, to more than BOMB_BYTES, is rejected as a zip bomb."""
 
-PICKLES = (".pkl", ".pickle", ".joblib", ".pt", ".pth", ".bin", ".ckpt", ".npy", ".npz")
+PICKLES = (".pkl", ".pickle", ".joblib", ".pt", ".pth", ".bin", ".ckpt", ".npy")
 
 CODE_LAYERS = {
     "Lambda": "holds Python code",
@@ -63,13 +73,13 @@ def identify_format(path: Path) -> Format:
     if start.startswith(b"\x89HDF\r\n\x1a\n"):
         return "h5"
     if start.startswith(b"PK"):
-        return "keras"
-    if path.suffix == ".mlmodel":
-        return "mlmodel"
-    if path.suffix in {".keras", ".h5", ".hdf5"}:
+        return "npz" if _is_numpy_archive(path) else "keras"
+    if path.suffix in NAMED_FORMATS:
+        return NAMED_FORMATS[path.suffix]
+    if path.suffix in PROMISED_CONTENT:
         raise InputError(
-            f"{path.name} is not the Keras model its name promises: it is truncated or another kind of file; "
-            "save or copy it again."
+            f"{path.name} is not the {PROMISED_CONTENT[path.suffix]} its name promises: it is truncated or another "
+            "kind of file; save or copy it again."
         )
     if path.suffix in PICKLES:
         raise InputError(
@@ -80,6 +90,16 @@ def identify_format(path: Path) -> Format:
         f"{path.name} is no model that can be converted; give a .keras or .h5 file, a SavedModel folder, an "
         ".mlpackage or an .mlmodel."
     )
+
+
+def _is_numpy_archive(path: Path) -> bool:
+    """Return whether a zip archive is one of NumPy's: all of its members are arrays; a damaged one by its suffix."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (zipfile.BadZipFile, OSError, ValueError):
+        return path.suffix == ".npz"
+    return path.suffix == ".npz" if not names else all(name.endswith(".npy") for name in names)
 
 
 def _identify_folder(path: Path) -> Format:
@@ -109,6 +129,8 @@ def check(path: Path, kind: Format, *, allow_code: bool) -> None:
     elif kind == "h5":
         config = _h5_config(path)
     else:
+        if kind == "npz":
+            _check_expansion(path)
         return
     if not allow_code:
         for reason in _code_reasons(config):
@@ -147,6 +169,20 @@ def _check_one_format(path: Path) -> None:
     if zipfile.is_zipfile(path) and h5py.is_hdf5(path):
         raise InputError(
             f"{path.name} is a zip archive and an HDF5 file at once, as no model is that was saved; it is not opened."
+        )
+
+
+def _check_expansion(path: Path) -> None:
+    """Reject a NumPy archive that is damaged or a zip bomb."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            expanded, size = sum(entry.file_size for entry in archive.infolist()), path.stat().st_size
+    except (zipfile.BadZipFile, OSError, ValueError) as error:
+        raise InputError(f"{path.name} is a truncated or damaged NumPy archive; write or copy it again.") from error
+    if expanded > max(BOMB_BYTES, MAX_EXPANSION * size):
+        raise InputError(
+            f"{path.name} would expand from {size / 1e6:.1f} MB to {expanded / 1e6:,.0f} MB; it is not opened: write "
+            "it with numpy.savez, uncompressed."
         )
 
 

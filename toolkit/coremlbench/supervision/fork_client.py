@@ -139,7 +139,7 @@ def group_of(program: str, request: Mapping[str, Any]) -> str | None:
         return None
     if name == "timing" and request.get("runtime") == "tensorflow":
         return "tensorflow"
-    if name == "convert" and request["source"]["format"] not in TENSORFLOW_FORMATS:
+    if name in {"convert", "bisect"} and request["source"]["format"] not in TENSORFLOW_FORMATS:
         return "packages"
     return WORKERS.get(name)
 

@@ -47,7 +47,7 @@ class ModelSource:
 
     name: str
     kind: Literal["training-run", "file", "random-weights"]
-    format: Literal["keras", "h5", "saved-model", "createml", "mlpackage", "mlmodel"]
+    format: Literal["keras", "h5", "saved-model", "createml", "mlpackage", "mlmodel", "onnx", "npz"]
     path: str
     sha256: str
     experiment: str = ""

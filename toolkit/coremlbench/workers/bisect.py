@@ -5,9 +5,11 @@ A worker of its own, because it loads the original again beside the package.
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
+from coremlbench.model_files.formats import TENSORFLOW_FORMATS
 from coremlbench.supervision.worker_main import Report, run
 from coremlbench.types.errors import CoremlbenchError
 
@@ -29,7 +31,11 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
     from coremlbench.types.conversion import ModelSource
 
     report("open", 0, 1, "opening the model")
-    original = open_original(serialization.from_json(ModelSource, request["source"]), request["settings"])
+    source = serialization.from_json(ModelSource, request["source"])
+    if source.format not in TENSORFLOW_FORMATS:
+        # coremltools imports TensorFlow when it is there; these formats do not need it.
+        sys.modules.setdefault("tensorflow", None)  # type: ignore[arg-type]
+    original = open_original(source, request["settings"])
     samples = np.load(Path(request["folder"]) / "samples.npy", mmap_mode="r")[:COMPARED_SAMPLES]
     results: dict[str, Any] = {}
     for package in request["packages"]:

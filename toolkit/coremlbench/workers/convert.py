@@ -20,7 +20,7 @@ from coremlbench.conversion.package_files import save_package
 from coremlbench.conversion.package_results import CONVERSION_SUFFIX, capture_error, write_result
 from coremlbench.conversion.sample_rows import evenly_spaced
 from coremlbench.conversion.variants import VARIANTS, Precision, uncompressed_variant
-from coremlbench.model_files.formats import TENSORFLOW_FORMATS
+from coremlbench.model_files.formats import CHECK_FORMATS, TENSORFLOW_FORMATS
 from coremlbench.supervision.worker_main import Report, run, to_json
 from coremlbench.types.errors import InputError, UnusableDataError
 
@@ -44,7 +44,8 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
         # coremltools imports TensorFlow when it is there: seconds and memory that this conversion has no use for.
         sys.modules.setdefault("tensorflow", None)  # type: ignore[arg-type]
     original: Any = open_original(source, request["settings"])
-    _check_ready_packages(request["variants"])
+    if source.format not in CHECK_FORMATS:  # opening those has read the package
+        _check_ready_packages(request["variants"])
     folder = Path(request["folder"])
     samples = _save_samples(original, request, folder, report)
     _save_predictions(original, folder, report)
@@ -99,7 +100,9 @@ def _save_samples(original: Any, request: dict[str, Any], folder: Path, report: 
     import numpy as np
 
     kind = request["data"]["kind"]
-    if kind == "random":
+    if kind == "recorded":
+        description = _save_recorded_samples(original, request["images"], folder)
+    elif kind == "random":
         description = _save_random_samples(original, request, folder)
     elif kind == "arrays":
         description = _save_array_samples(original, request, folder)
@@ -115,6 +118,16 @@ def _sample_sets(request: dict[str, Any]) -> tuple[tuple[str, str, int], ...]:
     return ("samples", "test", request["images"]), ("calibration", "train", request["calibration"])
 
 
+def _save_recorded_samples(original: Any, count: int, folder: Path) -> dict[str, Any]:
+    import numpy as np
+
+    samples, labels, data = original.take_samples(count)
+    np.save(folder / "samples.npy", samples)
+    if labels is not None:
+        np.save(folder / "labels.npy", labels)
+    return {"data": data, "notes": []}
+
+
 def _save_random_samples(original: Any, request: dict[str, Any], folder: Path) -> dict[str, Any]:
     import numpy as np
 
@@ -122,7 +135,10 @@ def _save_random_samples(original: Any, request: dict[str, Any], folder: Path) -
 
     seed = request["seed"]
     for offset, (name, _, count) in enumerate(_sample_sets(request), start=1):
-        samples = random_samples(original.shape, pixels=original.pixels, seed=seed + offset, count=count)
+        if hasattr(original, "random_samples"):
+            samples = original.random_samples(seed=seed + offset, count=count)
+        else:
+            samples = random_samples(original.shape, pixels=original.pixels, seed=seed + offset, count=count)
         np.save(folder / f"{name}.npy", samples)
     kind = "pictures of coloured patches" if original.pixels or len(original.shape) == 3 else "normal numbers"
     return {"data": f"random inputs ({kind}) from the seed {seed}", "calibration": "other random inputs", "notes": []}
@@ -154,6 +170,8 @@ def _fit_shape(images: Any, original: Any, dataset: str) -> Any:
     images = images[..., np.newaxis] if images.ndim == 3 else images
     if images.shape[1:] == (*original.shape, 1):
         images = images[..., 0]
+    if images.shape[1:] != original.shape and np.moveaxis(images, -1, 1).shape[1:] == original.shape:
+        images = np.moveaxis(images, -1, 1)  # channels first, as PyTorch has them
     if images.shape[1:] != original.shape:
         raise InputError(
             f"{dataset} has images of {images.shape[1:]}, and the model takes {original.shape}; name other "
@@ -250,7 +268,7 @@ def _check_class_order(original: Any, request: dict[str, Any], folder: Path) -> 
     assumed = caveats != tuple(original.caveats)
     if file.is_file():
         result = json.loads(file.read_bytes())
-    elif request["source"]["kind"] == "file" and labels.is_file():
+    elif request["source"]["kind"] == "file" and request["source"]["format"] != "npz" and labels.is_file():
         import numpy as np
 
         with np.load(folder / "expected.npz", allow_pickle=False) as expected:

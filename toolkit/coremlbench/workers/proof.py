@@ -45,7 +45,7 @@ def _prove(package: dict[str, Any], request: dict[str, Any], report: Report) -> 
         result["specification"] = program.specification_version
         deviations = find_deviations(program)
         result["known_deviations"] = [row.name for row in deviations]
-        runner = PackageRunner.from_program(program)
+        runner = PackageRunner.from_program(program, several=True)
         result["batch"] = runner.batch
         if package.get("onnx"):
             runner.runtime.save_onnx(Path(package["onnx"]))
@@ -74,11 +74,13 @@ def _compare(
     import numpy as np
 
     from coremlbench.conversion.proof import accuracy, worst_proof
+    from coremlbench.conversion.proof_hints import HINT_SAMPLES, difference_hint
     from coremlbench.types.conversion import OUTPUT
 
     folder = Path(request["folder"])
     samples = np.load(folder / "samples.npy", mmap_mode="r")
     labels = np.load(folder / "labels.npy") if (folder / "labels.npy").is_file() else None
+    runner = runner.for_samples(samples)
     _check_shapes(runner.shape, samples.shape[1:])
     actual = runner.predict(
         runner.to_package_input(samples, request["scale"]),
@@ -98,6 +100,10 @@ def _compare(
     result = _compare_with_labels(runner, actual, request, prove, ready=package["precision"] is None)
     if runner.pixels and samples.dtype != np.uint8:
         result["notes"].append(_pixel_scale_note(request["scale"]))
+    if result["proof"]["verdict"] == "wrong":
+        few = runner.to_package_input(samples[:HINT_SAMPLES], request["scale"])
+        hint = difference_hint(expected, actual, few, runner.predict)
+        result["notes"] += [hint] if hint else []
     return result
 
 

@@ -93,7 +93,7 @@ INPUT_SHAPE = CommaList(
     "--check",
     type=click.Path(path_type=Path),
     metavar="PACKAGE",
-    help="Convert nothing: compare this existing package with MODEL.",
+    help="Convert nothing: compare this existing package with MODEL, which may be an .onnx or .npz file too.",
 )
 @click.option(
     "--scale",
@@ -143,7 +143,8 @@ def convert(
     """Convert models to Core ML and prove each package against its original, on any machine.
 
     MODEL is an experiment (its newest trained run), the id of a run, or a file: .keras, .h5, a SavedModel folder, an
-    .mlpackage or .mlmodel. Without one, the newest trained run of every experiment is converted.
+    .mlpackage or .mlmodel. Without one, the newest trained run of every experiment is converted. With --check it may
+    also be an .onnx file, or an .npz file of inputs and outputs recorded in any framework (docs/originals.md).
 
     Each package is read back from disk, executed with ONNX Runtime and compared with its original on test images:
     errors, signal-to-noise ratio, share of images with the same class, and the accuracy before and after. The verdict
@@ -154,6 +155,7 @@ def convert(
     coremlbench convert lenet --variants all               one, in every variant
     coremlbench convert mine.keras --scale 0.00392157 --data DIR
     coremlbench convert --check its.mlpackage mine.keras   is this package that model?
+    coremlbench convert --check its.mlpackage io.npz       does it give what PyTorch gave?
 
     Exit code 0 when nothing is wrong, 3 when a variant is wrong or failed, 2 for wrong options or input, 130 after
     Ctrl-C.

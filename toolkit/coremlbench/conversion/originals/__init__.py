@@ -80,6 +80,8 @@ ORIGINALS = {
     "createml": "coremlbench.conversion.originals.createml:open_createml",
     "mlpackage": "coremlbench.conversion.originals.package:open_package",
     "mlmodel": "coremlbench.conversion.originals.package:open_package",
+    "onnx": "coremlbench.conversion.originals.onnx:open_onnx",
+    "npz": "coremlbench.conversion.originals.recorded:open_recorded",
 }
 """The function that opens a source, by its format; the module is imported when it is needed."""
 
@@ -88,8 +90,8 @@ def open_original(source: ModelSource, settings: Mapping[str, Any]) -> Original:
     """Open the original of a source.
 
     ``settings`` are ``allow_code``, ``scale`` and ``input_shape`` of the options, ``cache`` (the cache's folder),
-    ``data`` (``name`` and ``classes`` of the data it is compared on, if any), and ``save_model`` (a path at which a
-    network with random weights is saved).
+    ``data`` (``name`` and ``classes`` of the data it is compared on, if any), ``save_model`` (a path at which a
+    network with random weights is saved), and ``package`` (the path of the package that it is compared with, if any).
 
     Raises:
         InputError: the model cannot be opened, or has a form that cannot be converted.
