@@ -19,6 +19,7 @@ from coremlbench.conversion.crash_isolation import (
 from coremlbench.conversion.options import ConvertOptions, RequestedPackage
 from coremlbench.conversion.outcome import with_outcome, with_variants
 from coremlbench.conversion.package_results import CONVERSION_SUFFIX, PROOF_SUFFIX, read_result, write_result
+from coremlbench.conversion.proof import InputKind
 from coremlbench.conversion.requested_packages import (
     CALIBRATION_IMAGES,
     package_metadata,
@@ -292,6 +293,7 @@ def _proof_request(
         "scale": model["scale"],
         "original": model["description"],
         "data": model["data"],
+        "inputs": _input_kind(request["data"], model["shape"]),
         "labels": request["source"]["classes"],  # without the class names that are only assumed from the data
         "classes": len(model["classes"] or request["data"].get("classes") or ()) or None,
         "packages": [
@@ -305,6 +307,13 @@ def _proof_request(
             for package in made
         ],
     }
+
+
+def _input_kind(data: Mapping[str, Any], shape: Sequence[int]) -> InputKind:
+    """Return what the packages are compared on; inputs of a picture's shape could be pictures, with --data."""
+    if data["kind"] != "random":
+        return "data"
+    return "random pictures" if len(shape) == 3 and shape[2] in {1, 3} else "random numbers"
 
 
 def _verdict(package: RequestedPackage) -> str | None:
