@@ -190,14 +190,15 @@ def value_finding(statistics: ValueStatistics, limits: ValueLimits) -> ValueFind
     typical = float(np.quantile(noise, 0.5, method="lower"))
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = 10 * np.log10(np.where(noise > 0, signal / noise, np.inf))
-    constant = statistics.constant & (signal > 4 * rounding) & (signal > typical * power_ratio(limits.constant_db))
-    constant &= ~statistics.clipped | (signal > typical)
+    constant = statistics.constant & (signal > 4 * rounding) & (~statistics.clipped | (signal > typical))
+    dead = constant & (signal > typical * power_ratio(limits.constant_db))
     foreign = unexplained & (signal > 2 * typical) & _uncorrelated(statistics)
     outlier = unexplained & (noise > typical * power_ratio(OUTLIER_DB))
     for flags, lost, text in (
-        (constant, True, "the package never changes the value {value}, which varies in the original"),
+        (dead, True, _CONSTANT),
         (foreign, True, "the value {value} has nothing to do with the original's"),
         (outlier & (ratio < limits.wrong_snr), True, _OWN_RATIO),
+        (constant, False, _CONSTANT),
         (outlier & (ratio < limits.proven_snr), False, _OWN_RATIO),
     ):
         if flags.any():
@@ -206,6 +207,7 @@ def value_finding(statistics: ValueStatistics, limits: ValueLimits) -> ValueFind
     return None
 
 
+_CONSTANT = "the package never changes the value {value}, which varies in the original"
 _OWN_RATIO = "that of the value {value} alone stands {ratio:.1f} dB above its own error"
 
 

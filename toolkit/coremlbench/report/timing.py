@@ -290,8 +290,7 @@ def _proof_fields(proof: Proof) -> dict[str, Any]:
         "caveats": tuple(caveat.text for caveat in proof.caveats),
         "caveat_codes": tuple(caveat.code for caveat in proof.caveats),
         "non_finite_values": proof.non_finite_values,
-        "divergence": f"{divergence.op} ({divergence.kind}) leaves the original's value by {divergence.error:.1%} of "
-        "its range"
+        "divergence": f"{divergence.op} ({divergence.kind}) leaves the original's value by {divergence.distance}"
         if divergence
         else "",
     }

@@ -70,12 +70,20 @@ class UnopenedModel:
 
 @dataclass(frozen=True)
 class Divergence:
-    """The first op of a program whose value differs from the original's; ``error`` is a share of the value's range."""
+    """The first op of a program whose value differs from the original's.
+
+    ``error`` is a share of the value's range, ``None`` where numbers are not finite.
+    """
 
     op: str
     kind: str
-    error: float
+    error: float | None
     layer: str = ""
+
+    @property
+    def distance(self) -> str:
+        """Return the error in words: "21% of its range"."""
+        return "numbers that are not finite" if self.error is None else f"{100 * self.error:.2g}% of its range"
 
 
 @dataclass(frozen=True)

@@ -137,7 +137,7 @@ def _variant_notes(variant: Variant) -> list[str]:
         layer = f" of the layer {divergence.layer}" if divergence.layer else ""
         notes.append(
             f"the first op that parts from the original is {divergence.op} ({divergence.kind}){layer}, by "
-            f"{divergence.error:.2g} of its values' range"
+            f"{divergence.distance}"
         )
     notes += variant.notes
     if variant.reused:
