@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -34,12 +35,14 @@ def validate(adapter: Any, content: Any) -> Any:
     try:
         return adapter.validate_python(content)
     except ValidationError as problem:
-        nulls = [error["loc"] for error in problem.errors() if error["type"] == "float_type" and error["input"] is None]
+        errors = [error for error in problem.errors() if error["type"] == "float_type" and error["input"] is None]
+        nulls = [error["loc"] for error in errors if error["loc"]]
         if not nulls:
             raise
+    readable = copy.deepcopy(content)
     for location in nulls:
-        _set_nan(content, location)
-    return adapter.validate_python(content)
+        _set_nan(readable, location)
+    return adapter.validate_python(readable)
 
 
 def finite_or_none(value: Any) -> Any:
