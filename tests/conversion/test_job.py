@@ -78,8 +78,11 @@ def test_every_variant_is_proven_or_degraded_in_both_batches(converted: Made) ->
     ]
     assert [variant.failure for variant in record.variants] == [None] * 12
     verdicts = {(variant.name, variant.batch): variant.proof and variant.proof.verdict for variant in record.variants}
-    assert {verdicts[name, batch] for name in ("fp32", "fp16") for batch in (1, 4)} == {"proven"}
-    assert "wrong" not in verdicts.values()
+    assert {verdicts[name, batch] for name in ("fp32", "fp16") for batch in (1, 4)} == {"proven with caveats"}
+    assert set(verdicts.values()) <= {"proven with caveats", "degraded"}, "real images judge every variant"
+    for variant in record.variants:
+        assert variant.proof is not None
+        assert "few-images" in [caveat.code for caveat in variant.proof.caveats]
     assert (record.outcome.wrong, record.outcome.failed) == (0, 0)
     assert conversion_exit_code([record]) == 0
     assert store.load(folder) == record
@@ -129,7 +132,11 @@ def test_what_a_package_is_made_of(converted: Made) -> None:
     assert fp32.arithmetic == pixels + 3 * 250
     assert find_variant(converted, "fp32", 4).arithmetic == 4 * pixels + 4 * 3 * 250
     assert fp32.ops["conv"] == 4
-    assert int8.notes[0].startswith("No weight was compressed: coremltools leaves those of up to 2,048 values")
+    assert int8.notes == ()
+    assert int8.proof is not None
+    caveats = {caveat.code: caveat.text for caveat in int8.proof.caveats}
+    assert caveats["not-compressed"].startswith("No weight was compressed: coremltools leaves those of up to 2,048")
+    assert int8.proof.reason == find_variant(converted, "fp16").proof.reason, "it is judged as what it is"  # type: ignore[union-attr]
     assert {"quantize", "dequantize"} <= set(find_variant(converted, "int8-activations").ops)
     assert fp32.weight_bytes > 1.8 * find_variant(converted, "fp16").weight_bytes > 0
     assert (fp32.target, find_variant(converted, "int8-activations").target) == ("macOS13", "macOS14")
@@ -213,9 +220,10 @@ def test_a_crash_in_one_variant_is_its_failure_and_the_rest_go_on(
     assert fp32.failure is not None
     assert (fp32.failure.kind, fp32.path) == ("segmentation-fault", "")
     assert fp16.proof is not None
-    assert fp16.proof.verdict == "proven"
+    assert fp16.proof.verdict == "proven with caveats"
+    assert [caveat.code for caveat in fp16.proof.caveats] == ["few-images", "random-inputs"]
     assert "random inputs" in fp16.proof.data
-    assert record.outcome == Converted(proven=1, degraded=0, wrong=0, failed=1)
+    assert record.outcome == Converted(proven=0, degraded=0, wrong=0, failed=1, proven_with_caveats=1)
     assert conversion_exit_code([record]) == 3
     assert record.source is not None
     assert Path(record.source.path) == folder / "original.keras"  # the timing of the original needs the file
@@ -297,7 +305,7 @@ def test_a_createml_run_is_rebuilt_and_a_ready_package_is_taken_as_it_is(
     trained = createml_run(tmp_path, pictures, squeezenet)
     folder = tmp_path / trained.id
     ((record, made),) = convert([resolve_model("createml", results=tmp_path)], tmp_path, variants=("fp32", "fp16"))
-    assert [variant.proof and variant.proof.verdict for variant in record.variants] == ["proven", "proven"]
+    assert [variant.proof and variant.proof.verdict for variant in record.variants] == ["proven with caveats"] * 2
     assert record.input_shape == (227, 227, 3)
     fp32 = record.variants[0].proof
     assert fp32 is not None
@@ -311,7 +319,7 @@ def test_a_createml_run_is_rebuilt_and_a_ready_package_is_taken_as_it_is(
     assert "There is no original to compare it with. Its accuracy on the data is" in as_is.notes[0]
     assert as_is.sha256 == hash_folder(made / Path(ready.path).name)[0]
     assert int8.proof is not None
-    assert int8.proof.verdict == "proven"
+    assert int8.proof.verdict == "proven with caveats"
     assert int8.bytes < 0.6 * as_is.bytes
     assert int8.notes == ()
     assert any(kind.startswith("constexpr_") for kind in int8.ops)
@@ -324,7 +332,8 @@ def test_what_is_compressed_from_a_ready_package_keeps_its_target_and_precision(
     as_is, int8, activations = record.variants
     assert {as_is.target, int8.target} == {"macOS15"}
     assert int8.proof is not None
-    assert int8.proof.verdict == "proven"
+    assert int8.proof.verdict == "not judged"
+    assert int8.proof.reason.startswith("Random inputs say nothing of compression")
     for variant in (as_is, int8):
         assert "bars the Neural Engine" in variant.precision_note
         assert "Neural Engine computes in" not in variant.precision_note

@@ -10,14 +10,15 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from coremlbench.conversion.proof import (
-    MIN_SNR_DB,
     THRESHOLDS,
+    InputKind,
     accuracy,
     agreement,
     compare_outputs,
     judge,
     worst_proof,
 )
+from coremlbench.conversion.value_statistics import MIN_SNR_DB, compare_values
 from coremlbench.runs import store
 from coremlbench.types.conversion import ConversionRecord, Proof, Variant, VariantName
 from tests.failing_records import CONVERSION
@@ -38,6 +39,12 @@ def proof_of(expected: np.ndarray, actual: np.ndarray) -> Proof:
         agreement=agreement(expected, actual),
         **figures,  # type: ignore[arg-type]
     )
+
+
+def judged(expected: np.ndarray, actual: np.ndarray, precision: VariantName, inputs: InputKind = "data") -> Proof:
+    """Return the proof as the worker has it judged, with the statistics of the single values."""
+    values = compare_values(expected, actual)
+    return judge(proof_of(expected, actual), precision, values=values, inputs=inputs)
 
 
 @given(arrays.arrays(np.float32, (7, 3), elements=floats), arrays.arrays(np.float32, (7, 3), elements=floats))
@@ -61,7 +68,7 @@ def test_the_errors_are_numpys(expected: np.ndarray, actual: np.ndarray) -> None
 def test_in_blocks_it_is_the_same(expected: np.ndarray, actual: np.ndarray) -> None:
     with pytest.MonkeyPatch.context() as patch:
         whole = compare_outputs(expected, actual)
-        patch.setattr("coremlbench.conversion.proof.VALUES_PER_BLOCK", 21)
+        patch.setattr("coremlbench.conversion.value_statistics.VALUES_PER_BLOCK", 21)
         blocks = compare_outputs(expected, actual)
     assert blocks["worst_value"] == whole["worst_value"] or blocks["worst_signal_to_noise"] == pytest.approx(
         whole["worst_signal_to_noise"]
@@ -121,7 +128,11 @@ def test_a_value_that_is_no_number_is_wrong(broken: float) -> None:
     actual[3, 4] = broken
     proof = judge(proof_of(LOGITS, actual), "palettized-4")
     assert proof.verdict == "wrong"
-    assert proof.max_error == math.inf
+    assert proof.max_error is None
+    assert proof.mean_error is None
+    assert proof.relative_error is None
+    assert proof.non_finite_values == 1
+    assert proof.reason.startswith("1 number is not finite")
     both = compare_outputs(actual, actual)
     assert both["max_error"] == 0
     assert both["signal_to_noise"] is None
@@ -137,6 +148,8 @@ def test_a_record_keeps_that_nothing_was_a_number(tmp_path: Path) -> None:
     assert isinstance(loaded, ConversionRecord)
     assert loaded.variants[0].proof is not None
     assert loaded.variants[0].proof.signal_to_noise == MIN_SNR_DB, "None would say: no noise at all"
+    assert loaded.variants[0].proof == proof
+    assert proof.non_finite_values == actual.size
 
 
 @pytest.mark.parametrize("precision", THRESHOLDS)
@@ -156,8 +169,9 @@ def test_an_original_that_says_nearly_the_same_of_every_image_proves_little() ->
     assert rounded.between_images is not None
     assert rounded.between_images < 1e-4
     assert rounded.verdict == "degraded", "not wrong: what is left over is lost in the rounding of the rest"
-    assert "gives nearly the same outputs for every image" in rounded.reason
-    assert "proves little" not in judge(proof_of(LOGITS, LOGITS), "fp16").reason
+    assert [caveat.code for caveat in rounded.caveats] == ["low-variance"]
+    assert "gives nearly the same outputs for every image" in rounded.caveats[0].text
+    assert judge(proof_of(LOGITS, LOGITS), "fp16").caveats == ()
     assert judge(proof_of(flat, -flat), "fp16").verdict == "wrong"
 
 
@@ -197,8 +211,10 @@ def test_what_lost_its_classes_is_wrong() -> None:
 
 def test_few_images_are_told() -> None:
     few = judge(proof_of(LOGITS[:50], LOGITS[:50]), "fp32")
-    assert few.reason.endswith("A full proof takes 500 images, and this one has 50.")
-    assert "A full proof" not in judge(proof_of(LOGITS, LOGITS), "fp32").reason
+    assert few.verdict == "proven with caveats"
+    (caveat,) = few.caveats
+    assert (caveat.code, caveat.text) == ("few-images", "A full proof takes 500 images, and this one has 50.")
+    assert judge(proof_of(LOGITS, LOGITS), "fp32").caveats == ()
 
 
 def test_thresholds_only_loosen_with_the_precision() -> None:

@@ -240,7 +240,9 @@ def test_only_what_the_plan_puts_on_a_unit_bears_its_name(unit: UnitName, device
 def test_without_core_ml_the_answer_says_why_and_how_far_it_has_come() -> None:
     (answer,) = report_of(samples.conversion(60)).answers
     assert answer.kind == "none"
-    assert answer.text == "not measured: Core ML runs on macOS only; 3 packages proven here and ready to time."
+    assert answer.text == (
+        "not measured: Core ML runs on macOS only; 3 packages proven (1 with caveats) here and ready to time."
+    )
 
 
 def test_host_figures_give_no_answer() -> None:

@@ -181,3 +181,25 @@ def labels(package: Path) -> list[str]:
     from coremlbench.runtimes.reference import ReferenceRuntime
 
     return [str(name) for name in ReferenceRuntime.load(package, threads=1).classes]
+
+
+@pytest.mark.tensorflow
+@pytest.mark.filterwarnings("ignore")  # Keras's own, as it saves
+def test_an_error_that_is_infinite_is_null_beside_its_count_in_all_json(coremlbench: Run, tmp_path: Path) -> None:
+    import keras
+
+    layers = [*(keras.layers.Rescaling(255.0) for _ in range(3)), keras.layers.Dense(3)]
+    keras.Sequential([keras.Input((6,)), *layers]).save(tmp_path / "big.keras")
+    ended = coremlbench("convert", "big.keras", "--images", "9", "--json", COREMLBENCH_CACHE=str(tmp_path / "cache"))
+    assert ended.returncode == 3, ended.stderr
+    texts = [ended.stdout, coremlbench("results", "--json").stdout]
+    (record,), (listed,) = [json.loads(text, parse_constant=pytest.fail) for text in texts]
+    assert record == listed
+    proof = record["variants"][0]["proof"]
+    assert (proof["verdict"], proof["max_error"], proof["mean_error"]) == ("wrong", None, None)
+    assert proof["non_finite_values"] > 0
+    report = json.loads(coremlbench("report", "--json").stdout, parse_constant=pytest.fail)
+    (row,) = report["variants"]
+    assert (row["verdict"], row["max_error"], row["non_finite_values"]) == ("wrong", None, proof["non_finite_values"])
+    saved = json.loads((tmp_path / "results" / record["id"] / "run.json").read_bytes(), parse_constant=pytest.fail)
+    assert saved == record

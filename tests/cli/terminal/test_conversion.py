@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from coremlbench.cli.terminal.conversion import print_conversions
-from coremlbench.types.conversion import ConversionRecord, Divergence, Variant
+from coremlbench.types.conversion import Caveat, ConversionRecord, Divergence, Variant
 from coremlbench.types.failure import Failure
 from tests.record_samples import conversion
 
@@ -87,8 +87,39 @@ def test_a_file_is_told_by_its_path_also_one_that_could_not_be_opened(
     assert "\nbad from bad.keras: failed – input\nIt is empty.\n" in capsys.readouterr().out
 
 
-def test_what_a_proof_says_little_of_is_told_of_proven_packages_too(capsys: pytest.CaptureFixture[str]) -> None:
-    few = replace(FIRST, name="fp32", proof=replace(ROUND, images=12, between_images=0.001))
-    text = " ".join(" ".join(shown(capsys, (few,))).split())
-    assert "fp32: The original gives nearly the same outputs for every image" in text
-    assert "fp32: A full proof takes 500 images, and this one has 12." in text
+CAVEATS = (
+    Caveat("low-variance", "The original gives nearly the same outputs for every image."),
+    Caveat("few-images", "A full proof takes 500 images, and this one has 12."),
+)
+
+
+def test_caveats_are_named_below_a_verdict_of_two_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    few = replace(FIRST, name="fp32", proof=replace(ROUND, verdict="proven with caveats", caveats=CAVEATS))
+    long = replace(few, name="int8-activations", bytes=int(123.8 * (1 << 20)))
+    lines = shown(capsys, (few, long))
+    rows = [
+        number for number, line in enumerate(lines) if line.startswith(("fp32 ", "int8-activations ")) and "%" in line
+    ]
+    assert len(rows) == 2
+    for number in rows:
+        assert lines[number].endswith("proven with")
+        assert lines[number + 1].strip() == "caveats"
+        assert len(lines[number]) <= 80
+    for caveat in CAVEATS:
+        assert lines.count(f"fp32, int8-activations: caveat: {caveat.text}") == 1
+
+
+def test_a_package_that_was_not_judged_says_why(capsys: pytest.CaptureFixture[str]) -> None:
+    proof = replace(ROUND, verdict="not judged", reason="Random inputs say nothing of compression: give --data.")
+    lines = shown(capsys, (replace(FIRST, name="int8", proof=proof), replace(FIRST, name="fp16", proof=None)))
+    assert "int8: not judged: Random inputs say nothing of compression: give --data." in lines
+    assert [line.split()[-2:] for line in lines if line.startswith(("int8 ", "fp16 "))] == [
+        ["not", "judged"],
+        ["not", "compared"],
+    ]
+
+
+def test_an_error_that_is_no_number_is_shown_as_infinite(capsys: pytest.CaptureFixture[str]) -> None:
+    proof = replace(LOST, max_error=None, mean_error=None, non_finite_values=4)
+    lines = shown(capsys, (replace(FIRST, name="fp16", proof=proof),))
+    assert [line.split()[3] for line in lines if line.startswith("fp16 ")] == ["∞"]

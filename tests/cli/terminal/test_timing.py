@@ -11,7 +11,7 @@ from coremlbench.report.build import build_report
 from coremlbench.report.render import markdown
 from coremlbench.report.types import Source
 from coremlbench.system.machine import describe_machine
-from coremlbench.types.conversion import ModelSource, Proof, Variant
+from coremlbench.types.conversion import Caveat, ModelSource, Proof, Variant
 from coremlbench.types.failure import Failure
 from coremlbench.types.timing import Measurement, RooflineBound, Round, SustainedPoint, Timed, TimedModel, TimingRecord
 
@@ -64,7 +64,8 @@ def shown(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *
         options={},
         outcome=known.pop("outcome", outcome),
     )
-    print_timing(replace(record, models=(MODEL,), measurements=rows, **known), Path("results/id"))
+    known.setdefault("models", (MODEL,))
+    print_timing(replace(record, measurements=rows, **known), Path("results/id"))
     return capsys.readouterr().out
 
 
@@ -90,6 +91,32 @@ def test_core_ml_and_the_hosts_runtimes_stand_apart(
     assert lines_with(text, "proven") == ["lenet fp16 1.1 MiB 1.0e-03 99.8% 99.0% → 98.8% proven"]
     assert "outputs: at most 0.2% of their range from the expected ones" in text
     assert "stand-in" not in text
+
+
+def test_the_table_of_packages_has_verdicts_and_caveats_below(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = Caveat("few-images", "A full proof takes 500 images, and this one has 50.")
+    proofs = (
+        replace(PROOF, verdict="proven with caveats", caveats=(few,)),
+        replace(PROOF, verdict="not judged", reason="Random inputs say nothing.", max_error=None, mean_error=None),
+        None,
+    )
+    variants = tuple(
+        Variant(name, 1, bytes=1_200_000, proof=proof)  # type: ignore[arg-type]  # names of variants
+        for name, proof in zip(("fp16", "int8", "palettized-4"), proofs, strict=True)
+    )
+    text = shown(
+        capsys,
+        monkeypatch,
+        cell("reference", "host-cpu", rounds=rounds(0.005)),
+        models=(replace(MODEL, variants=variants),),
+    )
+    assert lines_with(text, "lenet fp16", "MiB") == ["lenet fp16 1.1 MiB 1.0e-03 99.8% 99.0% → 98.8% proven with"]
+    assert lines_with(text, "lenet int8", "MiB") == ["lenet int8 1.1 MiB ∞ 99.8% 99.0% → 98.8% not judged"]
+    assert lines_with(text, "lenet palettized-4", "MiB") == ["lenet palettized-4 1.1 MiB – – – not compared"]
+    assert f"lenet fp16: caveat: {few.text}" in text
+    assert "lenet int8: not judged: Random inputs say nothing." in text
 
 
 def test_what_the_stand_in_ran_is_never_core_mls(

@@ -133,6 +133,54 @@ def test_json_keeps_to_the_published_schema(report: Report) -> None:
         validator.validate({**json.loads(as_json.render(report)), "timing": [{"p50": "fast"}]})
 
 
+PROVEN = samples.variant("fp16").proof
+assert PROVEN is not None
+VERDICTS = (
+    replace(PROVEN, verdict="proven with caveats", caveats=samples.CAVEATS),
+    replace(PROVEN, verdict="not judged", reason="Random inputs say nothing of compression: give --data."),
+    replace(PROVEN, verdict="wrong", reason="It is wrong.", max_error=None, mean_error=None, non_finite_values=7),
+    None,
+)
+
+
+@pytest.fixture(scope="module")
+def verdicts() -> Report:
+    """A report of one conversion with a package of each kind of verdict."""
+    record = samples.conversion(60)
+    variants = tuple(replace(each, proof=proof) for each, proof in zip(record.variants, VERDICTS, strict=True))
+    return report_of(replace(record, variants=variants))
+
+
+def test_each_form_has_the_caveats_and_reasons_of_verdicts(verdicts: Report) -> None:
+    (caveat,) = samples.CAVEATS
+    rows = {row["variant"]: row for row in json.loads(as_json.render(verdicts))["variants"]}
+    assert [row["verdict"] for row in rows.values()] == ["proven with caveats", "not judged", "wrong", "not compared"]
+    assert (rows["fp32"]["caveats"], rows["fp32"]["caveat_codes"]) == ([caveat.text], ["few-images"])
+    assert (rows["int8"]["max_error"], rows["int8"]["non_finite_values"]) == (None, 7)
+
+    text = markdown.render(verdicts).decode()
+    assert "| efficientnetb0 | fp32 | proven with caveats (few images) |" in text
+    assert f"- **efficientnetb0** fp32: Caveat: {caveat.text}" in text
+    assert "- **efficientnetb0** fp16: Random inputs say nothing of compression: give --data." in text
+    assert "| 7 not finite |" in text
+
+    page = Page(html.render(verdicts).decode())
+    words = " ".join(" ".join(page.words).split())
+    assert f"Caveat: {caveat.text}" in words
+    assert "Random inputs say nothing of compression: give --data." in words
+    classes = [
+        attributes["class"] for _, attributes in page.elements if (attributes.get("class") or "").startswith("verdict")
+    ]
+    assert classes == ["verdict proven", "verdict open", "verdict wrong", "verdict open"]
+    for form in (text, words):
+        assert "not proven" not in form
+
+
+def test_answers_count_packages_with_caveats(verdicts: Report) -> None:
+    (answer,) = verdicts.answers
+    assert answer.text.endswith("1 package proven (1 with caveats) here and ready to time.")
+
+
 def test_pandas_reads_the_json_in_a_line(report: Report, tmp_path: Path) -> None:
     (tmp_path / "report.json").write_bytes(as_json.render(report))
     frame = pd.DataFrame(pd.read_json(tmp_path / "report.json", typ="series")["timing"])

@@ -19,6 +19,7 @@ from coremlbench.conversion.crash_isolation import (
 from coremlbench.conversion.options import ConvertOptions, RequestedPackage
 from coremlbench.conversion.outcome import with_outcome, with_variants
 from coremlbench.conversion.package_results import CONVERSION_SUFFIX, PROOF_SUFFIX, read_result, write_result
+from coremlbench.conversion.proof import InputKind
 from coremlbench.conversion.requested_packages import (
     CALIBRATION_IMAGES,
     package_metadata,
@@ -295,6 +296,7 @@ def _proof_request(
         "scale": model["scale"],
         "original": model["description"],
         "data": model["data"],
+        "inputs": _input_kind(request["data"], model["shape"]),
         "labels": model["classes"],
         "class_origin": model["class_origin"],
         "classes": len(model["classes"] or request["data"].get("classes") or ()) or None,
@@ -315,6 +317,13 @@ def _values_wrong(package: RequestedPackage) -> bool:
     """Return whether a package is wrong by its values; one that is wrong by its labels has no op that diverges."""
     result = read_result(package.path, PROOF_SUFFIX) or {}
     return result.get("proof", {}).get("verdict") == "wrong" and not result.get("only_labels_wrong")
+
+
+def _input_kind(data: Mapping[str, Any], shape: Sequence[int]) -> InputKind:
+    """Return what the packages are compared on; inputs of a picture's shape could be pictures, with --data."""
+    if data["kind"] != "random":
+        return "data"
+    return "random pictures" if len(shape) == 3 and shape[2] in {1, 3} else "random numbers"
 
 
 def _bisect(wrong: Sequence[RequestedPackage], request: Mapping[str, Any], stages: Stages) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -160,7 +161,8 @@ def _as_list(value: Any) -> list[Any]:
 
 
 def _divergence(var: Any, error: float, layers: Mapping[str, str]) -> Divergence:
-    return Divergence(op=var.name, kind=var.op.op_type, error=error, layer=layer_of(var.name, layers))
+    known = error if math.isfinite(error) else None
+    return Divergence(op=var.name, kind=var.op.op_type, error=known, layer=layer_of(var.name, layers))
 
 
 def layer_of(op: str, layers: Mapping[str, str]) -> str:

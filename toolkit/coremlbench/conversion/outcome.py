@@ -20,8 +20,9 @@ from coremlbench.types.conversion import Caveat, ConversionRecord, Converted, Pr
 from coremlbench.types.failure import Evidence, Failure
 
 WEIGHT_COMPRESSIONS = ("int8", "palettized-6", "palettized-4")
-NOTHING_TO_COMPRESS = (
-    "No weight was compressed: coremltools leaves those of up to 2,048 values as they are, and there are no others."
+NOTHING_TO_COMPRESS = Caveat(
+    "not-compressed",
+    "No weight was compressed: coremltools leaves those of up to 2,048 values as they are, and there are no others.",
 )
 NOT_COMPARED = "Not compared: the conversion ended before its turn."
 NO_RESULT = Failure(
@@ -99,7 +100,8 @@ def _with_saved_package(variant: Variant, package: RequestedPackage, proof: Mapp
     shutil.move(package.path, saved)
     digest, size = hash_folder(saved) if saved.is_dir() else (hash_file(saved), saved.stat().st_size)
     onnx = f"{package.path.stem}.onnx"
-    return replace(
+    caveats = [NOTHING_TO_COMPRESS] if _is_uncompressed(package, proof) else []
+    saved_variant = replace(
         variant,
         path=saved.name,
         sha256=digest,
@@ -110,8 +112,15 @@ def _with_saved_package(variant: Variant, package: RequestedPackage, proof: Mapp
         known_deviations=tuple(proof.get("known_deviations", ())),
         proof=serialization.from_json(Proof, proof["proof"]) if proof.get("proof") else None,
         onnx=onnx if (folder / onnx).is_file() else "",
-        notes=(*variant.notes, *_proof_notes(package, proof)),
+        notes=(*variant.notes, *_proof_notes(proof), *(() if proof.get("proof") else (each.text for each in caveats))),
     )
+    return _with_caveats(saved_variant, caveats)
+
+
+def _is_uncompressed(package: RequestedPackage, proof: Mapping[str, Any]) -> bool:
+    """Return whether a package's weights were to be compressed and none was."""
+    ops = proof.get("ops", {})
+    return package.variant in WEIGHT_COMPRESSIONS and bool(ops) and not any(op.startswith("constexpr_") for op in ops)
 
 
 def _with_caveats(variant: Variant, caveats: Sequence[Caveat]) -> Variant:
@@ -121,16 +130,13 @@ def _with_caveats(variant: Variant, caveats: Sequence[Caveat]) -> Variant:
     return replace(variant, proof=with_caveats(variant.proof, caveats))
 
 
-def _proof_notes(package: RequestedPackage, proof: Mapping[str, Any]) -> list[str]:
-    """Return notes on a package that was not compared, or whose weights were not compressed."""
+def _proof_notes(proof: Mapping[str, Any]) -> list[str]:
+    """Return notes on a package that was not compared."""
     notes = [] if proof else [NOT_COMPARED]
     if proof.get("without_original"):
         accuracy = proof.get("accuracy")
         accuracy_note = "" if accuracy is None else f" Its accuracy on the data is {accuracy:.1%}."
         notes.append(f"There is no original to compare it with.{accuracy_note}")
-    ops = proof.get("ops", {})
-    if package.variant in WEIGHT_COMPRESSIONS and ops and not any(op.startswith("constexpr_") for op in ops):
-        notes.append(NOTHING_TO_COMPRESS)
     return notes
 
 

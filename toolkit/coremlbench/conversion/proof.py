@@ -5,8 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+from coremlbench.conversion.value_statistics import (
+    ValueFinding,
+    ValueLimits,
+    ValueStatistics,
+    compare_values,
+    decibels,
+    power_ratio,
+    value_finding,
+)
 from coremlbench.system.formatting import format_percent
 from coremlbench.types.conversion import Caveat, Proof, VariantName, Verdict
 
@@ -18,16 +27,10 @@ if TYPE_CHECKING:
 
 FULL_PROOF_IMAGES = 500
 """Number of images of a full proof; a proof with fewer says so."""
-MIN_SNR_DB = -200.0
-"""The signal-to-noise ratio, in dB, recorded where there is no signal, or a value is not a number."""
 LOW_VARIANCE = 0.01
 """Share of the original's variance between images below which a proof means little."""
 MIN_RETAINED = 0.5
 """A package is wrong if it keeps less than this share of the top classes, or of the accuracy above chance."""
-VALUES_PER_BLOCK = 1 << 22
-"""Number of values compared at once; float64 copies of large outputs would not fit in memory."""
-MIN_SIGNAL_SHARE = 0.25
-"""Smallest signal of a single value, as a share of the mean signal; values that hardly vary matter little."""
 MAX_GAP_DB = 15.0
 """Gap in dB between the ratio of all values and that of the worst value from which the worst value is lost."""
 ACTIVATION_TOLERANCE = 0.02
@@ -37,6 +40,17 @@ WORST_FIRST: tuple[Verdict, ...] = ("wrong", "degraded", "not judged", "proven w
 """The verdicts from the worst to the best."""
 NEGLIGIBLE = 1e-6
 """Errors below this share of the outputs' range are ignored, also where a constant output has no signal."""
+FAINT_SIGNAL_DB = 10.0
+"""A right package errs a little more than one rounding of its outputs: from this distance to ``wrong_snr`` on, a signal
+is strong enough to be judged whatever the error is."""
+GROSS_DB = 15.0
+"""Distance in dB below ``wrong_snr`` from which a compressed package is wrong on random inputs too."""
+GROSS_CORRELATION = 0.2
+"""Correlation with the original's outputs below which it is wrong on them too."""
+UNCOMPRESSED: tuple[VariantName, ...] = ("fp32", "fp16")
+"""The variants that random inputs can judge: their errors depend little on what the inputs show."""
+InputKind = Literal["data", "random pictures", "random numbers"]
+"""What a package and its original were compared on."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +61,8 @@ class Thresholds:
     over the images, averaged over the values, to the mean square of the error. (The mean over the images is no
     signal: a package that ignores its input could have it too.) ``agreement`` is the smallest share of images with
     the same top class, ``accuracy`` the largest loss of test accuracy of a proven variant. ``rationale`` is shown.
+    ``explained_db`` is how far the error of a right package may be above that of rounding its outputs once: 66 dB of
+    float16 less ``proven_snr``. ``constant_db`` is that of ``ValueLimits``.
     """
 
     proven_snr: float
@@ -54,6 +70,8 @@ class Thresholds:
     agreement: float
     accuracy: float
     rationale: str
+    explained_db: float
+    constant_db: float = -math.inf
 
 
 THRESHOLDS: dict[VariantName, Thresholds] = {
@@ -63,6 +81,7 @@ THRESHOLDS: dict[VariantName, Thresholds] = {
         0.999,
         0.002,
         "two runtimes add the same float32 products in another order: 1e-7 a step, 1e-5 over a deep network",
+        50,
     ),
     "fp16": Thresholds(
         35,
@@ -70,6 +89,7 @@ THRESHOLDS: dict[VariantName, Thresholds] = {
         0.98,
         0.01,
         "float16 keeps 11 bits: 66 dB at each op, and a deep network adds up the errors of a hundred",
+        31,
     ),
     "int8": Thresholds(
         20,
@@ -77,6 +97,7 @@ THRESHOLDS: dict[VariantName, Thresholds] = {
         0.95,
         0.02,
         "weights of 8 bits, a scale for each channel: 40 to 50 dB at each layer",
+        46,
     ),
     "palettized-6": Thresholds(
         15,
@@ -84,6 +105,7 @@ THRESHOLDS: dict[VariantName, Thresholds] = {
         0.95,
         0.02,
         "weights that are one of 64 values: 30 to 35 dB at each layer",
+        51,
     ),
     "palettized-4": Thresholds(
         12,
@@ -91,6 +113,7 @@ THRESHOLDS: dict[VariantName, Thresholds] = {
         0.9,
         0.05,
         "weights that are one of 16 values: about 20 dB at each layer",
+        54,
     ),
     "int8-activations": Thresholds(
         15,
@@ -98,6 +121,8 @@ THRESHOLDS: dict[VariantName, Thresholds] = {
         0.95,
         0.02,
         "weights and activations of 8 bits, one scale for each activation: 30 to 40 dB at each layer",
+        51,
+        6,
     ),
 }
 """Thresholds by the precision of the package; ``as-is`` uses the row of the precision found in its program.
@@ -106,116 +131,13 @@ Accuracy has its own threshold because float16 may have large errors and the sam
 2625), and the reverse: an image near the boundary between two classes changes its class for a tiny error."""
 
 
-def compare_outputs(expected: Array, actual: Array) -> dict[str, float | None]:
+def compare_outputs(expected: Array, actual: Array) -> dict[str, Any]:
     """Return the error figures of ``actual`` against ``expected``, both (images, values), as ``Proof`` has them.
 
-    A value that is not finite where the original's is finite has an infinite error. With a single image the signal is
-    the variance over its values.
+    ``max_error`` and ``mean_error`` are ``None`` where a value is not finite and the original's is. With a single
+    image the signal is the variance over its values.
     """
-    import numpy as np
-
-    statistics, signals, noises = _RunningStatistics(), [], []
-    columns = max(1, VALUES_PER_BLOCK // max(1, len(expected)))
-    for start in range(0, expected.shape[1], columns):
-        block = expected[:, start : start + columns].astype(np.float64)
-        error = _errors(block, actual[:, start : start + columns].astype(np.float64))
-        statistics.add(block, error)
-        signals.append(_variances(block))
-        noises.append(np.mean(error**2, axis=0))
-    signal = np.concatenate(signals) if signals else np.zeros(0)
-    noise = np.concatenate(noises) if noises else np.zeros(0)
-    total = statistics.variance
-    between = float(np.nanmean(signal)) if len(expected) > 1 and statistics.count else total
-    return {
-        "max_error": statistics.max_error,
-        "mean_error": statistics.mean_error,
-        "range": statistics.high - statistics.low if statistics.count else 0.0,
-        "signal_to_noise": _decibels(between, float(np.mean(noise)) if noise.size else 0.0),
-        "between_images": min(1.0, between / total) if total > 0 else 0.0,
-        **_worst_value(signal, noise, between),
-    }
-
-
-class _RunningStatistics:
-    """Range and variance of the original's finite values, and errors, accumulated block by block."""
-
-    def __init__(self) -> None:
-        self.count, self._mean, self._squares = 0, 0.0, 0.0
-        self.low, self.high, self.max_error = math.inf, -math.inf, 0.0
-        self._errors, self._error_sum = 0, 0.0
-
-    def add(self, block: Array, error: Array) -> None:
-        """Add a block of the original's values and their errors; the variance is updated with Chan's formula."""
-        import numpy as np
-
-        self._errors, self._error_sum = self._errors + error.size, self._error_sum + float(error.sum())
-        self.max_error = max(self.max_error, float(error.max(initial=0.0)))
-        finite = block[np.isfinite(block)]
-        if not finite.size:
-            return
-        mean, delta = float(finite.mean()), float(finite.mean()) - self._mean
-        count = self.count + finite.size
-        self._squares += float(((finite - mean) ** 2).sum()) + delta**2 * self.count * finite.size / count
-        self._mean, self.count = self._mean + delta * finite.size / count, count
-        self.low, self.high = min(self.low, float(finite.min())), max(self.high, float(finite.max()))
-
-    @property
-    def variance(self) -> float:
-        """Return the variance of all finite values of the original."""
-        return self._squares / self.count if self.count else 0.0
-
-    @property
-    def mean_error(self) -> float:
-        """Return the mean absolute error."""
-        return self._error_sum / self._errors if self._errors else 0.0
-
-
-def _errors(expected: Array, actual: Array) -> Array:
-    """Return the absolute errors of a block; equal infinities and two NaN are no error."""
-    import numpy as np
-
-    with np.errstate(invalid="ignore"):  # infinity minus infinity
-        error: Array = np.abs(actual - expected)
-    error[~np.isfinite(error)] = math.inf
-    error[(expected == actual) | (np.isnan(expected) & np.isnan(actual))] = 0.0
-    return error
-
-
-def _variances(block: Array) -> Array:
-    """Return the variance of each value over the images, NaN for a value that is not finite for any image."""
-    import numpy as np
-
-    finite = np.isfinite(block)
-    known = finite.any(axis=0)
-    variances: Array = np.full(block.shape[1], np.nan)
-    variances[known] = np.nanvar(np.where(finite, block, np.nan)[:, known], axis=0)
-    return variances
-
-
-def _decibels(signal: float, noise: float) -> float | None:
-    """Return the signal-to-noise ratio in dB, ``MIN_SNR_DB`` at least; ``None`` where there is no noise."""
-    if noise <= 0:
-        return None
-    ratio = signal / noise if math.isfinite(noise) else 0.0
-    return max(MIN_SNR_DB, 10 * math.log10(ratio)) if ratio > 0 else MIN_SNR_DB
-
-
-def _worst_value(signal: Array, noise: Array, mean_signal: float) -> dict[str, float | None]:
-    """Return the index of the value with the lowest signal-to-noise ratio, and that ratio in dB.
-
-    The signal of a value counts as ``MIN_SIGNAL_SHARE`` of the mean signal at least. Both are ``None`` where no value
-    has an error.
-    """
-    import numpy as np
-
-    if not noise.any():
-        return {"worst_value": None, "worst_signal_to_noise": None}
-    signal = np.fmax(signal, MIN_SIGNAL_SHARE * mean_signal)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.where(noise > 0, signal / noise, math.inf)
-    ratio[~np.isfinite(noise)] = 0.0
-    worst = int(np.argmin(ratio))
-    return {"worst_value": worst, "worst_signal_to_noise": _decibels(float(signal[worst]), float(noise[worst]))}
+    return compare_values(expected, actual).figures()
 
 
 def agreement(expected: Array, actual: Array) -> float:
@@ -231,23 +153,48 @@ def accuracy(outputs: Array, labels: npt.NDArray[np.int64] | None) -> float | No
 
 
 def judge(
-    proof: Proof, precision: VariantName, classes: int | None = None, *, output_difference: float | None = None
+    proof: Proof,
+    precision: VariantName,
+    classes: int | None = None,
+    *,
+    values: ValueStatistics | None = None,
+    output_difference: float | None = None,
+    inputs: InputKind = "data",
 ) -> Proof:
-    """Return the proof with its verdict and the reason for it; ``classes`` is the number of classes, if known.
+    """Return the proof with its verdict, the reason for it, and the caveats that follow from the samples.
 
+    ``classes`` is the number of classes, if known, and ``values`` are the statistics that the figures came from.
     ``output_difference`` is the largest absolute difference of the outputs where logits were compared.
     """
+    if values is not None and not values.has_original:
+        return replace(proof, verdict="not judged", reason=_no_number_reason(inputs))
     row = THRESHOLDS[precision]
+    single = None if values is None else value_finding(values, _value_limits(row, precision))
+    verdict, finding = _verdict(proof, row, classes, single)
+    # A softmax or sigmoid does not enlarge an error.
+    other_activation = output_difference is not None and not output_difference <= (
+        (math.inf if proof.max_error is None else proof.max_error) + ACTIVATION_TOLERANCE
+    )
+    if other_activation:
+        verdict = "wrong"
+        finite = math.isfinite(output_difference or 0.0)
+        what = f"differ by {output_difference:.2g}: it ends in another activation" if finite else "are not finite"
+        finding = f"{finding}, but the outputs {what}"
+    elif values is not None and (single is None or not single.lost) and not proof.non_finite_values:
+        missing = _missing_evidence(proof, precision, values, verdict, inputs)
+        if missing:
+            return replace(proof, verdict="not judged", reason=missing)
     limits = (
         f"{precision} is proven from {row.proven_snr:g} dB, {format_percent(row.agreement)} agreement and a loss of "
         f"accuracy of at most {row.accuracy * 100:g} points on, and wrong below {row.wrong_snr:g} dB: {row.rationale}"
     )
-    verdict, finding = _verdict(proof, row, classes)
-    # A softmax or sigmoid does not enlarge an error.
-    if output_difference is not None and output_difference > proof.max_error + ACTIVATION_TOLERANCE:
-        verdict = "wrong"
-        finding = f"{finding}, but the outputs differ by {output_difference:.2g}: it ends in another activation"
-    return with_caveats(replace(proof, verdict=verdict, reason=f"{finding}; {limits}."), sample_caveats(proof))
+    caveats = [*sample_caveats(proof), *([RANDOM_INPUTS] if inputs != "data" else [])]
+    return with_caveats(replace(proof, verdict=verdict, reason=f"{finding}; {limits}."), caveats)
+
+
+RANDOM_INPUTS = Caveat(
+    "random-inputs", "The inputs were random, so that nothing is proven for the inputs that the model is made for."
+)
 
 
 def with_caveats(proof: Proof, caveats: Sequence[Caveat]) -> Proof:
@@ -268,41 +215,126 @@ def is_proven(proof: Proof) -> bool:
     return proof.verdict in {"proven", "proven with caveats"}
 
 
-def worst_proof(proofs: Sequence[Proof]) -> Proof:
-    """Return the proof with the worst verdict; of several, the one with the lowest signal-to-noise ratio."""
+def worst_proof(proofs: Sequence[Proof], outputs: Sequence[str] = ()) -> Proof:
+    """Return the proof with the worst verdict; of several, the one with the lowest signal-to-noise ratio.
+
+    ``outputs`` names the output of each proof. One without a signal does not decide where others can be judged: the
+    proof of the worst of those has a caveat that names it.
+    """
+    ranks: tuple[Verdict, ...] = ("wrong", "degraded", "proven with caveats", "proven", "not judged")
 
     def rank(proof: Proof) -> tuple[int, float]:
-        return WORST_FIRST.index(proof.verdict), _or_infinity(proof.signal_to_noise)
+        return ranks.index(proof.verdict), _or_infinity(proof.signal_to_noise)
 
-    return min(proofs, key=rank)
+    worst = min(proofs, key=rank)
+    silent = [name for name, proof in zip(outputs, proofs, strict=False) if proof.verdict == "not judged"]
+    if worst.verdict == "not judged" or not silent:
+        return worst
+    text = f"The original gives nearly the same for every sample in {', '.join(silent)}, which proves nothing of it."
+    return with_caveats(worst, [Caveat("low-variance", text)])
 
 
 def _or_infinity(decibels: float | None) -> float:
     return math.inf if decibels is None else decibels
 
 
-def _verdict(proof: Proof, row: Thresholds, classes: int | None) -> tuple[Verdict, str]:
-    """Return the verdict and the findings that led to it."""
+def _verdict(proof: Proof, row: Thresholds, classes: int | None, single: ValueFinding | None) -> tuple[Verdict, str]:
+    """Return the verdict and the findings that led to it; ``single`` is that of the worst single value."""
     ratio, worst_ratio = _or_infinity(proof.signal_to_noise), _or_infinity(proof.worst_signal_to_noise)
     level = "no error at all" if ratio == math.inf else f"{ratio:.1f} dB"
     summary = f"the signal stands {level} above the error"
-    noisy = proof.relative_error > NEGLIGIBLE
+    noisy = proof.relative_error is None or proof.relative_error > NEGLIGIBLE
     offset = _variance_offset_db(proof)
+    if proof.non_finite_values:
+        count = proof.non_finite_values
+        subject = "1 number is" if count == 1 else f"{count:,} numbers are"
+        summary = f"{subject} not finite where the original's are, or the reverse"
+        return "wrong", summary
     if noisy and ratio + offset < row.wrong_snr:
         return "wrong", summary
     findings = [summary] if noisy and ratio < row.proven_snr else []
+    if noisy and single is not None:
+        findings.append(single.text)
+        if single.lost:
+            return "wrong", _join(summary, *findings)
     if noisy and worst_ratio < row.wrong_snr and not offset:
         findings.append(f"that of the value {proof.worst_value} alone stands {worst_ratio:.1f} dB above its own error")
         if ratio - worst_ratio > MAX_GAP_DB:
-            return "wrong", ", and ".join(dict.fromkeys([summary, *findings]))
+            return "wrong", _join(summary, *findings)
     if proof.agreement is not None and proof.agreement < row.agreement:
         findings.append(f"{format_percent(proof.agreement)} of the images keep their class")
     before, after = proof.accuracy_before, proof.accuracy_after
     if before is not None and after is not None and before - after > row.accuracy:
         findings.append(f"the accuracy falls from {format_percent(before)} to {format_percent(after)}")
     if _predictions_lost(proof, row, classes):
-        return "wrong", ", and ".join(findings)
-    return ("degraded", ", and ".join(findings)) if findings else ("proven", summary)
+        return "wrong", _join(*findings)
+    return ("degraded", _join(*findings)) if findings else ("proven", summary)
+
+
+def _join(*findings: str) -> str:
+    """Return findings as one clause, each once."""
+    return ", and ".join(dict.fromkeys(findings))
+
+
+def _value_limits(row: Thresholds, precision: VariantName) -> ValueLimits:
+    return ValueLimits(row.proven_snr, row.wrong_snr, row.explained_db, row.constant_db, precision == "fp32")
+
+
+def _missing_evidence(
+    proof: Proof, precision: VariantName, values: ValueStatistics, verdict: Verdict, inputs: InputKind
+) -> str:
+    """Return why the samples or the original allow no verdict, with what to do; empty where they allow one."""
+    row, signal, noise = THRESHOLDS[precision], values.mean_signal, values.mean_noise
+    ratio, rounding = _or_infinity(proof.signal_to_noise), values.mean_rounding(float32=precision == "fp32")
+    resolution = -math.inf if signal <= 0 else _or_infinity(decibels(signal, rounding))
+    explained = noise <= rounding * power_ratio(row.explained_db) or (proof.relative_error or 0.0) <= NEGLIGIBLE
+    silent = resolution < row.wrong_snr and explained and not (signal > 0 and ratio >= row.proven_snr)
+    faint = resolution < row.wrong_snr + FAINT_SIGNAL_DB and noise <= rounding * power_ratio(FAINT_SIGNAL_DB)
+    if silent or (faint and verdict == "wrong"):
+        return _no_signal_reason(precision, math.sqrt(signal), inputs)
+    if inputs == "data" or precision in UNCOMPRESSED:
+        return ""
+    far_below = ratio + _variance_offset_db(proof) < row.wrong_snr - GROSS_DB
+    if verdict == "wrong" and not explained and (far_below or values.correlation < GROSS_CORRELATION):
+        return ""
+    return _random_inputs_reason(inputs)
+
+
+def _no_number_reason(inputs: InputKind) -> str:
+    return (
+        "The original gives no finite number for any sample, so that there is nothing to compare: "
+        f"{_other_samples(inputs)}, or train the model anew."
+    )
+
+
+def _no_signal_reason(precision: VariantName, deviation: float, inputs: InputKind) -> str:
+    if precision == "fp32" or deviation == 0:
+        return (
+            "The original gives the same outputs for every sample, so that there is nothing to compare: "
+            f"{_other_samples(inputs)}, or train the model first."
+        )
+    return (
+        f"From sample to sample the original's outputs vary by {deviation:.1g}, less than float16 keeps of them, so "
+        "that there is nothing to compare: train the model first, or convert it with `--variants fp32`."
+    )
+
+
+def _random_inputs_reason(inputs: InputKind) -> str:
+    if inputs == "random pictures":
+        return (
+            "Random inputs say nothing of compression: give --data, with pictures like those of the training "
+            "(`--data DIR`) or, for a first look, with drawn ones (`--data drawn-food`)."
+        )
+    return (
+        "Random inputs say nothing of compression, and --data gives pictures, which this model does not take: random "
+        "inputs can judge it with `--variants fp16`."
+    )
+
+
+def _other_samples(inputs: InputKind) -> str:
+    if inputs == "random pictures":
+        return "give other inputs (`--data drawn-food`)"
+    return "give other inputs"
 
 
 def _variance_offset_db(proof: Proof) -> float:

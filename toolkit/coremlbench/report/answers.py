@@ -6,17 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from coremlbench.report.labels import (
+    NOT_COMPARED,
     RATIO_LABEL,
     UNIT_LABELS,
     failed_after,
     output_error_phrase,
     outputs_are_wrong,
     unit_phrase,
+    verdict_with_caveats,
 )
 from coremlbench.report.timing import figure_kind, proofs_by_package
 from coremlbench.report.types import Answer, CellRow, VariantRow
 from coremlbench.timing.statistics import Ratio, ratio_of_rounds
-from coremlbench.types.conversion import ConversionRecord
+from coremlbench.types.conversion import PROVEN, ConversionRecord
 from coremlbench.types.timing import Measurement, TimingRecord
 
 Measurements = dict[tuple[str, str, str, str, int, str], Measurement]
@@ -24,8 +26,8 @@ Measurements = dict[tuple[str, str, str, str, int, str], Measurement]
 Proofs = dict[str, VariantRow]
 """Packages with a proof, by their SHA-256."""
 GPU, ENGINE = "CPU_AND_GPU", "CPU_AND_NE"
-VERDICTS = ("proven", "not proven", "degraded", "wrong")
-"""Verdicts from the best to the worst."""
+VERDICTS = ("proven", "proven with caveats", "not judged", NOT_COMPARED, "degraded", "wrong")
+"""Verdicts, and the word for a package without one, from the best to the worst."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,8 @@ def _answer(model: str, cells: Sequence[CellRow], measurements: Measurements, pr
         variant=best.variant,
         record=best.record,
     )
-    accuracy = _accuracy_phrase(proofs.get(best.package_sha256))
+    proof = proofs.get(best.package_sha256)
+    accuracy = _accuracy_phrase(proof)
     engine, gpu = candidates.by_unit.get(ENGINE), candidates.by_unit.get(GPU)
     if engine in correct and gpu in correct:
         answer = _compare_units(answer, engine, gpu, measurements)
@@ -101,7 +104,7 @@ def _answer(model: str, cells: Sequence[CellRow], measurements: Measurements, pr
     else:
         text = _single_unit_text(candidates, accuracy)
     batches = f"; batches of {best.batch}" if best.batch != 1 else ""
-    return replace(answer, text=f"{text}{batches}{'; a quick look' if best.quick else ''}.")
+    return replace(answer, text=f"{text}{_verdict_phrase(proof)}{batches}{'; a quick look' if best.quick else ''}.")
 
 
 def _candidates(cells: Sequence[CellRow], proofs: Proofs) -> _Candidates:
@@ -209,7 +212,7 @@ def _no_answer(
     variants: Sequence[VariantRow],
 ) -> Answer:
     """Return why a model has no Core ML figure, and how many of its packages are proven."""
-    proven = [row for row in variants if row.model == model and row.verdict == "proven"]
+    proven = [row for row in variants if row.model == model and row.verdict in PROVEN]
     model_cells = [cell for cell in cells if cell.model == model]
     failed = [cell for cell in model_cells if cell.runtime == "coreml" and cell.failure]
     rows: list[VariantRow | CellRow] = [*proven, *failed, *model_cells]
@@ -222,24 +225,26 @@ def _no_answer(
     else:
         reason = "not measured: Core ML runs on macOS only"
     packages = "package" if len(proven) == 1 else "packages"
+    with_caveats = sum(row.verdict == "proven with caveats" for row in proven)
+    caveats = f" ({with_caveats} with caveats)" if with_caveats else ""
     return Answer(
         model=model,
         machine=rows[0].machine if rows else "",
         kind="none",
-        text=f"{reason}; {len(proven)} {packages} proven here and ready to time." if proven else f"{reason}.",
+        text=f"{reason}; {len(proven)} {packages} proven{caveats} here and ready to time." if proven else f"{reason}.",
         record=rows[0].record if rows else "",
     )
 
 
 def _verdict_rank(cell: CellRow, proofs: Proofs) -> int:
-    """Return 0 for a proven variant, 1 without a verdict, 2 for a degraded and 3 for a wrong one.
+    """Return the place of the package's verdict in ``VERDICTS``.
 
-    It is 4 where the timed outputs were wrong, whatever proof the package has from another machine.
+    It is the last where the timed outputs were wrong, whatever proof the package has from another machine.
     """
     if outputs_are_wrong(cell.output_error):
         return len(VERDICTS)
     proof = proofs.get(cell.package_sha256)
-    return VERDICTS.index(proof.verdict if proof is not None and proof.verdict in VERDICTS else "not proven")
+    return VERDICTS.index(proof.verdict if proof is not None and proof.verdict in VERDICTS else NOT_COMPARED)
 
 
 def _unit_phrase(cell: CellRow) -> str:
@@ -254,6 +259,13 @@ def _format_ratios(*ratios: float) -> list[str]:
 
 def _milliseconds(cell: CellRow) -> str:
     return f"{(cell.p50 or 0.0) * 1000:.3g} ms"
+
+
+def _verdict_phrase(proof: VariantRow | None) -> str:
+    """Return "; the package is degraded", for instance, and "" for a proven one and without a proof."""
+    if proof is None or proof.verdict == "proven":
+        return ""
+    return f"; the package is {verdict_with_caveats(proof.verdict, proof.caveat_codes)}"
 
 
 def _accuracy_phrase(proof: VariantRow | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from coremlbench.report.types import FigureKind
 from coremlbench.types.conversion import Converted
@@ -30,6 +31,8 @@ RUNTIME_LABELS = {
     "reference": "ONNX Runtime",
     "tensorflow": "TensorFlow",
 }
+NOT_COMPARED = "not compared"
+"""Stands in place of a verdict for a package without a proof."""
 RATIO_LABEL = "Neural Engine / GPU"
 """The ratio of two times in all reports: below 1 the Neural Engine is faster."""
 _COREML_UNITS = ("CPU_AND_NE", "CPU_AND_GPU", "CPU_ONLY")
@@ -69,10 +72,15 @@ def outcome_label(record: Record) -> str:
     if isinstance(outcome, Trained):
         return "trained"
     if isinstance(outcome, Converted):
-        wrong = outcome.degraded + outcome.wrong
-        return f"{outcome.proven} proven, {wrong} degraded or wrong, {outcome.failed} failed"
+        return ", ".join(f"{count} {verdict}" for verdict, count in outcome.counts.items()) or "no variant"
     assert isinstance(outcome, Timed)
     return f"{outcome.cells} cells timed, {outcome.failed} failed"
+
+
+def verdict_with_caveats(verdict: str, caveat_codes: Sequence[str]) -> str:
+    """Return a verdict and a few words on each caveat: "proven with caveats (few images, random inputs)"."""
+    names = ", ".join(dict.fromkeys(code.replace("-", " ") for code in caveat_codes))
+    return f"{verdict} ({names})" if names else verdict
 
 
 def fallback_note(unit: str, ran_on: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from coremlbench.report.labels import NOT_COMPARED
 from coremlbench.report.types import CellRow, FigureKind, VariantRow
 from coremlbench.timing.statistics import Estimate, estimate
 from coremlbench.types.conversion import ConversionRecord, Proof, Variant
@@ -262,7 +263,7 @@ def _variant_row(record: ConversionRecord | TimingRecord, model: str, variant: V
         batch=variant.batch,
         bytes=variant.bytes,
         weight_bytes=variant.weight_bytes,
-        verdict="not proven",
+        verdict=NOT_COMPARED,
         reason="",
         sha256=variant.sha256,
         target=variant.target,
@@ -286,8 +287,10 @@ def _proof_fields(proof: Proof) -> dict[str, Any]:
         "max_error": proof.max_error,
         "relative_error": proof.relative_error,
         "signal_to_noise": proof.signal_to_noise,
-        "divergence": f"{divergence.op} ({divergence.kind}) leaves the original's value by {divergence.error:.1%} of "
-        "its range"
+        "caveats": tuple(caveat.text for caveat in proof.caveats),
+        "caveat_codes": tuple(caveat.code for caveat in proof.caveats),
+        "non_finite_values": proof.non_finite_values,
+        "divergence": f"{divergence.op} ({divergence.kind}) leaves the original's value by {divergence.distance}"
         if divergence
         else "",
     }

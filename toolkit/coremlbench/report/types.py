@@ -148,7 +148,11 @@ class CellRow:
 
 @dataclass(frozen=True)
 class VariantRow:
-    """One Core ML package of a model: its size, and the differences of its outputs from the original's."""
+    """One Core ML package of a model: its size, and the differences of its outputs from the original's.
+
+    ``verdict`` is "not compared" without a proof. ``caveats`` are sentences, ``caveat_codes`` what each is about.
+    ``max_error`` is ``None`` where ``non_finite_values`` numbers are not finite and the original's are.
+    """
 
     record: str
     machine: str
@@ -172,6 +176,9 @@ class VariantRow:
     signal_to_noise: float | None = None
     divergence: str = ""
     precision_note: str = ""
+    caveats: tuple[str, ...] = ()
+    caveat_codes: tuple[str, ...] = ()
+    non_finite_values: int = 0
 
 
 @dataclass(frozen=True)

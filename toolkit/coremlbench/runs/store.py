@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import math
 import os
 import re
 import secrets
@@ -23,6 +22,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Annotated, Any
 
+from coremlbench.system import serialization
 from coremlbench.system.files import TEMPORARY_PREFIX, atomic_write
 from coremlbench.types.errors import CoremlbenchError, InputError
 from coremlbench.types.failure import Failure
@@ -215,7 +215,7 @@ def rescue_folder() -> Path:
 
 def to_bytes(record: Record) -> bytes:
     """Return a record as JSON text; NaN and infinite numbers become null."""
-    return json.dumps(_nonfinite_to_none(asdict(record)), indent=2, default=str).encode() + b"\n"
+    return json.dumps(serialization.finite_or_none(asdict(record)), indent=2, default=str).encode() + b"\n"
 
 
 def from_bytes(data: bytes) -> Record:
@@ -329,37 +329,8 @@ def _validate(content: dict[str, Any]) -> Record:
     from pydantic import ValidationError
 
     try:
-        return _adapter().validate_python(content)  # type: ignore[no-any-return]  # pydantic returns its type
-    except ValidationError as problem:
-        nulls = [error["loc"] for error in problem.errors() if error["type"] == "float_type" and error["input"] is None]
-    for location in nulls:
-        _set_nan(content, location)
-    try:
-        return _adapter().validate_python(content)  # type: ignore[no-any-return]  # as above
+        return serialization.validate(_adapter(), content)  # type: ignore[no-any-return]  # pydantic returns its type
     except ValidationError as problem:
         first = problem.errors()[0]
         field_path = ".".join(str(part) for part in first["loc"])
         raise UnreadableRecordError(f"{field_path}: {first['msg']}") from problem
-
-
-def _set_nan(content: Any, location: tuple[int | str, ...]) -> None:
-    """Set the value at a pydantic error location to NaN; parts that name a member of a union are skipped."""
-    *parents, last = location
-    for part in parents:
-        with suppress(KeyError, TypeError):
-            content = content[part]
-    content[last] = math.nan
-
-
-def _nonfinite_to_none(value: Any) -> Any:
-    """Return JSON values with None in place of NaN and infinite numbers.
-
-    ``pydantic_core.to_json`` does the same, but raises for the lone surrogates of file names that are not UTF-8.
-    """
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: _nonfinite_to_none(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_nonfinite_to_none(item) for item in value]
-    return value

@@ -19,6 +19,9 @@ Verdict = Literal["proven", "proven with caveats", "degraded", "wrong", "not jud
 """``proven with caveats`` names each caveat in ``Proof.caveats``; ``not judged`` says in ``Proof.reason`` why the data
 or the original allow no verdict."""
 
+PROVEN: tuple[Verdict, ...] = ("proven", "proven with caveats")
+"""The verdicts of a package that does what its original does."""
+
 CaveatCode = Literal[
     "few-images",
     "low-variance",
@@ -67,12 +70,20 @@ class UnopenedModel:
 
 @dataclass(frozen=True)
 class Divergence:
-    """The first op of a program whose value differs from the original's; ``error`` is a share of the value's range."""
+    """The first op of a program whose value differs from the original's.
+
+    ``error`` is a share of the value's range, ``None`` where numbers are not finite.
+    """
 
     op: str
     kind: str
-    error: float
+    error: float | None
     layer: str = ""
+
+    @property
+    def distance(self) -> str:
+        """Return the error in words: "21% of its range"."""
+        return "numbers that are not finite" if self.error is None else f"{100 * self.error:.2g}% of its range"
 
 
 @dataclass(frozen=True)
@@ -91,6 +102,8 @@ class Proof:
 
     Attributes:
         reason: The thresholds that gave the verdict, in words.
+        max_error: ``None`` where values are not finite and the original's are: ``non_finite_values`` counts them.
+            ``mean_error`` likewise.
         range: The largest minus the smallest output of the original.
         signal_to_noise: In decibels; ``None`` without any noise.
         between_images: The share of the original's variance that is between images rather than between outputs;
@@ -100,6 +113,7 @@ class Proof:
         agreement: The share of images with the same top class; ``None`` without classes.
         accuracy_before: The original's accuracy; ``None`` without labels. ``accuracy_after`` is the package's.
         caveats: What the proof does not cover; empty in records of older releases.
+        non_finite_values: Numbers of the package that are not finite where the original's are, or the reverse.
     """
 
     verdict: Verdict
@@ -108,8 +122,8 @@ class Proof:
     original: str
     images: int
     data: str
-    max_error: float
-    mean_error: float
+    max_error: float | None
+    mean_error: float | None
     range: float
     signal_to_noise: float | None
     between_images: float | None = None
@@ -120,10 +134,13 @@ class Proof:
     accuracy_after: float | None = None
     divergence: Divergence | None = None
     caveats: tuple[Caveat, ...] = ()
+    non_finite_values: int = 0
 
     @property
-    def relative_error(self) -> float:
-        """Return the largest error as a share of the range of the original's outputs."""
+    def relative_error(self) -> float | None:
+        """Return the largest error as a share of the range of the original's outputs; ``None`` if it is not finite."""
+        if self.max_error is None:
+            return None
         return self.max_error / self.range if self.range else self.max_error
 
 
@@ -170,6 +187,19 @@ class Converted:
     proven_with_caveats: int = 0
     not_judged: int = 0
     status: Literal["converted"] = "converted"
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Return the numbers of variants by verdict, and of those that failed, without zeros."""
+        numbers: dict[str, int] = {
+            "proven": self.proven,
+            "proven with caveats": self.proven_with_caveats,
+            "degraded": self.degraded,
+            "wrong": self.wrong,
+            "not judged": self.not_judged,
+            "failed": self.failed,
+        }
+        return {name: number for name, number in numbers.items() if number}
 
 
 @dataclass(frozen=True, kw_only=True)

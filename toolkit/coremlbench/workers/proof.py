@@ -94,8 +94,9 @@ def _compare(
         expected = {name: file[name] for name in file.files}
 
     def prove(values: dict[str, Any]) -> Any:
-        precision = package["precision"] or found_precision
-        return worst_proof(_proofs(precision, runner, expected, values, labels, request))
+        precision = _judged_precision(package, found_precision)
+        proofs = _proofs(precision, runner, expected, values, labels, request)
+        return worst_proof(proofs, runner.outputs if len(proofs) > 1 else ())
 
     result = _compare_with_labels(runner, actual, request, prove, ready=package["precision"] is None)
     if runner.pixels and samples.dtype != np.uint8:
@@ -146,6 +147,17 @@ def _in_order(values: dict[str, Any], order: Sequence[int]) -> dict[str, Any]:
     return {name: array[:, rows] if array.shape[1] == len(rows) else array for name, array in values.items()}
 
 
+def _judged_precision(package: dict[str, Any], found: Any) -> Any:
+    """Return the variant by whose thresholds a package is judged: the requested one, unless nothing was compressed.
+
+    ``found`` is that of the package's program, which also decides for a package that was given.
+    """
+    from coremlbench.conversion.proof import UNCOMPRESSED
+
+    requested = package["precision"]
+    return found if requested is None or (found in UNCOMPRESSED and requested not in UNCOMPRESSED) else requested
+
+
 def _pixel_scale_note(scale: float) -> str:
     return (
         f"The package takes 8-bit images and the model numbers: pixel values times {scale:g} were given to the model; "
@@ -178,17 +190,19 @@ def _proofs(
     import numpy as np
 
     from coremlbench.conversion.package_runner import RUNTIME_LABEL
-    from coremlbench.conversion.proof import accuracy, agreement, compare_outputs, judge
+    from coremlbench.conversion.proof import accuracy, agreement, judge
+    from coremlbench.conversion.value_statistics import compare_values
     from coremlbench.types.conversion import LOGITS, OUTPUT, Proof
 
     compared = LOGITS if LOGITS in expected and LOGITS in actual else OUTPUT
     _check_values(expected[compared], actual[compared])
-    output_difference = float(np.abs(expected[OUTPUT] - actual[OUTPUT]).max()) if compared == LOGITS else None
+    output_difference = _largest_difference(expected[OUTPUT], actual[OUTPUT]) if compared == LOGITS else None
     several = compared == OUTPUT and len(runner.widths) > 1
     borders = [sum(runner.widths[:count]) for count in range(1, len(runner.widths))] if several else []
     outputs = zip(*(np.split(values[compared], borders, axis=1) for values in (expected, actual)), strict=True)
     proofs = []
     for number, (expected_values, actual_values) in enumerate(outputs):
+        values = compare_values(expected_values, actual_values)
         what = "logits" if compared == LOGITS else "outputs"
         worst = f"; the worst output is {runner.outputs[number]}" if several else ""
         proof = Proof(
@@ -198,26 +212,39 @@ def _proofs(
             original=f"{request['original']}; {what} compared{worst}",
             images=len(expected_values),
             data=request["data"],
-            agreement=agreement(expected[OUTPUT], actual[OUTPUT]) if runner.vector else None,
+            # Outputs behind a softmax can be equal in float16 where their logits differ.
+            agreement=agreement(expected[compared], actual[compared]) if runner.vector else None,
             accuracy_before=accuracy(expected[OUTPUT], labels),
             accuracy_after=accuracy(actual[OUTPUT], labels),
-            **compare_outputs(expected_values, actual_values),  # type: ignore[arg-type]  # its keys are Proof's
+            **values.figures(),
         )
-        proofs.append(judge(proof, precision, request["classes"], output_difference=output_difference))
+        proofs.append(
+            judge(
+                proof,
+                precision,
+                request["classes"],
+                values=values,
+                output_difference=output_difference,
+                inputs=request.get("inputs", "data"),
+            )
+        )
     return proofs
 
 
-def _check_values(expected: Any, actual: Any) -> None:
-    """Raise ``CoremlbenchError`` if values (images, values) cannot be compared: other shape, or none is finite."""
-    import numpy as np
+def _largest_difference(expected: Any, actual: Any) -> float:
+    """Return the largest absolute difference; infinite where numbers are not finite and the original's are."""
+    from coremlbench.conversion.value_statistics import compare_values
 
+    return compare_values(expected, actual).max_error
+
+
+def _check_values(expected: Any, actual: Any) -> None:
+    """Raise ``CoremlbenchError`` if package and original give another number of values for an image."""
     if expected.shape != actual.shape:
         raise CoremlbenchError(
             f"The package gives {actual.shape[1]} values an image and its original {expected.shape[1]}: they are not "
             "the same model."
         )
-    if not np.isfinite(expected).any():
-        raise CoremlbenchError("The original gives no number for any image: there is nothing to compare with.")
 
 
 if __name__ == "__main__":

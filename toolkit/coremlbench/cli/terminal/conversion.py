@@ -14,9 +14,11 @@ from coremlbench.cli.terminal.tables import (
     plain_console,
     print_failure,
     print_text,
+    relative_error_label,
+    verdict_label,
 )
 from coremlbench.system.formatting import format_bytes, format_percent, format_seconds
-from coremlbench.types.conversion import ConversionRecord, Variant
+from coremlbench.types.conversion import PROVEN, ConversionRecord, Variant
 from coremlbench.types.failure import Failure
 
 if TYPE_CHECKING:
@@ -83,16 +85,16 @@ def _row(variant: Variant) -> list[str | Text]:
     size = format_bytes(variant.bytes) if variant.bytes else NO_VALUE
     proof = variant.proof
     if variant.failure or proof is None:
-        verdict = Text("failed", "red") if variant.failure else "not compared"
-        return [variant.name, size, *[NO_VALUE] * 4, verdict]
+        outcome = Text("failed", "red") if variant.failure else "not compared"
+        return [variant.name, size, *[NO_VALUE] * 4, outcome]
     ratio = "∞ dB" if proof.signal_to_noise is None else f"{proof.signal_to_noise:.0f} dB"
     before, after = proof.accuracy_before, proof.accuracy_after
     accuracy = NO_VALUE if before is None or after is None else f"{before * 100:.1f}→{format_percent(after)}"
-    verdict = Text(proof.verdict, COLOURS[proof.verdict])
+    verdict = Text(verdict_label(proof.verdict), COLOURS[proof.verdict])
     return [
         variant.name,
         size,
-        f"{proof.relative_error:.1e}",
+        relative_error_label(proof.relative_error),
         ratio,
         percent_or_dash(proof.agreement),
         accuracy,
@@ -124,16 +126,18 @@ def _variant_notes(variant: Variant) -> list[str]:
     notes, proof = [], variant.proof
     if variant.failure:
         notes.append(f"failed ({variant.failure.kind}): {variant.failure.reason} {variant.failure.hint}")
-    elif proof and proof.verdict not in {"proven", "proven with caveats"}:
+    elif proof and proof.verdict == "not judged":
+        notes.append(f"not judged: {proof.reason}")
+    elif proof and proof.verdict not in PROVEN:
         notes.append(f"{proof.verdict}, as {proof.reason}")
     if proof:
-        notes += [caveat.text for caveat in proof.caveats]
+        notes += [f"caveat: {caveat.text}" for caveat in proof.caveats]
     if proof and proof.divergence:
         divergence = proof.divergence
         layer = f" of the layer {divergence.layer}" if divergence.layer else ""
         notes.append(
             f"the first op that parts from the original is {divergence.op} ({divergence.kind}){layer}, by "
-            f"{divergence.error:.2g} of its values' range"
+            f"{divergence.distance}"
         )
     notes += variant.notes
     if variant.reused:

@@ -47,9 +47,7 @@ def _outcome(record: Record) -> str:
     if isinstance(outcome, Trained):
         return f"{format_percent(outcome.test_accuracy)} test accuracy"
     if isinstance(outcome, Converted):
-        counts = {"proven": outcome.proven, "degraded": outcome.degraded, "wrong": outcome.wrong}
-        counts["failed"] = outcome.failed
-        return ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
+        return ", ".join(f"{count} {verdict}" for verdict, count in outcome.counts.items())
     if isinstance(outcome, Timed):
         return f"{outcome.cells} timed" + (f", {outcome.failed} failed" if outcome.failed else "")
     return outcome_label(record)

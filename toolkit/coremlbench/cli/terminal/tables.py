@@ -91,6 +91,16 @@ def percent_or_dash(share: float | None) -> str:
     return NO_VALUE if share is None else format_percent(share)
 
 
+def relative_error_label(error: float | None) -> str:
+    """Return an error as a share of a range, 1.2e-03, and ∞ for one that is not finite."""
+    return "∞" if error is None else f"{error:.1e}"
+
+
+def verdict_label(verdict: str) -> str:
+    """Return a verdict on lines of a dozen characters, as tables of 80 columns have no more room."""
+    return verdict.replace(" with ", " with\n")
+
+
 def deviation_lines(deviations: Sequence[str]) -> list[str]:
     """Return the line on a run's deviations from its protocol; no line when there are none."""
     return [f"not the protocol: {', '.join(deviations)}"] if deviations else []

@@ -6,7 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from coremlbench.cli.terminal.tables import display_path, new_table, percent_or_dash, plain_console, print_text
+from coremlbench.cli.terminal.tables import (
+    display_path,
+    new_table,
+    percent_or_dash,
+    plain_console,
+    print_text,
+    relative_error_label,
+    verdict_label,
+)
 from coremlbench.report.labels import RATIO_LABEL, RUNTIME_LABELS, UNIT_LABELS, unit_label
 from coremlbench.report.timing import cell_row
 from coremlbench.report.warnings import warning_rows
@@ -37,6 +45,8 @@ def print_timing(record: TimingRecord, folder: Path, kit: Path | None = None) ->
     console = plain_console()
     _print_outcome(console, record)
     console.print(_package_table(record.models))
+    for line in _proof_notes(record.models):
+        print_text(console, line)
     coreml = [row for row in record.measurements if row.runtime == "coreml"]
     hosts = [row for row in record.measurements if row.runtime != "coreml"]
     if coreml:
@@ -98,11 +108,26 @@ def _package_row(model: str, variant: Variant) -> tuple[str, ...]:
     batch = f" ×{variant.batch}" if variant.batch > 1 else ""
     package, proof = (f"{model} {variant.name}{batch}", format_bytes(variant.bytes)), variant.proof
     if proof is None:
-        return (*package, "–", "–", "–", "not proven")
+        return (*package, "–", "–", "–", "not compared")
     accuracy = "–"
     if proof.accuracy_before is not None and proof.accuracy_after is not None:
         accuracy = f"{format_percent(proof.accuracy_before)} → {format_percent(proof.accuracy_after)}"
-    return (*package, f"{proof.relative_error:.1e}", percent_or_dash(proof.agreement), accuracy, proof.verdict)
+    error, agreement = relative_error_label(proof.relative_error), percent_or_dash(proof.agreement)
+    return (*package, error, agreement, accuracy, verdict_label(proof.verdict))
+
+
+def _proof_notes(models: Sequence[TimedModel]) -> list[str]:
+    """Return each caveat of the proofs, and each reason of a package that was not judged, with the packages."""
+    packages: dict[str, list[str]] = {}
+    for model in models:
+        for variant in model.variants:
+            proof = variant.proof
+            notes = [f"caveat: {caveat.text}" for caveat in proof.caveats] if proof else []
+            if proof and proof.verdict == "not judged":
+                notes.append(f"not judged: {proof.reason}")
+            for note in notes:
+                packages.setdefault(note, []).append(_package_row(model.name, variant)[0])
+    return [f"{', '.join(names)}: {note}" for note, names in packages.items()]
 
 
 def _coreml_table(record: TimingRecord, rows: Sequence[Measurement], title: str) -> Table:

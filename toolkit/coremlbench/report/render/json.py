@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import asdict
 from typing import Any
 
 from coremlbench.report.types import Report
+from coremlbench.system.serialization import finite_or_none
 
 
 def render(report: Report) -> bytes:
@@ -17,7 +17,7 @@ def render(report: Report) -> bytes:
     try:
         return _adapter().dump_json(report, indent=1) + b"\n"  # type: ignore[no-any-return]  # pydantic's is Any
     except PydanticSerializationError:  # a lone surrogate, as in a file name that is not UTF-8; JSON can escape it
-        return json.dumps(_replace_non_finite(asdict(report)), indent=1).encode() + b"\n"
+        return json.dumps(finite_or_none(asdict(report)), indent=1).encode() + b"\n"
 
 
 def schema() -> dict[str, Any]:
@@ -37,15 +37,6 @@ def _allow_null_numbers(value: Any) -> Any:
             return {**value, "type": ["number", "null"]}
         return {key: _allow_null_numbers(item) for key, item in value.items()}
     return [_allow_null_numbers(item) for item in value] if isinstance(value, list) else value
-
-
-def _replace_non_finite(value: Any) -> Any:
-    """Return JSON values with ``None`` for NaN and infinite numbers."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: _replace_non_finite(item) for key, item in value.items()}
-    return [_replace_non_finite(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def _adapter() -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
+from coremlbench.report.labels import verdict_with_caveats
 from coremlbench.report.render import text, views
 from coremlbench.report.render.markdown_text import (
     MAX_ROWS,
@@ -16,7 +17,7 @@ from coremlbench.report.render.markdown_text import (
     table_lines,
 )
 from coremlbench.report.render.markdown_timing import loads, placement, times
-from coremlbench.report.types import ClassifierRun, FailureRow, RecordRow, Report, TrainingRow
+from coremlbench.report.types import ClassifierRun, FailureRow, RecordRow, Report, TrainingRow, VariantRow
 from coremlbench.system.formatting import format_bytes
 
 MAX_FAILURES = 10
@@ -99,18 +100,35 @@ def _variants(report: Report, numbers: Numbers) -> Iterator[str]:
             [
                 escape(row.model, 60),
                 escape(row.variant) + batch_suffix(row.batch),
-                escape(row.verdict),
+                escape(verdict_with_caveats(row.verdict, row.caveat_codes)),
                 link(format_bytes(row.bytes), row.record, numbers),
                 text.percent(row.accuracy_after),
                 text.percentage_points(row.accuracy_before, row.accuracy_after),
                 text.percent(row.agreement),
-                views.small_percent(row.relative_error),
+                views.largest_error(row),
                 "–" if row.signal_to_noise is None else f"{row.signal_to_noise:.0f} dB",
             ]
             for row in report.variants
         ),
         left=3,
     )
+    yield from _variant_notes(report.variants)
+
+
+def _variant_notes(rows: Iterable[VariantRow]) -> Iterator[str]:
+    """Yield each caveat, and the reason of each package that is not proven, with the packages that it is about."""
+    packages: dict[str, dict[str, list[str]]] = {}
+    for row in rows:
+        for note in views.variant_notes(row):
+            name = escape(row.variant) + batch_suffix(row.batch)
+            packages.setdefault(note, {}).setdefault(row.model, []).append(name)
+    for note, models in list(packages.items())[:MAX_ROWS]:
+        names = "; ".join(f"**{escape(model, 60)}** {', '.join(names)}" for model, names in models.items())
+        yield f"- {names}: {escape(note, 400)}"
+    if len(packages) > MAX_ROWS:
+        yield f"- … and {len(packages) - MAX_ROWS:,} more, which the HTML form shows"
+    if packages:
+        yield ""
 
 
 def _training(report: Report, numbers: Numbers) -> Iterator[str]:
@@ -273,7 +291,7 @@ def _records(report: Report, numbers: Numbers) -> Iterator[str]:
     machines = escaped_machine_names(report)
     for row in report.records[:MAX_ROWS]:
         record = link(escape(row.id, 80), row.id, numbers)
-        yield f"- {record}: {escape(row.outcome, 80)} ({machines[row.machine]})"
+        yield f"- {record}: {escape(row.outcome, 100)} ({machines[row.machine]})"
     if len(report.records) > MAX_ROWS:
         yield f"- … and {len(report.records) - MAX_ROWS:,} more, which the HTML form shows"
     yield ""

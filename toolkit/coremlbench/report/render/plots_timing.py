@@ -22,6 +22,7 @@ from coremlbench.report.render.figures import (
     start_at_zero,
 )
 from coremlbench.report.types import CellRow, Report, VariantRow
+from coremlbench.types.conversion import PROVEN
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -143,7 +144,7 @@ def plot_sizes(report: Report) -> Iterator[Plot]:
     """Yield a plot of accuracy (or agreement with the original) against package size, a line per model.
 
     Sizes are shares of the model's largest package, since models differ in size a thousandfold. Only packages that
-    are not proven are named: the points of the others are too close for labels.
+    are degraded, wrong or not judged are named: the points of the others are too close for labels.
     """
     models = _sized_models(report)
     if not models:
@@ -155,7 +156,7 @@ def plot_sizes(report: Report) -> Iterator[Plot]:
     axes.set_ylabel("accuracy, or agreement, %")
     start_at_zero(axes, right=105, top=105)
     place_legend(axes)
-    title = "Accuracy against size; named is what is not proven"
+    title = "Accuracy against size; degraded, wrong and not judged packages are named"
     if len(models) > len(SERIES_COLOURS):
         title += f"; the first {len(SERIES_COLOURS)} of {len(models)} models"
     yield Plot("accuracy-size", "variants", title, f"{title}. The table below has every figure.", figure)
@@ -182,9 +183,9 @@ def _draw_sizes(axes: Axes, model: str, rows: Sequence[VariantRow], index: int) 
         linewidth=1,
         label=plot_text(model, 32),
     )
-    for position, row in enumerate(row for row in ordered if row.verdict != "proven"):
+    for position, row in enumerate(row for row in ordered if row.verdict not in PROVEN):
         axes.annotate(
-            plot_text(row.variant),
+            plot_text(f"{row.variant} ({row.verdict})"),
             (100 * row.bytes / largest, 100 * _accuracy(row)),
             xytext=(0, 7 if position % 2 else -11),  # alternately above and below, as neighbours are close
             textcoords="offset points",

@@ -18,6 +18,7 @@ from coremlbench.report.labels import (
 from coremlbench.report.render import text
 from coremlbench.report.training import PROTOCOL
 from coremlbench.report.types import Answer, CellRow, FigureKind, PublishedRow, Report, TrainingRow, VariantRow
+from coremlbench.types.conversion import PROVEN
 from coremlbench.types.experiments import Experiment
 
 METRIC_LABELS = {
@@ -114,6 +115,22 @@ def column_label(column: Column) -> str:
 def small_percent(value: float | None) -> str:
     """Return a small share as a percentage with two digits: 0.13%."""
     return "–" if value is None else f"{100 * value:.2g}%"
+
+
+def largest_error(row: VariantRow) -> str:
+    """Return a package's largest error as a share of the range, or that numbers are not finite."""
+    return f"{row.non_finite_values:,} not finite" if row.non_finite_values else small_percent(row.relative_error)
+
+
+def verdict_class(verdict: str) -> str:
+    """Return the CSS class of a verdict: that of proven packages, of bad ones, or of those without a judgement."""
+    return "proven" if verdict in PROVEN else verdict if verdict in {"degraded", "wrong"} else "open"
+
+
+def variant_notes(row: VariantRow) -> list[str]:
+    """Return the reason of a package that is not proven, its first divergent op, and all its caveats."""
+    reason = [] if row.verdict in PROVEN else [f"{row.reason} {row.divergence}".strip()]
+    return [note for note in (*reason, *(f"Caveat: {caveat}" for caveat in row.caveats)) if note]
 
 
 def plan_shares(cell: CellRow) -> dict[str, float]:
