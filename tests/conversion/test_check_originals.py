@@ -75,6 +75,7 @@ def test_a_right_package_is_proven_by_recorded_arrays(folder: Path, tmp_path: Pa
     assert (proof.verdict, proof.caveats, proof.images) == ("proven", (), 500)
     assert proof.data == "recorded samples of arrays.npz (of 510)"
     assert proof.original == "recorded outputs of arrays.npz; outputs compared"
+    assert proof.relative_error is not None
     assert proof.relative_error < 1e-5
     assert record.input_shape == (3, *SIZE)
     assert conversion_exit_code([record]) == 0
@@ -120,6 +121,7 @@ def test_a_right_package_is_proven_by_an_onnx_file(folder: Path, tmp_path: Path,
     record = check(folder / "pictures.mlpackage", folder / "model.onnx", tmp_path, data=str(pictures), scale=1 / 255)
     proof = proof_of(record)
     assert proof.data == f"test images of {pictures.name}"
+    assert proof.relative_error is not None
     assert proof.relative_error < 1e-5
 
 

@@ -122,7 +122,8 @@ def test_a_model_in_another_order_has_no_labels_until_they_are_named(
 def test_named_classes_in_a_wrong_order_are_doubted(models: dict[str, Path], pictures: Path, tmp_path: Path) -> None:
     record, labels = converted(models["number"], pictures, tmp_path, classes=tuple(BY_TEXT))
     verdict, accuracy, caveat = figures(record)
-    assert (labels, verdict, accuracy) == (BY_TEXT, "proven with caveats", pytest.approx(1 / 6))
+    assert (labels, verdict) == (BY_TEXT, "proven with caveats")
+    assert accuracy == pytest.approx(1 / 6)
     assert caveat.startswith("The class names (0, 1, 10, 11, 2, …) seem to be in another order than the model's values")
 
 

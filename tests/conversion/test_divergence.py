@@ -40,6 +40,7 @@ def test_the_first_op_with_other_weights_is_named(spoilt: int, dtype: Any) -> No
     )
     assert divergence is not None
     assert (divergence.kind, divergence.layer) == ("matmul", ("first", "first_1", "second")[spoilt])
+    assert divergence.error is not None
     assert divergence.error > 0.1
 
 
@@ -49,6 +50,7 @@ def test_a_small_error_is_where_it_grows_most() -> None:
     divergence = find_divergence(network(others, np.float32), reference, SAMPLES, LAYERS, quiet)
     assert divergence is not None
     assert divergence.layer == "first_1"
+    assert divergence.error is not None
     assert 0 < divergence.error < 0.1
 
 

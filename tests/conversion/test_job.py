@@ -94,10 +94,12 @@ def test_the_proof_tells_what_was_compared(converted: Made) -> None:
     assert (proof.images, proof.data) == (20, "test images of pictures0")
     assert "TensorFlow 2." in proof.original
     assert proof.original.endswith("logits compared")
+    assert proof.relative_error is not None
     assert proof.relative_error < 1e-4
     assert proof.accuracy_before == proof.accuracy_after
     assert proof.agreement == 1.0
-    errors = [find_variant(converted, name).proof.relative_error for name in ("fp32", "fp16", "int8", "palettized-4")]  # type: ignore[union-attr]
+    proofs: list[Any] = [find_variant(converted, name).proof for name in ("fp32", "fp16", "int8", "palettized-4")]
+    errors = [proof.relative_error for proof in proofs]
     assert errors == sorted(errors)
 
 
@@ -284,6 +286,7 @@ def test_a_spoilt_package_is_wrong_and_its_layer_is_named(
     divergence = checked.proof.divergence
     assert divergence is not None
     assert (divergence.kind, divergence.layer) == ("conv", _third_convolution(results / trained.id / "model.keras"))
+    assert divergence.error is not None
     assert divergence.error > 0.1
 
 
@@ -309,6 +312,7 @@ def test_a_createml_run_is_rebuilt_and_a_ready_package_is_taken_as_it_is(
     assert record.input_shape == (227, 227, 3)
     fp32 = record.variants[0].proof
     assert fp32 is not None
+    assert fp32.relative_error is not None
     assert fp32.relative_error < 1e-4
     assert fp32.accuracy_before is not None
 

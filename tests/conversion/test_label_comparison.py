@@ -64,7 +64,10 @@ def test_every_class_finds_its_label(data: st.DataObject, names: list[str]) -> N
     assert [labels[index] for index in comparison.order] == names
     moved = [(name, label) for name, label in zip(names, labels, strict=True) if name != label]
     assert (comparison.moved, list(comparison.displaced)) == (bool(moved), moved)
-    assert comparison.misnamed == comparison.renamed == comparison.respelled == comparison.repeated == ()
+    assert not comparison.misnamed
+    assert not comparison.renamed
+    assert not comparison.respelled
+    assert not comparison.repeated
 
 
 @given(st.data(), st.lists(st.text(max_size=3), min_size=1, max_size=8))

@@ -37,7 +37,7 @@ def proof_of(expected: np.ndarray, actual: np.ndarray) -> Proof:
         images=len(expected),
         data="",
         agreement=agreement(expected, actual),
-        **figures,  # type: ignore[arg-type]
+        **figures,
     )
 
 

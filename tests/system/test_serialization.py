@@ -29,7 +29,8 @@ def test_every_number_of_a_proof_may_be_missing_a_value(broken: float) -> None:
     numbers = [field.name for field in fields(Proof) if isinstance(getattr(proof, field.name), float)]
     assert {"max_error", "mean_error", "range", "signal_to_noise", "agreement", "accuracy_after"} <= set(numbers)
     for name in numbers:
-        content = strict(replace(proof, **{name: broken}))
+        missing: dict[str, Any] = {name: broken}
+        content = strict(replace(proof, **missing))
         assert content[name] is None
         read = serialization.from_json(Proof, content)
         again = getattr(read, name)

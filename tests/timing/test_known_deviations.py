@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -59,7 +60,7 @@ def test_a_kit_carries_them_to_the_other_machine(tmp_path: Path) -> None:
     source = packages(tmp_path, "softplus-float16")
     for name in ("inputs", "expected"):
         (tmp_path / f"{name}.npz").write_bytes(b"numbers")
-    files = {"inputs": tmp_path / "inputs.npz", "expected": tmp_path / "expected.npz"}
+    files: dict[str, Any] = {"inputs": tmp_path / "inputs.npz", "expected": tmp_path / "expected.npz"}
     ready = replace(source, packages=tuple(replace(package, **files) for package in source.packages))
     write_kit(ready, TINY, tmp_path / "kit")
     kit = read_kit(tmp_path / "kit")

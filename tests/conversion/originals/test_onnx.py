@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -241,7 +242,8 @@ def test_class_names_need_a_value_each(folder: Path) -> None:
 
 def test_it_is_not_converted(folder: Path) -> None:
     model = opened(folder / "model.onnx", folder / "arrays.mlpackage")
-    assert model.intermediate_values() is None
+    intermediate_values: Callable[[], object] = model.intermediate_values
+    assert intermediate_values() is None
     with pytest.raises(InputError, match="have other names than those of a package"):
         model.convert("float32", batch=1, target="macOS13")
 

@@ -257,7 +257,8 @@ def test_what_belongs_together_stays_together(order: list[int], rows: int) -> No
 
 def test_a_file_is_read_with_its_arrays(tmp_path: Path) -> None:
     arrays = recorded()
-    np.savez_compressed(tmp_path / "io.npz", **arrays)
+    save_arrays: Any = np.savez_compressed
+    save_arrays(tmp_path / "io.npz", **arrays)
     taken = read_recorded(tmp_path / "io.npz", ONE)
     np.testing.assert_array_equal(taken.samples, arrays["input"])
 
@@ -272,7 +273,8 @@ def test_pickles_are_not_opened(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("share", [0.3, 0.7, 0.98])
 def test_a_truncated_file(tmp_path: Path, share: float) -> None:
-    np.savez(tmp_path / "io.npz", **recorded())
+    save_arrays: Any = np.savez
+    save_arrays(tmp_path / "io.npz", **recorded())
     whole = (tmp_path / "io.npz").read_bytes()
     (tmp_path / "io.npz").write_bytes(whole[: int(len(whole) * share)])
     with pytest.raises(InputError, match=r"io.npz cannot be read as a NumPy archive .*; it is truncated or damaged"):

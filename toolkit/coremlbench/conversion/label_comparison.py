@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from coremlbench.conversion.class_order import ClassOrigin, shorten_names
-from coremlbench.conversion.proof import is_proven, with_caveats, with_finding
-from coremlbench.types.conversion import Caveat, Proof, Verdict
+from coremlbench.conversion.proof import with_caveats, with_finding
+from coremlbench.types.conversion import PROVEN, Caveat, Proof, Verdict
 
 Pairs = tuple[tuple[str, str], ...]
 """Names of classes, each with the label that the package has for it."""
@@ -201,7 +201,7 @@ def _fits_better(by_index: Proof, by_name: Proof) -> bool:
     def ratio(proof: Proof) -> float:
         return math.inf if proof.signal_to_noise is None else proof.signal_to_noise
 
-    return not is_proven(by_name) and by_index.verdict != "wrong" and ratio(by_index) > ratio(by_name)
+    return by_name.verdict not in PROVEN and by_index.verdict != "wrong" and ratio(by_index) > ratio(by_name)
 
 
 def _order_note(comparison: LabelComparison) -> str:

@@ -210,11 +210,6 @@ def with_finding(proof: Proof, verdict: Verdict, finding: str) -> Proof:
     return replace(proof, verdict=verdict, reason=f"{finding}; {proof.reason}")
 
 
-def is_proven(proof: Proof) -> bool:
-    """Return whether the verdict is ``proven``, with or without caveats."""
-    return proof.verdict in {"proven", "proven with caveats"}
-
-
 def worst_proof(proofs: Sequence[Proof], outputs: Sequence[str] = ()) -> Proof:
     """Return the proof with the worst verdict; of several, the one with the lowest signal-to-noise ratio.
 

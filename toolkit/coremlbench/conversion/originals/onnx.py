@@ -181,7 +181,8 @@ def open_onnx(source: ModelSource, settings: Mapping[str, Any]) -> OnnxModel:
     shapes = _output_shapes(model)
     candidates = {name: shape for name, shape in shapes.items() if name != logits}
     model.outputs, output_note = match_outputs(path.name, candidates, signature, model.rows, whole=whole)
-    model.classes, class_note = class_names(source, settings, _class_shapes(candidates))
+    model.classes, class_note, class_caveats = class_names(source, settings, _class_shapes(candidates))
+    model.caveats = (*model.caveats, *class_caveats)
     model.notes = tuple(note for note in (input_note, output_note, scale_note, class_note) if note)
     return model
 
