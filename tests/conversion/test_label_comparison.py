@@ -201,7 +201,7 @@ def test_numbers_and_spellings_are_caveats() -> None:
     ]
     spelt = judged(["Cat", "dog ", "bird", "fish"], GOOD, GOOD)
     assert spelt.verdict == "proven with caveats"
-    assert "'cat' is called 'Cat', 'dog' is called 'dog '" in spelt.caveats[0].text
+    assert "'Cat' for 'cat', 'dog ' for 'dog'." in spelt.caveats[0].text
 
 
 def test_repeated_labels() -> None:

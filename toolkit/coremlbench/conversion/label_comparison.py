@@ -230,13 +230,17 @@ def _spelling_caveats(comparison: LabelComparison) -> list[Caveat]:
         text = f"The package's labels are the numbers of the classes, not their names ({names})."
         caveats.append(Caveat("labels", text))
     if comparison.respelled:
-        text = f"The package spells names of classes in another way: {_calls(comparison.respelled)}."
+        spelt = _listed([f"{label!r} for {name!r}" for name, label in comparison.respelled])
+        text = f"The package spells names of classes in another way: {spelt}."
         caveats.append(Caveat("labels", text))
     return caveats
 
 
 def _calls(pairs: Pairs) -> str:
     """Return pairs of a class and its label in words, the first few of them."""
-    shown = [f"{name!r} is called {label!r}" for name, label in pairs[:NAMES_SHOWN]]
-    more = len(pairs) - len(shown)
-    return ", ".join(shown) + (f", and {more} more" if more else "")
+    return _listed([f"{name!r} is called {label!r}" for name, label in pairs])
+
+
+def _listed(parts: Sequence[str]) -> str:
+    more = len(parts) - NAMES_SHOWN
+    return ", ".join(parts[:NAMES_SHOWN]) + (f", and {more} more" if more > 0 else "")
