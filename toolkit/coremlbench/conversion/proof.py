@@ -61,8 +61,8 @@ class Thresholds:
     over the images, averaged over the values, to the mean square of the error. (The mean over the images is no
     signal: a package that ignores its input could have it too.) ``agreement`` is the smallest share of images with
     the same top class, ``accuracy`` the largest loss of test accuracy of a proven variant. ``rationale`` is shown.
-    ``explained_db`` is how far the error of a right package may be above that of rounding its outputs once: 66 dB of
-    float16 less ``proven_snr``. ``constant_db`` is that of ``ValueLimits``.
+    ``weights_db`` is how far the error of a right package may be above that of rounding its outputs once: 66 dB of
+    float16 less ``proven_snr``. ``activations_db`` and ``constant_db`` are those of ``ValueLimits``.
     """
 
     proven_snr: float
@@ -70,7 +70,8 @@ class Thresholds:
     agreement: float
     accuracy: float
     rationale: str
-    explained_db: float
+    weights_db: float
+    activations_db: float
     constant_db: float = -math.inf
 
 
@@ -82,6 +83,7 @@ THRESHOLDS: dict[VariantName, Thresholds] = {
         0.002,
         "two runtimes add the same float32 products in another order: 1e-7 a step, 1e-5 over a deep network",
         50,
+        50,
     ),
     "fp16": Thresholds(
         35,
@@ -89,6 +91,7 @@ THRESHOLDS: dict[VariantName, Thresholds] = {
         0.98,
         0.01,
         "float16 keeps 11 bits: 66 dB at each op, and a deep network adds up the errors of a hundred",
+        31,
         31,
     ),
     "int8": Thresholds(
@@ -98,6 +101,7 @@ THRESHOLDS: dict[VariantName, Thresholds] = {
         0.02,
         "weights of 8 bits, a scale for each channel: 40 to 50 dB at each layer",
         46,
+        31,
     ),
     "palettized-6": Thresholds(
         15,
@@ -106,6 +110,7 @@ THRESHOLDS: dict[VariantName, Thresholds] = {
         0.02,
         "weights that are one of 64 values: 30 to 35 dB at each layer",
         51,
+        31,
     ),
     "palettized-4": Thresholds(
         12,
@@ -114,6 +119,7 @@ THRESHOLDS: dict[VariantName, Thresholds] = {
         0.05,
         "weights that are one of 16 values: about 20 dB at each layer",
         54,
+        31,
     ),
     "int8-activations": Thresholds(
         15,
@@ -121,6 +127,7 @@ THRESHOLDS: dict[VariantName, Thresholds] = {
         0.95,
         0.02,
         "weights and activations of 8 bits, one scale for each activation: 30 to 40 dB at each layer",
+        51,
         51,
         6,
     ),
@@ -169,8 +176,10 @@ def judge(
     if values is not None and not values.has_original:
         return replace(proof, verdict="not judged", reason=_no_number_reason(inputs))
     row = THRESHOLDS[precision]
-    single = None if values is None else value_finding(values, _value_limits(row, precision))
-    verdict, finding = _verdict(proof, row, classes, single)
+    limits = _value_limits(row, precision)
+    single = None if values is None else value_finding(values, limits)
+    offset = _variance_offset_db(proof) if values is None or values.is_explained(limits) else 0.0
+    verdict, finding = _verdict(proof, row, classes, single, offset)
     # A softmax or sigmoid does not enlarge an error.
     other_activation = output_difference is not None and not output_difference <= (
         (math.inf if proof.max_error is None else proof.max_error) + ACTIVATION_TOLERANCE
@@ -184,12 +193,12 @@ def judge(
         missing = _missing_evidence(proof, precision, values, verdict, inputs)
         if missing:
             return replace(proof, verdict="not judged", reason=missing)
-    limits = (
+    thresholds = (
         f"{precision} is proven from {row.proven_snr:g} dB, {format_percent(row.agreement)} agreement and a loss of "
         f"accuracy of at most {row.accuracy * 100:g} points on, and wrong below {row.wrong_snr:g} dB: {row.rationale}"
     )
     caveats = [*sample_caveats(proof), *([RANDOM_INPUTS] if inputs != "data" else [])]
-    return with_caveats(replace(proof, verdict=verdict, reason=f"{finding}; {limits}."), caveats)
+    return with_caveats(replace(proof, verdict=verdict, reason=f"{finding}; {thresholds}."), caveats)
 
 
 RANDOM_INPUTS = Caveat(
@@ -233,13 +242,17 @@ def _or_infinity(decibels: float | None) -> float:
     return math.inf if decibels is None else decibels
 
 
-def _verdict(proof: Proof, row: Thresholds, classes: int | None, single: ValueFinding | None) -> tuple[Verdict, str]:
-    """Return the verdict and the findings that led to it; ``single`` is that of the worst single value."""
+def _verdict(
+    proof: Proof, row: Thresholds, classes: int | None, single: ValueFinding | None, offset: float
+) -> tuple[Verdict, str]:
+    """Return the verdict and the findings that led to it.
+
+    ``single`` is the finding of the worst single value, ``offset`` that of ``_variance_offset_db`` where it applies.
+    """
     ratio, worst_ratio = _or_infinity(proof.signal_to_noise), _or_infinity(proof.worst_signal_to_noise)
     level = "no error at all" if ratio == math.inf else f"{ratio:.1f} dB"
     summary = f"the signal stands {level} above the error"
     noisy = proof.relative_error is None or proof.relative_error > NEGLIGIBLE
-    offset = _variance_offset_db(proof)
     if proof.non_finite_values:
         count = proof.non_finite_values
         subject = "1 number is" if count == 1 else f"{count:,} numbers are"
@@ -272,7 +285,14 @@ def _join(*findings: str) -> str:
 
 
 def _value_limits(row: Thresholds, precision: VariantName) -> ValueLimits:
-    return ValueLimits(row.proven_snr, row.wrong_snr, row.explained_db, row.constant_db, precision == "fp32")
+    return ValueLimits(
+        proven_snr=row.proven_snr,
+        wrong_snr=row.wrong_snr,
+        weights_db=row.weights_db,
+        activations_db=row.activations_db,
+        constant_db=row.constant_db,
+        float32=precision == "fp32",
+    )
 
 
 def _missing_evidence(
@@ -282,14 +302,14 @@ def _missing_evidence(
     row, signal, noise = THRESHOLDS[precision], values.mean_signal, values.mean_noise
     ratio, rounding = _or_infinity(proof.signal_to_noise), values.mean_rounding(float32=precision == "fp32")
     resolution = -math.inf if signal <= 0 else _or_infinity(decibels(signal, rounding))
-    explained = noise <= rounding * power_ratio(row.explained_db) or (proof.relative_error or 0.0) <= NEGLIGIBLE
+    explained = values.is_explained(_value_limits(row, precision)) or (proof.relative_error or 0.0) <= NEGLIGIBLE
     silent = resolution < row.wrong_snr and explained and not (signal > 0 and ratio >= row.proven_snr)
     faint = resolution < row.wrong_snr + FAINT_SIGNAL_DB and noise <= rounding * power_ratio(FAINT_SIGNAL_DB)
     if silent or (faint and verdict == "wrong"):
         return _no_signal_reason(precision, math.sqrt(signal), inputs)
     if inputs == "data" or precision in UNCOMPRESSED:
         return ""
-    far_below = ratio + _variance_offset_db(proof) < row.wrong_snr - GROSS_DB
+    far_below = ratio < row.wrong_snr - GROSS_DB
     if verdict == "wrong" and not explained and (far_below or values.correlation < GROSS_CORRELATION):
         return ""
     return _random_inputs_reason(inputs)
@@ -335,8 +355,8 @@ def _other_samples(inputs: InputKind) -> str:
 def _variance_offset_db(proof: Proof) -> float:
     """Return the ratio in dB of the original's total variance to that between images if the latter is low, else 0.
 
-    An original with nearly the same output for every image loses the small differences to rounding. With this offset
-    such a package is not wrong because of it; it is not proven either.
+    An original with nearly the same output for every image loses the small differences to rounding. Where rounding
+    explains the error, such a package is not wrong with this offset; it is not proven either.
     """
     share = proof.between_images
     return -10 * math.log10(max(share, 1e-20)) if share is not None and share < LOW_VARIANCE else 0.0

@@ -84,6 +84,23 @@ class ValueStatistics:
         return float(self.noise.mean()) if self.noise.size else 0.0
 
     @property
+    def changing_noise(self) -> Array:
+        """Return the variance of each value's error over the samples; ``noise`` includes its mean too."""
+        import numpy as np
+
+        changing = np.nan_to_num(self.signal + self.package_signal - 2 * self.covariance)
+        return np.clip(changing, 0, self.noise)
+
+    def is_explained(self, limits: ValueLimits) -> bool:
+        """Return whether rounding explains the mean noise, also that part which changes from sample to sample."""
+        if not self.has_original or self.non_finite:
+            return False
+        rounding = self.mean_rounding(float32=limits.float32)
+        return self.mean_noise <= rounding * power_ratio(limits.weights_db) and float(
+            self.changing_noise.mean()
+        ) <= rounding * power_ratio(limits.activations_db)
+
+    @property
     def correlation(self) -> float:
         """Return the correlation of the package's values with the original's, each around its own mean."""
         import numpy as np
@@ -119,14 +136,16 @@ class ValueStatistics:
 class ValueLimits:
     """The limits of one precision for single values, in dB, and what its rounding explains.
 
-    ``explained_db`` is how far the noise of a right package may be above one rounding of its outputs.
+    ``weights_db`` is how far the noise of a right package may be above one rounding of its outputs. ``activations_db``
+    is that for the part of the noise that changes from sample to sample: what is done to weights changes little there.
     ``constant_db`` is how far a signal must be above the typical noise for a constant value to be lost: outputs of 8
     bits are constant where they vary by less than a step.
     """
 
     proven_snr: float
     wrong_snr: float
-    explained_db: float
+    weights_db: float
+    activations_db: float
     constant_db: float = -math.inf
     float32: bool = False
 
@@ -186,7 +205,8 @@ def value_finding(statistics: ValueStatistics, limits: ValueLimits) -> ValueFind
         return None
     signal, noise = np.nan_to_num(statistics.signal), statistics.noise
     rounding = np.nan_to_num(statistics.rounding_of(float32=limits.float32))
-    unexplained = noise > rounding * power_ratio(limits.explained_db)
+    unexplained = noise > rounding * power_ratio(limits.weights_db)
+    unexplained |= statistics.changing_noise > rounding * power_ratio(limits.activations_db)
     typical = float(np.quantile(noise, 0.5, method="lower"))
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = 10 * np.log10(np.where(noise > 0, signal / noise, np.inf))
