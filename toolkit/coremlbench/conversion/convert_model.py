@@ -292,7 +292,8 @@ def _proof_request(
         "scale": model["scale"],
         "original": model["description"],
         "data": model["data"],
-        "labels": request["source"]["classes"],  # without the class names that are only assumed from the data
+        # without the class names that are only assumed from the data
+        "labels": model["classes"] if request["source"]["classes"] else [],
         "classes": len(model["classes"] or request["data"].get("classes") or ()) or None,
         "packages": [
             {
