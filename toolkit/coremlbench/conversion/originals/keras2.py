@@ -5,6 +5,7 @@ Keras 3 refuses many of these files and computes something else with some; see `
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -20,6 +21,9 @@ from coremlbench.model_files.keras2_loading import import_tf_keras, load_keras_2
 from coremlbench.model_files.keras_versions import keras_version
 from coremlbench.types.conversion import Caveat, ModelSource
 from coremlbench.types.errors import InputError
+
+UNKNOWN_CLASS = re.compile(r"^(Unknown layer|Cannot deserialize object of type|Could not locate class)")
+"""How messages of ``tf_keras`` begin for a class that it does not have."""
 
 
 def open_keras_2(source: ModelSource, settings: Mapping[str, Any]) -> TracedModel:
@@ -94,16 +98,19 @@ def _unloadable_layer(config: Any, *, allow_code: bool) -> str:
     import tf_keras
 
     for part in reversed(list(dictionaries(config))):  # the inner ones first
-        if not isinstance(part.get("config"), dict) or "name" not in part["config"]:
+        name, kind = layer_name(part), part.get("class_name")
+        if kind is None or not (name or part is config):
             continue
-        kind, name = part.get("class_name"), layer_name(part)
+        subject = f"its layer '{name}'" if name else "the model"
         try:
             with safe_mode(allow_code=allow_code):
                 layer = tf_keras.layers.deserialize(part)
         except Exception as error:  # noqa: BLE001 - whatever its class raises
-            return f"its layer '{name}' of the class {kind} fails ({error_line(error)})"
-        if not isinstance(layer, tf_keras.layers.Layer):  # the class's name is returned for an unknown one
-            return f"its layer '{name}' is of the class {kind}, which is no part of Keras 2"
+            if not UNKNOWN_CLASS.search(str(error)):
+                return f"{subject} of the class {kind} fails ({error_line(error)})"
+            layer = None
+        if not isinstance(layer, tf_keras.layers.Layer):  # an unknown class can give its name
+            return f"{subject} is of the class {kind}, which is no part of Keras 2"
     return ""
 
 
@@ -125,7 +132,7 @@ def _unroll(model: Any) -> str:
 
 
 def _infer(model: Any, image: Any) -> Any:
-    with _unrolled_loops():
+    with _unrolled_loops(), _decided_conditions():
         return model(image, training=False)
 
 
@@ -144,3 +151,16 @@ def _unrolled_loops() -> Iterator[None]:
         yield
     finally:
         backend.rnn = loop
+
+
+@contextmanager
+def _decided_conditions() -> Iterator[None]:
+    """Have ``tf_keras`` decide conditions that are constant: cropping layers compare sizes that are known here."""
+    import tensorflow.compat.v2 as tf  # the module that tf_keras calls
+
+    cond = tf.cond
+    tf.cond = tf.__internal__.smart_cond.smart_cond
+    try:
+        yield
+    finally:
+        tf.cond = cond
