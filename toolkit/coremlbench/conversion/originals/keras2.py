@@ -22,7 +22,7 @@ from coremlbench.model_files.keras_versions import keras_version
 from coremlbench.types.conversion import Caveat, ModelSource
 from coremlbench.types.errors import InputError
 
-UNKNOWN_CLASS = re.compile(r"^(Unknown layer|Cannot deserialize object of type|Could not locate class)")
+UNKNOWN_CLASS = re.compile("^(Unknown layer|Cannot deserialize object of type|Could not (locate|deserialize) class)")
 """How messages of ``tf_keras`` begin for a class that it does not have."""
 
 
