@@ -131,7 +131,7 @@ def is_safe_function(symbol: Any) -> bool:
     if name in SAFE_FUNCTIONS:
         return True
     inside = any(namespace == safe or namespace.startswith(f"{safe}.") for safe in SAFE_NAMESPACES)
-    return inside and last not in UNSAFE_NAMES and "experimental" not in namespace
+    return inside and last.isidentifier() and last not in UNSAFE_NAMES and "experimental" not in namespace
 
 
 def _is_plain(name: Any) -> bool:
