@@ -6,7 +6,7 @@ from typing import Any
 import h5py
 import pytest
 
-from coremlbench.model_files.formats import check
+from coremlbench.model_files.formats import check, read_config
 from coremlbench.model_files.keras2_safety import (
     SAFE_FUNCTIONS,
     SAFE_NAMESPACES,
@@ -79,7 +79,7 @@ def h5_file(path: Path, part: dict[str, Any]) -> Path:
 def test_what_could_run_code_is_refused(tmp_path: Path, part: dict[str, Any], sentence: str) -> None:
     path = h5_file(tmp_path / "model.h5", part)
     with pytest.raises(InputError) as refused:
-        check_keras_2(path, "h5")
+        check_keras_2("model.h5", read_config(path, "h5"))
     assert sentence in str(refused.value)
     assert "--allow-code" in str(refused.value)
 
@@ -88,7 +88,7 @@ def test_what_could_run_code_is_refused(tmp_path: Path, part: dict[str, Any], se
 def test_what_keras_2_writes_passes(tmp_path: Path, part: dict[str, Any]) -> None:
     path = h5_file(tmp_path / "model.h5", part)
     check(path, "h5", allow_code=False)
-    check_keras_2(path, "h5")
+    check_keras_2("model.h5", read_config(path, "h5"))
 
 
 @pytest.mark.parametrize(

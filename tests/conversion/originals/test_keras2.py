@@ -206,9 +206,11 @@ def test_a_class_of_ones_own_is_named_with_the_version(tmp_path: Path) -> None:
         def call(self, x: Any) -> Any:
             return x * 2
 
-    model = sequential((4,), lambda layers: [Mine(name="its"), layers.Dense(2)])
-    for kind, version in (("h5", "2.9.0"), ("keras", tf_keras.__version__)):
-        Mine.__module__ = "a_package_of_theirs"
+    Mine.__module__ = "a_package_of_theirs"
+    flat = sequential((4,), lambda layers: [Mine(name="its"), layers.Dense(2, dtype="mixed_float16")])
+    nested = sequential((4,), lambda layers: [layers.Dense(4), flat, layers.Softmax()])
+    nested.compile("adam", "mse")
+    for model, kind, version in ((flat, "h5", "2.9.0"), (nested, "keras", tf_keras.__version__)):
         path = save(model, tmp_path / f"model.{kind}").path
         source = source_of_file(path, allow_code=kind == "keras")  # that names the module too
         sentence = f"saved by Keras {version}, and tf_keras .* cannot load it: its layer 'its' is of the class Mine"

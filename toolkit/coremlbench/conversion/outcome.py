@@ -50,7 +50,8 @@ def with_variants(
     if source is not None and source.path.startswith(RANDOM_PREFIX) and original.is_file():
         source = replace(source, path=str(original))
     if source is not None and (not source.classes or source.classes_from):
-        source = replace(source, classes=tuple(model.get("classes", ())))
+        names = tuple(model.get("classes", ()))
+        source = replace(source, classes=names, classes_from=source.classes_from if names == source.classes else "")
     shared = [serialization.from_json(Caveat, caveat) for caveat in model.get("caveats", ())]
     variants = tuple(_with_caveats(_variant(package, package.key in restored, folder), shared) for package in packages)
     return replace(record, source=source, variants=variants)

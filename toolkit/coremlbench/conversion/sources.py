@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from coremlbench.experiments.catalogue import EXPERIMENTS, select
-from coremlbench.model_files.formats import TENSORFLOW_FORMATS, Format, check, identify_format
+from coremlbench.model_files.formats import TENSORFLOW_FORMATS, Format, check, identify_format, read_config
 from coremlbench.model_files.keras2_safety import check_keras_2
 from coremlbench.model_files.keras_versions import is_keras_2
 from coremlbench.model_files.label_files import labels_beside
@@ -144,7 +144,7 @@ def source_of_file(path: Path, *, allow_code: bool = False) -> ModelSource:
     check(path, file_format, allow_code=allow_code)
     if is_keras_2(path, file_format):
         if not allow_code:
-            check_keras_2(path, file_format)
+            check_keras_2(path.name, read_config(path, file_format))
         file_format = "keras-2"
     source = ModelSource(name=path.stem, kind="file", format=file_format, path=str(path), sha256=hash_path(path))
     names = labels_beside(path) if file_format in TENSORFLOW_FORMATS else ()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import shlex
 import sys
 from contextlib import AbstractContextManager
@@ -26,15 +25,15 @@ def load_keras_2(path: Path, *, allow_code: bool) -> Any:
     """
     tf_keras = import_tf_keras(path.name)
     if not allow_code:
-        kind = identify_format(path)
-        check_keras_2(path, kind)
-        _check_graph_ops(path.name, read_config(path, kind))
+        config = read_config(path, identify_format(path))
+        check_keras_2(path.name, config)
+        _check_graph_ops(path.name, config)
     with safe_mode(allow_code=allow_code), with_format_suffix(path) as file:
         return tf_keras.models.load_model(str(file), compile=False, safe_mode=not allow_code)
 
 
 def import_tf_keras(name: str) -> Any:
-    """Return the module ``tf_keras``, without its warnings on the terminal.
+    """Return the module ``tf_keras``; ``name`` is the file that needs it.
 
     Raises:
         InputError: it is not installed; the message has the command that installs it for this TensorFlow.
@@ -50,7 +49,6 @@ def import_tf_keras(name: str) -> Any:
             f"Keras 2 saved {name}, and tf_keras, which executes models of Keras 2, is not installed here; install it: "
             f"{command}"
         ) from error
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     return tf_keras
 
 

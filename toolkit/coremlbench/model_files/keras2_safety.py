@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-from coremlbench.model_files.formats import Format, dictionaries, layer_name, read_config
+from coremlbench.model_files.formats import dictionaries, layer_name
 from coremlbench.types.errors import InputError
 
 SAFE_MODULES = re.compile(
@@ -87,12 +86,12 @@ TENSOR_CLASSES = ("RaggedTensor", "SparseTensor")
 """Classes of TensorFlow whose methods a configuration may name."""
 
 
-def check_keras_2(path: Path, kind: Format) -> None:
-    """Raise ``InputError`` if loading a Keras 2 file could run code or reach files; ``kind`` is ``keras`` or ``h5``."""
-    for part in dictionaries(read_config(path, kind)):
+def check_keras_2(name: str, config: Any) -> None:
+    """Raise ``InputError`` if loading a Keras 2 file of this name and configuration could run code or reach files."""
+    for part in dictionaries(config):
         for reason in _unsafe_parts(part):
             raise InputError(
-                f"{path.name} {reason}, which could run code or reach files on this machine while it is loaded; if you "
+                f"{name} {reason}, which could run code or reach files on this machine while it is loaded; if you "
                 "trust where it comes from, convert it with --allow-code."
             )
 

@@ -97,11 +97,9 @@ def _unloadable_layer(config: Any, *, allow_code: bool) -> str:
     """Return a sentence part on the innermost layer of a configuration that cannot be made, empty if all can."""
     import tf_keras
 
-    for part in reversed(list(dictionaries(config))):  # the inner ones first
+    for part in reversed([config, *_layers(config)]):  # the inner ones first
         name, kind = layer_name(part), part.get("class_name")
-        if kind is None or not (name or part is config):
-            continue
-        subject = f"its layer '{name}'" if name else "the model"
+        subject = "the model" if part is config else f"its layer '{name}'"
         try:
             with safe_mode(allow_code=allow_code):
                 layer = tf_keras.layers.deserialize(part)
@@ -112,6 +110,13 @@ def _unloadable_layer(config: Any, *, allow_code: bool) -> str:
         if not isinstance(layer, tf_keras.layers.Layer):  # an unknown class can give its name
             return f"{subject} is of the class {kind}, which is no part of Keras 2"
     return ""
+
+
+def _layers(config: Any) -> Iterator[dict[str, Any]]:
+    """Yield the parts of a configuration that are layers in a model, those of outer models first."""
+    for part in dictionaries(config):
+        layers = part.get("layers")
+        yield from (layer for layer in layers if isinstance(layer, dict)) if isinstance(layers, list) else ()
 
 
 # --- inference ----------------------------------------------------------------------------------------------
