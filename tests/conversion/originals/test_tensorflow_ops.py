@@ -59,6 +59,7 @@ CASES: dict[str, tuple[Callable[[Any], Any], Any]] = {
         np.arange(256, dtype=np.float32),
     ),
     "EnsureShape": (lambda x: tf.ensure_shape(x, (1, 7)) * 2, PLAIN),
+    "SplitV": (lambda x: tf.concat(tf.split(x, [2, -1, 1], axis=-1)[::-1], -1), PLAIN),
 }
 
 

@@ -25,7 +25,7 @@ from coremlbench.types.errors import InputError
 from coremlbench.types.failure import Failure
 from coremlbench.types.process import Progress
 
-FRAMEWORK_FORMATS = ("keras", "h5", "saved-model")
+FRAMEWORK_FORMATS = ("keras", "h5", "keras-2", "saved-model")
 """Formats whose inputs and outputs can be described by options."""
 
 LEFT_OUT_REASONS = {
@@ -163,7 +163,9 @@ def drop_inapplicable(
     notes = tuple(f"--{name.replace('_', '-')} was left out for {display_name(source)}: {reason}." for name in dropped)
     defaults: dict[str, Any] = {name: getattr(ConvertOptions(), name) for name in dropped}
     options = replace(options, **defaults)
-    return replace(source, classes=options.classes or source.classes), options, notes
+    if options.classes:
+        source = replace(source, classes=options.classes, classes_from="")
+    return source, options, notes
 
 
 def display_name(source: ModelSource | UnopenedModel) -> str:

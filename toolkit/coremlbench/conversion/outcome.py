@@ -50,8 +50,9 @@ def with_variants(
     original = folder / ORIGINAL_MODEL_FILE
     if source is not None and source.path.startswith(RANDOM_PREFIX) and original.is_file():
         source = replace(source, path=str(original))
-    if source is not None and not source.classes:
-        source = replace(source, classes=tuple(model.get("classes", ())))
+    if source is not None and (not source.classes or source.classes_from):
+        names = tuple(model.get("classes", ()))
+        source = replace(source, classes=names, classes_from=source.classes_from if names == source.classes else "")
     shared = [serialization.from_json(Caveat, caveat) for caveat in model.get("caveats", ())]
     variants = tuple(_with_caveats(_variant(package, package.key in restored, folder), shared) for package in packages)
     return replace(record, source=source, variants=variants)

@@ -8,10 +8,21 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from coremlbench.experiments.catalogue import EXPERIMENTS, select
-from coremlbench.model_files.formats import CHECK_FORMATS, Format, check, identify_format
+from coremlbench.model_files.formats import (
+    CHECK_FORMATS,
+    TENSORFLOW_FORMATS,
+    Format,
+    check,
+    identify_format,
+    read_config,
+)
+from coremlbench.model_files.keras2_safety import check_keras_2
+from coremlbench.model_files.keras_versions import is_keras_2
+from coremlbench.model_files.label_files import labels_beside
 from coremlbench.runs import store
 from coremlbench.system.files import hash_path
 from coremlbench.types.conversion import ModelSource, UnopenedModel
@@ -149,7 +160,13 @@ def source_of_file(path: Path, *, allow_code: bool = False, checking: bool = Fal
             f"convert --check PACKAGE {path.name}."
         )
     check(path, file_format, allow_code=allow_code)
-    return ModelSource(name=path.stem, kind="file", format=file_format, path=str(path), sha256=hash_path(path))
+    if is_keras_2(path, file_format):
+        if not allow_code:
+            check_keras_2(path.name, read_config(path, file_format))
+        file_format = "keras-2"
+    source = ModelSource(name=path.stem, kind="file", format=file_format, path=str(path), sha256=hash_path(path))
+    names = labels_beside(path) if file_format in TENSORFLOW_FORMATS else ()
+    return replace(source, classes=names, classes_from="labels.txt") if names else source
 
 
 def random_weights_source(experiment: str, seed: int) -> ModelSource:

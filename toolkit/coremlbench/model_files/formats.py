@@ -17,9 +17,10 @@ from typing import Any, Literal
 
 from coremlbench.types.errors import InputError
 
-Format = Literal["keras", "h5", "saved-model", "mlpackage", "mlmodel", "onnx", "npz"]
+Format = Literal["keras", "h5", "keras-2", "saved-model", "mlpackage", "mlmodel", "onnx", "npz"]
+"""``keras-2`` is a model that Keras 2 saved, in either kind of file; see ``keras_versions``."""
 
-TENSORFLOW_FORMATS = ("keras", "h5", "saved-model")
+TENSORFLOW_FORMATS = ("keras", "h5", "keras-2", "saved-model")
 """The formats that are opened with TensorFlow; for the others there is no need to import it."""
 
 CHECK_FORMATS: dict[Format, str] = {
@@ -122,16 +123,12 @@ def check(path: Path, kind: Format, *, allow_code: bool) -> None:
 
     SavedModels are checked in the process that opens them (``saved_model_ops``), as that needs TensorFlow.
     """
-    if kind in SUFFIXES:
-        _check_one_format(path)
-    if kind == "keras":
-        config = _keras_config(path)
-    elif kind == "h5":
-        config = _h5_config(path)
-    else:
-        if kind == "npz":
-            _check_expansion(path)
+    if kind == "npz":
+        _check_expansion(path)
+    if kind not in SUFFIXES:
         return
+    _check_one_format(path)
+    config = read_config(path, kind)
     if not allow_code:
         for reason in _code_reasons(config):
             raise InputError(
@@ -186,10 +183,19 @@ def _check_expansion(path: Path) -> None:
         )
 
 
+def read_config(path: Path, kind: Format) -> Any:
+    """Return the configuration of a ``keras`` or ``h5`` file as JSON values.
+
+    Raises:
+        InputError: the file is damaged, holds no whole model, or has arrays in other files.
+    """
+    return _keras_config(path) if kind == "keras" else _h5_config(path)
+
+
 def _keras_config(path: Path) -> Any:
     import h5py
 
-    with _readable(path), zipfile.ZipFile(path) as archive:
+    with readable(path), zipfile.ZipFile(path) as archive:
         entries = {entry.filename: entry for entry in archive.infolist()}
         _check_entries(path, entries)
         with tempfile.TemporaryDirectory() as folder:
@@ -219,7 +225,7 @@ def _check_entries(path: Path, entries: Mapping[str, zipfile.ZipInfo]) -> None:
 def _h5_config(path: Path) -> Any:
     import h5py
 
-    with _readable(path), h5py.File(path, "r") as file:
+    with readable(path), h5py.File(path, "r") as file:
         _check_links(file, path.name)
         if "model_config" not in file.attrs:
             raise InputError(f"{path.name} holds no whole model of Keras, weights at most; save the whole model.")
@@ -227,7 +233,7 @@ def _h5_config(path: Path) -> Any:
 
 
 @contextmanager
-def _readable(path: Path) -> Iterator[None]:
+def readable(path: Path) -> Iterator[None]:
     """Turn the exceptions of damaged files into ``InputError``; that of our own checks passes."""
     try:
         yield
@@ -262,10 +268,10 @@ def _check_links(file: Any, name: str) -> None:
 
 def _code_reasons(config: Any) -> Iterator[str]:
     """Yield a reason for each part of a configuration that contains or names code."""
-    for part in _dictionaries(config):
+    for part in dictionaries(config):
         kind = part.get("class_name")
         if isinstance(kind, str):
-            name = _layer_name(part)
+            name = layer_name(part)
             class_name = kind.rpartition(">")[2]
             if class_name in CODE_LAYERS:
                 yield f"has a layer {name or kind} of the kind {class_name}, which {CODE_LAYERS[class_name]}"
@@ -283,12 +289,13 @@ def _is_keras(module: str) -> bool:
     return module == "builtins" or module.split(".", maxsplit=1)[0] in {"keras", "keras_core", "tf_keras"}
 
 
-def _layer_name(layer: dict[str, Any]) -> str:
+def layer_name(layer: dict[str, Any]) -> str:
+    """Return the name of a layer from its part of a configuration, empty where it has none."""
     config = layer.get("config")
     return str(config.get("name", "")) if isinstance(config, dict) else ""
 
 
-def _dictionaries(value: Any) -> Iterator[dict[str, Any]]:
+def dictionaries(value: Any) -> Iterator[dict[str, Any]]:
     """Yield all dictionaries in a JSON value, the outer ones first. Not recursive, so any depth is possible."""
     queue = [value]
     while queue:

@@ -9,7 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from coremlbench.model_files.formats import with_format_suffix
+from coremlbench.model_files.formats import identify_format, with_format_suffix
+from coremlbench.model_files.keras2_loading import load_keras_2
+from coremlbench.model_files.keras_versions import is_keras_2
 from coremlbench.runtimes.coreml import ModelLoadError, NoSuchUnitError
 from coremlbench.types.errors import InputError
 from coremlbench.types.timing import Artefact, RuntimeName, UnitName
@@ -138,8 +140,11 @@ def _load_keras(path: Path, *, allow_code: bool) -> tuple[Any, Callable[..., Any
     import keras
     import tensorflow as tf
 
-    with with_format_suffix(path) as named:
-        model = keras.models.load_model(named, compile=False, safe_mode=not allow_code)
+    if is_keras_2(path, identify_format(path)):
+        model = load_keras_2(path, allow_code=allow_code)
+    else:
+        with with_format_suffix(path) as named:
+            model = keras.models.load_model(named, compile=False, safe_mode=not allow_code)
     has_several_inputs = len(model.inputs) > 1
 
     def function(*tensors: Any) -> Any:

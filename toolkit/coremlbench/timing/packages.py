@@ -12,7 +12,7 @@ from coremlbench.types.conversion import ConversionRecord, Variant
 from coremlbench.types.failure import Failure
 from coremlbench.types.timing import TimedModel
 
-TENSORFLOW_FORMATS = ("keras", "h5", "saved-model")
+TENSORFLOW_FORMATS = ("keras", "h5", "keras-2", "saved-model")
 """The formats of originals that TensorFlow loads."""
 
 ORIGINAL_MODEL_FILE = "original.keras"

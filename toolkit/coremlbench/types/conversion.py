@@ -45,17 +45,20 @@ class ModelSource:
     """The model that is converted: of a training run, a file of the user's, or a network with random weights.
 
     ``sha256`` is the hash of the file, or of the names and contents of the files of a folder; for random weights of
-    the network's name and seed. ``training_run`` is the id of the record the model comes from.
+    the network's name and seed. ``format`` is ``keras-2`` for a file that Keras 2 saved, of either kind.
+    ``training_run`` is the id of the record the model comes from. ``classes_from`` tells that the classes are
+    those of a ``labels.txt`` beside the file.
     """
 
     name: str
     kind: Literal["training-run", "file", "random-weights"]
-    format: Literal["keras", "h5", "saved-model", "createml", "mlpackage", "mlmodel", "onnx", "npz"]
+    format: Literal["keras", "h5", "keras-2", "saved-model", "createml", "mlpackage", "mlmodel", "onnx", "npz"]
     path: str
     sha256: str
     experiment: str = ""
     training_run: str = ""
     classes: tuple[str, ...] = ()
+    classes_from: Literal["", "labels.txt"] = ""
     note: str = ""
 
 

@@ -76,6 +76,7 @@ class Original(Protocol):
 ORIGINALS = {
     "keras": "coremlbench.conversion.originals.keras:open_keras",
     "h5": "coremlbench.conversion.originals.keras:open_keras",
+    "keras-2": "coremlbench.conversion.originals.keras2:open_keras_2",
     "saved-model": "coremlbench.conversion.originals.saved_model:open_saved_model",
     "createml": "coremlbench.conversion.originals.createml:open_createml",
     "mlpackage": "coremlbench.conversion.originals.package:open_package",

@@ -8,6 +8,8 @@ COLOUR_CODES = re.compile(r"\x1b\[[0-9;]*m")
 BOLD_TEXT = re.compile(r"\x1b\[1m(.+?)\x1b\[0m", re.DOTALL)
 EXCEPTION_LINE = re.compile(r"^\s*\w+(?:Error|Exception): (.+)$", re.MULTILINE)
 """An exception at the end of a traceback, as TensorFlow puts it into messages that start with "in user code:"."""
+CALLED_LAYER = re.compile(r"Exception encountered when calling layer [^\n]*\n\s*\n\s*(\S[^\n]*)")
+"""The line that Keras 2 puts the layer before and its arguments behind."""
 GRAPH_NODE = re.compile(r"'\{\{node (\S+?)\}\}.*")
 """A graph node with all its attributes; the message keeps its name only."""
 
@@ -15,12 +17,13 @@ GRAPH_NODE = re.compile(r"'\{\{node (\S+?)\}\}.*")
 def error_line(error: Exception) -> str:
     """Return the line of an exception's message that gives the reason, 300 characters at most, without colour codes.
 
-    Keras prints the reason in bold, between the layer and its arguments. TensorFlow prints a traceback before it.
+    Keras prints the reason between the layer and its arguments, Keras 3 in bold. TensorFlow prints a traceback before
+    it.
     """
     text = str(error).strip()
-    bold, exceptions = BOLD_TEXT.findall(text), EXCEPTION_LINE.findall(text)
-    if bold:
-        text = bold[-1]
+    marked, exceptions = BOLD_TEXT.findall(text) or CALLED_LAYER.findall(text), EXCEPTION_LINE.findall(text)
+    if marked:
+        text = marked[-1]
     elif exceptions and text.startswith("in user code"):
         text = exceptions[-1]
     (line, *_) = COLOUR_CODES.sub("", text).strip().splitlines() or [type(error).__name__]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from coremlbench.model_files.label_files import LABELS_FILE
 from coremlbench.types.conversion import Caveat, ModelSource
 from coremlbench.types.errors import InputError
 
@@ -101,13 +102,21 @@ def class_names(
     """Return the names of a model's classes, a note on their origin, and caveats; no names when they are not known.
 
     ``outputs`` are the shapes of its outputs, batch first. The names are those of the source. If it has none, those of
-    the data it is compared on, provided that the model has as many output values. That is an assumption, which a caveat
-    ``class-order`` marks; the conversion worker tests it on the data (``class_order``).
+    the data it is compared on, provided that the model has as many output values; so are those of a ``labels.txt``.
+    The names of the data are an assumption, which a caveat ``class-order`` marks; the conversion worker tests it on the
+    data (``class_order``).
 
     Raises:
         InputError: the source is a file, and the number of its named classes is not that of the output values.
     """
     width = outputs[0][1] if len(outputs) == 1 and len(outputs[0]) == 2 else None
+    if source.classes_from and width != len(source.classes):
+        count = len(source.classes)
+        dropped = f"The {count} names in the {LABELS_FILE} beside the model were left out: its outputs are not as many."
+        names, note, caveats = _assumed_names(settings, width)
+        return names, f"{dropped} {note}".strip(), caveats
+    if source.classes_from:
+        return source.classes, f"The names of the classes are those of the {LABELS_FILE} beside the model.", ()
     if source.classes:
         if source.kind == "file" and width != len(source.classes):
             values = f"{width} values" if width else f"outputs of the shapes {[tuple(shape[1:]) for shape in outputs]}"
@@ -116,6 +125,11 @@ def class_names(
                 "of its classes once, in their order: --classes."
             )
         return source.classes, "", ()
+    return _assumed_names(settings, width)
+
+
+def _assumed_names(settings: Mapping[str, Any], width: int | None) -> tuple[tuple[str, ...], str, tuple[Caveat, ...]]:
+    """Return the classes of the data if they are as many as the model's output values, a note and caveats."""
     data = settings.get("data")
     if not data:
         return (), "", ()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from coremlbench.conversion.originals.error_text import error_line
 from coremlbench.conversion.originals.input_semantics import class_names, input_shape, pixel_scaling, takes_bytes
+from coremlbench.conversion.originals.keras_library import keras_library
 from coremlbench.conversion.originals.layer_scopes import trace_layer_scopes
 from coremlbench.conversion.originals.rescaling import rescales
 from coremlbench.conversion.originals.traced_model import (
@@ -21,7 +24,7 @@ from coremlbench.conversion.originals.traced_model import (
 from coremlbench.conversion.sources import RANDOM_PREFIX, network_and_seed
 from coremlbench.experiments.catalogue import select
 from coremlbench.model_files.formats import with_format_suffix
-from coremlbench.types.conversion import ModelSource
+from coremlbench.types.conversion import Caveat, ModelSource
 from coremlbench.types.errors import InputError
 
 
@@ -33,31 +36,74 @@ def open_keras(source: ModelSource, settings: Mapping[str, Any]) -> TracedModel:
     """
     start_tensorflow_on_cpu()
     model = _random_network(source) if source.path.startswith(RANDOM_PREFIX) else _load(source, settings)
+    unroll_note = unroll(model)
+    original = trace_keras_model(model, _inference_function(model), source, settings, notes=(unroll_note,))
+    if settings.get("save_model"):  # a network with random weights has no file yet
+        model.save(settings["save_model"])
+    return original
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """A computation on pixels from 0 to 255 that a model expects to be done before it; ``note`` says what it is."""
+
+    compute: Callable[[Any], Any]
+    note: str
+
+
+def trace_keras_model(
+    model: Any,
+    infer: Callable[[Any], Any],
+    source: ModelSource,
+    settings: Mapping[str, Any],
+    *,
+    preprocessing: Preprocessing | None = None,
+    notes: tuple[str, ...] = (),
+    caveats: tuple[Caveat, ...] = (),
+) -> TracedModel:
+    """Return a model of ``keras`` or ``tf_keras`` as an original.
+
+    ``infer`` is its inference as a function without side effects. ``preprocessing`` becomes a part of the original, and
+    so of its packages, which then take images.
+
+    Raises:
+        InputError: the model has several inputs, or an input of flexible size.
+    """
     tensor = _only_input(model, source)
     shape = input_shape(source.name, tuple(tensor.shape[1:]), settings)
-    takes_uint8 = takes_bytes(source.name, str(tensor.dtype), shape, settings)
-    unroll_note = unroll(model)
-    trace = make_tracer(_inference_function(model), shape, name=source.name, takes_uint8=takes_uint8)
+    takes_uint8 = takes_bytes(source.name, _type_name(tensor), shape, settings)
+    call = infer if preprocessing is None else partial(_preprocess_and_infer, preprocessing.compute, infer)
+    trace = make_tracer(call, shape, name=source.name, takes_uint8=takes_uint8)
     with trace_layer_scopes(model) as scopes:
         outputs, layers = name_outputs_and_layers(trace(1), _output_names(model), scopes)
-    pixels, scale, pixel_note = _pixel_scaling(model, source, settings, shape, takes_uint8=takes_uint8)
+    if preprocessing is None:
+        pixels, scale, pixel_note = _pixel_scaling(model, source, settings, shape, takes_uint8=takes_uint8)
+    else:
+        pixels, scale, pixel_note = True, 1.0, preprocessing.note
     if takes_uint8:
         reject_byte_arithmetic(trace(1), source.name)
     classes, class_note, class_caveats = class_names(source, settings, [output.shape for output in model.outputs])
-    if settings.get("save_model"):  # a network with random weights has no file yet
-        model.save(settings["save_model"])
     return TracedModel(
         trace=trace,
         shape=shape,
         pixels=pixels,
         scale=scale,
         classes=classes,
-        versions=library_versions(),
+        versions=library_versions(keras_library(model)),
         layers=layers,
         outputs=outputs,
-        notes=tuple(note for note in (pixel_note, class_note, unroll_note) if note),
-        caveats=class_caveats,
+        notes=tuple(note for note in (pixel_note, class_note, *notes) if note),
+        caveats=(*caveats, *class_caveats),
     )
+
+
+def _preprocess_and_infer(preprocess: Callable[[Any], Any], infer: Callable[[Any], Any], image: Any) -> Any:
+    return infer(preprocess(image))
+
+
+def _type_name(tensor: Any) -> str:
+    """Return the name of a tensor's type; ``tf_keras`` has TensorFlow's types, Keras 3 their names."""
+    return str(getattr(tensor.dtype, "name", tensor.dtype))
 
 
 def _output_names(model: Any) -> list[str]:

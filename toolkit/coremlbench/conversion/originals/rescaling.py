@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
+
+from coremlbench.conversion.originals.keras_library import keras_library
 
 PIXEL_PRESERVING_LAYERS = (
     *("InputLayer", "Identity", "Dropout", "SpatialDropout2D", "GaussianDropout", "GaussianNoise", "AlphaDropout"),
@@ -26,9 +28,7 @@ def rescales(model: Any) -> bool:
 
 def classify_model(model: Any) -> Effect:
     """Return the first effect of a model on pixels; a subclassed model has no graph and counts as a computation."""
-    import keras
-
-    if isinstance(model, (keras.Sequential, keras.layers.Pipeline)):
+    if isinstance(model, _stacks(model)):
         effects = (classify_layer(layer) for layer in model.layers)
         return next((effect for effect in effects if effect != "preserves"), "preserves")
     return classify_paths(model.inputs[0], model) if hasattr(model, "_nodes_by_depth") else "computes"
@@ -36,28 +36,46 @@ def classify_model(model: Any) -> Effect:
 
 def classify_layer(layer: Any) -> Effect:
     """Return the effect of a layer on pixels."""
-    import keras
-
+    keras = keras_library(layer)
     if isinstance(layer, (keras.layers.Rescaling, keras.layers.Normalization)):
         return "rescales"
-    if isinstance(layer, (keras.Model, keras.layers.Pipeline)):
+    if isinstance(layer, (keras.Model, *_stacks(layer))):
         return classify_model(layer)
-    from_keras = type(layer).__module__.startswith("keras.")
+    from_keras = type(layer).__module__.startswith(f"{keras.__name__}.")
     return "preserves" if from_keras and type(layer).__name__.startswith(PIXEL_PRESERVING_LAYERS) else "computes"
+
+
+def _stacks(model: Any) -> tuple[Any, ...]:
+    """Return the classes of models that apply their layers one after the other."""
+    keras = keras_library(model)
+    pipeline = getattr(keras.layers, "Pipeline", None)  # new in Keras 3
+    return (keras.Sequential,) if pipeline is None else (keras.Sequential, pipeline)
 
 
 def classify_paths(tensor: Any, model: Any) -> Effect:
     """Return the first effect on a tensor, over all its paths through a functional model."""
     nodes = [node for depth in model._nodes_by_depth.values() for node in depth]  # noqa: SLF001 - the graph of its layers
-    readers = [node for node in nodes if any(value is tensor for value in node.input_tensors)]
+    nodes = [node for node in nodes if not node.is_input]  # in Keras 2 an input's node reads the input itself
+    readers = [node for node in nodes if any(value is tensor for value in _tensors(node.input_tensors))]
     return combine(_classify_node(node, model) for node in readers)
 
 
 def _classify_node(node: Any, model: Any) -> Effect:
-    effect = classify_layer(node.operation)
+    effect = classify_layer(getattr(node, "operation", None) or node.layer)  # Keras 3 and Keras 2
     if effect != "preserves":
         return effect
-    return combine(classify_paths(tensor, model) for tensor in node.output_tensors)
+    return combine(classify_paths(tensor, model) for tensor in _tensors(node.output_tensors))
+
+
+def _tensors(value: Any) -> Iterator[Any]:
+    """Yield the tensors of a node; in Keras 2 one tensor stands for itself, and several may be nested."""
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _tensors(item)
+    else:
+        yield value
 
 
 def combine(effects: Iterable[Effect]) -> Effect:

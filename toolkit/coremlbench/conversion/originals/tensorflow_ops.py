@@ -97,6 +97,20 @@ def ensure_shape(mb: MilBuilder, node: Node, x: Var) -> Var:
 # --- positions ---------------------------------------------------------------------------------------------
 
 
+def split_v(mb: MilBuilder, node: Node, x: Var, sizes: Var, axis: Var) -> Any:
+    """Return the parts of ``x`` where one size is -1, the rest; GRU cells of Keras 2 split so.
+
+    coremltools gives that part a shape with -1 in it.
+    """
+    import numpy as np
+
+    length = x.shape[int(axis.val)]
+    if sizes.val is None or -1 not in sizes.val or len(sizes.val) == 1 or not isinstance(length, (int, np.integer)):
+        return None
+    known = np.where(sizes.val == -1, length - (sizes.val.sum() + 1), sizes.val).astype(np.int32)
+    return mb.split(x=x, num_splits=len(known), split_sizes=known, axis=axis, name=node.name)
+
+
 def roll(mb: MilBuilder, node: Node, x: Var, shift: Var, axis: Var) -> Var:
     """Return ``x`` shifted cyclically along its axes."""
     import numpy as np
@@ -206,4 +220,5 @@ OPS: dict[str, Callable[..., Var | None]] = {
     "ResizeBicubic": resize_bicubic,
     "Roll": roll,
     "ScaleAndTranslate": scale_and_translate,
+    "SplitV": split_v,
 }

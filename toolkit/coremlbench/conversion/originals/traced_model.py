@@ -263,13 +263,15 @@ def reject_byte_arithmetic(concrete: Any, name: str) -> None:
 # --- libraries ----------------------------------------------------------------------------------------------
 
 
-def library_versions() -> dict[str, str]:
-    """Return the versions of TensorFlow, Keras and coremltools."""
+def library_versions(library: Any = None) -> dict[str, str]:
+    """Return the versions of TensorFlow, Keras and coremltools; ``library`` is ``tf_keras`` for a model of Keras 2."""
     import coremltools
     import keras
     import tensorflow as tf
 
-    return {"TensorFlow": tf.__version__, "Keras": keras.__version__, "coremltools": coremltools.__version__}
+    library = library or keras
+    name = "Keras" if library is keras else library.__name__
+    return {"TensorFlow": tf.__version__, name: library.__version__, "coremltools": coremltools.__version__}
 
 
 def start_tensorflow_on_cpu() -> None:
