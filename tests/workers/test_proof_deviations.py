@@ -33,7 +33,16 @@ def prove(folder: Path, build: Callable[[Any], Any], expected: Any, dtype: Any =
     package_of(folder / "small.mlpackage", build, {"x": SAMPLES[:1].astype(dtype)}, target="iOS16")
     np.save(folder / "samples.npy", SAMPLES)
     np.savez(folder / "expected.npz", **{OUTPUT: expected})
-    request = {"folder": str(folder), "scale": 1.0, "original": "NumPy", "data": "numbers", "classes": None}
+    request = {
+        "folder": str(folder),
+        "scale": 1.0,
+        "original": "NumPy",
+        "data": "numbers",
+        "inputs": "data",
+        "classes": None,
+        "labels": [],
+        "class_origin": "known",
+    }
     requested = {"key": "small", "package": str(folder / "small.mlpackage"), "without_original": False, **package}
     return _prove({"precision": None, **requested}, request, lambda *_, **__: None)
 

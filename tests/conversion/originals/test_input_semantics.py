@@ -58,10 +58,10 @@ def test_classes_are_those_that_were_named_or_those_of_the_data_when_as_many() -
 def test_names_of_a_labels_file_are_taken_when_they_are_as_many_as_the_outputs() -> None:
     beside = replace(MINE, classes=("cat", "dog", "cow"), classes_from="labels.txt")
     note = "The names of the classes are those of the labels.txt beside the model."
-    assert class_names(beside, DATA, [(None, 3)]) == (("cat", "dog", "cow"), note)
+    assert class_names(beside, DATA, [(None, 3)]) == (("cat", "dog", "cow"), note, ())
     dropped = "The 3 names in the labels.txt beside the model were left out: its outputs are not as many."
-    assert class_names(beside, {}, [(None, 2)]) == ((), dropped)
-    assert class_names(beside, {}, [(None, 3), (None, 3)]) == ((), dropped)
-    names, note = class_names(beside, DATA, [(None, 2)])
-    assert names == ("cat", "dog")
-    assert note == f"{dropped} The model's classes are taken to be those of pets, in their order."
+    assert class_names(beside, {}, [(None, 2)]) == ((), dropped, ())
+    assert class_names(beside, {}, [(None, 3), (None, 3)]) == ((), dropped, ())
+    names, note, caveats = class_names(beside, DATA, [(None, 2)])
+    assert (names, note) == (("cat", "dog"), dropped)
+    assert [caveat.code for caveat in caveats] == ["class-order"]

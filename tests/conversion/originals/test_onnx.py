@@ -135,7 +135,7 @@ def test_image_files_are_read_for_both_layouts(tmp_path: Path, folder: Path) -> 
     arrays = opened(folder / "model.onnx", folder / "arrays.mlpackage", data={"name": "d", "classes": list("abcde")})
     np.testing.assert_array_equal(arrays.read_picture(tmp_path / "red.png"), red.transpose(2, 0, 1))
     assert arrays.classes == tuple("abcde")
-    assert (arrays.scale, [caveat.code for caveat in arrays.caveats]) == (1 / 255, ["pixel-range"])
+    assert (arrays.scale, [caveat.code for caveat in arrays.caveats]) == (1 / 255, ["pixel-range", "class-order"])
     told = opened(folder / "model.onnx", folder / "arrays.mlpackage", data={"name": "d", "classes": ["a"]}, scale=0.5)
     assert (told.scale, told.caveats) == (0.5, ())
     assert "Pixels from 0 to 255 are multiplied with 0.5, as requested." in told.notes
