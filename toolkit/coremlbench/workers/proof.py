@@ -51,15 +51,22 @@ def _prove(package: dict[str, Any], request: dict[str, Any], report: Report) -> 
 def _compare(
     package: dict[str, Any], runner: Any, found_precision: Any, request: dict[str, Any], report: Report
 ) -> dict[str, Any]:
-    """Return a package's ``proof`` and ``notes``; for one without an original, its ``accuracy``."""
+    """Return a package's ``proof``, ``notes`` and ``first_sample``; for one without an original, its ``accuracy``.
+
+    ``first_sample`` is the row at which the samples begin that decided the verdict.
+    """
     import numpy as np
 
     from coremlbench.conversion.proof import accuracy, worst_proof
+    from coremlbench.conversion.sample_ranges import compared_ranges, split, worst_range
     from coremlbench.system import serialization
-    from coremlbench.types.conversion import OUTPUT
+    from coremlbench.types.conversion import OUTPUT, Proof
 
     folder = Path(request["folder"])
+    precision = package["precision"] or found_precision
     samples = np.load(folder / "samples.npy", mmap_mode="r")
+    ranges = compared_ranges(folder, len(samples), one_only=runner.pixels or precision == "int8-activations")
+    samples = samples[: sum(item.rows for item in ranges)]
     labels = np.load(folder / "labels.npy") if (folder / "labels.npy").is_file() else None
     _check_shapes(runner.shape, samples.shape[1:])
     actual = runner.predict(
@@ -69,15 +76,31 @@ def _compare(
     if not runner.vector or request["classes"] not in {None, actual[OUTPUT].shape[1]}:
         labels = None  # the outputs are no values of these classes
     if package["without_original"]:
-        return {"without_original": True, "accuracy": accuracy(actual[OUTPUT], labels)}
+        return {"without_original": True, "accuracy": accuracy(actual[OUTPUT][: ranges[0].rows], labels)}
     own_labels, classes = [str(label) for label in runner.classes], request.get("labels") or []
     actual, notes = _in_class_order(actual, own_labels, classes)
     if runner.pixels and samples.dtype != np.uint8:
         notes.append(_pixel_scale_note(request["scale"]))
     with np.load(folder / "expected.npz", allow_pickle=False) as file:
-        expected = {name: file[name] for name in file.files}
-    proofs = _proofs(package["precision"] or found_precision, runner, expected, actual, labels, request)
-    return {"proof": serialization.to_json(worst_proof(proofs)), "notes": notes}
+        expected = {name: file[name][: len(samples)] for name in file.files}
+    proofs: list[Proof | None] = []
+    for number, (of_original, of_package) in enumerate(
+        zip(split(expected, ranges), split(actual, ranges), strict=True)
+    ):
+        if _has_numbers(expected) and not _has_numbers(of_original):
+            proofs.append(None)
+            continue
+        range_labels = labels if number == 0 else None
+        proofs.append(worst_proof(_proofs(precision, runner, of_original, of_package, range_labels, request)))
+    proof, first_sample = worst_range(proofs, ranges)
+    return {"proof": serialization.to_json(proof), "notes": notes, "first_sample": first_sample}
+
+
+def _has_numbers(predictions: dict[str, Any]) -> bool:
+    """Return whether a prediction of an original has a finite value."""
+    import numpy as np
+
+    return any(bool(np.isfinite(values).any()) for values in predictions.values())
 
 
 def _pixel_scale_note(scale: float) -> str:
@@ -146,7 +169,7 @@ def _proofs(
     several = compared == OUTPUT and len(runner.widths) > 1
     borders = [sum(runner.widths[:count]) for count in range(1, len(runner.widths))] if several else []
     outputs = zip(*(np.split(values[compared], borders, axis=1) for values in (expected, actual)), strict=True)
-    proofs = []
+    proofs: list[Proof | None] = []
     for number, (expected_values, actual_values) in enumerate(outputs):
         what = "logits" if compared == LOGITS else "outputs"
         worst = f"; the worst output is {runner.outputs[number]}" if several else ""
