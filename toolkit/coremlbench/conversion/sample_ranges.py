@@ -16,6 +16,8 @@ from coremlbench.types.conversion import Caveat, CaveatCode, Proof
 
 DESCRIPTION_FILE = "samples.json"
 """The description of the samples, beside samples.npy."""
+FAR_OFF = 0.1
+"""The largest error, as a share of the widest range of the original's outputs, from which a package is far off."""
 SCALES_HINT = "give --scale 0.00392157 (1/255) if it takes pixels from 0 to 1, and --scale 1 if from 0 to 255"
 
 
@@ -69,15 +71,18 @@ def worst_range(proofs: Sequence[Proof | None], ranges: Sequence[SampleRange]) -
 
     ``None`` is the proof of a range for which the original gives no numbers; there is another one. Where the original
     hardly tells inputs of a range apart, as a network does that pixels of the wrong range saturate, that range counts
-    only if the package is wrong in it. Of equal verdicts the first range is told.
+    only if the package is far off in it, further than by rounding. Of equal verdicts the first range is told.
     """
     known = {number: proof for number, proof in enumerate(proofs) if proof is not None}
     if ranges[0].known:
         return known[0], 0
     full = any(proof.images == ranges[0].rows and not _has(proof, "few-images") for proof in known.values())
     known = {number: _without_few_images(proof) if full else proof for number, proof in known.items()}
-    telling = {number: proof for number, proof in known.items() if proof.verdict == "wrong" or not _tells_little(proof)}
-    counted = telling or known
+    outputs = max(proof.range for proof in known.values())
+    telling = {
+        number: proof for number, proof in known.items() if not _tells_little(proof) or _is_far_off(proof, outputs)
+    }
+    counted = telling or dict([next(iter(known.items()))])
     verdict = worst_proof(list(counted.values())).verdict
     worst = next(number for number, proof in counted.items() if proof.verdict == verdict)
     proof = counted[worst] if len(ranges) == 1 else _in_range(counted[worst], ranges[worst])
@@ -95,6 +100,11 @@ def _without_few_images(proof: Proof) -> Proof:
 
 def _tells_little(proof: Proof) -> bool:
     return proof.verdict == "not judged" or _has(proof, "low-variance")
+
+
+def _is_far_off(proof: Proof, outputs: float) -> bool:
+    """Return whether a package is wrong by a good share of the range of the original's outputs, or gives no numbers."""
+    return proof.verdict == "wrong" and not proof.max_error <= FAR_OFF * outputs
 
 
 def _has(proof: Proof, code: CaveatCode) -> bool:

@@ -58,14 +58,16 @@ def random_inputs(original: Any, *, seed: int, count: int) -> Any:
 def with_indices(samples: Any, indices: IndexRanges, seed: int) -> Any:
     """Return samples with random indices, evenly distributed, where the input takes some.
 
-    The first sample has the smallest index everywhere, the second the largest.
+    The first two samples have the smallest and the largest indices in turn. (A sample of the smallest alone may be
+    nothing but padding.)
     """
     import numpy as np
 
     random = np.random.default_rng([seed, 1])
     numbers = random.integers(indices.low, indices.high, samples.shape, endpoint=True)
-    for row, values in enumerate((indices.low, indices.high)[: len(samples)]):
-        numbers[row] = values
+    even = np.arange(indices.low.size).reshape(indices.low.shape) % 2 == 0
+    for row in range(min(2, len(samples))):
+        numbers[row] = np.where(even == (row == 0), indices.low, indices.high)
     return np.where(indices.is_index, numbers, samples).astype(np.float32)
 
 
