@@ -59,9 +59,18 @@ def build(name: str) -> Any:
 
 def taken(model: Any) -> dict[str, float]:
     """Return how the network takes pixels: from 0 to 255 where it rescales them, else from -1 to 1."""
-    from coremlbench.conversion.originals.rescaling import rescales
+    from coremlbench.conversion.originals.input_graph import InputGraph
+    from coremlbench.conversion.originals.pixel_range import wanted_maximum
 
-    return {"scale": 1.0, "offset": 0.0} if rescales(model) else {"scale": 1 / 127.5, "offset": -1.0}
+    rescales = wanted_maximum(InputGraph(tracer(model)(1))) == 255
+    return {"scale": 1.0, "offset": 0.0} if rescales else {"scale": 1 / 127.5, "offset": -1.0}
+
+
+def tracer(model: Any) -> Any:
+    """Return a function of a batch size that traces the model."""
+    from coremlbench.conversion.originals.traced_model import make_tracer
+
+    return make_tracer(lambda image: model(image, training=False), tuple(model.input_shape[1:]))
 
 
 def images(model: Any, seed: int, count: int) -> Any:
@@ -74,11 +83,10 @@ def images(model: Any, seed: int, count: int) -> Any:
 
 def convert(model: Any, package: Path) -> None:
     """Save the model as an ML Program in float32."""
-    from coremlbench.conversion.originals.traced_model import TracedModel, make_tracer
+    from coremlbench.conversion.originals.traced_model import TracedModel
 
     shape = tuple(model.input_shape[1:])
-    trace = make_tracer(lambda image: model(image, training=False), shape)
-    original = TracedModel(trace=trace, shape=shape, pixels=False, scale=1.0, classes=(), versions={})
+    original = TracedModel(trace=tracer(model), shape=shape, pixels=False, scale=1.0, classes=(), versions={})
     original.convert("float32", batch=1, target="macOS12").save(str(package))
 
 

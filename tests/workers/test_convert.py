@@ -1,5 +1,6 @@
 """The samples and labels that the conversion worker writes."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,10 @@ def test_a_model_of_rows_and_columns_takes_grey_pictures(tmp_path: Path) -> None
     assert "assumed to be those of digits" in model["caveats"][0]["text"]
     assert model["class_origin"] == "assumed"
     samples, images = np.load(tmp_path / "samples.npy"), np.load(tmp_path / "test_images.npy")
-    np.testing.assert_allclose(samples, images[::3].astype(np.float32) / 255)
+    np.testing.assert_allclose(samples[:10], images[::3].astype(np.float32) / 255)
+    np.testing.assert_allclose(samples[10:], images[:6:3])  # and a fifth of them as bytes: the range is not known
+    described = json.loads((tmp_path / "samples.json").read_bytes())["ranges"]
+    assert [(item["rows"], item["low"], item["high"]) for item in described] == [(10, 0, 1), (2, 0, 255)]
     np.testing.assert_array_equal(np.load(tmp_path / "labels.npy"), np.load(tmp_path / "test_labels.npy")[::3])
     (tmp_path / "other").mkdir()
     with pytest.raises(InputError, match=r"has images of \(28, 28, 1\), and the model takes \(28, 27\)"):

@@ -11,26 +11,33 @@ DATA = {"data": {"name": "pets", "classes": ["cat", "dog"]}}
 
 
 @pytest.mark.parametrize(
-    ("shape", "settings", "rescales", "expected"),
+    ("shape", "settings", "wanted", "expected"),
     [
-        ((8, 8, 3), {}, False, (False, 1 / 255, "is not known, so it takes an array")),
-        ((8, 8, 1), {}, True, (True, 1.0, "so it takes images")),
-        ((8, 8, 3), {"scale": 0.5}, True, (True, 0.5, "multiplied with 0.5, as requested")),
-        ((8, 8), DATA, False, (False, 1 / 255, "those of the data are multiplied with 1/255")),
-        ((8, 8), DATA, True, (False, 1.0, "rescales pixels itself.")),
-        ((8, 8), {**DATA, "scale": 0.5}, False, (False, 0.5, "as requested")),
-        ((8, 8), {"scale": 0.5}, False, (False, 1.0, r"--scale was left out: inputs of the shape (8, 8) are no pict")),
-        ((8, 8, 2), {**DATA, "scale": 0.5}, False, (False, 1.0, "--scale was left out")),
-        ((4,), DATA, False, (False, 1.0, "")),
+        ((8, 8, 3), {}, None, (False, 1 / 255, False, "is not known, so it takes an array")),
+        ((8, 8, 1), {}, 255, (True, 1.0, True, "so it takes images")),
+        ((8, 8, 3), {}, 1, (True, 1 / 255, True, "want pixels from 0 to 1, so it takes images, scaled by 1/255.")),
+        ((8, 8, 3), {"scale": 0.5}, 255, (True, 0.5, True, "multiplied with 0.5, as requested")),
+        ((8, 8), DATA, None, (False, 1 / 255, False, "those of the data are multiplied with 1/255")),
+        ((8, 8), DATA, 255, (False, 1.0, True, "rescales pixels itself.")),
+        ((8, 8), DATA, 1, (False, 1 / 255, True, "want pixels from 0 to 1, so those of the data are scaled by 1/255.")),
+        ((8, 8), {**DATA, "scale": 0.5}, None, (False, 0.5, True, "as requested")),
+        ((8, 8), {"scale": 0.5}, None, (False, 1.0, False, "left out: inputs of the shape (8, 8) are no pictures.")),
+        ((8, 8, 2), {**DATA, "scale": 0.5}, None, (False, 1.0, False, "--scale was left out")),
+        ((4,), DATA, None, (False, 1.0, False, "")),
     ],
 )
 def test_what_pixels_are_multiplied_with(
-    shape: tuple[int, ...], settings: dict[str, object], rescales: bool, expected: tuple[bool, float, str]
+    shape: tuple[int, ...],
+    settings: dict[str, object],
+    wanted: float | None,
+    expected: tuple[bool, float, bool, str],
 ) -> None:
-    pixels, scale, note = pixel_scaling(shape, settings, rescales=rescales)
-    assert (pixels, scale) == expected[:2]
-    assert expected[2] in note
-    assert bool(expected[2]) == bool(note)
+    scaling = pixel_scaling(shape, settings, wanted_maximum=wanted)
+    assert (scaling.pixels, scaling.scale, scaling.known) == expected[:3]
+    assert expected[3] in scaling.note
+    assert bool(expected[3]) == bool(scaling.note)
+    maybe_pixels = len(shape) > 1 and "are no pictures" not in scaling.note
+    assert scaling.other_scales == ((1.0,) if maybe_pixels and not scaling.known else ())
 
 
 def test_classes_are_those_that_were_named_or_those_of_the_data_when_as_many() -> None:

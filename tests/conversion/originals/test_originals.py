@@ -2,7 +2,6 @@
 
 import shutil
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ from coremlbench.conversion.divergence import find_divergence, layer_of, values_
 from coremlbench.conversion.originals import frozen_graph, open_original
 from coremlbench.conversion.originals.layer_scopes import layers_by_name
 from coremlbench.conversion.originals.output_names import choose_output_names
-from coremlbench.conversion.originals.rescaling import rescales
 from coremlbench.conversion.originals.traced_model import INPUT_NAME
 from coremlbench.conversion.package_runner import PackageRunner
 from coremlbench.conversion.sources import random_weights_source, source_of_file
@@ -495,66 +493,6 @@ def test_outputs_keep_clear_of_the_names_in_their_program(tmp_path: Path) -> Non
     executed = package_of(original, tmp_path)
     assert executed.outputs == ("image_", "bool_")
     np.testing.assert_allclose(executed.predict(samples)[OUTPUT], original.predict(samples)[OUTPUT], rtol=1e-5)
-
-
-def _residual(image: Any) -> Any:
-    """Return features of a picture with a scaled residual branch."""
-    x = layers.Conv2D(3, 3, padding="same")(image)
-    return layers.add([x, layers.Rescaling(0.2)(layers.Conv2D(3, 3, padding="same")(x))])
-
-
-def _wrapped(inner: Any, *before: Any) -> Any:
-    image = x = keras.Input((32, 32, 3))
-    for layer in before:
-        x = layer(x)
-    return keras.Model(image, layers.Dense(2)(layers.Flatten()(inner(x))))
-
-
-def _efficientnet() -> Any:
-    return keras.applications.EfficientNetB0(weights=None, include_top=False, input_shape=(32, 32, 3))
-
-
-TAKES_IMAGES: dict[str, tuple[Callable[[], Any], bool]] = {
-    "in a residual branch": (lambda: _wrapped(_residual), False),
-    "in a branch of the input": (lambda: _wrapped(lambda x: layers.add([x, layers.Rescaling(0.2)(x)])), False),
-    "behind augmentation": (
-        lambda: _wrapped(
-            layers.Rescaling(1 / 255),
-            keras.Sequential([layers.RandomFlip(), layers.Pipeline([layers.RandomZoom(0.1)])]),
-            layers.Resizing(16, 16),
-            layers.ZeroPadding2D(1),
-            layers.Dropout(0.1),
-        ),
-        True,
-    ),
-    "behind a convolution": (lambda: _wrapped(layers.Rescaling(1 / 255), layers.Conv2D(3, 3)), False),
-    "nowhere": (lambda: _wrapped(layers.RandomFlip()), False),
-    "in EfficientNet": (_efficientnet, True),
-    "in EfficientNet inside of another model": (lambda: _wrapped(_efficientnet()), True),
-    "in two branches": (
-        lambda: _wrapped(lambda x: layers.add([layers.Rescaling(1 / 255)(x), layers.Rescaling(1 / 127.5, -1)(x)])),
-        True,
-    ),
-}
-
-
-@pytest.mark.parametrize("where", list(TAKES_IMAGES))
-def test_only_a_rescaling_that_pixels_meet_first_makes_a_model_take_images(where: str) -> None:
-    build, expected = TAKES_IMAGES[where]
-    assert rescales(build()) == expected
-
-
-def test_a_rescaling_is_found_in_a_saved_model_file_too(tmp_path: Path) -> None:
-    augment = keras.Sequential([keras.Input((32, 32, 3)), layers.RandomFlip()])
-    _wrapped(layers.Rescaling(1 / 255), augment).save(tmp_path / "model.keras")
-    assert opened(source_of_file(tmp_path / "model.keras")).notes[0].startswith("The model rescales pixels itself")
-
-
-def test_the_note_on_a_saved_model_tells_how_to_give_it_pixels(tmp_path: Path) -> None:
-    _wrapped(layers.Rescaling(1 / 255)).export(tmp_path / "model", format="tf_saved_model", verbose=False)
-    (note,) = opened(source_of_file(tmp_path / "model")).notes
-    assert note.endswith("If it rescales pixels itself, give it those from 0 to 255 with --scale 1.")
-    assert opened(source_of_file(tmp_path / "model"), scale=1.0).pixels
 
 
 @pytest.mark.parametrize(

@@ -51,23 +51,27 @@ def _int8_config(cto: Any, excluded_ops: Sequence[str] = ()) -> Any:
     return cto.OptimizationConfig(global_config=config, op_name_configs=dict.fromkeys(excluded_ops) or None)
 
 
-def _float32_ops(base: Path) -> list[str]:
-    """Return the names of the float32 ops of a float16 program; coremltools cannot quantise between the two types.
+def _unquantized_ops(base: Path) -> list[str]:
+    """Return the names of the ops of a float16 program that coremltools cannot quantise: those in float32 or integers.
 
     Raises:
         ConversionError: all ops compute in float32, as in some ready packages.
     """
+    from coremlbench.conversion.op_statistics import operations
     from coremlbench.mil_onnx import load_program
     from coremlbench.mil_onnx.graph import dtype_name
 
-    values = float_values(load_program(base))
-    names = [var.op.name for var in values if dtype_name(var) == "fp32"]
-    if len(names) == len(values):
+    program = load_program(base)
+    values = float_values(program)
+    float32 = [var.op.name for var in values if dtype_name(var) == "fp32"]
+    if len(float32) == len(values):
         raise ConversionError(
             "8-bit activations need a program that computes in float16, and this one computes in float32; "
             "convert the model that it was made from."
         )
-    return names
+    quantizable = {var.op.name for var in values} - set(float32)
+    computed = [op.name for op in operations(program) if op.op_type != "const" and op.name not in quantizable]
+    return [*float32, *computed]
 
 
 def _quantize_activations(model: Any, base: Path, samples: Any, scale: float, report: ReportProgress) -> Any:
@@ -83,7 +87,7 @@ def _quantize_activations(model: Any, base: Path, samples: Any, scale: float, re
     from coremltools.converters.mil.mil.passes.pass_registry import PASS_REGISTRY
     from coremltools.models import utils
 
-    config = _int8_config(cto, excluded_ops=_float32_ops(base))
+    config = _int8_config(cto, excluded_ops=_unquantized_ops(base))
     ranges = activation_ranges(base, samples, scale, report)
     passes = []
     for name in ("insert_prefix_quantize_dequantize_pair", "insert_suffix_quantize_dequantize_pair"):

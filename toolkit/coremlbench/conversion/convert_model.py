@@ -336,7 +336,12 @@ def _bisect(wrong: Sequence[RequestedPackage], request: Mapping[str, Any], stage
         **{name: request[name] for name in ("source", "settings", "folder")},
         "target": request["variants"][0]["target"] or DEFAULT_TARGET,
         "packages": [
-            {"key": package.key, "package": str(package.path), "batch": results[package.key]["batch"]}
+            {
+                "key": package.key,
+                "package": str(package.path),
+                "batch": results[package.key]["batch"],
+                "first_sample": results[package.key].get("first_sample", 0),
+            }
             for package in wrong
         ],
     }

@@ -28,6 +28,7 @@ CaveatCode = Literal[
     "random-inputs",
     "not-compressed",
     "pixel-range",
+    "value-range",
     "class-order",
     "labels",
     "known-deviation",

@@ -36,10 +36,12 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
         # coremltools imports TensorFlow when it is there; these formats do not need it.
         sys.modules.setdefault("tensorflow", None)  # type: ignore[arg-type]
     original = open_original(source, request["settings"])
-    samples = np.load(Path(request["folder"]) / "samples.npy", mmap_mode="r")[:COMPARED_SAMPLES]
+    all_samples = np.load(Path(request["folder"]) / "samples.npy", mmap_mode="r")
     results: dict[str, Any] = {}
     for package in request["packages"]:
         report("bisect", 0, 1, package["key"])
+        first = int(package.get("first_sample", 0))
+        samples = all_samples[first : first + COMPARED_SAMPLES]
         try:
             results[package["key"]] = {"divergence": _divergence(package, original, samples, request, report)}
         except CoremlbenchError as error:

@@ -18,6 +18,7 @@ from typing import Any
 from coremlbench.conversion.label_comparison import indices_of
 from coremlbench.conversion.package_files import save_package
 from coremlbench.conversion.package_results import CONVERSION_SUFFIX, capture_error, write_result
+from coremlbench.conversion.sample_ranges import DESCRIPTION_FILE
 from coremlbench.conversion.sample_rows import evenly_spaced
 from coremlbench.conversion.variants import VARIANTS, Precision, uncompressed_variant
 from coremlbench.model_files.formats import CHECK_FORMATS, TENSORFLOW_FORMATS
@@ -91,10 +92,11 @@ def _check_ready_packages(packages: list[dict[str, Any]]) -> None:
 def _save_samples(original: Any, request: dict[str, Any], folder: Path, report: Report) -> dict[str, Any]:
     """Write samples.npy, calibration.npy and, if labels are known, labels.npy; return their description.
 
-    The description has ``data``, ``calibration``, ``notes`` and ``images``, the number of samples. It is stored in
-    samples.json; nothing is done when an earlier process of the same conversion wrote that.
+    The description has ``data``, ``calibration``, ``notes``, ``ranges`` (those of ``sample_ranges``) and ``images``,
+    the number of samples. It is stored in samples.json; nothing is done when an earlier process of the same conversion
+    wrote that.
     """
-    file = folder / "samples.json"
+    file = folder / DESCRIPTION_FILE
     if file.is_file():
         return dict(json.loads(file.read_bytes()))
     import numpy as np
@@ -129,30 +131,57 @@ def _save_recorded_samples(original: Any, count: int, folder: Path) -> dict[str,
 
 
 def _save_random_samples(original: Any, request: dict[str, Any], folder: Path) -> dict[str, Any]:
-    import numpy as np
-
-    from coremlbench.training.random_weights import random_samples
+    from coremlbench.conversion.sampling import random_inputs
 
     seed = request["seed"]
-    for offset, (name, _, count) in enumerate(_sample_sets(request), start=1):
-        if hasattr(original, "random_samples"):
-            samples = original.random_samples(seed=seed + offset, count=count)
-        else:
-            samples = random_samples(original.shape, pixels=original.pixels, seed=seed + offset, count=count)
-        np.save(folder / f"{name}.npy", samples)
-    kind = "pictures of coloured patches" if original.pixels or len(original.shape) == 3 else "normal numbers"
-    return {"data": f"random inputs ({kind}) from the seed {seed}", "calibration": "other random inputs", "notes": []}
+    samples, calibration = (
+        random_inputs(original, seed=seed + offset, count=count)
+        for offset, (_, _, count) in enumerate(_sample_sets(request), start=1)
+    )
+    ranges = _save_inputs(samples, calibration, original, folder)
+    if original.sampling.indices is not None:
+        kind = "indices" if original.sampling.indices.is_index.all() else "indices and normal numbers"
+    else:
+        kind = "pictures of coloured patches" if original.pixels or len(original.shape) == 3 else "normal numbers"
+    data = f"random inputs ({kind}) from the seed {seed}"
+    return {"data": data, "calibration": "other random inputs", "notes": [], "ranges": ranges}
+
+
+def _save_inputs(samples: Any, calibration: Any, original: Any, folder: Path) -> list[dict[str, Any]]:
+    """Write samples.npy and calibration.npy; return the ranges of the samples, none where the model's range is known.
+
+    Where it is not, samples.npy has some of the samples a second time, scaled to the other ranges that are possible.
+    """
+    import numpy as np
+
+    from coremlbench.conversion.sample_ranges import SampleRange, ranges_to_json
+    from coremlbench.conversion.sampling import other_range_count
+
+    sampling, scale = original.sampling, original.scale
+    np.save(folder / "calibration.npy", calibration)
+    others = samples[: other_range_count(len(samples))]
+    scaled = [others / np.float32(scale) * np.float32(other) for other in sampling.other_scales]
+    np.save(folder / "samples.npy", np.concatenate([samples, *scaled]))
+    if sampling.range_known:
+        return []
+    if sampling.other_scales:
+        parts = [(samples, scale), *((others, other) for other in sampling.other_scales)]
+        return ranges_to_json([SampleRange(len(part), 0.0, 255 * factor, pixels=True) for part, factor in parts])
+    measured = samples if sampling.indices is None else samples[:, ~sampling.indices.is_index]
+    return ranges_to_json([SampleRange(len(samples), float(measured.min()), float(measured.max()))])
 
 
 def _save_array_samples(original: Any, request: dict[str, Any], folder: Path) -> dict[str, Any]:
     import numpy as np
 
     data = request["data"]
+    _check_takes_images(original)
     indices, notes = _class_indices(data["classes"], original.classes)
+    inputs = {}
     for name, split, count in _sample_sets(request):
         rows = evenly_spaced(int(data[split]), count)
         images = np.load(data[f"{split}_images"], mmap_mode="r")[rows]
-        np.save(folder / f"{name}.npy", _as_input(_fit_shape(images, original, data["name"]), original))
+        inputs[name] = _as_input(_fit_shape(images, original, data["name"]), original)
         if name == "samples" and indices is not None:
             labels = np.load(data["test_labels"], mmap_mode="r")[rows]
             np.save(folder / "labels.npy", np.array(indices, np.int64)[labels])
@@ -160,6 +189,7 @@ def _save_array_samples(original: Any, request: dict[str, Any], folder: Path) ->
         "data": f"test images of {data['name']}",
         "calibration": f"training images of {data['name']}",
         "notes": notes,
+        "ranges": _save_inputs(inputs["samples"], inputs["calibration"], original, folder),
     }
 
 
@@ -186,7 +216,9 @@ def _save_picture_samples(original: Any, request: dict[str, Any], folder: Path, 
     data = request["data"]
     if len(original.shape) != 3:
         raise InputError(f"The model takes {original.shape}, no pictures; leave --data out.")
+    _check_takes_images(original)
     indices, notes = _class_indices(data["classes"], original.classes)
+    inputs = {}
     for name, split, count in _sample_sets(request):
         files = data[split] or data["test"]
         chosen = [files[row] for row in evenly_spaced(len(files), count)]
@@ -194,7 +226,7 @@ def _save_picture_samples(original: Any, request: dict[str, Any], folder: Path, 
         for number, (path, _) in enumerate(chosen):
             pictures.append(_read_picture(original, Path(path)))
             report("samples", number + 1, len(chosen), f"reading {split} images")
-        np.save(folder / f"{name}.npy", _as_input(np.stack(pictures), original))
+        inputs[name] = _as_input(np.stack(pictures), original)
         if name == "samples" and indices is not None:
             np.save(folder / "labels.npy", np.array([indices[label] for _, label in chosen], np.int64))
     calibration = "training" if data["train"] else "test"
@@ -202,7 +234,14 @@ def _save_picture_samples(original: Any, request: dict[str, Any], folder: Path, 
         "data": f"test images of {data['name']}",
         "calibration": f"{calibration} images of {data['name']}",
         "notes": notes,
+        "ranges": _save_inputs(inputs["samples"], inputs["calibration"], original, folder),
     }
+
+
+def _check_takes_images(original: Any) -> None:
+    """Raise ``InputError`` for a model whose input has indices of tables."""
+    if original.sampling.indices is not None:
+        raise InputError("The model takes indices of tables, no pictures; leave --data out.")
 
 
 def _read_picture(original: Any, path: Path) -> Any:
@@ -348,7 +387,7 @@ def convert_variant(
     compressed = compress(variant, base, calibration, uncompressed.scale, report)
     save_package(compressed, path, {**request["metadata"], "variant": variant.name})
     if variant.compression == "int8-activations":
-        what = json.loads((folder / "samples.json").read_bytes())["calibration"]
+        what = json.loads((folder / DESCRIPTION_FILE).read_bytes())["calibration"]
         return [CALIBRATION_NOTE.format(count=len(calibration), what=what)]
     return []
 

@@ -70,15 +70,22 @@ def _add_caveats(result: dict[str, Any], caveats: list[Caveat]) -> None:
 def _compare(
     package: dict[str, Any], runner: Any, found_precision: Any, request: dict[str, Any], report: Report
 ) -> dict[str, Any]:
-    """Return a package's ``proof`` and ``notes``; for one without an original, its ``accuracy``."""
+    """Return a package's ``proof``, ``notes`` and ``first_sample``; for one without an original, its ``accuracy``.
+
+    ``first_sample`` is the row at which the samples begin that decided the verdict.
+    """
     import numpy as np
 
     from coremlbench.conversion.proof import accuracy, worst_proof
     from coremlbench.conversion.proof_hints import HINT_SAMPLES, difference_hint
-    from coremlbench.types.conversion import OUTPUT
+    from coremlbench.conversion.sample_ranges import compared_ranges, split, worst_range
+    from coremlbench.types.conversion import OUTPUT, Proof
 
     folder = Path(request["folder"])
+    precision = _judged_precision(package, found_precision)
     samples = np.load(folder / "samples.npy", mmap_mode="r")
+    ranges = compared_ranges(folder, len(samples), one_only=runner.pixels or precision == "int8-activations")
+    samples = samples[: sum(item.rows for item in ranges)]
     labels = np.load(folder / "labels.npy") if (folder / "labels.npy").is_file() else None
     runner = runner.for_samples(samples)
     _check_shapes(runner.shape, samples.shape[1:])
@@ -89,16 +96,25 @@ def _compare(
     if not runner.vector or request["classes"] not in {None, actual[OUTPUT].shape[1]}:
         labels = None  # the outputs are no values of these classes
     if package["without_original"]:
-        return {"without_original": True, "accuracy": accuracy(actual[OUTPUT], labels)}
+        return {"without_original": True, "accuracy": accuracy(actual[OUTPUT][: ranges[0].rows], labels)}
     with np.load(folder / "expected.npz", allow_pickle=False) as file:
-        expected = {name: file[name] for name in file.files}
+        expected = {name: file[name][: len(samples)] for name in file.files}
+    first_samples: list[int] = []
 
     def prove(values: dict[str, Any]) -> Any:
-        precision = _judged_precision(package, found_precision)
-        proofs = _proofs(precision, runner, expected, values, labels, request)
-        return worst_proof(proofs, runner.outputs if len(proofs) > 1 else ())
+        proofs: list[Proof | None] = []
+        for number, parts in enumerate(zip(split(expected, ranges), split(values, ranges), strict=True)):
+            if _has_numbers(expected) and not _has_numbers(parts[0]):
+                proofs.append(None)
+                continue
+            judged = _proofs(precision, runner, *parts, labels if number == 0 else None, request)
+            proofs.append(worst_proof(judged, runner.outputs if len(judged) > 1 else ()))
+        proof, first_sample = worst_range(proofs, ranges)
+        first_samples.append(first_sample)
+        return proof
 
     result = _compare_with_labels(runner, actual, request, prove, ready=package["precision"] is None)
+    result["first_sample"] = first_samples[0]
     if runner.pixels and samples.dtype != np.uint8:
         result["notes"].append(_pixel_scale_note(request["scale"]))
     if result["proof"]["verdict"] == "wrong":
@@ -158,6 +174,13 @@ def _judged_precision(package: dict[str, Any], found: Any) -> Any:
     return found if requested is None or (found in UNCOMPRESSED and requested not in UNCOMPRESSED) else requested
 
 
+def _has_numbers(predictions: dict[str, Any]) -> bool:
+    """Return whether a prediction of an original has a finite value."""
+    import numpy as np
+
+    return any(bool(np.isfinite(values).any()) for values in predictions.values())
+
+
 def _pixel_scale_note(scale: float) -> str:
     return (
         f"The package takes 8-bit images and the model numbers: pixel values times {scale:g} were given to the model; "
@@ -200,7 +223,7 @@ def _proofs(
     several = compared == OUTPUT and len(runner.widths) > 1
     borders = [sum(runner.widths[:count]) for count in range(1, len(runner.widths))] if several else []
     outputs = zip(*(np.split(values[compared], borders, axis=1) for values in (expected, actual)), strict=True)
-    proofs = []
+    proofs: list[Proof | None] = []
     for number, (expected_values, actual_values) in enumerate(outputs):
         values = compare_values(expected_values, actual_values)
         what = "logits" if compared == LOGITS else "outputs"

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from coremlbench.conversion.divergence import ReferenceValues
+    from coremlbench.conversion.sampling import Sampling
 
     Array = npt.NDArray[np.generic]
 
@@ -59,6 +60,10 @@ class Original(Protocol):
     @property
     def caveats(self) -> tuple[Caveat, ...]:
         """Return what is uncertain about the original's inputs, classes or function; shown with each verdict."""
+
+    @property
+    def sampling(self) -> Sampling:
+        """Return what is known about the values that its input takes."""
 
     def read_picture(self, path: Path) -> Array:
         """Return an image file as the model's training reads it: uint8 of ``shape``."""

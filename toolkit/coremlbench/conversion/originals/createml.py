@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from coremlbench.conversion.sampling import KNOWN_RANGE, Sampling
 from coremlbench.createml.classifier import Head, build_classifier
 from coremlbench.createml.network import Network
 from coremlbench.types.conversion import LOGITS, OUTPUT, Caveat, ModelSource
@@ -30,6 +31,7 @@ class CreateMLClassifier:
     pixels: bool = True
     scale: float = 1.0
     layers: dict[str, str] = field(default_factory=dict)
+    sampling: Sampling = KNOWN_RANGE
     _session: Any = None
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from coremlbench.model_files.label_files import LABELS_FILE
@@ -22,7 +23,7 @@ def takes_bytes(name: str, dtype: str, shape: tuple[int, ...], settings: Mapping
     """
     if dtype in FLOAT_TYPES:
         return False
-    if dtype == BYTE_TYPE and (_is_picture(shape) or (len(shape) == 2 and settings.get("data"))):
+    if dtype == BYTE_TYPE and (is_picture(shape) or (len(shape) == 2 and settings.get("data"))):
         return True
     raise InputError(
         f"{name} takes inputs of the type {dtype} and of the shape {shape}, and only models of floating-point numbers, "
@@ -58,42 +59,85 @@ def input_shape(name: str, declared: tuple[int | None, ...], settings: Mapping[s
     return fixed
 
 
-def _is_picture(shape: tuple[int, ...]) -> bool:
+def is_picture(shape: tuple[int, ...]) -> bool:
+    """Return whether inputs of a shape are pictures: (rows, columns, 1 or 3 channels)."""
     return len(shape) == 3 and shape[2] in (1, 3)
+
+
+@dataclass(frozen=True)
+class PixelScaling:
+    """How a model takes pixels.
+
+    Attributes:
+        pixels: Whether the input is an 8-bit image.
+        scale: The factor for pixel values.
+        other_scales: More factors to compare with, where the model does not tell which one is right.
+        known: Whether it is known which numbers the model takes.
+        note: How that is known, as a sentence; it may be empty.
+        caveats: What is contradictory about it.
+    """
+
+    pixels: bool
+    scale: float
+    other_scales: tuple[float, ...] = ()
+    known: bool = True
+    note: str = ""
+    caveats: tuple[Caveat, ...] = ()
 
 
 def pixel_scaling(
     shape: tuple[int, ...],
     settings: Mapping[str, Any],
     *,
-    rescales: bool,
+    wanted_maximum: float | None,
     takes_uint8: bool = False,
-    layers_visible: bool = True,
-) -> tuple[bool, float, str]:
-    """Return whether the input is an 8-bit image, the factor for pixel values, and a note on how that is known.
+) -> PixelScaling:
+    """Return how a model takes pixels.
 
-    ``rescales`` tells that the model has a rescaling layer, ``takes_uint8`` that its input type is uint8, and
-    ``layers_visible`` that its layers can be examined. An input (rows, columns) is an array of numbers; with
-    ``--data`` it takes the pixels of greyscale images.
+    ``wanted_maximum`` is the largest pixel that its first ops want, 1 or 255, ``None`` where they do not tell;
+    ``takes_uint8`` tells that its input type is uint8. An input (rows, columns) is an array of numbers; with ``--data``
+    it takes the pixels of greyscale images.
     """
-    picture, scale = _is_picture(shape), settings.get("scale")
+    picture, scale = is_picture(shape), settings.get("scale")
     if takes_uint8:
         image_note = ", so it takes images" if picture else ""
         scale_note = "" if scale in (None, 1) else " --scale was left out."
-        return picture, 1.0, f"The model takes bytes, pixels from 0 to 255{image_note}.{scale_note}"
-    if not picture and not (len(shape) == 2 and settings.get("data")):
+        return PixelScaling(picture, 1.0, note=f"The model takes bytes, pixels from 0 to 255{image_note}.{scale_note}")
+    if not may_be_pixels(shape, settings):
         note = "" if scale is None else f"--scale was left out: inputs of the shape {shape} are no pictures."
-        return False, 1.0, note
+        return PixelScaling(False, 1.0, known=False, note=note)
     if scale is not None:
-        return picture, float(scale), f"Pixels from 0 to 255 are multiplied with {scale:g}, as requested."
-    if rescales:
-        return picture, 1.0, "The model rescales pixels itself" + (", so it takes images." if picture else ".")
+        note = f"Pixels from 0 to 255 are multiplied with {scale:g}, as requested."
+        return PixelScaling(picture, float(scale), note=note, caveats=_contradictions(float(scale), wanted_maximum))
+    if wanted_maximum == 255:
+        note = "The model rescales pixels itself" + (", so it takes images." if picture else ".")
+        return PixelScaling(picture, 1.0, note=note)
+    if wanted_maximum == 1:
+        consequence = "so it takes images, scaled by 1/255." if picture else "so those of the data are scaled by 1/255."
+        note = f"The first layers of the model want pixels from 0 to 1, {consequence}"
+        return PixelScaling(picture, 1 / 255, note=note)
     if picture:
         consequence = "so it takes an array of numbers; --scale makes it take images."
     else:
         consequence = "so those of the data are multiplied with 1/255; --scale sets another factor."
-    hint = "" if layers_visible else " If it rescales pixels itself, give it those from 0 to 255 with --scale 1."
-    return False, 1 / 255, f"How the model wants its pixels is not known, {consequence}{hint}"
+    note = f"How the model wants its pixels is not known, {consequence}"
+    return PixelScaling(False, 1 / 255, other_scales=(1.0,), known=False, note=note)
+
+
+def may_be_pixels(shape: tuple[int, ...], settings: Mapping[str, Any]) -> bool:
+    """Return whether inputs of a shape may be pixels; grey pictures without a channel are some with ``--data`` only."""
+    return is_picture(shape) or (len(shape) == 2 and bool(settings.get("data")))
+
+
+def _contradictions(scale: float, wanted_maximum: float | None) -> tuple[Caveat, ...]:
+    """Return a caveat where ``--scale`` gives a model other pixels than its first ops want."""
+    if wanted_maximum is None or 0.25 <= scale * 255 / wanted_maximum <= 4:
+        return ()
+    text = (
+        f"The first layers of the model want pixels from 0 to {wanted_maximum:g}, and --scale {scale:g} gives it those "
+        f"from 0 to {scale * 255:g}."
+    )
+    return (Caveat("pixel-range", text),)
 
 
 def class_names(

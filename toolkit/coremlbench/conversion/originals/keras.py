@@ -9,10 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from coremlbench.conversion.originals.error_text import error_line
-from coremlbench.conversion.originals.input_semantics import class_names, input_shape, pixel_scaling, takes_bytes
+from coremlbench.conversion.originals.input_semantics import (
+    PixelScaling,
+    class_names,
+    input_shape,
+    is_picture,
+    takes_bytes,
+)
+from coremlbench.conversion.originals.input_values import input_values
 from coremlbench.conversion.originals.keras_library import keras_library
 from coremlbench.conversion.originals.layer_scopes import trace_layer_scopes
-from coremlbench.conversion.originals.rescaling import rescales
 from coremlbench.conversion.originals.traced_model import (
     TracedModel,
     library_versions,
@@ -21,6 +27,7 @@ from coremlbench.conversion.originals.traced_model import (
     reject_byte_arithmetic,
     start_tensorflow_on_cpu,
 )
+from coremlbench.conversion.sampling import KNOWN_RANGE, Sampling
 from coremlbench.conversion.sources import RANDOM_PREFIX, network_and_seed
 from coremlbench.experiments.catalogue import select
 from coremlbench.model_files.formats import with_format_suffix
@@ -77,23 +84,24 @@ def trace_keras_model(
     with trace_layer_scopes(model) as scopes:
         outputs, layers = name_outputs_and_layers(trace(1), _output_names(model), scopes)
     if preprocessing is None:
-        pixels, scale, pixel_note = _pixel_scaling(model, source, settings, shape, takes_uint8=takes_uint8)
+        scaling, sampling = _input_values(trace(1), source, settings, shape, takes_uint8=takes_uint8)
     else:
-        pixels, scale, pixel_note = True, 1.0, preprocessing.note
+        scaling, sampling = PixelScaling(True, 1.0, note=preprocessing.note), KNOWN_RANGE
     if takes_uint8:
         reject_byte_arithmetic(trace(1), source.name)
     classes, class_note, class_caveats = class_names(source, settings, [output.shape for output in model.outputs])
     return TracedModel(
         trace=trace,
         shape=shape,
-        pixels=pixels,
-        scale=scale,
+        pixels=scaling.pixels,
+        scale=scaling.scale,
         classes=classes,
         versions=library_versions(keras_library(model)),
         layers=layers,
         outputs=outputs,
-        notes=tuple(note for note in (pixel_note, class_note, *notes) if note),
-        caveats=(*caveats, *class_caveats),
+        notes=tuple(note for note in (scaling.note, class_note, *notes) if note),
+        caveats=(*caveats, *scaling.caveats, *class_caveats),
+        sampling=sampling,
     )
 
 
@@ -191,13 +199,13 @@ def _only_input(model: Any, source: ModelSource) -> Any:
     return inputs[0]
 
 
-def _pixel_scaling(
-    model: Any, source: ModelSource, settings: Mapping[str, Any], shape: tuple[int, ...], *, takes_uint8: bool
-) -> tuple[bool, float, str]:
-    """Return the same as ``pixel_scaling``; the network of an experiment is known without a note."""
+def _input_values(
+    concrete: Any, source: ModelSource, settings: Mapping[str, Any], shape: tuple[int, ...], *, takes_uint8: bool
+) -> tuple[PixelScaling, Sampling]:
+    """Return the same as ``input_values``; the network of an experiment is known."""
     if source.experiment:
         from coremlbench_models import NETWORKS
 
         (experiment,) = select([source.experiment])
-        return len(shape) == 3 and shape[2] in (1, 3), NETWORKS[experiment.network].scale, ""
-    return pixel_scaling(shape, settings, rescales=rescales(model), takes_uint8=takes_uint8)
+        return PixelScaling(is_picture(shape), NETWORKS[experiment.network].scale), Sampling()
+    return input_values(concrete, source.name, shape, settings, takes_uint8=takes_uint8)

@@ -19,6 +19,7 @@ from coremlbench.conversion.originals.onnx_session import (
     read_model,
 )
 from coremlbench.conversion.package_signature import PackageSignature, open_signature, stack_inputs, without_ones
+from coremlbench.conversion.sampling import KNOWN_RANGE, Sampling
 from coremlbench.types.conversion import LOGITS, OUTPUT, Caveat, ModelSource
 from coremlbench.types.errors import InputError
 
@@ -55,6 +56,7 @@ class OnnxModel:
     notes: tuple[str, ...] = ()
     caveats: tuple[Caveat, ...] = ()
     layers: dict[str, str] = field(default_factory=dict)
+    sampling: Sampling = KNOWN_RANGE
 
     @property
     def description(self) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from coremlbench.conversion.divergence import ProgramReference
 from coremlbench.conversion.originals.input_semantics import class_names
 from coremlbench.conversion.package_runner import PackageRunner
+from coremlbench.conversion.sampling import Sampling
 from coremlbench.types.conversion import OUTPUT, Caveat, ModelSource
 from coremlbench.types.errors import InputError
 
@@ -42,6 +43,11 @@ class ReadyPackage:
     def pixels(self) -> bool:
         """Return whether the input is an 8-bit image."""
         return self.runner.pixels
+
+    @property
+    def sampling(self) -> Sampling:
+        """Return what is known about its input: a package does not tell the range of an array."""
+        return Sampling(range_known=self.pixels)
 
     def read_picture(self, path: Path) -> Any:
         """Return an image file resized to the model's input: uint8 of ``shape``."""

@@ -11,6 +11,7 @@ from typing import Any
 from coremlbench.conversion.originals.recorded_arrays import RecordedArrays, read_recorded, sample_digests
 from coremlbench.conversion.package_signature import open_signature
 from coremlbench.conversion.sample_rows import evenly_spaced
+from coremlbench.conversion.sampling import KNOWN_RANGE, Sampling
 from coremlbench.types.conversion import OUTPUT, Caveat, ModelSource
 from coremlbench.types.errors import InputError
 
@@ -31,6 +32,7 @@ class RecordedOutputs:
     caveats: tuple[Caveat, ...] = ()
     scale: float = 1.0
     layers: dict[str, str] = field(default_factory=dict)
+    sampling: Sampling = KNOWN_RANGE
 
     @property
     def description(self) -> str:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from coremlbench.conversion.originals.error_text import error_line
-from coremlbench.conversion.originals.input_semantics import class_names, input_shape, pixel_scaling, takes_bytes
+from coremlbench.conversion.originals.input_semantics import class_names, input_shape, takes_bytes
+from coremlbench.conversion.originals.input_values import input_values
 from coremlbench.conversion.originals.layer_scopes import saved_model_scopes
 from coremlbench.conversion.originals.traced_model import (
     TracedModel,
@@ -50,21 +51,20 @@ def open_saved_model(source: ModelSource, settings: Mapping[str, Any]) -> Traced
         reject_byte_arithmetic(concrete, path.name)
     names = list(function.structured_outputs)
     outputs, layers = name_outputs_and_layers(concrete, names, saved_model_scopes(concrete))
-    pixels, scale, pixel_note = pixel_scaling(
-        shape, settings, rescales=False, takes_uint8=takes_uint8, layers_visible=False
-    )
+    scaling, sampling = input_values(concrete, path.name, shape, settings, takes_uint8=takes_uint8)
     classes, class_note, class_caveats = class_names(source, settings, [_shape(output) for output in function.outputs])
     return TracedModel(
         trace=trace,
         shape=shape,
-        pixels=pixels,
-        scale=scale,
+        pixels=scaling.pixels,
+        scale=scaling.scale,
         classes=classes,
         versions=library_versions(),
         layers=layers,
         outputs=outputs,
-        notes=tuple(note for note in (pixel_note, class_note) if note),
-        caveats=class_caveats,
+        notes=tuple(note for note in (scaling.note, class_note) if note),
+        caveats=(*scaling.caveats, *class_caveats),
+        sampling=sampling,
         fixed_batch=batch,
     )
 

@@ -21,8 +21,10 @@ from coremlbench.conversion.originals.frozen_graph import (
     pad_batch,
     prediction_function,
 )
+from coremlbench.conversion.originals.index_inputs import float16_except_indices
 from coremlbench.conversion.originals.layer_scopes import layers_by_name, output_ops
 from coremlbench.conversion.originals.output_names import choose_output_names, rename_outputs
+from coremlbench.conversion.sampling import KNOWN_RANGE, Sampling
 from coremlbench.types.conversion import Caveat
 from coremlbench.types.errors import InputError
 
@@ -49,6 +51,7 @@ class TracedModel:
     caveats: tuple[Caveat, ...] = ()
     outputs: tuple[str, ...] = ()
     fixed_batch: int | None = None
+    sampling: Sampling = KNOWN_RANGE
     _predict_batch: Callable[[Any], dict[str, Any]] | None = None
 
     @property
@@ -97,7 +100,7 @@ class TracedModel:
                 convert_to="mlprogram",
                 inputs=self._inputs(ct, batch),
                 classifier_config=self._classifier_config(ct, concrete, batch),
-                compute_precision=ct.precision.FLOAT16 if precision == "float16" else ct.precision.FLOAT32,
+                compute_precision=self._compute_precision(ct, precision),
                 minimum_deployment_target=getattr(ct.target, target),
                 pass_pipeline=exact_batch_norm.pass_pipeline(),
                 skip_model_load=True,
@@ -109,8 +112,17 @@ class TracedModel:
         scale = self.scale if self.pixels else 1.0
         return TensorFlowValues(self.trace(self.fixed_batch or 1), scale, self.outputs)
 
+    def _compute_precision(self, ct: Any, precision: str) -> Any:
+        if precision == "float16":
+            return ct.precision.FLOAT16 if self.sampling.indices is None else float16_except_indices()
+        return ct.precision.FLOAT32
+
     def _inputs(self, ct: Any, batch: int) -> list[Any]:
+        import numpy as np
+
         shape = (batch, *self.shape)
+        if self.sampling.indices is not None:
+            return [ct.TensorType(name=INPUT_NAME, shape=shape, dtype=np.float32)]  # else float16 in a float16 package
         if not self.pixels or batch > 1:  # Core ML's image inputs are single images
             return [ct.TensorType(name=INPUT_NAME, shape=shape)]
         layout = ct.colorlayout.RGB if self.shape[2] == 3 else ct.colorlayout.GRAYSCALE
