@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +19,13 @@ from PIL import Image
 from coremlbench.conversion.job import conversion_exit_code
 from coremlbench.conversion.options import RequestedPackage
 from coremlbench.conversion.outcome import NOT_COMPARED, with_outcome, with_variants
+from coremlbench.conversion.package_results import PROOF_SUFFIX, write_result
 from coremlbench.conversion.sources import source_of_file
 from coremlbench.runs import store
+from coremlbench.system import serialization
 from coremlbench.system.files import hash_folder
 from coremlbench.timing.packages import select_packages
-from coremlbench.types.conversion import ConversionRecord, Converted, Variant
+from coremlbench.types.conversion import Caveat, ConversionRecord, Converted, Variant, Verdict
 from coremlbench.types.failure import Failure
 from coremlbench.types.process import Progress
 from tests.record_samples import conversion
@@ -110,6 +114,66 @@ def test_a_variant_with_neither_a_package_nor_a_failure_is_a_failure(tmp_path: P
     assert record.variants[0].failure is not None
     assert record.outcome == Converted(proven=0, degraded=0, wrong=0, failed=1)
     assert conversion_exit_code([record]) == 3
+
+
+def _proven(verdict: Verdict) -> Variant:
+    variant = conversion(1).variants[0]
+    assert variant.proof is not None
+    return replace(variant, proof=replace(variant.proof, verdict=verdict, caveats=()))
+
+
+def test_each_verdict_is_counted_and_only_wrong_is_exit_code_3() -> None:
+    verdicts: list[tuple[Verdict, int]] = [
+        ("proven", 0),
+        ("proven with caveats", 0),
+        ("degraded", 0),
+        ("not judged", 0),
+        ("wrong", 3),
+    ]
+    for verdict, code in verdicts:
+        record = with_outcome(replace(conversion(1), variants=(_proven(verdict), _proven("proven"))))
+        assert isinstance(record.outcome, Converted)
+        assert record.outcome.counts == ({"proven": 2} if verdict == "proven" else {"proven": 1, verdict: 1})
+        assert conversion_exit_code([record]) == code
+
+
+def test_the_models_caveats_reach_the_proof_of_every_variant(tmp_path: Path) -> None:
+    items = []
+    for name, verdict in (("fp16", "proven"), ("fp32", "wrong")):
+        item = RequestedPackage(f"{name}-b1", name, 1, "macOS13", "macOS13", tmp_path / f"{name}.mlpackage", None)
+        item.path.mkdir()
+        proof = serialization.to_json(replace(_proven("proven").proof, verdict=verdict))  # type: ignore[type-var]
+        write_result(item.path, PROOF_SUFFIX, {"proof": proof, "ops": {"conv": 1}})
+        items.append(item)
+    caveat = Caveat("pixel-range", "The range of the pixels is not known.")
+    model = {"caveats": serialization.to_json([caveat])}
+    (tmp_path / "run").mkdir()
+    record = with_outcome(with_variants(conversion(1), items, model, {}, tmp_path / "run"))
+    proofs = [variant.proof for variant in record.variants]
+    assert [proof and (proof.verdict, proof.caveats) for proof in proofs] == [
+        ("proven with caveats", (caveat,)),
+        ("wrong", (caveat,)),
+    ]
+
+
+def test_a_record_of_an_older_release_is_shown_as_it_was(tmp_path: Path) -> None:
+    record = conversion(1)
+    old = replace(record, variants=(_proven("proven"), _proven("degraded")))
+    content = json.loads(store.to_bytes(with_outcome(old)))
+    for name in ("proven_with_caveats", "not_judged"):
+        del content["outcome"][name]
+    for variant in content["variants"]:
+        del variant["proof"]["caveats"], variant["proof"]["non_finite_values"]
+        variant["proof"]["images"] = 3  # few, which older releases said in the reason
+    (tmp_path / "run.json").write_text(json.dumps(content))
+    loaded = store.load(tmp_path)
+    assert isinstance(loaded, ConversionRecord)
+    assert [variant.proof and variant.proof.verdict for variant in loaded.variants] == ["proven", "degraded"]
+    assert isinstance(loaded.outcome, Converted)
+    assert loaded.outcome.counts == {"proven": 1, "degraded": 1}
+    listed = serialization.to_json(loaded)
+    for old_variant, new_variant in zip(content["variants"], listed["variants"], strict=True):
+        assert old_variant["proof"].items() <= new_variant["proof"].items()
 
 
 # --- interrupted and crashed conversions --------------------------------------------------------------------

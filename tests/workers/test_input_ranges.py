@@ -49,7 +49,7 @@ def proven(model: Any, folder: Path, *, variant: str = "fp16", images: int = 40,
     }
     opened = work(request, silent)
     proof_request: dict[str, Any] = {"folder": str(folder), "original": "Keras", "labels": [], "classes": None}
-    proof_request |= {"inputs": "random pictures"}
+    proof_request |= {"inputs": "data"}
     proof_request |= {name: opened[name] for name in ("scale", "data", "class_origin")}
     result = _prove({**package, "precision": variant}, proof_request, silent)
     assert "error" not in result

@@ -310,11 +310,12 @@ def _check_class_order(original: Any, request: dict[str, Any], folder: Path) -> 
     elif request["source"]["kind"] == "file" and request["source"]["format"] != "npz" and labels.is_file():
         import numpy as np
 
+        class_indices = np.load(labels)
         with np.load(folder / "expected.npz", allow_pickle=False) as expected:
-            predicted = expected[OUTPUT].argmax(axis=1)
+            predicted = expected[OUTPUT][: len(class_indices)].argmax(axis=1)
         checked = check_names(
             predicted,
-            np.load(labels),
+            class_indices,
             original.classes,
             dataset=request["data"]["name"] if assumed else None,
             option=request["source"]["format"] in TENSORFLOW_FORMATS,

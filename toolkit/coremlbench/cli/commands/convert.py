@@ -148,7 +148,8 @@ def convert(
 
     Each package is read back from disk, executed with ONNX Runtime and compared with its original on test images:
     errors, signal-to-noise ratio, share of images with the same class, and the accuracy before and after. The verdict
-    follows from fixed thresholds: proven, degraded, or wrong; then the first op that differs is named.
+    follows from fixed thresholds: proven, proven with caveats (each is named), degraded, wrong (then the first op that
+    differs is named), or not judged where the data or the original allow no verdict (exit code 0).
 
     \b
     coremlbench convert                                    every trained experiment, fp16
