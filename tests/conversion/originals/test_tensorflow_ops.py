@@ -5,7 +5,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -13,26 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coremlbench.conversion.originals.tensorflow_ops import BYTE_CAST_NAME, OPS
-from coremlbench.conversion.originals.traced_model import INPUT_NAME, TracedModel, make_tracer
-from coremlbench.mil_onnx import load_program
-from coremlbench.runtimes.reference import ReferenceRuntime
 from coremlbench.types.errors import InputError
+from tests.converted_functions import convert_and_predict
 
 pytestmark = [
     pytest.mark.tensorflow,
     pytest.mark.filterwarnings("ignore"),  # TensorFlow and coremltools warn about each other
 ]
 RANDOM = np.random.default_rng(0)
-
-
-def convert_and_predict(call: Callable[[Any], Any], sample: Any, folder: Path) -> Any:
-    """Convert a function to a package, read it back, and return its output for one sample."""
-    trace = make_tracer(call, sample.shape)
-    model = TracedModel(trace, sample.shape, pixels=False, scale=1.0, classes=(), versions={})
-    package = folder / "op.mlpackage"
-    model.convert("float32", batch=1, target="macOS13").save(str(package))
-    (output,) = ReferenceRuntime(load_program(package), threads=1).predict({INPUT_NAME: sample[np.newaxis]}).values()
-    return output
 
 
 def check(call: Callable[[Any], Any], sample: Any, folder: Path, op: str) -> None:
@@ -125,9 +112,3 @@ def test_an_op_that_nobody_knows_is_named(tmp_path: Path) -> None:
     sample = np.ones(4, np.float32)
     with pytest.raises(InputError, match=r"no conversion for TensorFlow's Cumprod, which 'Cumprod'"):
         convert_and_predict(lambda x: tf.math.cumprod(x, axis=1), sample, tmp_path)
-
-
-def test_a_loop_is_named(tmp_path: Path) -> None:
-    layer = keras.layers.GRU(3)
-    with pytest.raises(InputError, match=r"fails at the loop 'gru.*while'.*give the \.keras file"):
-        convert_and_predict(lambda x: layer(x, training=False), np.ones((5, 2), np.float32), tmp_path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
+from coremlbench.conversion.originals.graph_rewrites import needs_rewriting, rewrite_graph
 from coremlbench.conversion.originals.layer_scopes import coreml_name
 from coremlbench.types.conversion import LOGITS, OUTPUT
 from coremlbench.types.errors import InputError
@@ -43,12 +44,16 @@ def import_frozen(concrete: Any) -> tuple[Any, str, list[str]]:
 
     TensorFlow's own converters import the graph in the same way.
     """
+    frozen = freeze(concrete)
+    wrapped = _import_graph(frozen.graph.as_graph_def())
+    return wrapped, frozen.inputs[0].name, [tensor.name for tensor in frozen.outputs]
+
+
+def _import_graph(graph_def: Any) -> Any:
+    """Return a function of no inputs whose graph is ``graph_def``."""
     import tensorflow as tf
 
-    frozen = freeze(concrete)
-    graph_def = frozen.graph.as_graph_def()
-    wrapped = tf.compat.v1.wrap_function(lambda: tf.graph_util.import_graph_def(graph_def, name=""), [])
-    return wrapped, frozen.inputs[0].name, [tensor.name for tensor in frozen.outputs]
+    return tf.compat.v1.wrap_function(lambda: tf.graph_util.import_graph_def(graph_def, name=""), [])
 
 
 def conversion_input(concrete: Any) -> Any:
@@ -56,11 +61,26 @@ def conversion_input(concrete: Any) -> Any:
     import gc
 
     weight_bytes = sum(variable.shape.num_elements() * variable.dtype.size for variable in concrete.variables)
+    if needs_rewriting(concrete.graph.as_graph_def()):
+        return [_rewritten(concrete)]
     if weight_bytes <= FOLDING_LIMIT_BYTES:
         return [concrete]
     graph_def = freeze(concrete, aggressive_inlining=True).graph.as_graph_def(add_shapes=True)
     gc.collect()  # the functions made by freezing are reference cycles and hold the weights
     return graph_def
+
+
+def _rewritten(concrete: Any) -> Any:
+    """Return a function with its variables as constants and its graph rewritten for coremltools."""
+    frozen = freeze(concrete, aggressive_inlining=True)
+    graph_def = frozen.graph.as_graph_def(add_shapes=True)
+    rewrite_graph(graph_def)
+    wrapped = _import_graph(graph_def)
+    inputs, outputs = (
+        [wrapped.graph.get_tensor_by_name(tensor.name) for tensor in tensors]
+        for tensors in (frozen.inputs, frozen.outputs)
+    )
+    return wrapped.prune(inputs, outputs)
 
 
 def skip_identities(op: Any) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 from coremlbench.conversion.originals.error_text import error_line
 from coremlbench.conversion.originals.input_semantics import class_names, input_shape, pixel_scaling, takes_bytes
 from coremlbench.conversion.originals.layer_scopes import trace_layer_scopes
+from coremlbench.conversion.originals.recurrent_layers import RecurrentLayers
 from coremlbench.conversion.originals.rescaling import rescales
 from coremlbench.conversion.originals.traced_model import (
     TracedModel,
@@ -36,7 +37,7 @@ def open_keras(source: ModelSource, settings: Mapping[str, Any]) -> TracedModel:
     tensor = _only_input(model, source)
     shape = input_shape(source.name, tuple(tensor.shape[1:]), settings)
     takes_uint8 = takes_bytes(source.name, str(tensor.dtype), shape, settings)
-    unroll_note = unroll(model)
+    recurrent_layers = RecurrentLayers(model)
     trace = make_tracer(_inference_function(model), shape, name=source.name, takes_uint8=takes_uint8)
     with trace_layer_scopes(model) as scopes:
         outputs, layers = name_outputs_and_layers(trace(1), _output_names(model), scopes)
@@ -55,26 +56,13 @@ def open_keras(source: ModelSource, settings: Mapping[str, Any]) -> TracedModel:
         versions=library_versions(),
         layers=layers,
         outputs=outputs,
-        notes=tuple(note for note in (pixel_note, class_note, unroll_note) if note),
+        notes=tuple(note for note in (pixel_note, class_note, recurrent_layers.note) if note),
     )
 
 
 def _output_names(model: Any) -> list[str]:
     """Return Keras's names for the outputs of a model."""
     return [str(name) for name in getattr(model, "output_names", ())]
-
-
-def unroll(model: Any) -> str:
-    """Unroll the recurrent layers of a model; return a note on it, empty if there are none.
-
-    coremltools 9.0 cannot convert the loops that TensorFlow makes since version 2.13.
-    """
-    import keras
-
-    recurrent = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.RNN)]  # noqa: SLF001 - nested ones too
-    for layer in recurrent:
-        layer.unroll = True
-    return "Recurrent layers are unrolled: each step is a part of the program." if recurrent else ""
 
 
 def _inference_function(model: Any) -> Callable[[Any], Any]:
