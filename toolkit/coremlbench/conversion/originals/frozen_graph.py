@@ -16,6 +16,11 @@ FOLDING_LIMIT_BYTES = 256 * 2**20
 Folding saves a quarter of the conversion's time, and sometimes an op. But it holds some 25 copies of the weights in
 memory: 13.8 GiB for VGG16. A graph that is frozen before the conversion needs at most a dozen copies.
 """
+TRANSPOSED_SUFFIXES = (
+    "x",
+    *(f"_channel_first_{kind}" for kind in ("resize", "resize_bilinear", "upsample", "upsample_bilinear")),
+)
+"""Suffixes of coremltools for the results of convolutions and resizings that it transposes afterwards."""
 FINAL_ACTIVATIONS = {"Softmax": "softmax", "Sigmoid": "sigmoid"}
 """Activations whose input is called logits, by the type of TensorFlow's op."""
 
@@ -129,8 +134,9 @@ def prediction_function(concrete: Any) -> Callable[[Any], dict[str, Any]]:
 class TensorFlowValues:
     """Intermediate values of a traced function, computed by TensorFlow, by their names in Core ML.
 
-    coremltools keeps TensorFlow's names with "_" for special characters, and appends "x" to those of transposed
-    convolution results. ``outputs`` are the names of the package's outputs; ``scale`` is the factor for pixel values.
+    coremltools keeps TensorFlow's names with "_" for special characters, and appends one of ``TRANSPOSED_SUFFIXES`` to
+    those of results with their channels second. ``outputs`` are the names of the package's outputs; ``scale`` is the
+    factor for pixel values.
     """
 
     def __init__(self, concrete: Any, scale: float, outputs: Sequence[str] = ()) -> None:
@@ -140,8 +146,8 @@ class TensorFlowValues:
         for op in self._wrapped.graph.get_operations():
             if len(op.outputs) == 1 and op.outputs[0].dtype.is_floating and op.type not in {"Const", "Placeholder"}:
                 name = coreml_name(op.name)
-                self._tensors.setdefault(name, op.outputs[0].name)
-                self._tensors.setdefault(f"{name}x", op.outputs[0].name)
+                for suffix in ("", *TRANSPOSED_SUFFIXES):
+                    self._tensors.setdefault(f"{name}{suffix}", op.outputs[0].name)
 
     def names(self) -> Collection[str]:
         """Return the names of all known values."""

@@ -15,6 +15,9 @@ Node = Any  # coremltools.converters.mil.frontend.tensorflow.parsed_tf_node.Pars
 Var = Any  # coremltools.converters.mil.mil.Var
 
 
+CHANNELS_FIRST = "_channel_first_resize"
+"""Suffix of the name of a resized value with its channels second, as coremltools has it; the name without it is often
+that of a transpose that coremltools removes."""
 BYTE_CAST_NAME = "input_as_bytes"
 """Name of the cast of the inputs to uint8. They are integers from 0 to 255, so that the cast can be left out."""
 
@@ -146,6 +149,33 @@ def resize_area(mb: MilBuilder, node: Node, x: Var, size: Var) -> Var:
     return _resize_by_matrices(mb, node, x, size, _raw_resize("ResizeArea", node))
 
 
+def resize_nearest_neighbor(mb: MilBuilder, node: Node, x: Var, size: Var) -> Var:
+    """Return pictures (n, height, width, channels) resized to the nearest pixels.
+
+    coremltools interpolates linearly where both sides get smaller (coremltools issue 658).
+    """
+    import numpy as np
+    from coremltools.converters.mil.mil import types
+
+    resize = _raw_resize("ResizeNearestNeighbor", node)
+    if not types.is_float(x.dtype):  # Core ML resizes no integers
+        for axis in (0, 1):
+            rows = np.arange(int(x.shape[1 + axis]), dtype=np.float32)[np.newaxis, :, np.newaxis, np.newaxis]
+            indices = np.asarray(resize(rows, [int(size.val[axis]), 1], axis)).reshape(-1).astype(np.int32)
+            x = mb.gather(x=x, indices=indices, axis=1 + axis)
+        return mb.identity(x=x, name=node.name)
+    factors = [int(target) / int(old) for target, old in zip(size.val, x.shape[1:3], strict=True)]
+    if node.attr.get("align_corners") or not all(factor.is_integer() for factor in factors):
+        return _resize_by_matrices(mb, node, x, size, resize)
+    upsampled = mb.upsample_nearest_neighbor(
+        x=mb.transpose(x=x, perm=[0, 3, 1, 2]),
+        scale_factor_height=int(factors[0]),
+        scale_factor_width=int(factors[1]),
+        name=f"{node.name}{CHANNELS_FIRST}",
+    )
+    return mb.transpose(x=upsampled, perm=[0, 2, 3, 1], name=node.name)
+
+
 def scale_and_translate(mb: MilBuilder, node: Node, x: Var, size: Var, scale: Var, translation: Var) -> Var:
     """Return pictures (n, height, width, channels) resized with the node's kernel, such as Lanczos."""
     import tensorflow as tf
@@ -188,7 +218,7 @@ def _resize_by_matrices(
         matrices.append(np.ascontiguousarray(resized.T))
     channels_first = mb.transpose(x=x, perm=[0, 3, 1, 2])
     rows = mb.matmul(x=matrices[0], y=channels_first)
-    both = mb.matmul(x=rows, y=matrices[1], transpose_y=True)
+    both = mb.matmul(x=rows, y=matrices[1], transpose_y=True, name=f"{node.name}{CHANNELS_FIRST}")
     return mb.transpose(x=both, perm=[0, 2, 3, 1], name=node.name)
 
 
@@ -204,6 +234,7 @@ OPS: dict[str, Callable[..., Var | None]] = {
     "MirrorPad": mirror_pad,
     "ResizeArea": resize_area,
     "ResizeBicubic": resize_bicubic,
+    "ResizeNearestNeighbor": resize_nearest_neighbor,
     "Roll": roll,
     "ScaleAndTranslate": scale_and_translate,
 }
