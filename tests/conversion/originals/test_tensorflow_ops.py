@@ -155,6 +155,25 @@ def test_a_wrong_resizing_is_named_and_not_the_convolution_behind_it(
     assert divergence.layer == "small"
 
 
+@pytest.mark.parametrize("size", [(6, 15), (15, 6), (9, 9)])
+def test_a_resizing_that_pads_converts_to_the_branch_that_is_taken(size: tuple[int, int], tmp_path: Path) -> None:
+    layer = keras.layers.Resizing(*size, pad_to_aspect_ratio=True, fill_value=0.5)
+    sample = RANDOM.normal(size=(9, 9, 3)).astype(np.float32)
+    expected = layer(sample[np.newaxis]).numpy()
+    np.testing.assert_allclose(convert_and_predict(layer, sample, tmp_path), expected, rtol=1e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_condition_on_the_input_converts_to_both_branches(sign: int, tmp_path: Path) -> None:
+    def call(x: Any) -> Any:
+        return tf.cond(tf.reduce_sum(x) > 0, lambda: x * 2, lambda: x - 1)
+
+    sample = sign * np.array([1, 2], np.float32)
+    np.testing.assert_array_equal(
+        convert_and_predict(call, sample, tmp_path), call(tf.constant(sample[np.newaxis])).numpy()
+    )
+
+
 def test_every_op_has_a_case() -> None:
     resizings = {op for op, _ in RESIZINGS.values()} - {"ResizeBilinear"}  # coremltools' own conversion
     assert set(OPS) == {*CASES, "Roll", "MirrorPad", *resizings}

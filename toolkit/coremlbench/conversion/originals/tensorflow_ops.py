@@ -28,6 +28,31 @@ def register_ops() -> None:
 
     for name, convert in OPS.items():
         register_tf_op(_coremltools_function(name, convert), override=True)
+    register_tf_op(_condition(), tf_alias=["If"], override=True)
+
+
+def _condition() -> Callable[[Any, Node], None]:
+    """Return the conversion of conditions: that of one branch where it is known which is taken.
+
+    coremltools converts both, and refuses branches whose results have different shapes, as those of a resizing have
+    that pads the longer side.
+    """
+    from coremltools.converters.mil.frontend.tensorflow.convert_utils import convert_graph
+    from coremltools.converters.mil.frontend.tensorflow2 import ops
+
+    def convert_condition(context: Any, node: Node) -> None:
+        inputs = context[node.inputs[0]]
+        if inputs[0].val is None:
+            ops.StatelessIf(context, node)
+            return
+        branch = node.attr["then_branch" if inputs[0].val else "else_branch"]
+        context.stack_func_inputs(inputs)
+        results = convert_graph(context, context.get_graph(branch))
+        context.unstack_func_inputs()
+        context.add(node.name, results if isinstance(results, (tuple, list)) else (results,), is_new_var=False)
+
+    convert_condition.__name__ = "StatelessIf"
+    return convert_condition
 
 
 def _coremltools_function(name: str, convert: Callable[..., Var | None]) -> Callable[[Any, Node], None]:
