@@ -14,7 +14,6 @@ import tensorflow as tf
 from coremlbench.conversion.divergence import find_divergence, layer_of, values_by_name
 from coremlbench.conversion.originals import frozen_graph, open_original
 from coremlbench.conversion.originals.layer_scopes import layers_by_name
-from coremlbench.conversion.originals.output_names import choose_output_names
 from coremlbench.conversion.originals.traced_model import INPUT_NAME
 from coremlbench.conversion.package_runner import PackageRunner
 from coremlbench.conversion.sources import random_weights_source, source_of_file
@@ -466,33 +465,6 @@ def test_a_module_has_its_scopes_for_layers_and_its_signatures_names_for_outputs
     np.testing.assert_allclose(
         package_of(original, tmp_path).predict(samples)[OUTPUT], original.predict(samples)[OUTPUT], rtol=1e-5, atol=1e-6
     )
-
-
-@pytest.mark.parametrize(
-    ("structured", "own", "count", "names"),
-    [
-        (None, ["dense_2"], 1, ("dense_2",)),
-        (None, [], 1, ("output",)),
-        (None, ["one"], 2, ("output_0", "output_1")),
-        (None, ["a.b", "a-b", "2d", "ö"], 4, ("a_b", "a_b_", "_2d", "_")),
-        ({"y": 0, "x": 1}, ["one", "two"], 2, ("x", "y")),
-    ],
-)
-def test_outputs_have_names_that_can_be_written_in_code(
-    structured: Any, own: list[str], count: int, names: tuple[str, ...]
-) -> None:
-    assert choose_output_names(structured, own, count) == names
-
-
-def test_outputs_keep_clear_of_the_names_in_their_program(tmp_path: Path) -> None:
-    image = keras.Input((4,), name="x")
-    outputs = [layers.Dense(3, name="image")(image), layers.Dense(2, name="bool")(image)]
-    keras.Model(image, outputs, name="net").save(tmp_path / "model.keras")
-    original = opened(source_of_file(tmp_path / "model.keras"))
-    samples = random_samples((4,), pixels=False, seed=0, count=2)
-    executed = package_of(original, tmp_path)
-    assert executed.outputs == ("image_", "bool_")
-    np.testing.assert_allclose(executed.predict(samples)[OUTPUT], original.predict(samples)[OUTPUT], rtol=1e-5)
 
 
 @pytest.mark.parametrize(

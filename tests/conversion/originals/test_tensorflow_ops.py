@@ -12,27 +12,19 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coremlbench.conversion.originals.tensorflow_ops import BYTE_CAST_NAME, OPS
-from coremlbench.conversion.originals.traced_model import INPUT_NAME, TracedModel, make_tracer
+from coremlbench.conversion.divergence import find_divergence
+from coremlbench.conversion.originals import open_original
+from coremlbench.conversion.originals.tensorflow_ops import BYTE_CAST_NAME, OPS, _raw_resize, _resize_by_matrices
+from coremlbench.conversion.sources import source_of_file
 from coremlbench.mil_onnx import load_program
-from coremlbench.runtimes.reference import ReferenceRuntime
 from coremlbench.types.errors import InputError
+from tests.converted_functions import convert_and_predict
 
 pytestmark = [
     pytest.mark.tensorflow,
     pytest.mark.filterwarnings("ignore"),  # TensorFlow and coremltools warn about each other
 ]
 RANDOM = np.random.default_rng(0)
-
-
-def convert_and_predict(call: Callable[[Any], Any], sample: Any, folder: Path) -> Any:
-    """Convert a function to a package, read it back, and return its output for one sample."""
-    trace = make_tracer(call, sample.shape)
-    model = TracedModel(trace, sample.shape, pixels=False, scale=1.0, classes=(), versions={})
-    package = folder / "op.mlpackage"
-    model.convert("float32", batch=1, target="macOS13").save(str(package))
-    (output,) = ReferenceRuntime(load_program(package), threads=1).predict({INPUT_NAME: sample[np.newaxis]}).values()
-    return output
 
 
 def check(call: Callable[[Any], Any], sample: Any, folder: Path, op: str) -> None:
@@ -96,6 +88,25 @@ RESIZINGS: dict[str, tuple[str, Callable[..., Any]]] = {
         lambda x, size: tf.raw_ops.ResizeBicubic(images=x, size=size, align_corners=True),
     ),
     "area": ("ResizeArea", lambda x, size: tf.image.resize(x, size, "area")),
+    "nearest": ("ResizeNearestNeighbor", lambda x, size: tf.image.resize(x, size, "nearest")),
+    "nearest, by corners": (
+        "ResizeNearestNeighbor",
+        lambda x, size: tf.raw_ops.ResizeNearestNeighbor(images=x, size=size),
+    ),
+    "nearest, corners aligned": (
+        "ResizeNearestNeighbor",
+        lambda x, size: tf.raw_ops.ResizeNearestNeighbor(images=x, size=size, align_corners=True),
+    ),
+    "nearest of integers": (
+        "ResizeNearestNeighbor",
+        lambda x, size: tf.image.resize(tf.cast(x * 9, tf.int32), size, "nearest"),
+    ),
+    "bilinear": ("ResizeBilinear", lambda x, size: tf.image.resize(x, size, "bilinear")),
+    "bilinear, by corners": ("ResizeBilinear", lambda x, size: tf.raw_ops.ResizeBilinear(images=x, size=size)),
+    "bilinear, corners aligned": (
+        "ResizeBilinear",
+        lambda x, size: tf.raw_ops.ResizeBilinear(images=x, size=size, align_corners=True),
+    ),
     "lanczos3": ("ScaleAndTranslate", lambda x, size: tf.image.resize(x, size, "lanczos3")),
     "bilinear, antialiased": (
         "ScaleAndTranslate",
@@ -118,17 +129,58 @@ def test_resizing(how: str, sizes: tuple[int, int, int, int], tmp_path_factory: 
     check(lambda x: resize(x, target), sample, tmp_path_factory.mktemp("resize"), op)
 
 
+@pytest.mark.parametrize("size", [(3, 5), (8, 10), (16, 30), (11, 7)])
+def test_nearest_pixels_are_exact_in_float16(size: tuple[int, int], tmp_path: Path) -> None:
+    sample = RANDOM.integers(0, 256, (8, 10, 3)).astype(np.float32)
+    resized = convert_and_predict(lambda x: tf.image.resize(x, size, "nearest"), sample, tmp_path, "float16")
+    np.testing.assert_array_equal(resized, tf.image.resize(sample[np.newaxis], size, "nearest"))
+
+
+def test_a_wrong_resizing_is_named_and_not_the_convolution_behind_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def blur(mb: Any, node: Any, x: Any, size: Any) -> Any:
+        return _resize_by_matrices(mb, node, x, size, _raw_resize("ResizeBilinear", node))
+
+    image = keras.Input((12, 9, 3))
+    small = keras.layers.Resizing(5, 6, interpolation="nearest", name="small")(image)
+    keras.Model(image, keras.layers.Conv2D(2, 3)(small)).save(tmp_path / "model.keras")
+    original = open_original(source_of_file(tmp_path / "model.keras"), {})
+    monkeypatch.setitem(OPS, "ResizeNearestNeighbor", blur)
+    original.convert("float16", batch=1, target="macOS13").save(str(tmp_path / "model.mlpackage"))
+    samples = RANDOM.normal(size=(2, 12, 9, 3)).astype(np.float32)
+    program, reference = load_program(tmp_path / "model.mlpackage"), original.intermediate_values()
+    assert reference is not None
+    divergence = find_divergence(program, reference, samples, original.layers, lambda *_, **__: None)
+    assert divergence is not None
+    assert divergence.layer == "small"
+
+
+@pytest.mark.parametrize("size", [(6, 15), (15, 6), (9, 9)])
+def test_a_resizing_that_pads_converts_to_the_branch_that_is_taken(size: tuple[int, int], tmp_path: Path) -> None:
+    layer = keras.layers.Resizing(*size, pad_to_aspect_ratio=True, fill_value=0.5)
+    sample = RANDOM.normal(size=(9, 9, 3)).astype(np.float32)
+    expected = layer(sample[np.newaxis]).numpy()
+    np.testing.assert_allclose(convert_and_predict(layer, sample, tmp_path), expected, rtol=1e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_condition_on_the_input_converts_to_both_branches(sign: int, tmp_path: Path) -> None:
+    def call(x: Any) -> Any:
+        return tf.cond(tf.reduce_sum(x) > 0, lambda: x * 2, lambda: x - 1)
+
+    sample = sign * np.array([1, 2], np.float32)
+    np.testing.assert_array_equal(
+        convert_and_predict(call, sample, tmp_path), call(tf.constant(sample[np.newaxis])).numpy()
+    )
+
+
 def test_every_op_has_a_case() -> None:
-    assert set(OPS) == {*CASES, "Roll", "MirrorPad", *(op for op, _ in RESIZINGS.values())}
+    resizings = {op for op, _ in RESIZINGS.values()} - {"ResizeBilinear"}  # coremltools' own conversion
+    assert set(OPS) == {*CASES, "Roll", "MirrorPad", *resizings}
 
 
 def test_an_op_that_nobody_knows_is_named(tmp_path: Path) -> None:
     sample = np.ones(4, np.float32)
     with pytest.raises(InputError, match=r"no conversion for TensorFlow's Cumprod, which 'Cumprod'"):
         convert_and_predict(lambda x: tf.math.cumprod(x, axis=1), sample, tmp_path)
-
-
-def test_a_loop_is_named(tmp_path: Path) -> None:
-    layer = keras.layers.GRU(3)
-    with pytest.raises(InputError, match=r"fails at the loop 'gru.*while'.*give the \.keras file"):
-        convert_and_predict(lambda x: layer(x, training=False), np.ones((5, 2), np.float32), tmp_path)

@@ -28,8 +28,9 @@ def count_ops(program: Any) -> dict[str, int]:
 
 
 def multiply_adds(program: Any) -> int | None:
-    """Return the multiply-adds of one call in convolutions and matrix products, ``None`` when a shape is unknown.
+    """Return the multiply-adds of one call in convolutions and matrix products.
 
+    ``None`` when a shape is unknown, or the number of iterations of a loop that holds such an operation.
     Other operations (activations, poolings, sums) are not counted: they are 1 to 2 percent, and the peak rates of
     chips count multiply-adds only.
     """
@@ -39,10 +40,16 @@ def multiply_adds(program: Any) -> int | None:
     for op in operations(program):
         if op.op_type in MULTIPLY_ADDS:
             shapes = [static_shape(var) for var in (op.outputs[0], *_operands(op))]
-            if any(shape is None for shape in shapes):
+            if any(shape is None for shape in shapes) or _is_in_loop(op):
                 return None
             total += MULTIPLY_ADDS[op.op_type](op, *shapes)
     return total
+
+
+def _is_in_loop(op: Any) -> bool:
+    """Return whether an operation is in a loop, directly or in a block within it."""
+    outer = op.enclosing_block.outer_op
+    return outer is not None and (outer.op_type == "while_loop" or _is_in_loop(outer))
 
 
 def _operands(op: Any) -> list[Any]:

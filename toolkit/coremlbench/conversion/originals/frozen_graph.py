@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
+from coremlbench.conversion.originals.graph_rewrites import needs_rewriting, rewrite_graph
 from coremlbench.conversion.originals.layer_scopes import coreml_name
 from coremlbench.types.conversion import LOGITS, OUTPUT
 from coremlbench.types.errors import InputError
@@ -15,6 +16,11 @@ FOLDING_LIMIT_BYTES = 256 * 2**20
 Folding saves a quarter of the conversion's time, and sometimes an op. But it holds some 25 copies of the weights in
 memory: 13.8 GiB for VGG16. A graph that is frozen before the conversion needs at most a dozen copies.
 """
+TRANSPOSED_SUFFIXES = (
+    "x",
+    *(f"_channel_first_{kind}" for kind in ("resize", "resize_bilinear", "upsample", "upsample_bilinear")),
+)
+"""Suffixes of coremltools for the results of convolutions and resizings that it transposes afterwards."""
 FINAL_ACTIVATIONS = {"Softmax": "softmax", "Sigmoid": "sigmoid"}
 """Activations whose input is called logits, by the type of TensorFlow's op."""
 
@@ -43,12 +49,16 @@ def import_frozen(concrete: Any) -> tuple[Any, str, list[str]]:
 
     TensorFlow's own converters import the graph in the same way.
     """
+    frozen = freeze(concrete)
+    wrapped = _import_graph(frozen.graph.as_graph_def())
+    return wrapped, frozen.inputs[0].name, [tensor.name for tensor in frozen.outputs]
+
+
+def _import_graph(graph_def: Any) -> Any:
+    """Return a function of no inputs whose graph is ``graph_def``."""
     import tensorflow as tf
 
-    frozen = freeze(concrete)
-    graph_def = frozen.graph.as_graph_def()
-    wrapped = tf.compat.v1.wrap_function(lambda: tf.graph_util.import_graph_def(graph_def, name=""), [])
-    return wrapped, frozen.inputs[0].name, [tensor.name for tensor in frozen.outputs]
+    return tf.compat.v1.wrap_function(lambda: tf.graph_util.import_graph_def(graph_def, name=""), [])
 
 
 def conversion_input(concrete: Any) -> Any:
@@ -56,11 +66,26 @@ def conversion_input(concrete: Any) -> Any:
     import gc
 
     weight_bytes = sum(variable.shape.num_elements() * variable.dtype.size for variable in concrete.variables)
+    if needs_rewriting(concrete.graph.as_graph_def()):
+        return [_rewritten(concrete)]
     if weight_bytes <= FOLDING_LIMIT_BYTES:
         return [concrete]
     graph_def = freeze(concrete, aggressive_inlining=True).graph.as_graph_def(add_shapes=True)
     gc.collect()  # the functions made by freezing are reference cycles and hold the weights
     return graph_def
+
+
+def _rewritten(concrete: Any) -> Any:
+    """Return a function with its variables as constants and its graph rewritten for coremltools."""
+    frozen = freeze(concrete, aggressive_inlining=True)
+    graph_def = frozen.graph.as_graph_def(add_shapes=True)
+    rewrite_graph(graph_def)
+    wrapped = _import_graph(graph_def)
+    inputs, outputs = (
+        [wrapped.graph.get_tensor_by_name(tensor.name) for tensor in tensors]
+        for tensors in (frozen.inputs, frozen.outputs)
+    )
+    return wrapped.prune(inputs, outputs)
 
 
 def skip_identities(op: Any) -> Any:
@@ -109,8 +134,9 @@ def prediction_function(concrete: Any) -> Callable[[Any], dict[str, Any]]:
 class TensorFlowValues:
     """Intermediate values of a traced function, computed by TensorFlow, by their names in Core ML.
 
-    coremltools keeps TensorFlow's names with "_" for special characters, and appends "x" to those of transposed
-    convolution results. ``outputs`` are the names of the package's outputs; ``scale`` is the factor for pixel values.
+    coremltools keeps TensorFlow's names with "_" for special characters, and appends one of ``TRANSPOSED_SUFFIXES`` to
+    those of results with their channels second. ``outputs`` are the names of the package's outputs; ``scale`` is the
+    factor for pixel values.
     """
 
     def __init__(self, concrete: Any, scale: float, outputs: Sequence[str] = ()) -> None:
@@ -120,8 +146,8 @@ class TensorFlowValues:
         for op in self._wrapped.graph.get_operations():
             if len(op.outputs) == 1 and op.outputs[0].dtype.is_floating and op.type not in {"Const", "Placeholder"}:
                 name = coreml_name(op.name)
-                self._tensors.setdefault(name, op.outputs[0].name)
-                self._tensors.setdefault(f"{name}x", op.outputs[0].name)
+                for suffix in ("", *TRANSPOSED_SUFFIXES):
+                    self._tensors.setdefault(f"{name}{suffix}", op.outputs[0].name)
 
     def names(self) -> Collection[str]:
         """Return the names of all known values."""

@@ -19,6 +19,7 @@ from coremlbench.conversion.originals.input_semantics import (
 from coremlbench.conversion.originals.input_values import input_values
 from coremlbench.conversion.originals.keras_library import keras_library
 from coremlbench.conversion.originals.layer_scopes import trace_layer_scopes
+from coremlbench.conversion.originals.recurrent_layers import RecurrentLayers
 from coremlbench.conversion.originals.traced_model import (
     TracedModel,
     library_versions,
@@ -43,8 +44,9 @@ def open_keras(source: ModelSource, settings: Mapping[str, Any]) -> TracedModel:
     """
     start_tensorflow_on_cpu()
     model = _random_network(source) if source.path.startswith(RANDOM_PREFIX) else _load(source, settings)
-    unroll_note = unroll(model)
-    original = trace_keras_model(model, _inference_function(model), source, settings, notes=(unroll_note,))
+    recurrent_layers = RecurrentLayers(model)
+    original = trace_keras_model(model, _inference_function(model), source, settings)
+    original.notes = tuple(note for note in (*original.notes, recurrent_layers.note) if note)
     if settings.get("save_model"):  # a network with random weights has no file yet
         model.save(settings["save_model"])
     return original
@@ -117,19 +119,6 @@ def _type_name(tensor: Any) -> str:
 def _output_names(model: Any) -> list[str]:
     """Return Keras's names for the outputs of a model."""
     return [str(name) for name in getattr(model, "output_names", ())]
-
-
-def unroll(model: Any) -> str:
-    """Unroll the recurrent layers of a model; return a note on it, empty if there are none.
-
-    coremltools 9.0 cannot convert the loops that TensorFlow makes since version 2.13.
-    """
-    import keras
-
-    recurrent = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.RNN)]  # noqa: SLF001 - nested ones too
-    for layer in recurrent:
-        layer.unroll = True
-    return "Recurrent layers are unrolled: each step is a part of the program." if recurrent else ""
 
 
 def _inference_function(model: Any) -> Callable[[Any], Any]:

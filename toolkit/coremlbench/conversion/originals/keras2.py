@@ -14,6 +14,7 @@ from typing import Any
 
 from coremlbench.conversion.originals.error_text import error_line
 from coremlbench.conversion.originals.keras import trace_keras_model
+from coremlbench.conversion.originals.recurrent_layers import MAX_UNROLLED_STEPS
 from coremlbench.conversion.originals.teachable_machine import preprocessing_of
 from coremlbench.conversion.originals.traced_model import TracedModel, start_tensorflow_on_cpu
 from coremlbench.model_files.formats import dictionaries, identify_format, layer_name, read_config
@@ -37,15 +38,18 @@ def open_keras_2(source: ModelSource, settings: Mapping[str, Any]) -> TracedMode
     tf_keras = import_tf_keras(path.name)
     version = keras_version(path, identify_format(path))
     model = _load(path, allow_code=bool(settings.get("allow_code")))
-    return trace_keras_model(
+    loops = _TimeLoops(model)
+    original = trace_keras_model(
         model,
-        partial(_infer, model),
+        partial(_infer, model, loops),
         source,
         settings,
         preprocessing=preprocessing_of(model) if settings.get("scale") is None else None,
-        notes=(_version_note(version, tf_keras.__version__), _unroll(model)),
+        notes=(_version_note(version, tf_keras.__version__),),
         caveats=_version_caveats(path.name, version),
     )
+    original.notes = tuple(note for note in (*original.notes, loops.note) if note)
+    return original
 
 
 def _version_note(version: str, executed_by: str) -> str:
@@ -122,40 +126,64 @@ def _layers(config: Any) -> Iterator[dict[str, Any]]:
 # --- inference ----------------------------------------------------------------------------------------------
 
 
-def _unroll(model: Any) -> str:
-    """Have recurrent layers compute step by step; return a note on it, empty if there are none.
+class _TimeLoops:
+    """The loops over time of a model's recurrent layers: unrolled up to ``MAX_UNROLLED_STEPS`` steps in all.
 
-    Their default is a function of TensorFlow for a graphics processor and one for others, with a loop in it, which
-    coremltools cannot convert.
+    The default of those layers is a function of TensorFlow for a graphics processor and one for others, which
+    coremltools cannot convert; here they compute step by step. Convolutional recurrent layers have no option to unroll
+    them, so ``tf_keras``' function for loops is replaced while a model is traced.
     """
-    import tf_keras
 
-    recurrent = [layer for layer in model._flatten_layers() if isinstance(layer, tf_keras.layers.RNN)]  # noqa: SLF001 - nested ones too
-    for layer in recurrent:
-        layer._could_use_gpu_kernel = False  # noqa: SLF001 - decided when the layer was made
-    return "Recurrent layers are unrolled: each step is a part of the program." if recurrent else ""
+    def __init__(self, model: Any) -> None:
+        import tf_keras
+
+        recurrent = [layer for layer in model._flatten_layers() if isinstance(layer, tf_keras.layers.RNN)]  # noqa: SLF001 - nested ones too
+        for layer in recurrent:
+            layer._could_use_gpu_kernel = False  # noqa: SLF001 - decided when the layer was made
+        self._recurrent, self._loops = bool(recurrent), 0
+
+    @property
+    def note(self) -> str:
+        """Return a note on the layers that were traced, empty if there are none."""
+        if self._loops:
+            return (
+                f"Recurrent layers of more than {MAX_UNROLLED_STEPS} steps in all are loops of the program, because "
+                "the conversion of more unrolled steps takes many minutes."
+            )
+        return "Recurrent layers are unrolled: each step is a part of the program." if self._recurrent else ""
+
+    @contextmanager
+    def decided(self) -> Iterator[None]:
+        """Decide for each loop of one trace whether it is unrolled."""
+        from tf_keras.src import backend
+
+        loop: Callable[..., Any] = backend.rnn
+        steps_left, self._loops = MAX_UNROLLED_STEPS, 0
+
+        def decide_and_loop(step_function: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+            nonlocal steps_left
+            steps = _first_tensor(inputs).shape[0 if kwargs.get("time_major") else 1]
+            unrolled = steps <= steps_left
+            steps_left -= steps if unrolled else 0
+            self._loops += not unrolled
+            return loop(step_function, inputs, *args, **{**kwargs, "unroll": unrolled})
+
+        backend.rnn = decide_and_loop
+        try:
+            yield
+        finally:
+            backend.rnn = loop
 
 
-def _infer(model: Any, image: Any) -> Any:
-    with _unrolled_loops(), _decided_conditions():
+def _first_tensor(inputs: Any) -> Any:
+    import tensorflow as tf
+
+    return tf.nest.flatten(inputs)[0]
+
+
+def _infer(model: Any, loops: _TimeLoops, image: Any) -> Any:
+    with loops.decided(), _decided_conditions():
         return model(image, training=False)
-
-
-@contextmanager
-def _unrolled_loops() -> Iterator[None]:
-    """Have ``tf_keras`` unroll all loops over time: convolutional recurrent layers have no option for it."""
-    from tf_keras.src import backend
-
-    loop: Callable[..., Any] = backend.rnn
-
-    def unrolled(*args: Any, **kwargs: Any) -> Any:
-        return loop(*args, **{**kwargs, "unroll": True})
-
-    backend.rnn = unrolled
-    try:
-        yield
-    finally:
-        backend.rnn = loop
 
 
 @contextmanager

@@ -15,6 +15,9 @@ Node = Any  # coremltools.converters.mil.frontend.tensorflow.parsed_tf_node.Pars
 Var = Any  # coremltools.converters.mil.mil.Var
 
 
+CHANNELS_FIRST = "_channel_first_resize"
+"""Suffix of the name of a resized value with its channels second, as coremltools has it; the name without it is often
+that of a transpose that coremltools removes."""
 BYTE_CAST_NAME = "input_as_bytes"
 """Name of the cast of the inputs to uint8. They are integers from 0 to 255, so that the cast can be left out."""
 
@@ -25,6 +28,31 @@ def register_ops() -> None:
 
     for name, convert in OPS.items():
         register_tf_op(_coremltools_function(name, convert), override=True)
+    register_tf_op(_condition(), tf_alias=["If"], override=True)
+
+
+def _condition() -> Callable[[Any, Node], None]:
+    """Return the conversion of conditions: that of one branch where it is known which is taken.
+
+    coremltools converts both, and refuses branches whose results have different shapes, as those of a resizing have
+    that pads the longer side.
+    """
+    from coremltools.converters.mil.frontend.tensorflow.convert_utils import convert_graph
+    from coremltools.converters.mil.frontend.tensorflow2 import ops
+
+    def convert_condition(context: Any, node: Node) -> None:
+        inputs = context[node.inputs[0]]
+        if inputs[0].val is None:
+            ops.StatelessIf(context, node)
+            return
+        branch = node.attr["then_branch" if inputs[0].val else "else_branch"]
+        context.stack_func_inputs(inputs)
+        results = convert_graph(context, context.get_graph(branch))
+        context.unstack_func_inputs()
+        context.add(node.name, results if isinstance(results, (tuple, list)) else (results,), is_new_var=False)
+
+    convert_condition.__name__ = "StatelessIf"
+    return convert_condition
 
 
 def _coremltools_function(name: str, convert: Callable[..., Var | None]) -> Callable[[Any, Node], None]:
@@ -160,6 +188,33 @@ def resize_area(mb: MilBuilder, node: Node, x: Var, size: Var) -> Var:
     return _resize_by_matrices(mb, node, x, size, _raw_resize("ResizeArea", node))
 
 
+def resize_nearest_neighbor(mb: MilBuilder, node: Node, x: Var, size: Var) -> Var:
+    """Return pictures (n, height, width, channels) resized to the nearest pixels.
+
+    coremltools interpolates linearly where both sides get smaller (coremltools issue 658).
+    """
+    import numpy as np
+    from coremltools.converters.mil.mil import types
+
+    resize = _raw_resize("ResizeNearestNeighbor", node)
+    if not types.is_float(x.dtype):  # Core ML resizes no integers
+        for axis in (0, 1):
+            rows = np.arange(int(x.shape[1 + axis]), dtype=np.float32)[np.newaxis, :, np.newaxis, np.newaxis]
+            indices = np.asarray(resize(rows, [int(size.val[axis]), 1], axis)).reshape(-1).astype(np.int32)
+            x = mb.gather(x=x, indices=indices, axis=1 + axis)
+        return mb.identity(x=x, name=node.name)
+    factors = [int(target) / int(old) for target, old in zip(size.val, x.shape[1:3], strict=True)]
+    if node.attr.get("align_corners") or not all(factor.is_integer() for factor in factors):
+        return _resize_by_matrices(mb, node, x, size, resize)
+    upsampled = mb.upsample_nearest_neighbor(
+        x=mb.transpose(x=x, perm=[0, 3, 1, 2]),
+        scale_factor_height=int(factors[0]),
+        scale_factor_width=int(factors[1]),
+        name=f"{node.name}{CHANNELS_FIRST}",
+    )
+    return mb.transpose(x=upsampled, perm=[0, 2, 3, 1], name=node.name)
+
+
 def scale_and_translate(mb: MilBuilder, node: Node, x: Var, size: Var, scale: Var, translation: Var) -> Var:
     """Return pictures (n, height, width, channels) resized with the node's kernel, such as Lanczos."""
     import tensorflow as tf
@@ -202,7 +257,7 @@ def _resize_by_matrices(
         matrices.append(np.ascontiguousarray(resized.T))
     channels_first = mb.transpose(x=x, perm=[0, 3, 1, 2])
     rows = mb.matmul(x=matrices[0], y=channels_first)
-    both = mb.matmul(x=rows, y=matrices[1], transpose_y=True)
+    both = mb.matmul(x=rows, y=matrices[1], transpose_y=True, name=f"{node.name}{CHANNELS_FIRST}")
     return mb.transpose(x=both, perm=[0, 2, 3, 1], name=node.name)
 
 
@@ -218,6 +273,7 @@ OPS: dict[str, Callable[..., Var | None]] = {
     "MirrorPad": mirror_pad,
     "ResizeArea": resize_area,
     "ResizeBicubic": resize_bicubic,
+    "ResizeNearestNeighbor": resize_nearest_neighbor,
     "Roll": roll,
     "ScaleAndTranslate": scale_and_translate,
     "SplitV": split_v,

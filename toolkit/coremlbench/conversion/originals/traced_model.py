@@ -93,12 +93,13 @@ class TracedModel:
             raise InputError(f"The model takes batches of {self.fixed_batch} only, and one of {batch} was requested.")
         tensorflow_ops.register_ops()
         concrete = self.trace(batch)
-        with _explain_conversion_errors(concrete):
+        with _explain_conversion_errors():
             model = ct.convert(
                 conversion_input(concrete),
                 source="tensorflow",
                 convert_to="mlprogram",
                 inputs=self._inputs(ct, batch),
+                outputs=_outputs(ct, concrete),
                 classifier_config=self._classifier_config(ct, concrete, batch),
                 compute_precision=self._compute_precision(ct, precision),
                 minimum_deployment_target=getattr(ct.target, target),
@@ -137,6 +138,15 @@ class TracedModel:
         if not fits or final_activation(output) != "softmax":
             return None
         return ct.ClassifierConfig(list(self.classes), predicted_feature_name="classLabel")
+
+
+def _outputs(ct: Any, concrete: Any) -> list[Any] | None:
+    """Return the outputs of a function in their order; coremltools sorts them by name, ``Identity_10`` second.
+
+    ``None`` for a single one, because a classifier has two in Core ML.
+    """
+    names = [tensor.op.name for tensor in concrete.outputs]
+    return [ct.TensorType(name=name) for name in names] if len(names) > 1 else None
 
 
 # --- tracing ------------------------------------------------------------------------------------------------
@@ -207,7 +217,7 @@ def name_outputs_and_layers(
 
 
 @contextmanager
-def _explain_conversion_errors(concrete: Any) -> Iterator[None]:
+def _explain_conversion_errors() -> Iterator[None]:
     """Replace known errors of coremltools by an ``InputError`` that names the op."""
     try:
         yield
@@ -216,14 +226,6 @@ def _explain_conversion_errors(concrete: Any) -> Iterator[None]:
         if not message:
             raise
         raise InputError(message) from error
-    except (IndexError, ValueError) as error:
-        loop = _loop_name(concrete)
-        if not loop:
-            raise
-        raise InputError(
-            f"coremltools fails at the loop '{loop}', as recurrent layers have one in a SavedModel; give the .keras "
-            "file it was made from, whose recurrent layers are unrolled."
-        ) from error
 
 
 def _unsupported_message(text: str) -> str:
@@ -238,13 +240,6 @@ def _unsupported_message(text: str) -> str:
     return (
         f"coremltools has no conversion for TensorFlow's {kind}, which '{name}' computes; build the model without it."
     )
-
-
-def _loop_name(concrete: Any) -> str:
-    """Return the name of a loop in a function or in one that it calls; empty when there is none."""
-    graph = concrete.graph.as_graph_def()
-    nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
-    return next((node.name for node in nodes if node.op in {"While", "StatelessWhile"}), "")
 
 
 BYTE_SAFE_OPS = {
