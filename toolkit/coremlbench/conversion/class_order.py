@@ -7,14 +7,18 @@ predicted as another one.
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from coremlbench.model_files.formats import TENSORFLOW_FORMATS
+from coremlbench.system import serialization
 from coremlbench.system.formatting import format_percent
-from coremlbench.types.conversion import Caveat
+from coremlbench.types.conversion import OUTPUT, Caveat
 
 if TYPE_CHECKING:
     import numpy as np
@@ -255,3 +259,39 @@ def shorten_names(names: Sequence[str], count: int, others: Sequence[str] = ()) 
     start = different if different >= count else 0
     shown = [*(["…"] if start else []), *names[start : start + count], *(["…"] if len(names) > start + count else [])]
     return ", ".join(shown)
+
+
+def check_class_order(original: Any, request: dict[str, Any], folder: Path) -> tuple[Any, str | None]:
+    """Return the original with caveats on the order of its class names, and their ``ClassOrigin``.
+
+    Assumed names that the predictions for the samples speak against are removed, and labels.npy with them: a package
+    without labels is better than one with wrong labels. The result is stored in class-order.json, which a later
+    process of the same conversion reads.
+    """
+    file, labels = folder / "class-order.json", folder / "labels.npy"
+    caveats = tuple(caveat for caveat in original.caveats if caveat.code != "class-order")
+    assumed = caveats != tuple(original.caveats)
+    if file.is_file():
+        result = json.loads(file.read_bytes())
+    elif request["source"]["kind"] == "file" and request["source"]["format"] != "npz" and labels.is_file():
+        import numpy as np
+
+        class_indices = np.load(labels)
+        with np.load(folder / "expected.npz", allow_pickle=False) as expected:
+            predicted = expected[OUTPUT][: len(class_indices)].argmax(axis=1)
+        checked = check_names(
+            predicted,
+            class_indices,
+            original.classes,
+            dataset=request["data"]["name"] if assumed else None,
+            option=request["source"]["format"] in TENSORFLOW_FORMATS,
+        )
+        result = serialization.to_json(checked)
+        file.write_text(json.dumps(result), encoding="utf-8")
+    else:
+        return original, "known"
+    if result["origin"] is None:
+        original = replace(original, classes=())
+        labels.unlink(missing_ok=True)
+    order_caveats = [serialization.from_json(Caveat, caveat) for caveat in result["caveats"]]
+    return replace(original, caveats=(*caveats, *order_caveats)), result["origin"]

@@ -11,10 +11,10 @@ import shutil
 import sys
 import time
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from coremlbench.conversion.class_order import check_class_order
 from coremlbench.conversion.label_comparison import indices_of
 from coremlbench.conversion.package_files import save_package
 from coremlbench.conversion.package_results import CONVERSION_SUFFIX, capture_error, write_result
@@ -50,7 +50,7 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
     folder = Path(request["folder"])
     samples = _save_samples(original, request, folder, report)
     _save_predictions(original, folder, report)
-    original, class_origin = _check_class_order(original, request, folder)
+    original, class_origin = check_class_order(original, request, folder)
     uncompressed = UncompressedPackages(original, folder, request["metadata"])
     for number, package in enumerate(request["variants"]):
         report("convert", number, len(request["variants"]), package["key"])
@@ -289,46 +289,6 @@ def _save_predictions(original: Any, folder: Path, report: Report) -> None:
     predictions: dict[str, Any] = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
     np.savez(partial, **predictions)
     partial.rename(file)
-
-
-def _check_class_order(original: Any, request: dict[str, Any], folder: Path) -> tuple[Any, str | None]:
-    """Return the original with caveats on the order of its class names, and their ``ClassOrigin``.
-
-    Assumed names that the predictions for the samples speak against are removed, and labels.npy with them: a package
-    without labels is better than one with wrong labels. The result is stored in class-order.json, which a later
-    process of the same conversion reads.
-    """
-    from coremlbench.conversion.class_order import check_names
-    from coremlbench.system import serialization
-    from coremlbench.types.conversion import OUTPUT, Caveat
-
-    file, labels = folder / "class-order.json", folder / "labels.npy"
-    caveats = tuple(caveat for caveat in original.caveats if caveat.code != "class-order")
-    assumed = caveats != tuple(original.caveats)
-    if file.is_file():
-        result = json.loads(file.read_bytes())
-    elif request["source"]["kind"] == "file" and request["source"]["format"] != "npz" and labels.is_file():
-        import numpy as np
-
-        class_indices = np.load(labels)
-        with np.load(folder / "expected.npz", allow_pickle=False) as expected:
-            predicted = expected[OUTPUT][: len(class_indices)].argmax(axis=1)
-        checked = check_names(
-            predicted,
-            class_indices,
-            original.classes,
-            dataset=request["data"]["name"] if assumed else None,
-            option=request["source"]["format"] in TENSORFLOW_FORMATS,
-        )
-        result = serialization.to_json(checked)
-        file.write_bytes(to_json(result))
-    else:
-        return original, "known"
-    if result["origin"] is None:
-        original = replace(original, classes=())
-        labels.unlink(missing_ok=True)
-    order_caveats = [serialization.from_json(Caveat, caveat) for caveat in result["caveats"]]
-    return replace(original, caveats=(*caveats, *order_caveats)), result["origin"]
 
 
 # --- packages -----------------------------------------------------------------------------------------------
