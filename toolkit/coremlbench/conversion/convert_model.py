@@ -291,6 +291,7 @@ def _proof_request(
         "folder": request["folder"],
         "scale": model["scale"],
         "original": model["description"],
+        "batchless": model["batchless"],
         "data": model["data"],
         "labels": request["source"]["classes"],  # without the class names that are only assumed from the data
         "classes": len(model["classes"] or request["data"].get("classes") or ()) or None,

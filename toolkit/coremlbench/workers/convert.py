@@ -57,6 +57,7 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
         "pixels": original.pixels,
         "scale": original.scale,
         "classes": list(original.classes),
+        "batchless": list(getattr(original, "batchless_outputs", ())),  # of traced models only
         "description": original.description,
         "versions": dict(original.versions),
         "notes": [*original.notes, *samples["notes"]],

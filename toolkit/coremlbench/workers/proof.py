@@ -40,7 +40,7 @@ def _prove(package: dict[str, Any], request: dict[str, Any], report: Report) -> 
         result["precision"] = op_statistics.matching_variant(program)
         result["computes_in"] = op_statistics.compute_precision(program)
         result["specification"] = program.specification_version
-        runner = PackageRunner.from_program(program)
+        runner = PackageRunner.from_program(program, batchless=request.get("batchless", ()))
         result["batch"] = runner.batch
         if package.get("onnx"):
             runner.runtime.save_onnx(Path(package["onnx"]))
@@ -136,6 +136,7 @@ def _proofs(
     """
     import numpy as np
 
+    from coremlbench.conversion.output_kinds import is_constant, judge_constants, judge_indices
     from coremlbench.conversion.package_runner import RUNTIME_LABEL
     from coremlbench.conversion.proof import accuracy, agreement, compare_outputs, judge
     from coremlbench.types.conversion import LOGITS, OUTPUT, Proof
@@ -162,8 +163,25 @@ def _proofs(
             accuracy_after=accuracy(actual[OUTPUT], labels),
             **compare_outputs(expected_values, actual_values),  # type: ignore[arg-type]  # its keys are Proof's
         )
-        proofs.append(judge(proof, precision, request["classes"], output_difference=output_difference))
+        constant = compared == OUTPUT and number in runner.batchless and is_constant(expected_values)
+        if compared == OUTPUT and number in runner.batchless and not constant:
+            _check_batch(runner, number)
+        if constant:
+            proofs.append(judge_constants(proof, expected_values, actual_values, precision))
+        elif compared == OUTPUT and number in runner.discrete:
+            proofs.append(judge_indices(proof, expected_values, actual_values, precision))
+        else:
+            proofs.append(judge(proof, precision, request["classes"], output_difference=output_difference))
     return proofs
+
+
+def _check_batch(runner: Any, number: int) -> None:
+    """Raise ``CoremlbenchError`` for an output of one array that depends on all samples of a batch of several."""
+    if runner.batch > 1:
+        raise CoremlbenchError(
+            f"Its output {runner.outputs[number]} is computed from all samples of a batch together, which can be "
+            "compared with --batch 1 only."
+        )
 
 
 def _check_values(expected: Any, actual: Any) -> None:
