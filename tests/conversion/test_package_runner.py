@@ -85,3 +85,37 @@ def test_pictures_and_arrays_are_each_other_times_the_scale() -> None:
     converted = runner.to_package_input(pixels, 1 / 255)
     np.testing.assert_allclose(converted, [[0, 0.2, 1]], rtol=1e-6)
     assert runner.to_package_input(converted, 1 / 255) is converted
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_an_output_without_the_batch_is_given_to_every_sample(batch: int) -> None:
+    anchors = numbers((5, 2), 1)
+
+    def network(image: Any) -> Any:
+        nothing = Builder.mul(x=Builder.reduce_mean(x=image, keep_dims=False), y=0.0)
+        return Builder.add(x=image, y=1.0), Builder.add(x=nothing, y=anchors)
+
+    program = saved(network, {"image": numbers((batch, 3), 0)})
+    samples = numbers((6, 3), 2)
+    for runner in (PackageRunner.from_program(program, batchless=(1,)), PackageRunner.from_program(program)):
+        known = batch > 1 or runner.batchless == (1,)  # 10 values are no multiple of 4
+        assert runner.batchless == ((1,) if known else ())
+        assert runner.widths == (3, 10)
+        predictions = runner.predict(samples)[OUTPUT]
+        np.testing.assert_array_equal(predictions[:, :3], samples + 1)
+        np.testing.assert_array_equal(predictions[:, 3:], np.tile(anchors.reshape(-1), (6, 1)))
+
+
+def test_whole_numbers_and_truth_values_are_told_apart_from_others() -> None:
+    def network(image: Any) -> Any:
+        place = Builder.reduce_argmax(x=image, axis=1)
+        above = Builder.cast(x=Builder.greater(x=image, y=0.0), dtype="fp32")
+        return Builder.cast(x=image, dtype="fp32"), place, Builder.cast(x=place, dtype="fp32"), above
+
+    runner = PackageRunner.from_program(saved(network, {"image": numbers((1, 3), 0)}))
+    assert runner.discrete == (1, 2, 3)
+
+
+def test_a_list_of_indices_is_no_list_of_scores() -> None:
+    program = saved(lambda image: Builder.reduce_argmax(x=image, axis=1), {"image": numbers((1, 4, 5), 0)})
+    assert not PackageRunner.from_program(program).vector

@@ -138,7 +138,10 @@ def test_words_are_compared_as_words(tmp_path: Path, variant: str) -> None:
     result = proven(keras.Model(words, layers.Dense(4)(layers.GlobalAveragePooling1D()(x))), tmp_path, variant=variant)
     assert result["model"]["data"] == "random inputs (indices) from the seed 0"
     assert result["proof"]["verdict"] == "proven with caveats"
-    assert [caveat["code"] for caveat in result["proof"]["caveats"]] == ["few-images"]
+    assert [caveat["code"] for caveat in result["proof"]["caveats"]] == [
+        "few-images",
+        *(["known-deviation"] if variant == "int8-activations" else []),
+    ]
     samples = np.load(tmp_path / "samples.npy")
     assert (samples.min(), samples.max()) == (0, 9999)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -174,3 +175,46 @@ def test_a_package_of_pictures_for_a_model_of_numbers_is_noted(tmp_path: Path) -
     result = prove(tmp_path, package, package.predict(pictures), samples=numbers_of, scale=1 / 255)
     assert result["proof"]["max_error"] == 0
     assert "pixel values times 0.00392157 were given to the model" in result["notes"][0]
+
+
+def test_outputs_of_other_kinds_are_judged_by_their_own_rules(tmp_path: Path) -> None:
+    anchors = np.float32(400) * numbers((5, 2), 3)
+
+    def network(image: Any, shift: float) -> Any:
+        nothing = Builder.mul(x=Builder.reduce_mean(x=image, keep_dims=False), y=0.0)
+        values = scores(image)
+        place = Builder.reduce_argmax(x=values, axis=1, name="place")
+        return values, Builder.add(x=nothing, y=anchors + np.float32(shift), name="anchors"), place
+
+    everywhere = np.tile(anchors.reshape(-1), (len(SAMPLES), 1))
+    expected = {OUTPUT: np.concatenate([SCORES, everywhere, SCORES.argmax(axis=1, keepdims=True)], axis=1)}
+    for batch in (1, 8):
+        for shift, verdict in ((0.0, "proven"), (900.0, "wrong")):
+            program = saved(partial(network, shift=shift), {"image": SAMPLES[:batch]})
+            package = PackageRunner.from_program(program, batchless=(1,))
+            proof = prove(tmp_path, package, expected)["proof"]
+            assert proof["verdict"] == verdict
+        assert proof["reason"].startswith("the output is the same for every input")
+        assert proof["original"].endswith("the worst output is anchors")
+
+
+def test_other_indices_are_wrong(tmp_path: Path) -> None:
+    def network(image: Any) -> Any:
+        return Builder.reduce_argmin(x=scores(image), axis=1)
+
+    proof = prove(tmp_path, network, {OUTPUT: SCORES.argmax(axis=1, keepdims=True)})["proof"]
+    assert proof["verdict"] == "wrong"
+    assert proof["agreement"] == 0
+
+
+def test_an_output_of_a_whole_batch_is_compared_for_single_samples_only(tmp_path: Path) -> None:
+    def network(image: Any) -> Any:
+        return scores(image), Builder.reduce_mean(x=image, keep_dims=False, name="level")
+
+    means = SAMPLES.mean(axis=1, keepdims=True)
+    expected = {OUTPUT: np.concatenate([SCORES, means], axis=1)}
+    single = PackageRunner.from_program(saved(network, {"image": SAMPLES[:1]}), batchless=(1,))
+    assert prove(tmp_path, single, expected)["proof"]["verdict"] == "proven"
+    several = PackageRunner.from_program(saved(network, {"image": SAMPLES[:8]}), batchless=(1,))
+    with pytest.raises(CoremlbenchError, match=r"Its output level is computed from all samples.*--batch 1 only"):
+        prove(tmp_path, several, expected)

@@ -192,6 +192,43 @@ def test_recurrent_layers_are_unrolled(tmp_path: Path) -> None:
     np.testing.assert_allclose(predictions[OUTPUT], expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("form", ["keras", "saved-model"])
+def test_outputs_without_the_batch_are_given_to_every_sample(form: str, tmp_path: Path) -> None:
+    keras.utils.set_random_seed(0)
+    anchors = (
+        np.random.default_rng(0).random((16, 2)).astype(np.float32)
+    )  # as many rows as samples are predicted at once
+    image = keras.Input((4,))
+    mean = keras.ops.mean(image)
+    model = keras.Model(image, {"a": layers.Dense(3)(image), "b": mean * 0 + anchors, "c": mean})
+    path = tmp_path / ("model.keras" if form == "keras" else "model")
+    if form == "keras":
+        model.save(path)
+    else:
+        model.export(path, format="tf_saved_model", verbose=False)
+    original = opened(source_of_file(path))
+    samples = random_samples((4,), pixels=False, seed=0, count=20)
+    values = original.predict(samples)[OUTPUT]
+    assert original.batchless_outputs == (1, 2)
+    np.testing.assert_allclose(values[:, 3:35], np.tile(anchors.reshape(-1), (20, 1)))
+    np.testing.assert_allclose(values[:, 35:], samples.mean(axis=1, keepdims=True), rtol=1e-5)
+
+
+def test_outputs_without_the_batch_of_a_function_of_a_fixed_batch(tmp_path: Path) -> None:
+    class Model(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec((4, 3), tf.float32)])
+        def predict(self, x: Any) -> Any:
+            return {"double": x * 2, "five": tf.zeros((5,)) + 0 * x[0, 0], "one": 0 * x[0, 0] + 1}
+
+    model = Model()
+    tf.saved_model.save(model, str(tmp_path / "model"), signatures=model.predict)
+    original = opened(source_of_file(tmp_path / "model"))
+    samples = random_samples((3,), pixels=False, seed=0, count=6)
+    values = original.predict(samples)[OUTPUT]
+    assert original.batchless_outputs == (1, 2)
+    np.testing.assert_allclose(values, np.concatenate([samples * 2, np.zeros((6, 5)), np.ones((6, 1))], axis=1))
+
+
 def test_a_size_for_a_model_that_takes_any(tmp_path: Path) -> None:
     stack = [layers.Conv2D(2, 3), layers.GlobalAveragePooling2D()]
     keras.Sequential([keras.Input((None, None, 3)), *stack]).save(tmp_path / "model.keras")

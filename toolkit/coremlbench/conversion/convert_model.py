@@ -295,6 +295,7 @@ def _proof_request(
         "folder": request["folder"],
         "scale": model["scale"],
         "original": model["description"],
+        "batchless": model["batchless"],
         "data": model["data"],
         "inputs": _input_kind(request["data"], model["shape"]),
         "labels": model["classes"],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,8 @@ class PackageRunner:
     outputs: tuple[str, ...]
     vector: bool = False
     widths: tuple[int, ...] = ()
+    discrete: tuple[int, ...] = ()
+    batchless: tuple[int, ...] = ()
     intermediates: tuple[str, ...] = ()
     inputs: tuple[PackageInput, ...] = ()
 
@@ -57,11 +59,18 @@ class PackageRunner:
 
     @classmethod
     def from_program(
-        cls, program: Any, *, intermediates: Sequence[str] = (), threads: int | None = None, several: bool = False
+        cls,
+        program: Any,
+        *,
+        intermediates: Sequence[str] = (),
+        threads: int | None = None,
+        several: bool = False,
+        batchless: Collection[int] = (),
     ) -> PackageRunner:
         """Return a runner for a loaded program; raises the same errors as ``load``.
 
-        With ``several`` it may have several inputs.
+        With ``several`` it may have several inputs. ``batchless`` are the indices of outputs without a batch dimension.
+        The program tells it only of constants, and of outputs with a size that is no multiple of the batch.
         """
         from coremlbench.runtimes.reference import ReferenceRuntime
 
@@ -72,17 +81,22 @@ class PackageRunner:
         first = inputs[0]
         declared = [feature.name for feature in program.description.output]
         outputs = tuple(output for output in declared if output != program.description.predictedFeatureName)
-        values = {var.name: var for var in program.function.outputs}
+        by_name = {var.name: var for var in program.function.outputs}
+        values = [by_name[output] for output in outputs]
+        batch = first.batch if len({item.batch for item in inputs}) == 1 else 1
+        batchless = {*batchless, *(index for index, var in enumerate(values) if _is_batchless(var, batch))}
         return cls(
             runtime=runtime,
             input_name=first.name,
             shape=first.sample_shape(whole=False) if len(inputs) == 1 else (),
-            batch=first.batch if len({item.batch for item in inputs}) == 1 else 1,
+            batch=batch,
             pixels=first.pixels and len(inputs) == 1,
             logits=logits,
             outputs=outputs,
-            vector=[_is_vector(values[output]) for output in outputs] == [True],
-            widths=tuple(_width(values[output]) for output in outputs),
+            vector=not batchless and [_is_vector(var) and not _is_discrete(var) for var in values] == [True],
+            widths=tuple(_size(var) // (1 if index in batchless else batch) for index, var in enumerate(values)),
+            discrete=tuple(index for index, var in enumerate(values) if _is_discrete(var)),
+            batchless=tuple(sorted(batchless)),
             intermediates=tuple(intermediates),
             inputs=inputs,
         )
@@ -153,11 +167,19 @@ class PackageRunner:
         import numpy as np
 
         results = self.runtime.predict(self._runtime_inputs(samples))
-        outputs = [_output_values(results[name]).reshape(self.batch, -1) for name in self.outputs]
+        outputs = [self._rows(index, _output_values(results[name])) for index, name in enumerate(self.outputs)]
         predictions = {OUTPUT: np.concatenate(outputs, axis=1)}
         if self.logits:
             predictions[LOGITS] = np.asarray(results[self.logits], np.float32).reshape(self.batch, -1)
         return {name: values[: len(samples)] for name, values in predictions.items()}
+
+    def _rows(self, index: int, values: Any) -> Any:
+        """Return the values of an output as (batch, values)."""
+        import numpy as np
+
+        if index in self.batchless:
+            return np.repeat(values.reshape(1, -1), self.batch, axis=0)
+        return values.reshape(self.batch, -1)
 
     def _runtime_inputs(self, samples: Any) -> dict[str, Any]:
         """Return a single image, or samples padded to a whole batch, for each input."""
@@ -187,9 +209,27 @@ def _is_vector(output: Any) -> bool:
     return len([size for size in output.shape[1:] if size != 1]) == 1
 
 
-def _width(output: Any) -> int:
-    """Return the number of values of an output for a sample; 0 for a flexible shape."""
-    return math.prod((output_shape(output) or (1, 0))[1:])
+def _size(output: Any) -> int:
+    """Return the number of values of an output; 0 for a flexible shape."""
+    shape = output_shape(output)
+    return 0 if shape is None else math.prod(shape)
+
+
+def _is_batchless(output: Any, batch: int) -> bool:
+    """Return whether an output is a constant, or has a size that is no multiple of the batch."""
+    is_label = output.op is not None and output.op.op_type == "classify"
+    return not is_label and (output.val is not None or _size(output) % batch != 0)
+
+
+def _is_discrete(output: Any) -> bool:
+    """Return whether an output holds whole numbers or truth values, also where they were cast to floating point."""
+    from coremltools.converters.mil.mil import types
+
+    while not types.is_dict(output.sym_type) and types.is_float(output.dtype):
+        if output.op is None or output.op.op_type not in VALUE_PRESERVING_OPS:
+            return False
+        output = output.op.x
+    return not types.is_dict(output.sym_type)
 
 
 def _output_values(value: Any) -> Any:

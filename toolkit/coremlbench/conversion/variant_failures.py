@@ -25,6 +25,7 @@ CONVERSION_HINTS: Hints = (
 
 PROOF_HINTS: Hints = (
     ("not the same model", "Compare it with the model that it was made from."),
+    ("--batch 1 only", "Leave the other batches out."),
     ("gives no number", "Correct the model, or compare it on other data: --data."),
     (r"^CoremlbenchError: ", "Compare it with the model that it was made from, on data that it is made for: --data."),
     (r"^InputError: ", "Its outputs are not known."),

@@ -114,7 +114,8 @@ class Proof:
             ``None`` in older records.
         worst_value: The index of the output value with the lowest signal-to-noise ratio of its own.
         worst_signal_to_noise: That ratio in decibels.
-        agreement: The share of images with the same top class; ``None`` without classes.
+        agreement: The share of images with the same top class, or of equal values of an output of class indices;
+            ``None`` without classes.
         accuracy_before: The original's accuracy; ``None`` without labels. ``accuracy_after`` is the package's.
         caveats: What the proof does not cover; empty in records of older releases.
         non_finite_values: Numbers of the package that are not finite where the original's are, or the reverse.

@@ -63,6 +63,7 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
         "scale": original.scale,
         "classes": list(original.classes),
         "class_origin": class_origin,
+        "batchless": list(getattr(original, "batchless_outputs", ())),  # of traced models only
         "description": original.description,
         "versions": dict(original.versions),
         "notes": [*original.notes, *samples["notes"]],

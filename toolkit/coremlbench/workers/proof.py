@@ -45,7 +45,7 @@ def _prove(package: dict[str, Any], request: dict[str, Any], report: Report) -> 
         result["specification"] = program.specification_version
         deviations = find_deviations(program)
         result["known_deviations"] = [row.name for row in deviations]
-        runner = PackageRunner.from_program(program, several=True)
+        runner = PackageRunner.from_program(program, several=True, batchless=request.get("batchless", ()))
         result["batch"] = runner.batch
         if package.get("onnx"):
             runner.runtime.save_onnx(Path(package["onnx"]))
@@ -212,6 +212,7 @@ def _proofs(
     """
     import numpy as np
 
+    from coremlbench.conversion.output_kinds import is_constant, judge_constants, judge_indices
     from coremlbench.conversion.package_runner import RUNTIME_LABEL
     from coremlbench.conversion.proof import accuracy, agreement, judge
     from coremlbench.conversion.value_statistics import compare_values
@@ -241,8 +242,15 @@ def _proofs(
             accuracy_after=accuracy(actual[OUTPUT], labels),
             **values.figures(),
         )
-        proofs.append(
-            judge(
+        constant = compared == OUTPUT and number in runner.batchless and is_constant(expected_values)
+        if compared == OUTPUT and number in runner.batchless and not constant:
+            _check_batch(runner, number)
+        if constant:
+            judged = judge_constants(proof, expected_values, actual_values, precision)
+        elif compared == OUTPUT and number in runner.discrete:
+            judged = judge_indices(proof, expected_values, actual_values, precision)
+        else:
+            judged = judge(
                 proof,
                 precision,
                 request["classes"],
@@ -250,8 +258,17 @@ def _proofs(
                 output_difference=output_difference,
                 inputs=request.get("inputs", "data"),
             )
-        )
+        proofs.append(judged)
     return proofs
+
+
+def _check_batch(runner: Any, number: int) -> None:
+    """Raise ``CoremlbenchError`` for an output of one array that depends on all samples of a batch of several."""
+    if runner.batch > 1:
+        raise CoremlbenchError(
+            f"Its output {runner.outputs[number]} is computed from all samples of a batch together, which can be "
+            "compared with --batch 1 only."
+        )
 
 
 def _largest_difference(expected: Any, actual: Any) -> float:

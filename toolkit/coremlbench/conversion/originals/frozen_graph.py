@@ -108,10 +108,32 @@ def final_activation(output: Any) -> str:
     return FINAL_ACTIVATIONS.get(skip_identities(output.op).type, "")
 
 
-def prediction_function(concrete: Any) -> Callable[[Any], dict[str, Any]]:
+def batchless_outputs(trace: Callable[[int], Any], batch: int, *, fixed: bool) -> tuple[int, ...]:
+    """Return the indices of a function's outputs without a batch dimension.
+
+    Such an output is one array for all samples of a batch, as the anchors of a detector are. It has the same size for 1
+    and for ``batch`` samples; with ``fixed``, where the function takes no other, a size that is no multiple of it.
+    """
+    if fixed:
+        shapes = [output.shape for output in trace(batch).outputs]
+        return tuple(index for index, shape in enumerate(shapes) if not _is_multiple(shape, batch))
+    small, large = ([output.shape for output in trace(size).outputs] for size in (1, batch))
+    sizes = zip(small, large, strict=True)
+    return tuple(index for index, (one, many) in enumerate(sizes) if one == many and one.is_fully_defined())
+
+
+def _is_multiple(shape: Any, batch: int) -> bool:
+    """Return whether the first dimension of a shape is unknown or a multiple of a batch size."""
+    if shape.rank is None:
+        return True
+    return shape.rank > 0 and (shape[0] is None or shape[0] % batch == 0)
+
+
+def prediction_function(concrete: Any, batchless: Collection[int] = ()) -> Callable[[Any], dict[str, Any]]:
     """Return a function of samples to ``OUTPUT`` and, for a single output with a final activation, ``LOGITS``.
 
-    Both are (n, values); the values of several outputs are concatenated.
+    Both are (n, values); the values of several outputs are concatenated. ``batchless`` are the indices of outputs
+    without a batch dimension, which every sample gets.
     """
     import numpy as np
     import tensorflow as tf
@@ -124,7 +146,13 @@ def prediction_function(concrete: Any) -> Callable[[Any], dict[str, Any]]:
     pruned = wrapped.prune(graph.get_tensor_by_name(input_name), [graph.get_tensor_by_name(name) for name in fetched])
 
     def predict(samples: Any) -> dict[str, Any]:
-        values = [np.asarray(value).reshape(len(samples), -1) for value in pruned(tf.constant(samples))]
+        values = [np.asarray(value) for value in pruned(tf.constant(samples))]
+        values = [
+            np.repeat(value.reshape(1, -1), len(samples), axis=0)
+            if index in batchless
+            else value.reshape(len(samples), -1)
+            for index, value in enumerate(values)
+        ]
         outputs = np.concatenate(values[: len(output_names)], axis=1)
         return {OUTPUT: outputs, **({LOGITS: values[-1]} if has_logits else {})}
 

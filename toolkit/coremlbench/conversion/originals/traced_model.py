@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from coremlbench.conversion.originals import exact_batch_norm, tensorflow_ops
 from coremlbench.conversion.originals.error_text import error_line
 from coremlbench.conversion.originals.frozen_graph import (
     TensorFlowValues,
+    batchless_outputs,
     conversion_input,
     final_activation,
     freeze,
@@ -69,9 +70,9 @@ class TracedModel:
         """Return ``OUTPUT`` and, if there are any, ``LOGITS``, each (n, values), of samples (n, *shape)."""
         import numpy as np
 
-        batch = self.fixed_batch or PREDICTION_BATCH
+        batch = self.fixed_batch or (1 if self.batchless_outputs else PREDICTION_BATCH)
         if self._predict_batch is None:
-            self._predict_batch = prediction_function(self.trace(batch))
+            self._predict_batch = prediction_function(self.trace(batch), self.batchless_outputs)
         batches: dict[str, list[Any]] = {}
         for start in range(0, len(samples), batch):
             inputs = np.asarray(samples[start : start + batch], np.float32)
@@ -80,6 +81,12 @@ class TracedModel:
             for name, values in self._predict_batch(pad_batch(inputs, batch)).items():
                 batches.setdefault(name, []).append(values[: len(inputs)])
         return {name: np.concatenate(values) for name, values in batches.items()}
+
+    @cached_property
+    def batchless_outputs(self) -> tuple[int, ...]:
+        """Return the indices of the outputs without a batch dimension."""
+        fixed = self.fixed_batch is not None
+        return batchless_outputs(self.trace, self.fixed_batch or PREDICTION_BATCH, fixed=fixed)
 
     def convert(self, precision: str, *, batch: int, target: str) -> Any:
         """Return a coremltools ``MLModel`` for a fixed batch; with batch 1 and known classes it is a classifier.
