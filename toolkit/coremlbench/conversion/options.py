@@ -22,8 +22,8 @@ class ConvertOptions:
     ``custom_objects`` is the path of a Python file that defines the model's own classes; it needs ``allow_code``.
     ``check`` is the path of a ready package that is compared with the model; nothing is converted then.
 
-    ``only_core_ml`` also admits models that only Core ML executes, such as neural networks: they are copied and compared
-    with nothing.
+    ``only_core_ml`` also admits models that only Core ML executes, such as neural networks: they are copied, and
+    compared with nothing.
 
     ``jobs`` is the number of models converted in parallel (``None``: chosen from cores and memory). ``timeout`` for
     each model and ``silence`` are seconds, ``memory_limit`` is bytes.

@@ -140,8 +140,8 @@ def source_of_file(path: Path, options: ConvertOptions = DEFAULTS) -> ModelSourc
     """Return a model file as a source, after a check of its format and of the code in it.
 
     Raises:
-        InputError: it is missing or damaged, has an unknown format, contains code that was not allowed, needs classes of
-            its own that were not given, or is a model that only Core ML executes where that is of no use.
+        InputError: it is missing or damaged, has an unknown format, contains code that was not allowed, needs classes
+            of its own that were not given, or is a model that only Core ML executes where that is of no use.
     """
     file_format = identify_format(path)
     check(path, file_format, allow_code=options.allow_code, custom_objects=options.custom_objects is not None)

@@ -59,9 +59,9 @@ MODEL_KINDS = {
 """The kinds of models by the numbers of their fields in ``Model``."""
 
 DESCRIPTION, INPUT, OUTPUT, NAME = 2, 1, 10, 1
-"""Numbers of the fields ``Model.description``, ``ModelDescription.input`` and ``output``, ``FeatureDescription.name``."""
+"""Numbers of fields: ``description`` of ``Model``, ``input`` and ``output`` of that, and the ``name`` of each."""
 STAGES = {"pipeline": (1,), "pipelineClassifier": (1, 1), "pipelineRegressor": (1, 1)}
-"""Numbers of the fields that lead from a pipeline to its models."""
+"""Numbers of fields: ``description`` of ``Model``, ``input`` and ``output`` of that, and the ``name`` of each."""
 VARINT, BYTES = 0, 2
 """Wire types of protocol buffers (protobuf.dev, "Encoding")."""
 FIXED_SIZES = {1: 8, 5: 4}

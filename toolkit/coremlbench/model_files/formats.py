@@ -16,12 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from coremlbench.model_files.custom_objects import custom_objects_message
-from coremlbench.model_files.foreign_formats import (
-    SUFFIX_SENTENCES,
-    describe_foreign_archive,
-    describe_foreign_file,
-    describe_foreign_folder,
-)
+from coremlbench.model_files.foreign_formats import describe_foreign
 from coremlbench.types.errors import InputError
 
 Format = Literal["keras", "h5", "saved-model", "mlpackage", "mlmodel"]
@@ -60,40 +55,36 @@ def identify_format(path: Path) -> Format:
     Raises:
         InputError: there is no file, or it is not a model that can be converted; the message says what it is.
     """
+    foreign = describe_foreign(path)
     if not path.exists():
-        if path.with_name(f"{path.name}.index").is_file():
-            raise InputError(f"{path.name} {SUFFIX_SENTENCES['.index']}")
-        raise InputError(f"There is no model at {path}; give an experiment, the id of a run, or the path of a model.")
+        raise InputError(
+            foreign or f"There is no model at {path}; give an experiment, the id of a run, or the path of a model."
+        )
     if path.is_dir():
-        return _identify_folder(path)
+        return _identify_folder(path, foreign)
     if path.stat().st_size == 0:
         raise InputError(f"{path.name} is empty; save or copy the model again.")
     with path.open("rb") as file:
         start = file.read(8)
     if start.startswith(b"\x89HDF\r\n\x1a\n"):
         return "h5"
-    if start.startswith(b"PK"):
-        foreign = describe_foreign_archive(path)
-        if foreign:
-            raise InputError(foreign)
+    if start.startswith(b"PK") and not foreign:
         return "keras"
     if path.suffix == ".mlmodel":
         return "mlmodel"
-    if path.suffix in {".keras", ".h5", ".hdf5"}:
+    if path.suffix in {".keras", ".h5", ".hdf5"} and not start.startswith(b"PK"):
         raise InputError(
             f"{path.name} is not the Keras model its name promises: it is truncated or another kind of file; "
             "save or copy it again."
         )
-    foreign = describe_foreign_file(path)
-    if foreign:
-        raise InputError(foreign)
     raise InputError(
-        f"{path.name} is no model that can be converted; give a .keras or .h5 file, a SavedModel folder, an "
+        foreign
+        or f"{path.name} is no model that can be converted; give a .keras or .h5 file, a SavedModel folder, an "
         ".mlpackage or an .mlmodel."
     )
 
 
-def _identify_folder(path: Path) -> Format:
+def _identify_folder(path: Path, foreign: str) -> Format:
     if (path / "saved_model.pb").is_file():
         return "saved-model"
     if path.suffix == ".mlpackage" or (path / "Manifest.json").is_file():
@@ -102,11 +93,9 @@ def _identify_folder(path: Path) -> Format:
         raise InputError(
             f"{path.name} is a compiled model, which only Core ML reads; give the .mlpackage it was compiled from."
         )
-    foreign = describe_foreign_folder(path)
-    if foreign:
-        raise InputError(foreign)
     raise InputError(
-        f"The folder {path.name} holds no model: it has neither a saved_model.pb nor a Manifest.json; give a "
+        foreign
+        or f"The folder {path.name} holds no model: it has neither a saved_model.pb nor a Manifest.json; give a "
         "SavedModel folder or an .mlpackage."
     )
 

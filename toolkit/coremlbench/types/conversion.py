@@ -53,6 +53,9 @@ class ModelFileOptions:
     custom_objects_sha256: str = ""
 
 
+NO_FILE_OPTIONS = ModelFileOptions()
+
+
 @dataclass(frozen=True)
 class ModelSource:
     """The model that is converted: of a training run, a file of the user's, or a network with random weights.
@@ -71,7 +74,7 @@ class ModelSource:
     training_run: str = ""
     classes: tuple[str, ...] = ()
     note: str = ""
-    file_options: ModelFileOptions = ModelFileOptions()
+    file_options: ModelFileOptions = NO_FILE_OPTIONS
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from coremlbench.conversion.originals.error_text import error_line
 from coremlbench.conversion.originals.input_semantics import class_names, input_shape, pixel_scaling, takes_bytes
 from coremlbench.conversion.originals.layer_scopes import saved_model_scopes
 from coremlbench.conversion.originals.traced_model import (
@@ -19,6 +18,7 @@ from coremlbench.conversion.originals.traced_model import (
     reject_byte_arithmetic,
     start_tensorflow_on_cpu,
 )
+from coremlbench.model_files.error_text import error_line
 from coremlbench.model_files.saved_model_ops import check_graph
 from coremlbench.model_files.signatures import choose_signature
 from coremlbench.types.conversion import ModelSource
