@@ -8,8 +8,8 @@ COLOUR_CODES = re.compile(r"\x1b\[[0-9;]*m")
 BOLD_TEXT = re.compile(r"\x1b\[1m(.+?)\x1b\[0m", re.DOTALL)
 EXCEPTION_LINE = re.compile(r"^\s*\w+(?:Error|Exception): (.+)$", re.MULTILINE)
 """An exception at the end of a traceback, as TensorFlow puts it into messages that start with "in user code:"."""
-INNER_EXCEPTION = re.compile(r"Exception encountered: ")
-"""Keras puts this between its message on a layer and the message of the exception that it caught."""
+INNER_EXCEPTION = re.compile(r"Exception encountered: |Example error message for object <[^>]*>:\s*")
+"""Keras puts these between its message on a layer and the message of the exception that it caught."""
 CONFIGURATION = re.compile(r"\.?\s*(Full object config: |using config=|config=)\{.*")
 """A dictionary that Keras prints; it says nothing that the sentence before it does not say."""
 MAX_CHARACTERS = 300

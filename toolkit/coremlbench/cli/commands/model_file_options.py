@@ -84,8 +84,8 @@ def model_file_options(function: Any) -> Any:
                 "--scale",
                 type=Amount(min=0, min_open=True),
                 metavar="F",
-                help="Factor that scales pixels from 0 to 255 for a model from a file (1/255 is 0.00392157); it then takes "
-                "images.",
+                help="Factor that scales pixels from 0 to 255 for a model from a file (1/255 is 0.00392157); it then "
+                "takes images.",
             ),
             click.option(
                 "--classes",
@@ -98,8 +98,8 @@ def model_file_options(function: Any) -> Any:
                 "--input-shape",
                 type=INPUT_SHAPE,
                 metavar="HxWxC",
-                help="Input shape for a model that takes several, without the batch; of a ready package in its own order, "
-                "such as 3x64x64.",
+                help="Input shape for a model that takes several, without the batch; of a ready package in its own "
+                "order, such as 3x64x64.",
             ),
             click.option(
                 "--signature",

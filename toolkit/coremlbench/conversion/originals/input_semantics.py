@@ -10,10 +10,15 @@ from coremlbench.types.errors import InputError
 
 FLOAT_TYPES = ("float16", "bfloat16", "float32", "float64")
 BYTE_TYPE = "uint8"
+INTEGER_INPUT = "whole numbers, such as the indices of words"
 
 
-def takes_bytes(name: str, dtype: str, shape: tuple[int, ...], settings: Mapping[str, Any]) -> bool:
+def takes_bytes(
+    name: str, dtype: str, shape: tuple[int, ...], settings: Mapping[str, Any], embedding: str = ""
+) -> bool:
     """Return whether a model's input has 8-bit pixels; else it has floating-point numbers.
+
+    ``embedding`` names the model's embedding layer, if it has one.
 
     Raises:
         InputError: it has another type, such as indices. A package would take them as float16, which cannot represent
@@ -23,9 +28,11 @@ def takes_bytes(name: str, dtype: str, shape: tuple[int, ...], settings: Mapping
         return False
     if dtype == BYTE_TYPE and (_is_picture(shape) or (len(shape) == 2 and settings.get("data"))):
         return True
+    what = INTEGER_INPUT if dtype.startswith(("int", "uint")) else "values"
     raise InputError(
-        f"{name} takes inputs of the type {dtype} and of the shape {shape}, and only models of floating-point numbers, "
-        "or of pictures of bytes (uint8), can be converted; convert the part of it that takes such an input."
+        f"{name} takes {what} ({dtype}, {_shape_text(shape)}), and a converted model can take only floating-point "
+        f"numbers or pictures of bytes (uint8); convert the layers behind {embedding or 'that input'} as a model of "
+        "their own."
     )
 
 
@@ -44,17 +51,22 @@ def input_shape(name: str, declared: tuple[int | None, ...], settings: Mapping[s
         )
         if not fits:
             raise InputError(
-                f"{name} takes inputs of the shape {declared}, which {tuple(requested)} does not fit; give "
-                "--input-shape one that does."
+                f"{name} takes inputs of {_shape_text(declared)}, which --input-shape {_shape_text(requested)} does not "
+                "fit; give one that does, or leave it out."
             )
         return tuple(requested)
     fixed = tuple(size for size in declared if size is not None)
     if len(fixed) < len(declared):
         raise InputError(
-            f"{name} takes inputs of any size ({declared}), and a converted model needs one: give --input-shape, "
-            "224x224x3 for instance."
+            f"{name} takes inputs of any size ({_shape_text(declared)}), and a converted model needs one: give "
+            f"--input-shape, {_shape_text([size or 224 for size in declared])} for instance."
         )
     return fixed
+
+
+def _shape_text(shape: Sequence[int | None]) -> str:
+    """Return a shape as --input-shape has it, with "any" for a flexible dimension."""
+    return "x".join("any" if size is None else str(size) for size in shape) or "one number"
 
 
 def _is_picture(shape: tuple[int, ...]) -> bool:

@@ -36,7 +36,7 @@ def open_keras(source: ModelSource, settings: Mapping[str, Any]) -> TracedModel:
     model, caveats = in_float32(model)
     tensor = _only_input(model, source)
     shape = input_shape(source.name, tuple(tensor.shape[1:]), settings)
-    takes_uint8 = takes_bytes(source.name, str(tensor.dtype), shape, settings)
+    takes_uint8 = takes_bytes(source.name, str(tensor.dtype), shape, settings, _embedding(model))
     unroll_note = unroll(model)
     trace = make_tracer(_inference_function(model), shape, name=source.name, takes_uint8=takes_uint8)
     with trace_layer_scopes(model) as scopes:
@@ -59,6 +59,12 @@ def open_keras(source: ModelSource, settings: Mapping[str, Any]) -> TracedModel:
         notes=tuple(note for note in (pixel_note, class_note, unroll_note) if note),
         caveats=caveats,
     )
+
+
+def _embedding(model: Any) -> str:
+    """Return the name of a model's first embedding layer in a phrase, empty if it has none."""
+    layers = (layer for layer in model._flatten_layers() if type(layer).__name__ == "Embedding")  # noqa: SLF001 - nested ones too
+    return next((f"its layer {layer.name}" for layer in layers), "")
 
 
 def _output_names(model: Any) -> list[str]:
