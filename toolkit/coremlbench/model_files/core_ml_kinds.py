@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,7 +88,7 @@ def check_ml_program(path: Path) -> None:
     kind, stages = _read(path)
     if kind in {"", ML_PROGRAM}:
         return
-    pack = f"`coremlbench convert-and-time {path.name} --kit kit` packs it for a Mac, which times it unproven"
+    pack = f"`coremlbench convert-and-time {_quoted(path)} --kit kit` packs it for a Mac, which times it unproven"
     if stages:
         listed = "; ".join(f"{number}: {_stage_text(stage)}" for number, stage in enumerate(stages, 1))
         raise InputError(
@@ -99,6 +100,12 @@ def check_ml_program(path: Path) -> None:
         f"{path.name} {describe_kind(kind)}, which only Core ML executes, and only ML Programs are executed here; "
         f"{convert}{pack}."
     )
+
+
+def _quoted(path: Path) -> str:
+    """Return a path as it can be pasted into a command."""
+    shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    return shlex.quote(str(shown))
 
 
 def describe_kind(kind: str) -> str:

@@ -61,7 +61,7 @@ def load_custom_objects(path: Path, wanted: Iterable[str] = ()) -> dict[str, Any
     """Run a Python file and return its classes and functions by name, for ``custom_objects`` of Keras or tf_keras.
 
     What the file registers itself (``register_keras_serializable``) is registered afterwards. ``wanted`` are names as
-    ``formats.custom_classes`` returns them: a class ``Name`` is also returned as ``package>Name`` where that is wanted.
+    ``formats.needed_objects`` returns them: ``Name`` is also returned as ``package>Name`` where that is wanted.
 
     Raises:
         InputError: the file cannot be run, or lacks one of ``wanted``.
@@ -111,6 +111,6 @@ def _reason(path: Path, error: BaseException) -> str:
 
 def _lacks(path: Path, name: str, objects: Iterable[str]) -> str:
     known = ", ".join(objects)
-    return f"{path.name} defines no class {name}, which the model needs; " + (
+    return f"{path.name} does not define {name}, which the model needs; " + (
         f"it defines {known}." if known else "it defines no class or function."
     )

@@ -23,7 +23,7 @@ EXPORTED_MEMBERS = ("serialized_exported_program.json", "models/model.json")
 """Members of archives of torch.export, before and since PyTorch 2.8."""
 
 CONVERT_PYTORCH = "convert the network with coremltools (torch.jit.trace or torch.export, then coremltools.convert)"
-COMPARE = "compare the package with `coremlbench convert --check PACKAGE ORIGINAL`"
+COMPARE = "compare the package with recorded outputs: `coremlbench convert --check PACKAGE io.npz`"
 FROM_KERAS = "give the .keras file or the SavedModel folder that it was made from"
 
 PYTORCH = f"holds a network or weights of PyTorch as a pickle, which is never opened; {CONVERT_PYTORCH}, and {COMPARE}."
@@ -45,7 +45,7 @@ CHECKPOINT = f"is a TensorFlow checkpoint, which holds weights alone; {FROM_KERA
 SUFFIX_SENTENCES = {
     ".onnx": (
         "is an ONNX model, which coremltools converts up to version 5.2 only; convert the network that it was exported "
-        f"from, and {COMPARE}."
+        "from, and compare the package with it: `coremlbench convert --check PACKAGE MODEL.onnx`."
     ),
     ".tflite": f"is a TensorFlow Lite model, which cannot be converted; {FROM_KERAS}.",
     ".safetensors": WEIGHTS,

@@ -121,17 +121,24 @@ def check(path: Path, kind: Format, *, allow_code: bool, custom_objects: bool = 
             )
 
 
-def needed_classes(path: Path) -> tuple[str, ...]:
-    """Return the names of the classes that a Keras file needs and that are no part of Keras, as they are registered.
+def needed_objects(path: Path) -> tuple[str, ...]:
+    """Return the names of the classes and registered functions that a Keras file needs and that are no part of Keras.
+
+    They are names as Keras registers them, ``package>name`` for one that was registered in a package. A function that
+    was not registered cannot be told from one of Keras's.
 
     Raises:
         InputError: it is no readable Keras file.
     """
     kind = identify_format(path)
-    if kind != "keras":
-        return custom_classes(read_config(path, kind))
-    with readable(path), zipfile.ZipFile(path) as archive:  # without the weights, which were checked before
-        return custom_classes(json.loads(archive.read("config.json")))
+    if kind == "keras":
+        with readable(path), zipfile.ZipFile(path) as archive:  # without the weights, which were checked before
+            config = json.loads(archive.read("config.json"))
+    else:
+        config = read_config(path, kind)
+    functions = [part.get("config") for part in dictionaries(config) if part.get("class_name") == "function"]
+    registered = [name for name in functions if isinstance(name, str) and ">" in name]
+    return tuple(dict.fromkeys([*custom_classes(config), *registered]))
 
 
 @contextmanager

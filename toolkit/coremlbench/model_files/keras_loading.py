@@ -8,7 +8,7 @@ from typing import Any
 
 from coremlbench.model_files.custom_objects import custom_objects_message, load_custom_objects, missing_object
 from coremlbench.model_files.error_text import error_line
-from coremlbench.model_files.formats import needed_classes, with_format_suffix
+from coremlbench.model_files.formats import needed_objects, with_format_suffix
 from coremlbench.types.errors import InputError
 
 
@@ -30,7 +30,7 @@ def load_keras(
     import keras
 
     file = Path(custom_objects) if custom_objects and allow_code else None
-    objects = load_custom_objects(file, needed_classes(path)) if file is not None else None
+    objects = load_custom_objects(file, needed_objects(path)) if file is not None else None
     try:
         with with_format_suffix(path) as named:
             model = keras.models.load_model(str(named), compile=False, safe_mode=not allow_code, custom_objects=objects)

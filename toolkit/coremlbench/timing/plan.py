@@ -172,6 +172,17 @@ def requested_units(
     }
 
 
+def unproven_notes(models: Sequence[TimedModel]) -> tuple[str, ...]:
+    """Return the notes on models that only Core ML executes, which are timed without a proof."""
+    return tuple(
+        f"{model.name}: {note}"
+        for model in models
+        for variant in model.variants
+        if variant.only_core_ml
+        for note in variant.notes
+    )
+
+
 def initial_measurements(cells: Sequence[Cell], models: Sequence[TimedModel]) -> tuple[Measurement, ...]:
     """Return one measurement without rounds for each cell, in the same order."""
     sources = {model.name: model.source for model in models}

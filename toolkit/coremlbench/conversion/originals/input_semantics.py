@@ -10,7 +10,6 @@ from coremlbench.types.errors import InputError
 
 FLOAT_TYPES = ("float16", "bfloat16", "float32", "float64")
 BYTE_TYPE = "uint8"
-INTEGER_INPUT = "whole numbers, such as the indices of words"
 
 
 def takes_bytes(
@@ -28,11 +27,11 @@ def takes_bytes(
         return False
     if dtype == BYTE_TYPE and (_is_picture(shape) or (len(shape) == 2 and settings.get("data"))):
         return True
-    what = INTEGER_INPUT if dtype.startswith(("int", "uint")) else "values"
+    integers = dtype.startswith(("int", "uint"))
+    what = f"whole numbers ({dtype}), such as the indices of words" if integers else f"values of the type {dtype}"
     raise InputError(
-        f"{name} takes {what} ({dtype}, {_shape_text(shape)}), and a converted model can take only floating-point "
-        f"numbers or pictures of bytes (uint8); convert the layers behind {embedding or 'that input'} as a model of "
-        "their own."
+        f"{name} takes {_shape_text(shape)} {what}, and a converted model can take only floating-point numbers or "
+        f"pictures of bytes (uint8); convert the layers behind {embedding or 'that input'} as a model of their own."
     )
 
 
@@ -51,8 +50,8 @@ def input_shape(name: str, declared: tuple[int | None, ...], settings: Mapping[s
         )
         if not fits:
             raise InputError(
-                f"{name} takes inputs of {_shape_text(declared)}, which --input-shape {_shape_text(requested)} does not "
-                "fit; give one that does, or leave it out."
+                f"{name} takes inputs of {_shape_text(declared)}, which --input-shape {_shape_text(requested)} does "
+                "not fit; give one that does, or leave it out."
             )
         return tuple(requested)
     fixed = tuple(size for size in declared if size is not None)
@@ -65,8 +64,9 @@ def input_shape(name: str, declared: tuple[int | None, ...], settings: Mapping[s
 
 
 def _shape_text(shape: Sequence[int | None]) -> str:
-    """Return a shape as --input-shape has it, with "any" for a flexible dimension."""
-    return "x".join("any" if size is None else str(size) for size in shape) or "one number"
+    """Return a shape as --input-shape has it; one with a flexible dimension as "any x any x 3"."""
+    separator = " x " if None in shape else "x"
+    return separator.join("any" if size is None else str(size) for size in shape) or "single"
 
 
 def _is_picture(shape: tuple[int, ...]) -> bool:
