@@ -42,6 +42,5 @@ def capture_error(result: dict[str, Any]) -> Iterator[None]:
         raise
     except Exception as error:  # noqa: BLE001 - whatever a converter or an optimiser raises
         reason = (str(error).strip().splitlines() or ["no reason given"])[0][:600]
-        if not isinstance(error, CoremlbenchError):  # whose message is a sentence
-            reason = f"{type(error).__name__}: {reason.rstrip('.')}."
-        result["error"] = {"type": type(error).__name__, "message": reason}
+        prefix = "" if isinstance(error, CoremlbenchError) else f"{type(error).__name__}: "
+        result["error"] = {"type": type(error).__name__, "message": f"{prefix}{reason}"}

@@ -65,9 +65,10 @@ def _failure(
     if package.ready_package:
         message = message.replace(package.path.name, Path(package.ready_package).name)
     exception = f"{error['type']}: {message}"
+    stop = "" if message.endswith((".", "!", "?")) else "."  # before the hint
     return Failure(
         kind=kind,
-        reason=f"{summary}: {message}",
+        reason=f"{summary}: {message}{stop}",
         hint=_hint(exception, hints),
         evidence=Evidence(phase, exception=exception),
     )

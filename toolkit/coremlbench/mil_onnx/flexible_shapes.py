@@ -146,7 +146,8 @@ def fix_input_shape(program: Program, sample: Sequence[int] | None) -> Program:
         )
     var = program.function.inputs[flexible.name]
     var._sym_type = types.tensor(var.dtype, shape)  # noqa: SLF001 - coremltools' own passes do the same
-    _infer_shapes(program.function.operations)
+    with program.function:  # coremltools takes the version of its ops from the function that is open
+        _infer_shapes(program.function.operations)
     return program
 
 

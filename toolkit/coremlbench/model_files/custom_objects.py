@@ -24,7 +24,7 @@ LIBRARIES = frozenset({"keras", "tf_keras", "keras_core", "tensorflow", "numpy",
 
 MISSING_OBJECT = re.compile(
     r"Could not locate (class|function) '([^']+)'"  # Keras 3
-    r"|Unknown (?:layer|[a-z ]*object|[a-z ]*function)s?: '?([\w.>]+)"  # tf_keras, and Keras 3 for .h5 files
+    r"|Unknown (?:layer|[a-z ]*object|[a-z ]*function)s?: '?([\w.>]*\w)"  # tf_keras, and Keras 3 for .h5 files
 )
 
 

@@ -107,7 +107,7 @@ def _unsupported_message(text: str) -> str:
 def _type_message(concrete: Any, layers: Mapping[str, str]) -> str:
     """Return the message for a function that computes with a type that Core ML does not have; empty if it does not."""
     for op in freeze(concrete).graph.get_operations():
-        for tensor in op.outputs:
+        for tensor in op.outputs if op.type != "Const" else ():
             if tensor.dtype.base_dtype.name not in CORE_ML_TYPES:
                 kind = tensor.dtype.base_dtype.name
                 remedy = BFLOAT16_REMEDY if kind == "bfloat16" else "build it without"
@@ -128,7 +128,8 @@ def _rank_message(concrete: Any, layers: Mapping[str, str]) -> str:
 
 
 def _named(op: Any, layers: Mapping[str, str]) -> FailingOp:
-    return FailingOp(f"TensorFlow's {op.type}", op.name, layer_of(coreml_name(op.name), layers))
+    name = op.name.replace("PartitionedCall/", "")  # the functions of a SavedModel, which call each other
+    return FailingOp(f"TensorFlow's {op.type}", name, layer_of(coreml_name(op.name), layers))
 
 
 def _failing_op(traceback: TracebackType | None, layers: Mapping[str, str]) -> FailingOp | None:
