@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 import pytest
 
+from coremlbench.conversion.options import ConvertOptions
 from coremlbench.conversion.originals import open_original
 from coremlbench.conversion.package_runner import PackageRunner
 from coremlbench.conversion.sources import source_of_file
@@ -212,7 +213,7 @@ def test_a_class_of_ones_own_is_named_with_the_version(tmp_path: Path) -> None:
     nested.compile("adam", "mse")
     for model, kind, version in ((flat, "h5", "2.9.0"), (nested, "keras", tf_keras.__version__)):
         path = save(model, tmp_path / f"model.{kind}").path
-        source = source_of_file(path, allow_code=kind == "keras")  # that names the module too
+        source = source_of_file(path, ConvertOptions(allow_code=kind == "keras"))  # that names the module too
         sentence = f"saved by Keras {version}, and tf_keras .* cannot load it: its layer 'its' is of the class Mine"
         with pytest.raises(InputError, match=rf"{sentence}, .*model.save\('folder', save_format='tf'\)"):
             open_original(source, {"allow_code": kind == "keras"})
@@ -241,7 +242,7 @@ def test_a_lambda_in_hdf5_runs_only_when_code_is_allowed(tmp_path: Path) -> None
     with pytest.raises(ValueError, match="Lambda"):  # the second gate, of Keras itself
         load_keras_2(file.path, allow_code=False)
     assert not trace.exists()
-    original = open_original(source_of_file(file.path, allow_code=True), {"allow_code": True})
+    original = open_original(source_of_file(file.path, ConvertOptions(allow_code=True)), {"allow_code": True})
     assert trace.exists()
     samples = random_samples((4,), pixels=False, seed=0, count=3)
     outputs: Any = original.predict(samples)[OUTPUT]
@@ -295,7 +296,7 @@ def test_a_function_of_tensorflow_that_writes_files_does_so_only_when_code_is_al
         load_keras_2(path, allow_code=False)
     assert not target.exists()
     with pytest.raises(InputError):  # it has no output
-        open_original(source_of_file(path, allow_code=True), {"allow_code": True})
+        open_original(source_of_file(path, ConvertOptions(allow_code=True)), {"allow_code": True})
     assert target.read_text() == "from the file"
 
 

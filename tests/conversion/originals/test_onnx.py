@@ -14,6 +14,7 @@ import pytest
 from onnx import TensorProto, helper
 from PIL import Image
 
+from coremlbench.conversion.options import ConvertOptions
 from coremlbench.conversion.originals import open_original
 from coremlbench.conversion.originals.onnx import OnnxModel
 from coremlbench.conversion.originals.recorded_arrays import read_recorded
@@ -50,7 +51,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def opened(file: Path, package: Path, **settings: Any) -> OnnxModel:
-    original = open_original(source_of_file(file, checking=True), {"package": str(package), **settings})
+    original = open_original(
+        source_of_file(file, ConvertOptions(check=str(package))), {"package": str(package), **settings}
+    )
     assert isinstance(original, OnnxModel)
     return original
 
@@ -235,7 +238,7 @@ def test_the_line_of_the_page_records_an_onnx_file(
 
 
 def test_class_names_need_a_value_each(folder: Path) -> None:
-    source = replace(source_of_file(folder / "model.onnx", checking=True), classes=("cat", "dog"))
+    source = replace(source_of_file(folder / "model.onnx", ConvertOptions(check="package")), classes=("cat", "dog"))
     with pytest.raises(InputError, match="2 classes were named, and model gives 5 values"):
         open_original(source, {"package": str(folder / "arrays.mlpackage")})
 

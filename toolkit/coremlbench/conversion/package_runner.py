@@ -46,34 +46,38 @@ class PackageRunner:
     inputs: tuple[PackageInput, ...] = ()
 
     @classmethod
-    def load(cls, package: Path, *, intermediates: Sequence[str] = (), threads: int | None = None) -> PackageRunner:
-        """Read a package from disk.
+    def load(cls, package: Path, *, input_shape: Sequence[int] | None = None) -> PackageRunner:
+        """Read a package from disk; ``input_shape`` is that of one sample, for a package that takes several.
 
         Raises:
-            InputError: it cannot be read, is no ML Program, or does not have exactly one input of fixed shape.
+            InputError: it cannot be read, is no ML Program, does not have exactly one input, or has one of flexible
+                shape that ``input_shape`` does not fix.
             UnknownOpError: the reference runtime does not support one of its ops.
         """
         from coremlbench.mil_onnx import load_program
 
-        return cls.from_program(load_program(package), intermediates=intermediates, threads=threads)
+        return cls.from_program(load_program(package), input_shape=input_shape)
 
     @classmethod
     def from_program(
         cls,
         program: Any,
         *,
+        input_shape: Sequence[int] | None = None,
         intermediates: Sequence[str] = (),
         threads: int | None = None,
         several: bool = False,
         batchless: Collection[int] = (),
     ) -> PackageRunner:
-        """Return a runner for a loaded program; raises the same errors as ``load``.
+        """Return a runner for a loaded program, whose flexible input is fixed; raises the same errors as ``load``.
 
         With ``several`` it may have several inputs. ``batchless`` are the indices of outputs without a batch dimension.
         The program tells it only of constants, and of outputs with a size that is no multiple of the batch.
         """
+        from coremlbench.mil_onnx.flexible_shapes import fix_input_shape
         from coremlbench.runtimes.reference import ReferenceRuntime
 
+        program = fix_input_shape(program, input_shape)
         logits = logits_name(program)
         extra_outputs = [*dict.fromkeys([*([logits] if logits else []), *intermediates])]
         runtime = ReferenceRuntime(program, threads=threads, also=extra_outputs)

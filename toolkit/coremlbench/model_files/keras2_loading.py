@@ -8,7 +8,15 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from coremlbench.model_files.formats import dictionaries, identify_format, layer_name, read_config, with_format_suffix
+from coremlbench.model_files.custom_objects import load_custom_objects
+from coremlbench.model_files.formats import (
+    dictionaries,
+    identify_format,
+    layer_name,
+    needed_objects,
+    read_config,
+    with_format_suffix,
+)
 from coremlbench.model_files.keras2_safety import check_keras_2
 from coremlbench.model_files.saved_model_ops import is_harmless
 from coremlbench.types.errors import InputError
@@ -17,8 +25,10 @@ GRAPH_OP_LAYER = "TensorFlowOpLayer"
 """A layer that is one node of TensorFlow's graph, as TensorFlow 2.0 to 2.3 saved functions of TensorFlow."""
 
 
-def load_keras_2(path: Path, *, allow_code: bool) -> Any:
+def load_keras_2(path: Path, *, allow_code: bool, custom_objects: str | None = None) -> Any:
     """Return the model of a file that Keras 2 saved, uncompiled; ``tf_keras`` may raise any exception.
+
+    ``custom_objects`` is the path of the Python file with the model's own classes; it is run only with ``allow_code``.
 
     Raises:
         InputError: ``tf_keras`` is not installed, or the file holds code that is not allowed.
@@ -28,8 +38,9 @@ def load_keras_2(path: Path, *, allow_code: bool) -> Any:
         config = read_config(path, identify_format(path))
         check_keras_2(path.name, config)
         _check_graph_ops(path.name, config)
+    objects = load_custom_objects(Path(custom_objects), needed_objects(path)) if custom_objects and allow_code else None
     with safe_mode(allow_code=allow_code), with_format_suffix(path) as file:
-        return tf_keras.models.load_model(str(file), compile=False, safe_mode=not allow_code)
+        return tf_keras.models.load_model(str(file), compile=False, safe_mode=not allow_code, custom_objects=objects)
 
 
 def import_tf_keras(name: str) -> Any:

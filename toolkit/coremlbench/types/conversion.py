@@ -42,13 +42,33 @@ sigmoid if it ends in one."""
 
 
 @dataclass(frozen=True)
+class ModelFileOptions:
+    """How a model file was opened: the options that decide which function it is, with empty values for those not given.
+
+    ``scale`` is the factor for pixel values, ``input_shape`` the shape of one input of a model that takes several,
+    ``signature`` that of a SavedModel. ``custom_objects`` is the path of the Python file that defines the model's own
+    classes, with the SHA-256 of its content.
+    """
+
+    scale: float | None = None
+    input_shape: tuple[int, ...] = ()
+    signature: str = ""
+    custom_objects: str = ""
+    custom_objects_sha256: str = ""
+
+
+NO_FILE_OPTIONS = ModelFileOptions()
+
+
+@dataclass(frozen=True)
 class ModelSource:
     """The model that is converted: of a training run, a file of the user's, or a network with random weights.
 
     ``sha256`` is the hash of the file, or of the names and contents of the files of a folder; for random weights of
     the network's name and seed. ``format`` is ``keras-2`` for a file that Keras 2 saved, of either kind.
     ``training_run`` is the id of the record the model comes from. ``classes_from`` tells that the classes are
-    those of a ``labels.txt`` beside the file.
+    those of a ``labels.txt`` beside the file. ``file_options`` tell how a file was opened; in records of older releases
+    they are empty.
     """
 
     name: str
@@ -61,6 +81,7 @@ class ModelSource:
     classes: tuple[str, ...] = ()
     classes_from: Literal["", "labels.txt"] = ""
     note: str = ""
+    file_options: ModelFileOptions = NO_FILE_OPTIONS
 
 
 @dataclass(frozen=True)
@@ -156,7 +177,8 @@ class Variant:
     ``ops`` counts the program's operations by kind, ``arithmetic`` is its multiply-adds for one call and
     ``weight_bytes`` the size of its constants in the package. ``known_deviations`` are the names of the rows of
     ``conversion.known_deviations`` that match the program. ``reused`` is true for a package of an earlier conversion
-    of the same source. ``precision_note`` says what the precision means for the Neural Engine.
+    of the same source. ``precision_note`` says what the precision means for the Neural Engine. ``only_core_ml`` marks
+    a model that only Core ML executes, such as a neural network: it is not compared with anything.
     """
 
     name: VariantName
@@ -176,6 +198,7 @@ class Variant:
     onnx: str = ""
     notes: tuple[str, ...] = ()
     known_deviations: tuple[str, ...] = ()
+    only_core_ml: bool = False
 
 
 @dataclass(frozen=True)

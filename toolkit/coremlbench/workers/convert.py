@@ -46,7 +46,7 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
         sys.modules.setdefault("tensorflow", None)  # type: ignore[arg-type]
     original: Any = open_original(source, request["settings"])
     if source.format not in CHECK_FORMATS:  # opening those has read the package
-        _check_ready_packages(request["variants"])
+        _check_ready_packages(request["variants"], original.shape)
     folder = Path(request["folder"])
     samples = _save_samples(original, request, folder, report)
     _save_predictions(original, folder, report)
@@ -73,8 +73,8 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
     }
 
 
-def _check_ready_packages(packages: list[dict[str, Any]]) -> None:
-    """Raise ``InputError`` for a package of ``--check`` that cannot be compared with a model.
+def _check_ready_packages(packages: list[dict[str, Any]], shape: tuple[int, ...]) -> None:
+    """Raise ``InputError`` for a package of ``--check`` that cannot be compared with a model of this input shape.
 
     An op that the reference runtime does not support is no error here: it is a result of the proof.
     """
@@ -84,7 +84,7 @@ def _check_ready_packages(packages: list[dict[str, Any]]) -> None:
     for package in packages:
         if package["ready_package"] and not package["without_original"]:
             with suppress(UnsupportedProgramError):
-                PackageRunner.load(Path(package["ready_package"]))
+                PackageRunner.load(Path(package["ready_package"]), input_shape=shape)
 
 
 # --- samples ------------------------------------------------------------------------------------------------

@@ -95,9 +95,10 @@ ORIGINALS = {
 def open_original(source: ModelSource, settings: Mapping[str, Any]) -> Original:
     """Open the original of a source.
 
-    ``settings`` are ``allow_code``, ``scale`` and ``input_shape`` of the options, ``cache`` (the cache's folder),
-    ``data`` (``name`` and ``classes`` of the data it is compared on, if any), ``save_model`` (a path at which a
-    network with random weights is saved), and ``package`` (the path of the package that it is compared with, if any).
+    ``settings`` are ``allow_code``, ``scale``, ``input_shape``, ``signature`` and ``custom_objects`` of the options,
+    ``cache`` (the cache's folder), ``data`` (``name`` and ``classes`` of the data it is compared on, if any),
+    ``save_model`` (a path at which a network with random weights is saved), and ``package`` (the path of the package
+    that it is compared with, if any).
 
     Raises:
         InputError: the model cannot be opened, or has a form that cannot be converted.

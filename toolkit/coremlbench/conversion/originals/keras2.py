@@ -12,11 +12,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from coremlbench.conversion.originals.error_text import error_line
 from coremlbench.conversion.originals.keras import trace_keras_model
 from coremlbench.conversion.originals.recurrent_layers import MAX_UNROLLED_STEPS
 from coremlbench.conversion.originals.teachable_machine import preprocessing_of
 from coremlbench.conversion.originals.traced_model import TracedModel, start_tensorflow_on_cpu
+from coremlbench.model_files.error_text import error_line
 from coremlbench.model_files.formats import dictionaries, identify_format, layer_name, read_config
 from coremlbench.model_files.keras2_loading import import_tf_keras, load_keras_2, safe_mode
 from coremlbench.model_files.keras_versions import keras_version
@@ -37,7 +37,7 @@ def open_keras_2(source: ModelSource, settings: Mapping[str, Any]) -> TracedMode
     path = Path(source.path)
     tf_keras = import_tf_keras(path.name)
     version = keras_version(path, identify_format(path))
-    model = _load(path, allow_code=bool(settings.get("allow_code")))
+    model = _load(path, settings)
     loops = _TimeLoops(model)
     original = trace_keras_model(
         model,
@@ -70,14 +70,15 @@ def _version_caveats(name: str, version: str) -> tuple[Caveat, ...]:
 # --- loading ------------------------------------------------------------------------------------------------
 
 
-def _load(path: Path, *, allow_code: bool) -> Any:
+def _load(path: Path, settings: Mapping[str, Any]) -> Any:
     """Return the model of a file.
 
     Raises:
         InputError: ``tf_keras`` cannot load it; the message names the version, and the layer if it is one.
     """
+    allow_code = bool(settings.get("allow_code"))
     try:
-        return load_keras_2(path, allow_code=allow_code)
+        return load_keras_2(path, allow_code=allow_code, custom_objects=settings.get("custom_objects"))
     except InputError:
         raise
     except Exception as error:  # a damaged file can raise anything
