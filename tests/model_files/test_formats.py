@@ -47,7 +47,7 @@ CODE = [
 ]
 
 
-CUSTOM = [
+CUSTOM: list[Any] = [
     ({"module": "os", "class_name": "system", "config": "true"}, "system"),
     ({"module": "kerasx.layers", "class_name": "Dense", "config": {}}, "Dense"),
     ({"class_name": "Mine>Block", "config": {"name": "block"}}, "Block"),

@@ -102,6 +102,7 @@ def test_what_is_no_part_of_keras_is_named_and_comes_from_its_file(
     tmp_path: Path, mine: Any, case: str, suffix: str
 ) -> None:
     file, made = mine
+    make: Any
     make, kind, name = CASES[case]
     model = keras.Sequential([keras.Input((5,)), *make(made), layers.Dense(2)])
     path = tmp_path / f"m.{suffix}"

@@ -22,7 +22,7 @@ def is_only_for_core_ml(source: ModelSource, options: ConvertOptions) -> bool:
 
 
 def copy_model(source: ModelSource, record: ConversionRecord, folder: Path) -> ConversionRecord:
-    """Return the record of a model that is only copied into the run's folder, marked as not proven."""
+    """Return the record of a model that is only copied into the run's folder, marked as not compared."""
     original = Path(source.path)
     copy = folder / f"{slug(source.name)}-as-is{original.suffix}"
     if original.is_dir():
