@@ -36,14 +36,14 @@ def silent() -> Iterator[None]:
             os.close(saved)
 
 
-def open_file(path: Path, classes: Sequence[str] = ()) -> Any:
-    """Return the model of a file as an original, with named classes."""
+def open_file(path: Path, classes: Sequence[str] = (), scale: float | None = None) -> Any:
+    """Return the model of a file as an original, with named classes and the factor of ``--scale``."""
     from coremlbench.conversion.originals import open_original
     from coremlbench.conversion.sources import source_of_file
 
     source = replace(source_of_file(path), classes=tuple(classes))
-    names = ("allow_code", "scale", "input_shape", "data", "save_model")
-    return open_original(source, {**dict.fromkeys(names), "cache": str(path.parent)})
+    names = ("allow_code", "input_shape", "data", "save_model")
+    return open_original(source, {**dict.fromkeys(names), "scale": scale, "cache": str(path.parent)})
 
 
 def save_samples(original: Any, folder: Path, count: int, seed: int) -> Any:

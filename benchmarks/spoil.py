@@ -68,12 +68,13 @@ def judge_kind(kind: str, seed: int, folder: Path, variants: Sequence[str]) -> l
     """Return the results of all spoils of one model; each spoil is converted in one of the variants, in turn."""
     folder.mkdir(parents=True)
     right = right_model(kind, seed)
-    original = open_file(save(right, kind, folder / "right"), CLASSES)
+    scale = 1.0 if kind == "saved-model" else None  # nothing else tells that it rescales pixels itself
+    original = open_file(save(right, kind, folder / "right"), CLASSES, scale)
     expected = save_samples(original, folder, SAMPLES, seed)
     results = []
     for number, spoil in enumerate(spoils()):
         variant = "fp16" if spoil.overflows else variants[(number + seed) % len(variants)]
-        spoiled = open_file(save(spoiled_model(right, kind, spoil), kind, folder / "spoiled"), spoil.classes)
+        spoiled = open_file(save(spoiled_model(right, kind, spoil), kind, folder / "spoiled"), spoil.classes, scale)
         results.append(_judge(kind, spoil, variant, expected, spoiled, original, folder))
         print(_line(results[-1]), flush=True)
     return results

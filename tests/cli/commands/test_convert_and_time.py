@@ -86,7 +86,10 @@ def test_a_network_of_ones_own_from_its_file_to_a_kit_and_back(coremlbench: Run,
         ("tensorflow", "host-cpu"),
     }
     assert all(row["failure"] is None for row in timed["measurements"]), "the code is allowed in every process"
-    assert timed["models"][0]["variants"][0]["proof"]["verdict"] == "proven with caveats"
+    proof = timed["models"][0]["variants"][0]["proof"]
+    assert proof["verdict"] == "proven with caveats"
+    for caveat in proof["caveats"]:
+        assert f"mine fp16: caveat: {caveat['text']}" in done.stdout
     assert timed["deviations"] == ["1 round", "at least 5 calls", "at least 0.01 s a round"]
 
     back = coremlbench("convert-and-time", "--from-kit", "kit", "--runtimes", "reference", "--json", *FEW[:3])
