@@ -142,7 +142,7 @@ def check(path: Path, kind: Format, *, allow_code: bool, custom_objects: bool = 
         for reason in _code_reasons(config):
             raise InputError(
                 f"{path.name} {reason}, which would run on this machine; if you trust where it comes from, "
-                "open it with --allow-code."
+                "convert it with --allow-code."
             )
 
 

@@ -122,7 +122,8 @@ def convert_and_time(
     A MODEL is an experiment (its newest trained run), a run's id, or a file. Without one, every experiment is taken,
     with random weights where nothing was trained (timing only). Each round of each cell (a package on a unit) is a
     process of its own; the order is shuffled in each round, and results are saved after each. Core ML runs on macOS
-    only: elsewhere the host's runtimes are timed, in separate tables, and --kit packs the packages for a Mac.
+    only: elsewhere the host's runtimes are timed, in separate tables, and --kit packs the packages for a Mac. A neural
+    network or a pipeline, which only Core ML executes, is timed on a Mac or packed for one, without a proof.
 
     \b
     coremlbench convert-and-time --quick                     a first look, in minutes
