@@ -110,8 +110,10 @@ def activation_ranges(base: Path, samples: Any, scale: float, report: ReportProg
     from coremlbench.conversion.op_statistics import operations
     from coremlbench.conversion.package_runner import PackageRunner
     from coremlbench.mil_onnx import load_program
+    from coremlbench.mil_onnx.flexible_shapes import fix_input_shape
 
     program = load_program(base)
+    fix_input_shape(program, samples.shape[1:])
     runner = PackageRunner.from_program(program, intermediates=[var.name for var in float_values(program)])
     samples = runner.to_package_input(samples, scale)
     ranges: Ranges = {runner.input_name: {"rmin": np.float32(np.min(samples)), "rmax": np.float32(np.max(samples))}}

@@ -40,24 +40,32 @@ class PackageRunner:
     intermediates: tuple[str, ...] = ()
 
     @classmethod
-    def load(cls, package: Path, *, intermediates: Sequence[str] = (), threads: int | None = None) -> PackageRunner:
-        """Read a package from disk.
+    def load(cls, package: Path, *, input_shape: Sequence[int] | None = None) -> PackageRunner:
+        """Read a package from disk; ``input_shape`` is that of one sample, for a package that takes several.
 
         Raises:
-            InputError: it cannot be read, is no ML Program, or does not have exactly one input of fixed shape.
+            InputError: it cannot be read, is no ML Program, does not have exactly one input, or has one of flexible
+                shape that ``input_shape`` does not fix.
             UnknownOpError: the reference runtime does not support one of its ops.
         """
         from coremlbench.mil_onnx import load_program
 
-        return cls.from_program(load_program(package), intermediates=intermediates, threads=threads)
+        return cls.from_program(load_program(package), input_shape=input_shape)
 
     @classmethod
     def from_program(
-        cls, program: Any, *, intermediates: Sequence[str] = (), threads: int | None = None
+        cls,
+        program: Any,
+        *,
+        input_shape: Sequence[int] | None = None,
+        intermediates: Sequence[str] = (),
+        threads: int | None = None,
     ) -> PackageRunner:
-        """Return a runner for a loaded program; raises the same errors as ``load``."""
+        """Return a runner for a loaded program, whose flexible input is fixed; raises the same errors as ``load``."""
+        from coremlbench.mil_onnx.flexible_shapes import fix_input_shape
         from coremlbench.runtimes.reference import ReferenceRuntime
 
+        program = fix_input_shape(program, input_shape)
         logits = logits_name(program)
         extra_outputs = [*dict.fromkeys([*([logits] if logits else []), *intermediates])]
         runtime = ReferenceRuntime(program, threads=threads, also=extra_outputs)
@@ -149,8 +157,6 @@ def _only_input(runtime: Any, program: Any) -> tuple[str, tuple[int, ...]]:
             f"{program.source} takes {len(runtime.inputs)} inputs, and only models with one can be compared."
         )
     ((name, shape),) = runtime.inputs.items()
-    if any(isinstance(size, str) for size in shape):
-        raise InputError(f"{program.source} takes inputs of any size {shape}, and one size is needed.")
     return name, shape
 
 

@@ -50,9 +50,10 @@ def _divergence(package: dict[str, Any], original: Any, samples: Any, request: d
     """
     from coremlbench.conversion.divergence import find_divergence, plain_name, values_by_name
     from coremlbench.mil_onnx import load_program
+    from coremlbench.mil_onnx.flexible_shapes import fix_input_shape
     from coremlbench.system import serialization
 
-    program = load_program(Path(package["package"]))
+    program = fix_input_shape(load_program(Path(package["package"])), samples.shape[1:])
     reference = original.intermediate_values()
     if reference is None:
         reference = _new_conversion(package, original, samples, Path(request["folder"]), request["target"])

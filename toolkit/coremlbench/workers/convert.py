@@ -42,7 +42,7 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
         # coremltools imports TensorFlow when it is there: seconds and memory that this conversion has no use for.
         sys.modules.setdefault("tensorflow", None)  # type: ignore[arg-type]
     original = open_original(source, request["settings"])
-    _check_ready_packages(request["variants"])
+    _check_ready_packages(request["variants"], original.shape)
     folder = Path(request["folder"])
     samples = _save_samples(original, request, folder, report)
     _save_predictions(original, folder, report)
@@ -66,8 +66,8 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
     }
 
 
-def _check_ready_packages(packages: list[dict[str, Any]]) -> None:
-    """Raise ``InputError`` for a package of ``--check`` that cannot be compared with a model.
+def _check_ready_packages(packages: list[dict[str, Any]], shape: tuple[int, ...]) -> None:
+    """Raise ``InputError`` for a package of ``--check`` that cannot be compared with a model of this input shape.
 
     An op that the reference runtime does not support is no error here: it is a result of the proof.
     """
@@ -77,7 +77,7 @@ def _check_ready_packages(packages: list[dict[str, Any]]) -> None:
     for package in packages:
         if package["ready_package"] and not package["without_original"]:
             with suppress(UnsupportedProgramError):
-                PackageRunner.load(Path(package["ready_package"]))
+                PackageRunner.load(Path(package["ready_package"]), input_shape=shape)
 
 
 # --- samples ------------------------------------------------------------------------------------------------

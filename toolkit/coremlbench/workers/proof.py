@@ -28,13 +28,17 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
 
 def _prove(package: dict[str, Any], request: dict[str, Any], report: Report) -> dict[str, Any]:
     """Return a package's op statistics and its proof, or the ``error`` that prevented them."""
+    import numpy as np
+
     from coremlbench.conversion import op_statistics
     from coremlbench.conversion.package_runner import PackageRunner
     from coremlbench.mil_onnx import load_program
+    from coremlbench.mil_onnx.flexible_shapes import fix_input_shape
 
     result: dict[str, Any] = {}
     with capture_error(result):
-        program = load_program(Path(package["package"]))
+        samples = np.load(Path(request["folder"]) / "samples.npy", mmap_mode="r")
+        program = fix_input_shape(load_program(Path(package["package"])), samples.shape[1:])
         result["ops"] = op_statistics.count_ops(program)
         result["arithmetic"] = op_statistics.multiply_adds(program)
         result["precision"] = op_statistics.matching_variant(program)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from coremlbench.conversion.divergence import ProgramReference
-from coremlbench.conversion.originals.input_semantics import class_names
+from coremlbench.conversion.originals.input_semantics import class_names, input_shape
 from coremlbench.conversion.package_runner import PackageRunner
 from coremlbench.types.conversion import OUTPUT, Caveat, ModelSource
 from coremlbench.types.errors import InputError
@@ -67,15 +67,17 @@ class ReadyPackage:
     def intermediate_values(self) -> ProgramReference:
         """Return the values of the package's program."""
         from coremlbench.mil_onnx import load_program
+        from coremlbench.mil_onnx.flexible_shapes import fix_input_shape
 
-        return ProgramReference(load_program(self.path))
+        return ProgramReference(fix_input_shape(load_program(self.path), self.shape))
 
 
 def open_package(source: ModelSource, settings: Mapping[str, Any]) -> ReadyPackage:
     """Open a ready package.
 
     Raises:
-        InputError: it cannot be read, is no ML Program, or does not have exactly one input.
+        InputError: it cannot be read, is no ML Program, does not have exactly one input, or takes several sizes of it
+            and none was given.
     """
     # coremltools imports TensorFlow if it is installed; a ready package does not need it.
     sys.modules["tensorflow"] = None  # type: ignore[assignment]
@@ -83,7 +85,8 @@ def open_package(source: ModelSource, settings: Mapping[str, Any]) -> ReadyPacka
     import onnxruntime
 
     path = Path(source.path)
-    runner = PackageRunner.load(path)
+    runner = PackageRunner.load(path, input_shape=settings.get("input_shape"))
+    input_shape(path.name, runner.shape, settings)  # raises for a size that a package of fixed shape does not take
     classes, note = tuple(str(label) for label in runner.classes), ""
     if not classes:
         classes, note = class_names(source, settings, _output_shapes(runner) if settings.get("data") else [])
