@@ -213,6 +213,10 @@ OPTIONS = (
     Row("a system too old", "convert lenet --target macOS9", "Invalid value for '--target'"),
     Row("no image to compare", "convert lenet --images 0", "Invalid value for '--images'"),
     Row("an input shape in words", "convert {}/f --input-shape square", "write it as 224x224x3", make=text("f")),
+    Row("code without its permission", "convert lenet --custom-objects {}/f.py", "add --allow-code", make=text("f.py")),
+    Row("code that is not there", "convert lenet --custom-objects {}/f.py --allow-code", "there is no such file"),
+    Row("code in another kind of file", "convert lenet --custom-objects {}/f", "does not end in .py", make=text("f")),
+    Row("a signature without a name", "convert-and-time lenet --signature=", "name a signature of the SavedModel"),
     Row("an unknown compute unit", "convert-and-time lenet --units TPU", "--units knows no 'TPU'"),
     Row("an unknown runtime", "convert-and-time lenet --runtimes onnx", "--runtimes knows no 'onnx'"),
     Row("no rounds", "convert-and-time lenet --rounds 0", "Invalid value for '--rounds'"),
@@ -311,7 +315,7 @@ MODELS = (
     Row(
         "a kind of model that is not converted",
         "convert {}/m.pt --results {}/results",
-        "save the model as .keras",
+        "holds a network or weights of PyTorch as a pickle, which is never opened",
         make=text("m.pt"),
     ),
     Row(

@@ -20,7 +20,7 @@ from coremlbench.conversion.options import ConvertOptions
 from coremlbench.conversion.sources import random_weights_source, resolve_model, source_of_file, source_of_run
 from coremlbench.runs import store
 from coremlbench.system.files import hash_folder, slug
-from coremlbench.types.conversion import Converted, Variant
+from coremlbench.types.conversion import Converted, ModelFileOptions, Variant
 from coremlbench.types.errors import InputError
 from coremlbench.types.failure import Failure
 from coremlbench.types.process import Progress
@@ -365,6 +365,10 @@ def test_options_that_no_model_fits(tmp_path: Path) -> None:
         ({"batches": ()}, "one input at least"),
         ({"images": 0}, "one image at least"),
         ({"classes": ("cat", "")}, "a name of its own"),
+        (
+            {"custom_objects": "/of/mine.py"},
+            "runs the code in mine.py on this machine; if you trust it, add --allow-code",
+        ),
     ):
         with pytest.raises(InputError, match=sentence):
             convert([source], tmp_path / "results", **settings)
@@ -381,11 +385,15 @@ def test_options_that_mean_nothing_for_a_model_are_left_out_and_noted(tmp_path: 
     assert (source.classes, meant, notes) == (("cat", "dog"), options, ())
     for ready, why in ((package, "a ready package is taken as it is"), (createml, "follows from how it was trained")):
         source, meant, notes = drop_inapplicable(ready, options)
-        assert (source, meant) == (ready, ConvertOptions(images=7))
+        shape = options.input_shape if ready is package else None  # that of a package with a flexible input
+        assert (replace(source, file_options=ModelFileOptions()), meant) == (
+            ready,
+            ConvertOptions(images=7, input_shape=shape),
+        )
         assert [note.split(" was left out for mine: ")[0] for note in notes] == [
             "--scale",
             "--classes",
-            "--input-shape",
+            *([] if shape else ["--input-shape"]),
             "--allow-code",
         ]
         assert all(why in note for note in notes)

@@ -18,13 +18,14 @@ READY = RequestedPackage("as-is", "as-is", 0, "", "", Path("work/it-as-is.mlpack
         ("InputError", "it.mlpackage takes batches of 4; give --batch 4.", "Leave the other batches out."),
         ("InputError", "coremltools has no conversion for X; build it without.", "Another variant or target does not"),
         ("ConversionError", "activations of 8 bits are put into others.", "Leave this variant out."),
-        ("ValueError", "ValueError: bad scale", "Leave this variant out, or convert to another target."),
+        ("InputError", "An op needs a newer system; give --target macOS15.", "Convert it with --target macOS15."),
+        ("ValueError", "ValueError: bad scale", "No remedy is known"),
     ],
 )
 def test_what_could_not_be_made(kind: str, message: str, hint: str) -> None:
     failure = variant_failure(CONVERTED, {"error": {"type": kind, "message": message}}, {})
     assert failure is not None
-    assert failure.reason == f"It could not be made: {message}"
+    assert failure.reason == f"It could not be made: {message.removesuffix('.')}."
     assert failure.hint.startswith(hint)
 
 
@@ -46,7 +47,7 @@ def test_what_could_not_be_executed_or_compared(kind: str, message: str, hint: s
     failure = variant_failure(CONVERTED, {}, {"error": {"type": kind, "message": message}})
     assert failure is not None
     done = "compared" if kind == "CoremlbenchError" else "executed here"
-    assert failure.reason == f"It was saved, but could not be {done}: {message}"
+    assert failure.reason == f"It was saved, but could not be {done}: {message.removesuffix('.')}."
     assert failure.hint.startswith(hint)
     assert "save-onnx" not in failure.hint
 

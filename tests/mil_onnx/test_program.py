@@ -407,7 +407,7 @@ def test_foreign_files_are_told_apart(tmp_path: Path) -> None:
         "foreign.mlmodel": "cannot be read as a Core ML model",
         "empty.mlpackage": "no readable Manifest.json",
         "model.mlmodelc": "compiled model",
-        "old.mlmodel": "is an old neural network, not an ML Program",
+        "old.mlmodel": "is a neural network, not an ML Program",
     }
     for name, sentence in cases.items():
         with pytest.raises(CoremlbenchError, match=sentence):

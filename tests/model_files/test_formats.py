@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from coremlbench.model_files.formats import check, identify_format
+from coremlbench.model_files.formats import check, identify_format, needed_objects
 from coremlbench.types.errors import InputError
 
 DENSE = {"module": "keras.layers", "class_name": "Dense", "config": {"name": "dense"}, "registered_name": None}
@@ -39,14 +39,52 @@ CODE = [
     ({"class_name": "__lambda__", "config": {"value": "4wEAAAA="}}, "holds Python code"),
     ({"module": "keras.layers", "class_name": "TorchModuleWrapper", "config": {}}, "holds a pickle"),
     ({"module": "keras.layers", "class_name": "TFSMLayer", "config": {"filepath": "x"}}, "loads another SavedModel"),
-    ({"module": "os", "class_name": "system", "config": "true"}, "takes system from the module os"),
-    ({"module": "kerasx.layers", "class_name": "Dense", "config": {}}, "takes Dense from the module kerasx"),
-    ({"class_name": "Mine>Block", "config": {"name": "block"}}, "needs the class Mine>Block"),
+    ({"module": "keras_hub.layers", "class_name": "Dense", "config": {}}, "takes Dense from the module keras_hub"),
     (
         {"module": "keras.layers", "class_name": "StringLookup", "config": {"vocabulary": "/etc/passwd"}},
         "reads the file /etc/passwd",
     ),
 ]
+
+
+CUSTOM = [
+    ({"module": "os", "class_name": "system", "config": "true"}, "system"),
+    ({"module": "kerasx.layers", "class_name": "Dense", "config": {}}, "Dense"),
+    ({"class_name": "Mine>Block", "config": {"name": "block"}}, "Block"),
+    ({"module": None, "class_name": "Scale", "config": {}, "registered_name": "Scale"}, "Scale"),
+    ({"module": "builtins", "class_name": "Gate", "config": {}, "registered_name": "pack>Gate"}, "Gate"),
+]
+"""Layers whose classes are no part of Keras, and the names of those."""
+
+
+@pytest.mark.parametrize(("layer", "name"), CUSTOM)
+@pytest.mark.parametrize("kind", ["keras", "h5"])
+def test_a_class_that_is_no_part_of_keras_is_named_until_it_is_given(
+    tmp_path: Path, kind: str, layer: dict[str, Any], name: str
+) -> None:
+    make = keras_file if kind == "keras" else h5_file
+    path = make(tmp_path / f"model.{kind}", config(DENSE, config(DENSE, layer)))
+    wanted = f"needs the class {name}, which is no part of Keras; give a Python file that defines it"
+    with pytest.raises(InputError, match=f"{wanted}, and allow its code: --custom-objects FILE.py --allow-code"):
+        check(path, identify_format(path), allow_code=False)
+    with pytest.raises(InputError, match=f"{wanted}: --custom-objects FILE.py"):
+        check(path, identify_format(path), allow_code=True)
+    check(path, identify_format(path), allow_code=True, custom_objects=True)
+    with pytest.raises(InputError, match=wanted):
+        check(path, identify_format(path), allow_code=False, custom_objects=True)
+
+
+def test_losses_and_metrics_of_ones_own_are_not_needed(tmp_path: Path) -> None:
+    loss = {"module": None, "class_name": "MyLoss", "config": {}, "registered_name": "MyLoss"}
+    path = keras_file(tmp_path / "m.keras", {**config(DENSE), "compile_config": {"loss": loss}})
+    check(path, "keras", allow_code=False)
+    assert needed_objects(path) == ()
+
+
+def test_registered_functions_are_needed_under_their_whole_names(tmp_path: Path) -> None:
+    function = {"module": "builtins", "class_name": "function", "config": "pack>twice", "registered_name": "function"}
+    path = keras_file(tmp_path / "m.keras", config({**DENSE, "config": {"activation": function}}, CUSTOM[4][0]))
+    assert sorted(needed_objects(path)) == ["pack>Gate", "pack>twice"]
 
 
 @pytest.mark.parametrize(("layer", "sentence"), CODE)
@@ -86,7 +124,7 @@ def test_a_pickle_is_never_opened(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds a pickle"):
         check(inside, "keras", allow_code=True)
     (tmp_path / "model.pkl").write_bytes(b"\x80\x04")
-    with pytest.raises(InputError, match=r"model.pkl may hold a pickle.*never opened"):
+    with pytest.raises(InputError, match=r"model.pkl is a pickle.*never opened"):
         identify_format(tmp_path / "model.pkl")
 
 

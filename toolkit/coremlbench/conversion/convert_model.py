@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from coremlbench.conversion import cache as conversion_cache
+from coremlbench.conversion.core_ml_models import copy_model, is_only_for_core_ml
 from coremlbench.conversion.crash_isolation import (
     CONVERT,
     PROVE,
@@ -72,6 +73,8 @@ def convert_one(
     Raises:
         StageFailedError: a stage failed as a whole; the results of single packages were saved before.
     """
+    if is_only_for_core_ml(source, options):
+        return copy_model(source, record, folder)
     conversion = _Conversion(source, options, folder, cache, stages, save)
     record = replace(record, source=source)
     save(record)
@@ -197,6 +200,8 @@ def _conversion_request(
             "allow_code": options.allow_code,
             "scale": options.scale,
             "input_shape": options.input_shape,
+            "signature": options.signature,
+            "custom_objects": options.custom_objects,
             "data": {"name": data["name"], "classes": data["classes"]} if "classes" in data else None,
             "cache": str(conversion.cache),
             "save_model": str(conversion.folder / ORIGINAL_MODEL_FILE) if random_weights else None,

@@ -17,10 +17,10 @@ from coremlbench.conversion.sources import PACKAGE_FORMATS
 from coremlbench.conversion.variants import TARGETS, find_variants
 from coremlbench.runs.lifecycle import FAILED, INTERRUPTED, Run, run_and_record
 from coremlbench.system import serialization
-from coremlbench.system.files import slug
+from coremlbench.system.files import hash_file, slug
 from coremlbench.system.paths import cache_folder
 from coremlbench.system.signals import StopSignals
-from coremlbench.types.conversion import ConversionRecord, Converted, ModelSource, UnopenedModel
+from coremlbench.types.conversion import ConversionRecord, Converted, ModelFileOptions, ModelSource, UnopenedModel
 from coremlbench.types.errors import InputError
 from coremlbench.types.failure import Failure
 from coremlbench.types.process import Progress
@@ -132,6 +132,11 @@ def check_options(options: ConvertOptions) -> None:
         raise InputError("Each class has a name of its own: --classes cat,dog.")
     if options.images < 1:
         raise InputError("A proof takes one image at least: --images 500.")
+    if options.custom_objects and not options.allow_code:
+        raise InputError(
+            f"--custom-objects runs the code in {Path(options.custom_objects).name} on this machine; if you trust it, "
+            "add --allow-code."
+        )
 
 
 def drop_inapplicable(
@@ -142,19 +147,53 @@ def drop_inapplicable(
     What is known from a training run or from a ready package is not taken from options.
     """
     from_framework = source.format in FRAMEWORK_FORMATS
+    is_package = source.format in PACKAGE_FORMATS
+    is_file = source.kind == "file"
     applicable = {
-        "scale": from_framework and source.kind == "file",
-        "classes": from_framework and source.kind == "file",
-        "input_shape": from_framework,
+        "scale": from_framework and is_file,
+        "classes": from_framework and is_file,
+        "input_shape": from_framework or is_package,
         "allow_code": from_framework,
+        "signature": source.format == "saved-model",
+        "custom_objects": from_framework and source.format != "saved-model" and is_file,
+    }
+    reasons = {
+        "signature": "only a SavedModel has signatures",
+        "custom_objects": "only Keras files need classes of their own",
     }
     dropped = [name for name, applies in applicable.items() if getattr(options, name) and not applies]
-    is_package = source.format in PACKAGE_FORMATS
     reason = "a ready package is taken as it is" if is_package else "that follows from how it was trained"
-    notes = tuple(f"--{name.replace('_', '-')} was left out for {display_name(source)}: {reason}." for name in dropped)
+    notes = tuple(
+        f"--{name.replace('_', '-')} was left out for {display_name(source)}: {reasons.get(name, reason)}."
+        for name in dropped
+    )
     defaults: dict[str, Any] = {name: getattr(ConvertOptions(), name) for name in dropped}
     options = replace(options, **defaults)
-    return replace(source, classes=options.classes or source.classes), options, notes
+    file_options = file_options_of(options) if is_file else source.file_options
+    source = replace(source, classes=options.classes or source.classes, file_options=file_options)
+    return source, options, notes
+
+
+def file_options_of(options: ConvertOptions) -> ModelFileOptions:
+    """Return how a model file is opened with these options, as it is recorded.
+
+    Raises:
+        InputError: the file of the model's own classes cannot be read.
+    """
+    custom_objects = options.custom_objects or ""
+    try:
+        digest = hash_file(Path(custom_objects)) if custom_objects else ""
+    except OSError as error:
+        raise InputError(
+            f"{custom_objects} cannot be read ({error.strerror}); give --custom-objects a Python file."
+        ) from error
+    return ModelFileOptions(
+        scale=options.scale,
+        input_shape=options.input_shape or (),
+        signature=options.signature or "",
+        custom_objects=custom_objects,
+        custom_objects_sha256=digest,
+    )
 
 
 def display_name(source: ModelSource | UnopenedModel) -> str:

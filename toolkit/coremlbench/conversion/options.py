@@ -18,8 +18,12 @@ class ConvertOptions:
     replaces the model's own; ``sources`` maps a dataset's name to a local copy of it.
 
     For a model file: ``scale`` is the factor for pixel values and makes the model take images, ``input_shape`` fixes
-    the size of a flexible input, and ``classes`` names the output values. ``check`` is the path of a ready package
-    that is compared with the model; nothing is converted then.
+    the size of a flexible input, ``classes`` names the output values, ``signature`` chooses that of a SavedModel, and
+    ``custom_objects`` is the path of a Python file that defines the model's own classes; it needs ``allow_code``.
+    ``check`` is the path of a ready package that is compared with the model; nothing is converted then.
+
+    ``only_core_ml`` also admits models that only Core ML executes, such as neural networks: they are copied, and
+    compared with nothing.
 
     ``jobs`` is the number of models converted in parallel (``None``: chosen from cores and memory). ``timeout`` for
     each model and ``silence`` are seconds, ``memory_limit`` is bytes.
@@ -41,7 +45,10 @@ class ConvertOptions:
     scale: float | None = None
     input_shape: tuple[int, ...] | None = None
     classes: tuple[str, ...] = ()
+    signature: str | None = None
+    custom_objects: str | None = None
     check: str | None = None
+    only_core_ml: bool = False
 
 
 @dataclass(frozen=True)

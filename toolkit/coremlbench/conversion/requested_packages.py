@@ -75,6 +75,8 @@ def _cache_entry(
         "base": options.target,
         "scale": options.scale,
         "shape": options.input_shape,
+        "signature": options.signature,
+        "custom objects": source.file_options.custom_objects_sha256,
         "classes": source.classes or data.get("classes", ()),
         "calibration": _calibration_fingerprint(data, options.seed) if calibrated else None,
         "metadata": package_metadata(source),
@@ -116,6 +118,7 @@ def package_metadata(source: ModelSource) -> dict[str, str]:
     return {
         "description": description,
         "source sha256": source.sha256,
+        **({"signature": source.file_options.signature} if source.file_options.signature else {}),
         **({"training run": source.training_run} if source.training_run else {}),
         **({"experiment": source.experiment} if source.experiment else {}),
     }

@@ -10,7 +10,9 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from coremlbench.conversion.options import ConvertOptions
 from coremlbench.experiments.catalogue import EXPERIMENTS, select
+from coremlbench.model_files.core_ml_kinds import check_ml_program
 from coremlbench.model_files.formats import Format, check, identify_format
 from coremlbench.runs import store
 from coremlbench.system.files import hash_path
@@ -22,6 +24,8 @@ from coremlbench.types.training_records import Trained, TrainingRecord
 PACKAGE_FORMATS: tuple[Format, ...] = ("mlpackage", "mlmodel")
 """Formats of models that are Core ML packages already."""
 
+DEFAULTS = ConvertOptions()
+
 RANDOM_PREFIX = "random:"
 """Prefix of a source's path that is not a file: ``random:lenet:0`` is LeNet with random weights of seed 0."""
 
@@ -29,17 +33,19 @@ ORIGINAL_MODEL_FILE = "original.keras"
 """File in the run's folder to which a network with random weights is saved."""
 
 
-def resolve_model(model: str, *, results: Path, allow_code: bool = False) -> ModelSource:
+def resolve_model(model: str, *, results: Path, options: ConvertOptions = DEFAULTS) -> ModelSource:
     """Return the source named by ``model``: an experiment (its newest trained run), the id of a run, or a path.
+
+    ``options`` tell which files may be opened.
 
     Raises:
         InputError: it is none of these, the run has no model, or the file must not be opened.
     """
-    return _trained_source(model, results) or source_of_file(_model_path(model, results), allow_code=allow_code)
+    return _trained_source(model, results) or source_of_file(_model_path(model, results), options)
 
 
 def resolve_models(
-    models: Sequence[str], *, results: Path, allow_code: bool = False
+    models: Sequence[str], *, results: Path, options: ConvertOptions = DEFAULTS
 ) -> tuple[ModelSource | UnopenedModel, ...]:
     """Return the source of each model in order, without duplicates.
 
@@ -51,7 +57,7 @@ def resolve_models(
     """
     sources: dict[str, ModelSource | UnopenedModel] = {}
     for model in models:
-        source = _source_or_unopened(model, results, allow_code=allow_code)
+        source = _source_or_unopened(model, results, options)
         sources.setdefault(os.path.realpath(source.path), source)
     first = next(iter(sources.values()), None)
     if len(sources) == 1 and isinstance(first, UnopenedModel):
@@ -59,14 +65,14 @@ def resolve_models(
     return tuple(sources.values())
 
 
-def _source_or_unopened(model: str, results: Path, *, allow_code: bool) -> ModelSource | UnopenedModel:
+def _source_or_unopened(model: str, results: Path, options: ConvertOptions) -> ModelSource | UnopenedModel:
     """Return a model's source, or an ``UnopenedModel`` with the reason; an unknown name raises ``InputError``."""
     trained = _trained_source(model, results)
     if trained is not None:
         return trained
     path = _model_path(model, results)
     try:
-        return source_of_file(path, allow_code=allow_code)
+        return source_of_file(path, options)
     except InputError as error:
         if not path.exists():
             raise
@@ -130,14 +136,17 @@ def source_of_run(record: TrainingRecord, folder: Path) -> ModelSource:
     )
 
 
-def source_of_file(path: Path, *, allow_code: bool = False) -> ModelSource:
+def source_of_file(path: Path, options: ConvertOptions = DEFAULTS) -> ModelSource:
     """Return a model file as a source, after a check of its format and of the code in it.
 
     Raises:
-        InputError: it is missing or damaged, has an unknown format, or contains code that was not allowed.
+        InputError: it is missing or damaged, has an unknown format, contains code that was not allowed, needs classes
+            of its own that were not given, or is a model that only Core ML executes where that is of no use.
     """
     file_format = identify_format(path)
-    check(path, file_format, allow_code=allow_code)
+    check(path, file_format, allow_code=options.allow_code, custom_objects=options.custom_objects is not None)
+    if file_format in PACKAGE_FORMATS and not options.only_core_ml:
+        check_ml_program(path)
     return ModelSource(name=path.stem, kind="file", format=file_format, path=str(path), sha256=hash_path(path))
 
 
@@ -183,7 +192,7 @@ def named_sources(
     models: Sequence[str],
     *,
     results: Path,
-    allow_code: bool = False,
+    options: ConvertOptions = DEFAULTS,
     random_seed: int | None = None,
     check: Path | None = None,
 ) -> tuple[ModelSource | UnopenedModel, ...]:
@@ -203,11 +212,12 @@ def named_sources(
             raise InputError(f"There is no package at {check}; give the path of an .mlpackage or .mlmodel to --check.")
         if identify_format(check) not in PACKAGE_FORMATS:
             raise InputError(f"--check takes a ready .mlpackage or .mlmodel, and {check.name} is another kind of file.")
+        check_ml_program(check)
     if random_seed is not None:
         names = models or [experiment.name for experiment in EXPERIMENTS if experiment.network]
         return tuple(random_weights_source(name, random_seed) for name in dict.fromkeys(names))
     if models:
-        return resolve_models(models, results=results, allow_code=allow_code)
+        return resolve_models(models, results=results, options=options)
     trained = trained_sources(results)
     if not trained:
         raise InputError(

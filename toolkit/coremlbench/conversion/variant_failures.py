@@ -17,9 +17,10 @@ Hints = tuple[tuple[str, str], ...]
 CONVERSION_HINTS: Hints = (
     ("--batch", "Leave the other batches out."),
     (r"takes batches of (\d+) only", r"Convert it with --batch \1."),
+    (r"--target (macOS\d+)", r"Convert it with --target \1."),
     (r"^InputError: ", "Another variant or target does not help."),
     (r"^ConversionError: ", "Leave this variant out."),
-    ("", "Leave this variant out, or convert to another target."),
+    ("", "No remedy is known; report it to coremltools with the model."),
 )
 """Hints for errors of the conversion. Messages of this toolkit name the next step; the hint does not repeat it."""
 
@@ -64,9 +65,10 @@ def _failure(
     if package.ready_package:
         message = message.replace(package.path.name, Path(package.ready_package).name)
     exception = f"{error['type']}: {message}"
+    stop = "" if message.endswith((".", "!", "?")) else "."  # before the hint
     return Failure(
         kind=kind,
-        reason=f"{summary}: {message}",
+        reason=f"{summary}: {message}{stop}",
         hint=_hint(exception, hints),
         evidence=Evidence(phase, exception=exception),
     )

@@ -11,9 +11,9 @@ from typing import Any
 from coremlbench.types.errors import InputError
 
 OTHER_KINDS = {
-    "neuralNetwork": "an old neural network",
-    "neuralNetworkClassifier": "an old neural network classifier",
-    "neuralNetworkRegressor": "an old neural network regressor",
+    "neuralNetwork": "a neural network",
+    "neuralNetworkClassifier": "a neural network classifier",
+    "neuralNetworkRegressor": "a neural network regressor",
     "pipeline": "a pipeline of models",
     "pipelineClassifier": "a pipeline of models",
     "pipelineRegressor": "a pipeline of models",
@@ -46,6 +46,16 @@ def load_program(source: Path | str | Any, weights: Path | str | None = None) ->
         path = Path(source)
         return _from_spec(_read_spec(path), _weights(path), path.name)
     return _from_spec(source, Path(weights or ""), "the specification")
+
+
+def read_description(path: Path | str) -> Any:
+    """Return the specification's description of a model's inputs and outputs, also of one that is no ML Program.
+
+    Raises:
+        InputError: the file is missing, truncated or foreign.
+    """
+    spec = _read_spec(Path(path))
+    return _description(spec, spec.description.defaultFunctionName or "main")
 
 
 def _read_spec(path: Path) -> Any:
@@ -105,7 +115,7 @@ def _from_spec(spec: Any, weights: Path, name: str) -> Program:
     if kind != "mlProgram":
         raise InputError(
             f"'{name}' is {OTHER_KINDS.get(kind, f'a Core ML model of the kind {kind}')}, not an ML Program: the "
-            "reference runtime executes ML Programs only; convert it with convert_to='mlprogram', or run it on a Mac."
+            "reference runtime executes ML Programs only; run it on a Mac."
         )
     try:
         program = load(spec, spec.specificationVersion, str(weights))

@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
+from coremlbench.model_files.custom_objects import custom_objects_message
+from coremlbench.model_files.foreign_formats import describe_foreign
 from coremlbench.types.errors import InputError
 
 Format = Literal["keras", "h5", "saved-model", "mlpackage", "mlmodel"]
@@ -33,8 +35,6 @@ MAX_EXPANSION = 200
 BOMB_BYTES = 1 << 30
 """A zip file that expands more than MAX_EXPANSION times, to more than BOMB_BYTES, is rejected as a zip bomb."""
 
-PICKLES = (".pkl", ".pickle", ".joblib", ".pt", ".pth", ".bin", ".ckpt", ".npy", ".npz")
-
 CODE_LAYERS = {
     "Lambda": "holds Python code",
     "__lambda__": "holds Python code",
@@ -45,6 +45,9 @@ CODE_LAYERS = {
 }
 """Keras classes that run code of a file. See keras.io/api/models/model_saving_apis, "safe_mode"."""
 
+KERAS_EXTENSIONS = frozenset({"keras_hub", "keras_cv", "keras_nlp"})
+"""Packages that Keras imports by itself when a model file names their classes; they have to be installed."""
+
 
 def identify_format(path: Path) -> Format:
     """Return the format of a model file or folder, by its content if possible, else by its suffix.
@@ -52,37 +55,36 @@ def identify_format(path: Path) -> Format:
     Raises:
         InputError: there is no file, or it is not a model that can be converted; the message says what it is.
     """
+    foreign = describe_foreign(path)
     if not path.exists():
-        raise InputError(f"There is no model at {path}; give an experiment, the id of a run, or the path of a model.")
+        raise InputError(
+            foreign or f"There is no model at {path}; give an experiment, the id of a run, or the path of a model."
+        )
     if path.is_dir():
-        return _identify_folder(path)
+        return _identify_folder(path, foreign)
     if path.stat().st_size == 0:
         raise InputError(f"{path.name} is empty; save or copy the model again.")
     with path.open("rb") as file:
         start = file.read(8)
     if start.startswith(b"\x89HDF\r\n\x1a\n"):
         return "h5"
-    if start.startswith(b"PK"):
+    if start.startswith(b"PK") and not foreign:
         return "keras"
     if path.suffix == ".mlmodel":
         return "mlmodel"
-    if path.suffix in {".keras", ".h5", ".hdf5"}:
+    if path.suffix in {".keras", ".h5", ".hdf5"} and not start.startswith(b"PK"):
         raise InputError(
             f"{path.name} is not the Keras model its name promises: it is truncated or another kind of file; "
             "save or copy it again."
         )
-    if path.suffix in PICKLES:
-        raise InputError(
-            f"{path.name} may hold a pickle, which runs code when it is loaded and is never opened; save the model "
-            "as .keras or as a SavedModel."
-        )
     raise InputError(
-        f"{path.name} is no model that can be converted; give a .keras or .h5 file, a SavedModel folder, an "
+        foreign
+        or f"{path.name} is no model that can be converted; give a .keras or .h5 file, a SavedModel folder, an "
         ".mlpackage or an .mlmodel."
     )
 
 
-def _identify_folder(path: Path) -> Format:
+def _identify_folder(path: Path, foreign: str) -> Format:
     if (path / "saved_model.pb").is_file():
         return "saved-model"
     if path.suffix == ".mlpackage" or (path / "Manifest.json").is_file():
@@ -92,30 +94,51 @@ def _identify_folder(path: Path) -> Format:
             f"{path.name} is a compiled model, which only Core ML reads; give the .mlpackage it was compiled from."
         )
     raise InputError(
-        f"The folder {path.name} holds no model: it has neither a saved_model.pb nor a Manifest.json; give a "
+        foreign
+        or f"The folder {path.name} holds no model: it has neither a saved_model.pb nor a Manifest.json; give a "
         "SavedModel folder or an .mlpackage."
     )
 
 
-def check(path: Path, kind: Format, *, allow_code: bool) -> None:
-    """Raise ``InputError`` if a model file is damaged, or contains code and ``allow_code`` is false.
+def check(path: Path, kind: Format, *, allow_code: bool, custom_objects: bool = False) -> None:
+    """Raise ``InputError`` if a model file is damaged, or needs what was not allowed or given.
 
-    SavedModels are checked in the process that opens them (``saved_model_ops``), as that needs TensorFlow.
+    ``custom_objects`` tells that a file with the model's own classes was given. SavedModels are checked in the process
+    that opens them (``saved_model_ops``), as that needs TensorFlow.
     """
-    if kind in SUFFIXES:
-        _check_one_format(path)
-    if kind == "keras":
-        config = _keras_config(path)
-    elif kind == "h5":
-        config = _h5_config(path)
-    else:
+    if kind not in SUFFIXES:
         return
+    _check_one_format(path)
+    config = read_config(path, kind)
+    classes = custom_classes(config)
+    if classes and not (allow_code and custom_objects):
+        raise InputError(custom_objects_message(path.name, "class", classes, allow_code=allow_code))
     if not allow_code:
         for reason in _code_reasons(config):
             raise InputError(
                 f"{path.name} {reason}, which would run on this machine; if you trust where it comes from, "
                 "convert it with --allow-code."
             )
+
+
+def needed_objects(path: Path) -> tuple[str, ...]:
+    """Return the names of the classes and registered functions that a Keras file needs and that are no part of Keras.
+
+    They are names as Keras registers them, ``package>name`` for one that was registered in a package. A function that
+    was not registered cannot be told from one of Keras's.
+
+    Raises:
+        InputError: it is no readable Keras file.
+    """
+    kind = identify_format(path)
+    if kind == "keras":
+        with readable(path), zipfile.ZipFile(path) as archive:  # without the weights, which were checked before
+            config = json.loads(archive.read("config.json"))
+    else:
+        config = read_config(path, kind)
+    functions = [part.get("config") for part in dictionaries(config) if part.get("class_name") == "function"]
+    registered = [name for name in functions if isinstance(name, str) and ">" in name]
+    return tuple(dict.fromkeys([*custom_classes(config), *registered]))
 
 
 @contextmanager
@@ -150,10 +173,19 @@ def _check_one_format(path: Path) -> None:
         )
 
 
+def read_config(path: Path, kind: Format) -> Any:
+    """Return the configuration of a ``keras`` or ``h5`` file as JSON values.
+
+    Raises:
+        InputError: the file is damaged, holds no whole model, or has arrays in other files.
+    """
+    return _keras_config(path) if kind == "keras" else _h5_config(path)
+
+
 def _keras_config(path: Path) -> Any:
     import h5py
 
-    with _readable(path), zipfile.ZipFile(path) as archive:
+    with readable(path), zipfile.ZipFile(path) as archive:
         entries = {entry.filename: entry for entry in archive.infolist()}
         _check_entries(path, entries)
         with tempfile.TemporaryDirectory() as folder:
@@ -183,7 +215,7 @@ def _check_entries(path: Path, entries: Mapping[str, zipfile.ZipInfo]) -> None:
 def _h5_config(path: Path) -> Any:
     import h5py
 
-    with _readable(path), h5py.File(path, "r") as file:
+    with readable(path), h5py.File(path, "r") as file:
         _check_links(file, path.name)
         if "model_config" not in file.attrs:
             raise InputError(f"{path.name} holds no whole model of Keras, weights at most; save the whole model.")
@@ -191,7 +223,7 @@ def _h5_config(path: Path) -> Any:
 
 
 @contextmanager
-def _readable(path: Path) -> Iterator[None]:
+def readable(path: Path) -> Iterator[None]:
     """Turn the exceptions of damaged files into ``InputError``; that of our own checks passes."""
     try:
         yield
@@ -224,20 +256,48 @@ def _check_links(file: Any, name: str) -> None:
         raise InputError(f"{name} takes {problem}; save the model as one file.")
 
 
+def custom_classes(config: Any) -> tuple[str, ...]:
+    """Return the names of the classes in a model's configuration that are no part of Keras, as they are registered.
+
+    ``package>Name`` is a class that was registered in a package. A configuration without modules, as in ``.h5``
+    files, shows only those. Losses and metrics are left out: models are opened without them.
+    """
+    names: dict[str, None] = {}
+    network = (
+        {key: value for key, value in config.items() if key != "compile_config"} if isinstance(config, dict) else {}
+    )
+    for part in dictionaries(network):
+        kind = part.get("class_name")
+        if isinstance(kind, str) and not kind.startswith(("__", "function")) and _is_custom(part, kind):
+            registered = part.get("registered_name")
+            names[registered if isinstance(registered, str) else kind] = None
+    return tuple(names)
+
+
+def _is_custom(part: dict[str, Any], kind: str) -> bool:
+    """Return whether a part of a configuration is of a class that is no part of Keras or of its extensions."""
+    if "module" not in part:
+        return ">" in kind
+    module, registered = part["module"], part.get("registered_name")
+    if not isinstance(module, str):
+        return True
+    if _is_keras(module):
+        return isinstance(registered, str) and ">" in registered
+    return module.split(".", maxsplit=1)[0] not in KERAS_EXTENSIONS
+
+
 def _code_reasons(config: Any) -> Iterator[str]:
-    """Yield a reason for each part of a configuration that contains or names code."""
-    for part in _dictionaries(config):
+    """Yield a reason for each part of a configuration that contains code, or names a module or a file."""
+    for part in dictionaries(config):
         kind = part.get("class_name")
         if isinstance(kind, str):
-            name = _layer_name(part)
+            name = layer_name(part)
             class_name = kind.rpartition(">")[2]
             if class_name in CODE_LAYERS:
                 yield f"has a layer {name or kind} of the kind {class_name}, which {CODE_LAYERS[class_name]}"
             module = part.get("module")
             if isinstance(module, str) and not _is_keras(module):
                 yield f"takes {kind} from the module {module}"
-            elif ">" in kind or (part.get("registered_name") not in {None, kind} and module is None):
-                yield f"needs the class {kind}, which is no part of Keras"
         for key in ("vocabulary", "vocabulary_file"):
             if isinstance(part.get(key), str):
                 yield f"reads the file {part[key]}"
@@ -247,12 +307,13 @@ def _is_keras(module: str) -> bool:
     return module == "builtins" or module.split(".", maxsplit=1)[0] in {"keras", "keras_core", "tf_keras"}
 
 
-def _layer_name(layer: dict[str, Any]) -> str:
+def layer_name(layer: dict[str, Any]) -> str:
+    """Return the name of a layer from its part of a configuration, empty where it has none."""
     config = layer.get("config")
     return str(config.get("name", "")) if isinstance(config, dict) else ""
 
 
-def _dictionaries(value: Any) -> Iterator[dict[str, Any]]:
+def dictionaries(value: Any) -> Iterator[dict[str, Any]]:
     """Yield all dictionaries in a JSON value, the outer ones first. Not recursive, so any depth is possible."""
     queue = [value]
     while queue:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from coremlbench.runtimes.coreml import CoreML, is_stand_in
 from coremlbench.runtimes.onnxruntime import Reference
 from coremlbench.runtimes.tensorflow import TensorFlow
+from coremlbench.types.conversion import NO_FILE_OPTIONS, ModelFileOptions
 from coremlbench.types.timing import Artefact, RuntimeName, UnitName
 
 if TYPE_CHECKING:
@@ -64,8 +65,17 @@ class Runtime(Protocol):
             CoremlbenchError: the unit is not available on this machine.
         """
 
-    def load(self, model: Path, unit: UnitName, *, allow_code: bool = False) -> Loaded:
-        """Return the model, loaded for a unit. ``allow_code`` lets the model file run code of its own.
+    def load(
+        self,
+        model: Path,
+        unit: UnitName,
+        *,
+        allow_code: bool = False,
+        file_options: ModelFileOptions = NO_FILE_OPTIONS,
+    ) -> Loaded:
+        """Return the model, loaded for a unit.
+
+        ``allow_code`` lets the model file run code of its own; ``file_options`` tell how its conversion opened it.
 
         Raises:
             CoremlbenchError: the runtime cannot load it; the message includes the runtime's error.

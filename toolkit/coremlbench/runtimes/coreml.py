@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from coremlbench.types.conversion import NO_FILE_OPTIONS, ModelFileOptions
 from coremlbench.types.errors import CoremlbenchError
 from coremlbench.types.timing import Artefact, RuntimeName, UnitName
 
@@ -86,7 +87,14 @@ class CoreML:
         if unit == "CPU_AND_NE" and "NE" not in (devices() or ("NE",)):
             raise NoSuchUnitError(NO_NEURAL_ENGINE)
 
-    def load(self, model: Path, unit: UnitName, *, allow_code: bool = False) -> LoadedModel:  # noqa: ARG002 - holds no code
+    def load(
+        self,
+        model: Path,
+        unit: UnitName,
+        *,
+        allow_code: bool = False,  # noqa: ARG002 - it holds no code
+        file_options: ModelFileOptions = NO_FILE_OPTIONS,  # noqa: ARG002 - the shape of an input is that of its array
+    ) -> LoadedModel:
         """Return a model loaded from an ``.mlmodelc``, or from an ``.mlpackage`` or ``.mlmodel``, compiled first.
 
         When an uncompiled model fails to load, coremltools only warns and returns a model that cannot predict.

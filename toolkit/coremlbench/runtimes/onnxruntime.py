@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from coremlbench.runtimes.coreml import numeric_outputs
+from coremlbench.types.conversion import NO_FILE_OPTIONS, ModelFileOptions
 from coremlbench.types.timing import Artefact, RuntimeName, UnitName
 
 if TYPE_CHECKING:
@@ -42,17 +43,29 @@ class Reference:
 
         del coremltools, onnxruntime, reference
 
-    def load(self, model: Path, unit: UnitName, *, allow_code: bool = False) -> LoadedProgram:  # noqa: ARG002 - as above
-        """Return the model of an ``.mlpackage``.
+    def load(
+        self,
+        model: Path,
+        unit: UnitName,  # noqa: ARG002 - it has one
+        *,
+        allow_code: bool = False,  # noqa: ARG002 - it holds no code
+        file_options: ModelFileOptions = NO_FILE_OPTIONS,
+    ) -> LoadedProgram:
+        """Return the model of an ``.mlpackage``, whose flexible input is fixed if ``file_options`` have its shape.
 
         Raises:
             InputError: the package cannot be read, or is not an ML Program.
             UnknownOpError: the program uses an op that the reference runtime does not support.
             UnsupportedProgramError: a form of an op, or of the program, that the reference runtime cannot execute.
         """
+        from coremlbench.mil_onnx import load_program
+        from coremlbench.mil_onnx.flexible_shapes import fix_input_shape
         from coremlbench.runtimes.reference import ReferenceRuntime
 
-        return LoadedProgram(ReferenceRuntime.load(model))
+        program = load_program(model)
+        if file_options.input_shape:
+            fix_input_shape(program, file_options.input_shape)
+        return LoadedProgram(ReferenceRuntime(program))
 
 
 class LoadedProgram:

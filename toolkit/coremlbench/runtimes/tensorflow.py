@@ -9,8 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from coremlbench.model_files.formats import with_format_suffix
+from coremlbench.model_files.keras_loading import load_keras
+from coremlbench.model_files.signatures import choose_signature
 from coremlbench.runtimes.coreml import ModelLoadError, NoSuchUnitError
+from coremlbench.types.conversion import NO_FILE_OPTIONS, ModelFileOptions
 from coremlbench.types.errors import InputError
 from coremlbench.types.timing import Artefact, RuntimeName, UnitName
 
@@ -64,7 +66,14 @@ class TensorFlow:
         if unit == "host-cpu" and gpus:
             tf.config.set_visible_devices([], "GPU")
 
-    def load(self, model: Path, unit: UnitName, *, allow_code: bool = False) -> LoadedFunction:  # noqa: ARG002 - chosen by start
+    def load(
+        self,
+        model: Path,
+        unit: UnitName,  # noqa: ARG002 - chosen by start
+        *,
+        allow_code: bool = False,
+        file_options: ModelFileOptions = NO_FILE_OPTIONS,
+    ) -> LoadedFunction:
         """Return the model of a Keras file or of a SavedModel folder, on the unit that ``start`` chose.
 
         Raises:
@@ -72,8 +81,8 @@ class TensorFlow:
         """
         try:
             if model.is_dir():
-                return LoadedFunction(*_load_saved_model(model))
-            return LoadedFunction(*_load_keras(model, allow_code=allow_code))
+                return LoadedFunction(*_load_saved_model(model, file_options.signature))
+            return LoadedFunction(*_load_keras(model, file_options, allow_code=allow_code))
         except (ValueError, OSError, TypeError, InputError) as problem:
             raise ModelLoadError(f"TensorFlow could not load '{model.name}': {problem}") from problem
 
@@ -133,13 +142,15 @@ class LoadedFunction:
         keras.utils.clear_session()
 
 
-def _load_keras(path: Path, *, allow_code: bool) -> tuple[Any, Callable[..., Any], Sequence[Any], Sequence[str]]:
+def _load_keras(
+    path: Path, options: ModelFileOptions, *, allow_code: bool
+) -> tuple[Any, Callable[..., Any], Sequence[Any], Sequence[str]]:
     """Return the model, its function, the specifications of its inputs and the names of its outputs."""
-    import keras
     import tensorflow as tf
 
-    with with_format_suffix(path) as named:
-        model = keras.models.load_model(named, compile=False, safe_mode=not allow_code)
+    model = load_keras(
+        path, allow_code=allow_code, custom_objects=options.custom_objects, input_shape=options.input_shape
+    )
     has_several_inputs = len(model.inputs) > 1
 
     def function(*tensors: Any) -> Any:
@@ -148,12 +159,13 @@ def _load_keras(path: Path, *, allow_code: bool) -> tuple[Any, Callable[..., Any
     return model, tf.function(function, autograph=False), model.inputs, [tensor.name for tensor in model.outputs]
 
 
-def _load_saved_model(path: Path) -> tuple[Any, Callable[..., Any], Sequence[Any], Sequence[str]]:
-    """Return the same as ``_load_keras`` for the serving signature of a SavedModel."""
+def _load_saved_model(path: Path, requested: str) -> tuple[Any, Callable[..., Any], Sequence[Any], Sequence[str]]:
+    """Return the same as ``_load_keras`` for a signature of a SavedModel."""
     import tensorflow as tf
 
     model = tf.saved_model.load(str(path))
-    signature = model.signatures["serving_default"]
+    name, _ = choose_signature(path.name, model.signatures, requested)
+    signature = model.signatures[name]
     inputs = [
         tf.TensorSpec(spec.shape, spec.dtype, name) for name, spec in signature.structured_input_signature[1].items()
     ]

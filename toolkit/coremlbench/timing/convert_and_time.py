@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from coremlbench.types.process import Progress
 
 if TYPE_CHECKING:
     from coremlbench.conversion.options import ConvertOptions
+    from coremlbench.timing.available_units import MachineCapabilities
     from coremlbench.timing.kit import Kit
     from coremlbench.timing.matrix import OnRound
     from coremlbench.timing.plan import TimingInput, TimingOptions
@@ -53,7 +54,9 @@ def convert_and_time(
 
     capabilities = detect_units()
     check_machine(timing, kit, capabilities)
-    requested = sources.resolve_models(models, results=results, allow_code=conversion.allow_code)
+    conversion = replace(conversion, only_core_ml=kit is not None or _has_core_ml(timing, capabilities))
+    job.check_options(conversion)
+    requested = sources.resolve_models(models, results=results, options=conversion)
     conversions = job.convert_models(
         requested or sources.default_sources(results, timing.seed),
         conversion,
@@ -76,6 +79,14 @@ def convert_and_time(
         kit=kit,
     )
     return ConvertedAndTimed(timing_input, exit_code, timed)
+
+
+def _has_core_ml(timing: TimingOptions, capabilities: MachineCapabilities) -> bool:
+    """Return whether Core ML is to be timed on this machine."""
+    from coremlbench.timing.plan import requested_units
+
+    requested = requested_units(timing, capabilities.units, capabilities.unavailable_reason)
+    return any(runtime == "coreml" and not reason for (runtime, _), reason in requested.items())
 
 
 def time_kit(

@@ -44,7 +44,14 @@ def provide_inputs(runner: RoundRunner, packages: Sequence[TimedPackage]) -> Pro
         if package.inputs is not None:
             _copy_from_kit(package, target)
         elif not has_inputs(target):
-            missing.append({"package": target.path, "inputs": target.inputs, "expected": target.expected})
+            missing.append(
+                {
+                    "package": target.path,
+                    "inputs": target.inputs,
+                    "expected": target.expected,
+                    "input_shape": target.file_options.input_shape,
+                }
+            )
     failures, notes = _make_inputs(runner, missing)
     ready = tuple(
         target if target.expected is not None and target.expected.exists() else replace(target, expected=None)

@@ -18,7 +18,7 @@ from coremlbench import __version__
 from coremlbench.system import serialization
 from coremlbench.system.files import atomic_write, hash_file
 from coremlbench.timing.plan import FULL, QUICK, TimedPackage, TimingInput, TimingOptions, file_stem
-from coremlbench.types.conversion import Variant
+from coremlbench.types.conversion import ModelFileOptions, Variant
 from coremlbench.types.errors import InputError
 from coremlbench.types.timing import TimedModel
 
@@ -166,7 +166,9 @@ def _pack(folder: Path, number: int, package: TimedPackage) -> dict[str, Any]:
 def _portable_model(model: TimedModel) -> dict[str, Any]:
     """Return a model as JSON values, without paths of this machine."""
     variants = tuple(replace(variant, path="", onnx="") for variant in model.variants)
-    source = replace(model.source, path=Path(model.source.path).name)
+    options = model.source.file_options
+    options = replace(options, custom_objects=Path(options.custom_objects).name if options.custom_objects else "")
+    source = replace(model.source, path=Path(model.source.path).name, file_options=options)
     return dict(serialization.to_json(replace(model, source=source, variants=variants)))
 
 
@@ -194,7 +196,8 @@ def read_kit(folder: Path) -> Kit:
     variants: dict[tuple[str, str, int], Variant] = {
         (model.name, variant.name, variant.batch): variant for model in models for variant in model.variants
     }
-    packages = tuple(_checked_package(folder, entry, files, variants) for entry in entries)
+    file_options = {model.name: model.source.file_options for model in models}
+    packages = tuple(_checked_package(folder, entry, files, variants, file_options) for entry in entries)
     return Kit(TimingInput(models, packages, kit=sha256), portable_options(options), sha256)
 
 
@@ -268,7 +271,11 @@ def _is_link_outside(folder: Path, path: Path) -> bool:
 
 
 def _checked_package(
-    folder: Path, entry: _Entry, files: dict[str, tuple[str, int]], variants: dict[tuple[str, str, int], Variant]
+    folder: Path,
+    entry: _Entry,
+    files: dict[str, tuple[str, int]],
+    variants: dict[tuple[str, str, int], Variant],
+    file_options: dict[str, ModelFileOptions],
 ) -> TimedPackage:
     """Return a package of the kit; ``InputError`` when it names a file that is not among the checked ones."""
     key = (entry.model, entry.variant, entry.batch)
@@ -286,6 +293,7 @@ def _checked_package(
         path=folder / entry.package,
         inputs=folder / entry.inputs,
         expected=folder / entry.expected if entry.expected else None,
+        file_options=file_options[entry.model],
     )
 
 

@@ -54,7 +54,10 @@ def select_packages(conversions: Sequence[tuple[ConversionRecord, Path]]) -> Tim
             )
         )
         original = _find_original(record, folder)
-        packages += [TimedPackage(name, variant, folder / variant.path, original) for variant in usable]
+        packages += [
+            TimedPackage(name, variant, folder / variant.path, original, file_options=record.source.file_options)
+            for variant in usable
+        ]
     return TimingInput(tuple(models), tuple(packages), notes=tuple(notes))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from coremlbench.system.files import slug
-from coremlbench.types.conversion import Variant, VariantName
+from coremlbench.types.conversion import NO_FILE_OPTIONS, ModelFileOptions, Variant, VariantName
 from coremlbench.types.timing import Measurement, RuntimeName, TimedModel, UnitName
 
 ORIGINAL: VariantName = "as-is"
@@ -53,8 +53,8 @@ QUICK = TimingOptions(rounds=2, calls=50, seconds=1.0, warmup_calls=5, warmup_se
 class TimedPackage:
     """A package to be timed, and the files on this machine that belong to it.
 
-    ``original`` is the network it was converted from, as Keras saved it. ``inputs`` and ``expected`` are ``.npz``
-    files; a kit brings them, otherwise they are made from the package itself.
+    ``original`` is the network it was converted from, as Keras saved it, and ``file_options`` tell how it was opened.
+    ``inputs`` and ``expected`` are ``.npz`` files; a kit brings them, otherwise they are made from the package itself.
     """
 
     model: str
@@ -63,6 +63,7 @@ class TimedPackage:
     original: Path | None = None
     inputs: Path | None = None
     expected: Path | None = None
+    file_options: ModelFileOptions = NO_FILE_OPTIONS
 
 
 @dataclass(frozen=True)
@@ -132,9 +133,13 @@ def plan_cells(
     requested = requested_units(options, units, unavailable_reason)
     cells: dict[tuple[Any, ...], Cell] = {}
     without_original: dict[str, None] = {}
+    only_core_ml: dict[str, None] = {}
     for package in packages:
         for (runtime, unit), reason in requested.items():
             if reason:
+                continue
+            if package.variant.only_core_ml and runtime != "coreml":
+                only_core_ml[package.model] = None
                 continue
             if runtime == "tensorflow" and package.original is None:
                 without_original[package.model] = None
@@ -145,9 +150,12 @@ def plan_cells(
         packages=tuple(packages),
         cells=tuple(cells.values()),
         unavailable=tuple(dict.fromkeys(reason for reason in requested.values() if reason)),
-        notes=tuple(
-            f"{model} has no original that TensorFlow can load, so TensorFlow was not timed."
-            for model in without_original
+        notes=(
+            *(
+                f"{model} has no original that TensorFlow can load, so TensorFlow was not timed."
+                for model in without_original
+            ),
+            *(f"Only Core ML executes {model}, so no other runtime was timed." for model in only_core_ml),
         ),
     )
 
@@ -162,6 +170,17 @@ def requested_units(
         for unit in units[runtime]
         if not options.units or unit in options.units
     }
+
+
+def unproven_notes(models: Sequence[TimedModel]) -> tuple[str, ...]:
+    """Return the notes on models that only Core ML executes, which are timed without a proof."""
+    return tuple(
+        f"{model.name}: {note}"
+        for model in models
+        for variant in model.variants
+        if variant.only_core_ml
+        for note in variant.notes
+    )
 
 
 def initial_measurements(cells: Sequence[Cell], models: Sequence[TimedModel]) -> tuple[Measurement, ...]:

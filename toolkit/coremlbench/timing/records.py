@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from coremlbench.system.formatting import format_seconds
-from coremlbench.timing.plan import Cell, MatrixPlan, TimingInput, TimingOptions, deviations_of, initial_measurements
+from coremlbench.timing.plan import (
+    Cell,
+    MatrixPlan,
+    TimingInput,
+    TimingOptions,
+    deviations_of,
+    initial_measurements,
+    unproven_notes,
+)
 from coremlbench.types.timing import ComputePlan, Measurement, RooflineBound, Round, TimingRecord
 
 MAX_FAILED_ROUNDS = 2
@@ -22,7 +30,10 @@ def plan_record(
     from coremlbench.timing.roofline import roofline_bound
     from coremlbench.timing.statistics import orders
 
-    rows, notes = [], [*timing_input.notes, *(() if timing_input.kit else plan.notes)]
+    rows, notes = (
+        [],
+        [*timing_input.notes, *unproven_notes(timing_input.models), *(() if timing_input.kit else plan.notes)],
+    )
     for cell, row in zip(plan.cells, initial_measurements(plan.cells, timing_input.models), strict=True):
         bound = roofline_bound(record.machine, cell.unit, cell.package.variant) if cell.runtime == "coreml" else None
         if isinstance(bound, str):

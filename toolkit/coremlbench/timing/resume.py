@@ -17,7 +17,7 @@ from coremlbench.timing.available_units import MachineCapabilities, detect_units
 from coremlbench.timing.matrix import MatrixProgress, MatrixRun, OnRound, describe_run
 from coremlbench.timing.plan import ORIGINAL, Cell, MatrixPlan, TimedPackage, TimingOptions
 from coremlbench.timing.rounds import RoundRunner
-from coremlbench.types.conversion import Variant
+from coremlbench.types.conversion import ModelFileOptions, Variant
 from coremlbench.types.errors import InputError
 from coremlbench.types.failure import Failure
 from coremlbench.types.process import Progress
@@ -124,7 +124,10 @@ def _restore_plan(record: TimingRecord, results: Path, capabilities: MachineCapa
     variants: dict[PackageKey, Variant] = {
         (model.name, variant.name, variant.batch): variant for model in record.models for variant in model.variants
     }
-    packages = {key: _restore_package(key[0], locations[key], variants[key], results) for key in locations}
+    file_options = {model.name: model.source.file_options for model in record.models}
+    packages = {
+        key: _restore_package(key[0], locations[key], variants[key], file_options[key[0]], results) for key in locations
+    }
     _check_originals(record, locations, packages)
     cells = []
     for index, row in enumerate(record.measurements):
@@ -141,7 +144,9 @@ def _package_key(row: Measurement, packages: dict[PackageKey, TimedPackage]) -> 
     return (row.model, row.variant, row.batch)
 
 
-def _restore_package(model: str, location: dict[str, Any], variant: Variant, results: Path) -> TimedPackage:
+def _restore_package(
+    model: str, location: dict[str, Any], variant: Variant, file_options: ModelFileOptions, results: Path
+) -> TimedPackage:
     """Return a package from its recorded location; ``InputError`` when it is missing or has changed."""
     path = results / location["path"]  # an absolute path stays as it is
     if not path.exists():
@@ -149,7 +154,7 @@ def _restore_package(model: str, location: dict[str, Any], variant: Variant, res
     if hash_path(path) != variant.sha256:
         raise InputError(f"The package {path} is not the one that was timed before; start a new matrix.")
     original = results / location["original"] if location["original"] else None
-    return TimedPackage(model, variant, path, original)
+    return TimedPackage(model, variant, path, original, file_options=file_options)
 
 
 def _check_originals(
@@ -171,3 +176,16 @@ def _check_originals(
         expected = locations[key].get("original_sha256") if has_random_weights else sources[model].sha256
         if expected and hash_path(original) != expected:
             raise InputError(f"The original {original} is not the one that was timed before; start a new matrix.")
+        _check_custom_objects(sources[model].file_options)
+
+
+def _check_custom_objects(options: ModelFileOptions) -> None:
+    """Raise ``InputError`` when the file with an original's own classes is missing or has changed."""
+    if not options.custom_objects:
+        return
+    path = Path(options.custom_objects)
+    if not path.is_file() or hash_path(path) != options.custom_objects_sha256:
+        raise InputError(
+            f"{path} is not the --custom-objects file that the matrix was begun with; restore it, or start "
+            "a new matrix."
+        )

@@ -159,6 +159,7 @@ class RoundRunner:
             "compiled": self.compiled.get(package.path) if cell.runtime == "coreml" else None,
             "original": package.original if cell.runtime == "tensorflow" else None,
             "allow_code": options.allow_code,
+            "file_options": serialization.to_json(package.file_options),
             "inputs": package.inputs,
             "expected": None if cell.runtime == "tensorflow" else package.expected,
             "warmup_calls": options.warmup_calls,

@@ -38,11 +38,31 @@ sigmoid if it ends in one."""
 
 
 @dataclass(frozen=True)
+class ModelFileOptions:
+    """How a model file was opened: the options that decide which function it is, with empty values for those not given.
+
+    ``scale`` is the factor for pixel values, ``input_shape`` the shape of one input of a model that takes several,
+    ``signature`` that of a SavedModel. ``custom_objects`` is the path of the Python file that defines the model's own
+    classes, with the SHA-256 of its content.
+    """
+
+    scale: float | None = None
+    input_shape: tuple[int, ...] = ()
+    signature: str = ""
+    custom_objects: str = ""
+    custom_objects_sha256: str = ""
+
+
+NO_FILE_OPTIONS = ModelFileOptions()
+
+
+@dataclass(frozen=True)
 class ModelSource:
     """The model that is converted: of a training run, a file of the user's, or a network with random weights.
 
     ``sha256`` is the hash of the file, or of the names and contents of the files of a folder; for random weights of
-    the network's name and seed. ``training_run`` is the id of the record the model comes from.
+    the network's name and seed. ``training_run`` is the id of the record the model comes from. ``file_options`` tell
+    how a file was opened; in records of older releases they are empty.
     """
 
     name: str
@@ -54,6 +74,7 @@ class ModelSource:
     training_run: str = ""
     classes: tuple[str, ...] = ()
     note: str = ""
+    file_options: ModelFileOptions = NO_FILE_OPTIONS
 
 
 @dataclass(frozen=True)
@@ -133,7 +154,8 @@ class Variant:
 
     ``ops`` counts the program's operations by kind, ``arithmetic`` is its multiply-adds for one call and
     ``weight_bytes`` the size of its constants in the package. ``reused`` is true for a package of an earlier conversion
-    of the same source. ``precision_note`` says what the precision means for the Neural Engine.
+    of the same source. ``precision_note`` says what the precision means for the Neural Engine. ``only_core_ml`` marks
+    a model that only Core ML executes, such as a neural network: it is not compared with anything.
     """
 
     name: VariantName
@@ -152,6 +174,7 @@ class Variant:
     failure: Failure | None = None
     onnx: str = ""
     notes: tuple[str, ...] = ()
+    only_core_ml: bool = False
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,18 @@ import sys
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from coremlbench.mil_onnx import load_program
+from coremlbench.mil_onnx import load_program, read_description
+from coremlbench.mil_onnx.flexible_shapes import flexible_input
+from coremlbench.model_files.core_ml_kinds import ML_PROGRAM, core_ml_kind
 from coremlbench.supervision.worker_main import Report, run
 from coremlbench.system.files import atomic_writer
+from coremlbench.types.conversion import NO_FILE_OPTIONS, ModelFileOptions
 from coremlbench.types.errors import CoremlbenchError
 
 GRID = 8
@@ -51,23 +55,38 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
     return {"notes": notes}
 
 
-def _make_files(entry: Mapping[str, str], samples: int, seed: int) -> str:
+def _make_files(entry: Mapping[str, Any], samples: int, seed: int) -> str:
     """Write the two files of a package; return a note when the reference runtime cannot execute it, else "".
 
     Inputs are written last: a file of inputs means that the expected outputs, if any, are complete.
     """
     note = ""
-    inputs = make_inputs(load_program(entry["package"]).description, samples, seed)
+    package, options = Path(entry["package"]), ModelFileOptions(input_shape=tuple(entry.get("input_shape") or ()))
+    inputs = make_inputs(read_description(package), samples, seed, _fixed_shapes(package, options))
     try:
-        _save(Path(entry["expected"]), expected_outputs(Path(entry["package"]), inputs))
+        if core_ml_kind(package) in {"", ML_PROGRAM}:  # that others are not compared is noted with their variant
+            _save(Path(entry["expected"]), expected_outputs(package, inputs, options))
     except CoremlbenchError as problem:
-        note = f"The expected outputs of {Path(entry['package']).name} are not known: {problem}"
+        note = f"The expected outputs of {package.name} are not known: {problem}"
     _save(Path(entry["inputs"]), inputs)
     return note
 
 
-def make_inputs(description: Any, samples: int, seed: int) -> dict[str, NDArray[Any]]:
+def _fixed_shapes(package: Path, options: ModelFileOptions) -> dict[str, tuple[int, ...]]:
+    """Return the requested shape of a package's flexible input by name, batch first; {} if none is to be fixed."""
+    if not options.input_shape:
+        return {}
+    flexible = flexible_input(load_program(package))
+    shape = flexible.shape_for(options.input_shape) if flexible is not None else None
+    return {flexible.name: shape} if flexible is not None and shape is not None else {}
+
+
+def make_inputs(
+    description: Any, samples: int, seed: int, shapes: Mapping[str, tuple[int, ...]] = MappingProxyType({})
+) -> dict[str, NDArray[Any]]:
     """Return random inputs by name for a model's description.
+
+    ``shapes`` are those of flexible inputs, (1, channels, height, width) for an image; others have their default shape.
 
     Images are uint8 of shape (samples, height, width, 3), or (samples, height, width) in greyscale. Arrays of shape
     (samples, …) hold numbers from 0 to 1, arrays of integers 0 or 1.
@@ -80,35 +99,39 @@ def make_inputs(description: Any, samples: int, seed: int) -> dict[str, NDArray[
         random = np.random.default_rng([seed, zlib.crc32(feature.name.encode())])
         kind = feature.type.WhichOneof("Type")
         if kind == "imageType":
-            image = feature.type.imageType
-            inputs[feature.name] = np.stack([_random_image(random, image) for _ in range(samples)])
+            image, shape = feature.type.imageType, shapes.get(feature.name)
+            height, width = shape[2:] if shape else (image.height, image.width)
+            inputs[feature.name] = np.stack([_random_image(random, image, height, width) for _ in range(samples)])
         elif kind == "multiArrayType":
-            inputs[feature.name] = _random_array(random, feature.type.multiArrayType, samples)
+            array = feature.type.multiArrayType
+            inputs[feature.name] = _random_array(random, array, samples, shapes.get(feature.name))
         else:
             raise CoremlbenchError(f"The input '{feature.name}' is a {kind}; only pictures and arrays can be timed.")
     return inputs
 
 
-def _random_image(random: np.random.Generator, image: Any) -> NDArray[np.uint8]:
-    """Return a smooth image of the size and colour space of an image input."""
+def _random_image(random: np.random.Generator, image: Any, height: int, width: int) -> NDArray[np.uint8]:
+    """Return a smooth image of a size, in the colour space of an image input."""
     from PIL import Image
 
     colours = random.integers(0, 256, (GRID, GRID, 3), dtype=np.uint8)
-    enlarged = Image.fromarray(colours).resize((image.width, image.height), Image.Resampling.BICUBIC)
+    enlarged = Image.fromarray(colours).resize((width, height), Image.Resampling.BICUBIC)
     grey = image.ColorSpace.Name(image.colorSpace).startswith("GRAYSCALE")
     return np.asarray(enlarged.convert("L") if grey else enlarged)
 
 
-def _random_array(random: np.random.Generator, kind: Any, samples: int) -> NDArray[Any]:
-    """Return an array of the shape (without it, the smallest one) and type of an array input."""
-    shape = tuple(kind.shape) or tuple(max(1, size.lowerBound) for size in kind.shapeRange.sizeRanges)
+def _random_array(random: np.random.Generator, kind: Any, samples: int, shape: tuple[int, ...] | None) -> NDArray[Any]:
+    """Return an array of a shape (``None``: the default one, without it the smallest) and of an array input's type."""
+    shape = shape or tuple(kind.shape) or tuple(max(1, size.lowerBound) for size in kind.shapeRange.sizeRanges)
     dtype = ARRAY_TYPES.get(kind.ArrayDataType.Name(kind.dataType), np.float32)
     if np.issubdtype(dtype, np.integer):
         return random.integers(0, 2, (samples, *shape)).astype(dtype)
     return random.random((samples, *shape), dtype=np.float32).astype(dtype)
 
 
-def expected_outputs(package: Path, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+def expected_outputs(
+    package: Path, inputs: Mapping[str, NDArray[Any]], options: ModelFileOptions = NO_FILE_OPTIONS
+) -> dict[str, NDArray[Any]]:
     """Return the reference runtime's outputs by name, of shape (samples, values), as ``Loaded.outputs`` returns them.
 
     Raises:
@@ -116,7 +139,7 @@ def expected_outputs(package: Path, inputs: Mapping[str, NDArray[Any]]) -> dict[
     """
     from coremlbench.runtimes import RUNTIMES
 
-    loaded = RUNTIMES["reference"].load(package, "host-cpu")
+    loaded = RUNTIMES["reference"].load(package, "host-cpu", file_options=options)
     count = len(next(iter(inputs.values())))
     samples = [loaded.prepare({name: value[index] for name, value in inputs.items()}) for index in range(count)]
     outputs = [loaded.outputs(loaded.predict(sample)) for sample in samples]

@@ -6,7 +6,8 @@ and to hang, and because calls within a process are not independent of one anoth
 The request holds ``runtime`` and ``unit``; the paths ``package``, ``compiled`` and ``original``, each of which may be
 ``None``; the paths ``inputs`` and ``expected`` of ``.npz`` files with an array for each input or output, whose first
 axis is the samples; ``warmup_calls``, ``warmup_seconds``, ``calls`` and ``seconds``; ``sustain_seconds`` or ``None``;
-the path ``samples`` of the ``.npz`` file to write; and optionally ``allow_code``.
+the path ``samples`` of the ``.npz`` file to write; and optionally ``allow_code``
+and ``file_options``, a ``ModelFileOptions``.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from typing import TYPE_CHECKING, Any
 
 from coremlbench.runtimes import RUNTIMES, Loaded, is_stand_in
 from coremlbench.supervision.worker_main import Report, run
+from coremlbench.system import serialization
+from coremlbench.types.conversion import ModelFileOptions
 from coremlbench.types.errors import CoremlbenchError, InputError
 from coremlbench.types.timing import Artefact
 
@@ -54,9 +57,10 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
     report("start", 0, 1, f"starting {runtime.version}")
     runtime.start(unit)
     model = _model_path(request, runtime.takes)
+    file_options = serialization.from_json(ModelFileOptions, request.get("file_options", {}))
 
     def load() -> Loaded:
-        return runtime.load(model, unit, allow_code=request.get("allow_code", False))
+        return runtime.load(model, unit, allow_code=request.get("allow_code", False), file_options=file_options)
 
     report("load", 0, 2, f"loading '{model.name}' for {unit}")
     first_load, loaded = _measure(load)

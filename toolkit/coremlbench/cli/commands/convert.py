@@ -3,53 +3,25 @@
 from __future__ import annotations
 
 import sys
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
+from coremlbench.cli.commands.model_file_options import model_file_options
 from coremlbench.cli.commands.parameters import (
     BATCHES,
-    Amount,
-    Bytes,
     CommaList,
     DatasetName,
-    Duration,
     explicit_options,
     json_option,
-    parse_numbers,
+    limit_options,
     results_option,
+    source_option,
     split_names,
 )
-from coremlbench.cli.commands.train import Source
 from coremlbench.conversion.variants import DEFAULT_TARGET, TARGETS, VARIANTS
 from coremlbench.types.errors import InputError
-
-
-def parse_classes(value: str) -> tuple[str, ...]:
-    """Return class names in their order, from "cat,dog" or from a UTF-8 file with one name a line.
-
-    Raises:
-        ValueError: the value is neither, or the file cannot be read or has a blank line.
-    """
-    path = Path(value).expanduser()
-    if path.is_file():
-        return _read_classes(path)
-    if "," not in value:
-        raise ValueError(f"{value!r} is no file; name the classes as cat,dog or give a file with one a line.")
-    return tuple(name.strip() for name in value.split(","))
-
-
-def _read_classes(path: Path) -> tuple[str, ...]:
-    try:
-        names = path.read_text(encoding="utf-8-sig").rstrip().splitlines()  # Windows editors write a byte order mark
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} cannot be read as a list of classes: {error}.") from error
-    blank = next((number for number, name in enumerate(names, 1) if not name.strip()), None)
-    if blank:
-        raise ValueError(f"Line {blank} of {path} is blank; name one class a line, in their order.")
-    return tuple(name.strip() for name in names)
 
 
 def variant_names() -> tuple[str, ...]:
@@ -58,10 +30,6 @@ def variant_names() -> tuple[str, ...]:
 
 
 VARIANT_LIST = CommaList("names", split_names, variant_names)
-CLASSES = CommaList("names|file", parse_classes)
-INPUT_SHAPE = CommaList(
-    "numbers", partial(parse_numbers, separator="x", noun="no list of numbers", example="224x224x3")
-)
 
 
 @click.command(short_help="Models to Core ML packages in several precisions, each proven against its original.")
@@ -87,7 +55,7 @@ INPUT_SHAPE = CommaList(
 @click.option(
     "--data", type=DatasetName(), help="Images of this dataset or folder instead of those of the model's own dataset."
 )
-@click.option("--source", "sources", type=Source(), multiple=True, help="A local copy of a dataset; may be repeated.")
+@source_option
 @click.option("--save-onnx", is_flag=True, help="Save the executed ONNX graph beside each package.")
 @click.option(
     "--check",
@@ -95,25 +63,7 @@ INPUT_SHAPE = CommaList(
     metavar="PACKAGE",
     help="Convert nothing: compare this existing package with MODEL.",
 )
-@click.option(
-    "--scale",
-    type=Amount(min=0, min_open=True),
-    metavar="F",
-    help="Factor that scales pixels from 0 to 255 for a model from a file (1/255 is 0.00392157); it then takes images.",
-)
-@click.option(
-    "--classes",
-    type=CLASSES,
-    default=(),
-    help="Class names of a model from a file, in order: cat,dog or a file with one a line; they become the labels of "
-    "packages that end in a softmax.  [default: those of --data, if as many]",
-)
-@click.option("--input-shape", type=INPUT_SHAPE, metavar="HxWxC", help="Input shape for a model without a fixed one.")
-@click.option(
-    "--allow-code",
-    is_flag=True,
-    help="Open models that contain code, such as Lambda layers; only from sources you trust.",
-)
+@model_file_options
 @click.option(
     "--jobs",
     type=click.IntRange(min=1),
@@ -126,9 +76,11 @@ INPUT_SHAPE = CommaList(
 @click.option(
     "--random-weights", is_flag=True, help="Convert the experiments' networks with random weights, untrained."
 )
-@click.option("--memory-limit", type=Bytes(), help="Stop a conversion that uses more memory than this.")
-@click.option("--timeout", type=Duration(), help="Stop each model after this time: 30m.")
-@click.option("--silence", type=Duration(), help="Stop a conversion without output for this time.  [default: 15m]")
+@limit_options(
+    memory="Stop a conversion that uses more memory than this.",
+    timeout="Stop each model after this time: 30m.",
+    silence="Stop a conversion without output for this time.  [default: 15m]",
+)
 @results_option
 @json_option
 def convert(
@@ -142,8 +94,9 @@ def convert(
 ) -> None:
     """Convert models to Core ML and prove each package against its original, on any machine.
 
-    MODEL is an experiment (its newest trained run), the id of a run, or a file: .keras, .h5, a SavedModel folder, an
-    .mlpackage or .mlmodel. Without one, the newest trained run of every experiment is converted.
+    MODEL is an experiment (its newest trained run), the id of a run, or a file: .keras, .h5, a SavedModel folder, or an
+    .mlpackage or .mlmodel that holds an ML Program (not a neural network or a pipeline, which only Core ML executes).
+    Without one, the newest trained run of every experiment is converted.
 
     Each package is read back from disk, executed with ONNX Runtime and compared with its original on test images:
     errors, signal-to-noise ratio, share of images with the same class, and the accuracy before and after. The verdict
@@ -161,7 +114,7 @@ def convert(
     from coremlbench.cli.terminal.conversion import print_conversions
     from coremlbench.cli.terminal.progress import Watch
     from coremlbench.cli.terminal.tables import print_json
-    from coremlbench.conversion.job import conversion_exit_code, convert_models
+    from coremlbench.conversion.job import check_options, conversion_exit_code, convert_models
     from coremlbench.conversion.options import ConvertOptions
     from coremlbench.conversion.sources import named_sources
 
@@ -171,10 +124,11 @@ def convert(
         raise InputError(f"--check makes nothing, so {names} would mean nothing; leave out what is not meant.")
     check = check.expanduser().absolute() if check else None  # shells do not expand the ~ in --check=~/x.mlpackage
     options = ConvertOptions(sources=dict(sources), check=str(check) if check else None, **settings)
+    check_options(options)
     sources_to_convert = named_sources(
         models,
         results=results,
-        allow_code=options.allow_code,
+        options=options,
         random_seed=options.seed if random_weights else None,
         check=check,
     )

@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from coremlbench.cli.commands.model_file_options import MODEL_FILE_OPTIONS, model_file_options
 from coremlbench.cli.commands.parameters import (
     BATCHES,
-    Bytes,
     CommaList,
     DatasetName,
     Duration,
     json_option,
+    limit_options,
     results_option,
+    source_option,
     split_names,
 )
 from coremlbench.types.errors import InputError
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 
 UNITS = ("CPU_ONLY", "CPU_AND_GPU", "CPU_AND_NE", "ALL", "host-cpu", "host-gpu")
 RUNTIMES = ("coreml", "reference", "tensorflow")
-CONVERSION_OPTIONS = ("variants", "batches", "images", "data", "allow_code")
+CONVERSION_OPTIONS = ("variants", "batches", "images", "data", "sources", *MODEL_FILE_OPTIONS)
 """The options of conversion and proof, which do not apply to the finished packages of a kit."""
 RESUME_ERROR = "A matrix goes on with the settings it was begun with"
 QUICK_IMAGES = 50
@@ -61,7 +63,8 @@ def _choices(option: str, known: tuple[str, ...]) -> CommaList:
 @click.option("--batch", "batches", type=BATCHES, metavar="N,…", help="Batch sizes separated by commas.  [default: 1]")
 @click.option("--images", type=click.IntRange(min=1), metavar="N", help="Images for the proof.  [default: 500]")
 @click.option("--data", type=DatasetName(), help="The images for the proof.  [default: the model's own dataset]")
-@click.option("--allow-code", is_flag=True, help="Load models that contain code; only from sources you trust.")
+@source_option
+@model_file_options
 @click.option("--quick", is_flag=True, help="A first look: 2 rounds of 50 calls and 1 s, 50 images for the proof.")
 @click.option("--rounds", type=click.IntRange(min=1), metavar="N", help="Processes for each cell.  [default: 5]")
 @click.option("--calls", type=click.IntRange(min=1), metavar="N", help="Timed calls a round, at least.  [default: 200]")
@@ -98,9 +101,11 @@ def _choices(option: str, known: tuple[str, ...]) -> CommaList:
     default=None,
     help="Resume an interrupted matrix.  [without RUN: the newest]",
 )
-@click.option("--memory-limit", type=Bytes(), help="Stop a process that uses more memory than this: 2GiB.")
-@click.option("--timeout", type=Duration(), help="Stop the whole matrix after this time; --resume continues it.")
-@click.option("--silence", type=Duration(), help="Stop a process without output for this time.  [default: 15m]")
+@limit_options(
+    memory="Stop a process that uses more memory than this: 2GiB.",
+    timeout="Stop the whole matrix after this time; --resume continues it.",
+    silence="Stop a process without output for this time.  [default: 15m]",
+)
 @results_option
 @json_option
 def convert_and_time(
@@ -117,7 +122,8 @@ def convert_and_time(
     A MODEL is an experiment (its newest trained run), a run's id, or a file. Without one, every experiment is taken,
     with random weights where nothing was trained (timing only). Each round of each cell (a package on a unit) is a
     process of its own; the order is shuffled in each round, and results are saved after each. Core ML runs on macOS
-    only: elsewhere the host's runtimes are timed, in separate tables, and --kit packs the packages for a Mac.
+    only: elsewhere the host's runtimes are timed, in separate tables, and --kit packs the packages for a Mac. A neural
+    network or a pipeline, which only Core ML executes, is timed on a Mac or packed for one, without a proof.
 
     \b
     coremlbench convert-and-time --quick                     a first look, in minutes
@@ -142,14 +148,19 @@ def _check_options(
     models: Collection[str], kit: Path | None, from_kit: Path | None, resume: str | None, settings: dict[str, Any]
 ) -> None:
     """Raise ``InputError`` for --resume or --from-kit together with options that do not apply to them."""
-    explicit = {name for name, value in settings.items() if value is not None and value is not False}
+    explicit = {name for name, value in settings.items() if value is not None and value is not False and value != ()}
     if resume is not None and (explicit or models or kit or from_kit):
         raise InputError(f"{RESUME_ERROR}: give --resume without other options, or leave it out for a new matrix.")
     if from_kit is not None and (models or kit or explicit & set(CONVERSION_OPTIONS)):
         raise InputError(
-            "--from-kit times what is in the kit; leave out models and --kit, --variants, --batch, --images, --data "
-            "and --allow-code."
+            "--from-kit times what is in the kit; leave out models, --kit and what is for conversions: "
+            f"{', '.join(_option_name(name) for name in CONVERSION_OPTIONS)}."
         )
+
+
+def _option_name(parameter: str) -> str:
+    """Return the option that is passed under this name."""
+    return {"batches": "--batch", "sources": "--source"}.get(parameter, f"--{parameter.replace('_', '-')}")
 
 
 def _timing_options(settings: dict[str, Any], kit: Kit | None) -> TimingOptions:
@@ -178,7 +189,8 @@ def _conversion_options(settings: dict[str, Any], timing: TimingOptions) -> Conv
         changes["data"] = settings["data"]
     return replace(
         ConvertOptions(),
-        allow_code=settings["allow_code"],
+        sources=dict(settings["sources"]),
+        **{name: settings[name] for name in MODEL_FILE_OPTIONS},
         seed=timing.seed,
         silence=timing.silence,
         memory_limit=timing.memory_limit,

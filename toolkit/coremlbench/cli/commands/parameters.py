@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -150,8 +150,54 @@ class DatasetName(click.ParamType[str]):
         return [*names, CompletionItem(incomplete, type="dir")]
 
 
+class Source(click.ParamType[tuple[str, str]]):
+    """A dataset's name and a local copy of it: cifar10=cifar-10-python.tar.gz."""
+
+    name = "dataset=path"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        """Return the name and the absolute path; a path that does not exist is an error."""
+        name, separator, path = str(value).partition("=")
+        if not separator or not name or not Path(path).expanduser().exists():
+            self.fail(f"{value!r} names no local copy; write it as cifar10=PATH, and PATH must be there.", param, ctx)
+        return name, str(Path(path).expanduser().absolute())
+
+
 LIMITS = frozenset({"timeout", "silence", "memory_limit"})
 """Options that may differ between a resumed run and the failed one."""
+
+
+def add_options(function: Any, options: Sequence[Callable[[Any], Any]]) -> Any:
+    """Return a function with options added; ``--help`` lists them in this order.
+
+    ``--help`` lists options from the outermost decorator to the innermost, so the last one is applied first.
+    """
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def limit_options(*, memory: str, timeout: str, silence: str) -> Callable[[Any], Any]:
+    """Return a decorator that adds --memory-limit, --timeout and --silence with these help texts."""
+    return partial(
+        add_options,
+        options=(
+            click.option("--memory-limit", type=Bytes(), help=memory),
+            click.option("--timeout", type=Duration(), help=timeout),
+            click.option("--silence", type=Duration(), help=silence),
+        ),
+    )
+
+
+def source_option(function: Any) -> Any:
+    """Add the option --source, local copies of datasets, passed as ``sources``, to a command."""
+    return click.option(
+        "--source",
+        "sources",
+        type=Source(),
+        multiple=True,
+        help="A local copy of a dataset, used instead of a download; may be repeated.",
+    )(function)
 
 
 def run_options(stopped: str) -> Callable[[Any], Any]:
@@ -159,43 +205,34 @@ def run_options(stopped: str) -> Callable[[Any], Any]:
 
     ``stopped`` names in the help text what a timeout ends, such as "the run".
     """
-    options = (
-        click.option(
-            "--memory-limit",
-            type=Bytes(),
-            help="Stop a run that uses more memory than this, to simulate a smaller machine: 2GiB.",
+    return partial(
+        add_options,
+        options=(
+            limit_options(
+                memory="Stop a run that uses more memory than this, to simulate a smaller machine: 2GiB.",
+                timeout=f"Stop {stopped} after this time: 30m.",
+                silence="Stop a run without output for this time.  [default: by phase]",
+            ),
+            click.option(
+                "--resume",
+                is_flag=False,
+                flag_value="",
+                default=None,
+                metavar="[ID]",
+                help="Resume a failed run with its settings: the newest, or the one with this ID.",
+            ),
+            click.option(
+                "--retries",
+                type=click.IntRange(min=0, max=20),
+                default=0,
+                metavar="N",
+                help="After a failure, try again up to N times in new processes, with a remedy where there is one: "
+                "smaller batches, the CPU, more open files.",
+            ),
+            results_option,
+            json_option,
         ),
-        click.option("--timeout", type=Duration(), help=f"Stop {stopped} after this time: 30m."),
-        click.option(
-            "--silence", type=Duration(), help="Stop a run without output for this time.  [default: by phase]"
-        ),
-        click.option(
-            "--resume",
-            is_flag=False,
-            flag_value="",
-            default=None,
-            metavar="[ID]",
-            help="Resume a failed run with its settings: the newest, or the one with this ID.",
-        ),
-        click.option(
-            "--retries",
-            type=click.IntRange(min=0, max=20),
-            default=0,
-            metavar="N",
-            help="After a failure, try again up to N times in new processes, with a remedy where there is one: smaller "
-            "batches, the CPU, more open files.",
-        ),
-        results_option,
-        json_option,
     )
-
-    def add(function: Any) -> Any:
-        # --help lists options from the outermost decorator to the innermost, so the last option is applied first.
-        for option in reversed(options):
-            function = option(function)
-        return function
-
-    return add
 
 
 def explicit_options(context: click.Context) -> frozenset[str]:

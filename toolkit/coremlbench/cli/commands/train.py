@@ -19,6 +19,7 @@ from coremlbench.cli.commands.parameters import (
     explicit_options,
     parse_numbers,
     run_options,
+    source_option,
 )
 
 if TYPE_CHECKING:
@@ -28,19 +29,6 @@ if TYPE_CHECKING:
     from coremlbench.types.training_records import TrainingRecord
 
     SavedRun = tuple[TrainingRecord, Path]
-
-
-class Source(click.ParamType[tuple[str, str]]):
-    """A dataset's name and a local copy of it: cifar10=cifar-10-python.tar.gz."""
-
-    name = "dataset=path"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
-        """Return the name and the absolute path; a path that does not exist is an error."""
-        name, separator, path = str(value).partition("=")
-        if not separator or not name or not Path(path).expanduser().exists():
-            self.fail(f"{value!r} names no local copy; write it as cifar10=PATH, and PATH must be there.", param, ctx)
-        return name, str(Path(path).expanduser().absolute())
 
 
 class ExperimentName(click.ParamType[str]):
@@ -70,13 +58,7 @@ class ExperimentName(click.ParamType[str]):
     "may be repeated.  [default: all]",
 )
 @click.option("--dataset", type=DatasetName(), help="The images for tinyvgg and efficientnetb0.  [default: drawn-food]")
-@click.option(
-    "--source",
-    "sources",
-    type=Source(),
-    multiple=True,
-    help="A local copy of a dataset, used instead of a download; may be repeated.",
-)
+@source_option
 @click.option(
     "--train",
     type=click.IntRange(min=1),

@@ -87,9 +87,9 @@ ORIGINALS = {
 def open_original(source: ModelSource, settings: Mapping[str, Any]) -> Original:
     """Open the original of a source.
 
-    ``settings`` are ``allow_code``, ``scale`` and ``input_shape`` of the options, ``cache`` (the cache's folder),
-    ``data`` (``name`` and ``classes`` of the data it is compared on, if any), and ``save_model`` (a path at which a
-    network with random weights is saved).
+    ``settings`` are ``allow_code``, ``scale``, ``input_shape``, ``signature`` and ``custom_objects`` of the options,
+    ``cache`` (the cache's folder), ``data`` (``name`` and ``classes`` of the data it is compared on, if any), and
+    ``save_model`` (a path at which a network with random weights is saved).
 
     Raises:
         InputError: the model cannot be opened, or has a form that cannot be converted.

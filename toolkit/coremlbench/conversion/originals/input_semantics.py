@@ -12,8 +12,12 @@ FLOAT_TYPES = ("float16", "bfloat16", "float32", "float64")
 BYTE_TYPE = "uint8"
 
 
-def takes_bytes(name: str, dtype: str, shape: tuple[int, ...], settings: Mapping[str, Any]) -> bool:
+def takes_bytes(
+    name: str, dtype: str, shape: tuple[int, ...], settings: Mapping[str, Any], embedding: str = ""
+) -> bool:
     """Return whether a model's input has 8-bit pixels; else it has floating-point numbers.
+
+    ``embedding`` names the model's embedding layer, if it has one.
 
     Raises:
         InputError: it has another type, such as indices. A package would take them as float16, which cannot represent
@@ -23,9 +27,11 @@ def takes_bytes(name: str, dtype: str, shape: tuple[int, ...], settings: Mapping
         return False
     if dtype == BYTE_TYPE and (_is_picture(shape) or (len(shape) == 2 and settings.get("data"))):
         return True
+    integers = dtype.startswith(("int", "uint"))
+    what = f"whole numbers ({dtype}), such as the indices of words" if integers else f"values of the type {dtype}"
     raise InputError(
-        f"{name} takes inputs of the type {dtype} and of the shape {shape}, and only models of floating-point numbers, "
-        "or of pictures of bytes (uint8), can be converted; convert the part of it that takes such an input."
+        f"{name} takes {_shape_text(shape)} {what}, and a converted model can take only floating-point numbers or "
+        f"pictures of bytes (uint8); convert the layers behind {embedding or 'that input'} as a model of their own."
     )
 
 
@@ -44,17 +50,23 @@ def input_shape(name: str, declared: tuple[int | None, ...], settings: Mapping[s
         )
         if not fits:
             raise InputError(
-                f"{name} takes inputs of the shape {declared}, which {tuple(requested)} does not fit; give "
-                "--input-shape one that does."
+                f"{name} takes inputs of {_shape_text(declared)}, which --input-shape {_shape_text(requested)} does "
+                "not fit; give one that does, or leave it out."
             )
         return tuple(requested)
     fixed = tuple(size for size in declared if size is not None)
     if len(fixed) < len(declared):
         raise InputError(
-            f"{name} takes inputs of any size ({declared}), and a converted model needs one: give --input-shape, "
-            "224x224x3 for instance."
+            f"{name} takes inputs of any size ({_shape_text(declared)}), and a converted model needs one: give "
+            f"--input-shape, {_shape_text([size or 224 for size in declared])} for instance."
         )
     return fixed
+
+
+def _shape_text(shape: Sequence[int | None]) -> str:
+    """Return a shape as --input-shape has it; one with a flexible dimension as "any x any x 3"."""
+    separator = " x " if None in shape else "x"
+    return separator.join("any" if size is None else str(size) for size in shape) or "single"
 
 
 def _is_picture(shape: tuple[int, ...]) -> bool:

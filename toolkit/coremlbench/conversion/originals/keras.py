@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from coremlbench.conversion.originals.error_text import error_line
+from coremlbench.conversion.originals.float32_policy import in_float32
 from coremlbench.conversion.originals.input_semantics import class_names, input_shape, pixel_scaling, takes_bytes
 from coremlbench.conversion.originals.layer_scopes import trace_layer_scopes
 from coremlbench.conversion.originals.rescaling import rescales
@@ -20,7 +20,7 @@ from coremlbench.conversion.originals.traced_model import (
 )
 from coremlbench.conversion.sources import RANDOM_PREFIX, network_and_seed
 from coremlbench.experiments.catalogue import select
-from coremlbench.model_files.formats import with_format_suffix
+from coremlbench.model_files.keras_loading import load_keras
 from coremlbench.types.conversion import ModelSource
 from coremlbench.types.errors import InputError
 
@@ -33,9 +33,10 @@ def open_keras(source: ModelSource, settings: Mapping[str, Any]) -> TracedModel:
     """
     start_tensorflow_on_cpu()
     model = _random_network(source) if source.path.startswith(RANDOM_PREFIX) else _load(source, settings)
+    model, caveats = in_float32(model)
     tensor = _only_input(model, source)
     shape = input_shape(source.name, tuple(tensor.shape[1:]), settings)
-    takes_uint8 = takes_bytes(source.name, str(tensor.dtype), shape, settings)
+    takes_uint8 = takes_bytes(source.name, str(tensor.dtype), shape, settings, _embedding(model))
     unroll_note = unroll(model)
     trace = make_tracer(_inference_function(model), shape, name=source.name, takes_uint8=takes_uint8)
     with trace_layer_scopes(model) as scopes:
@@ -56,7 +57,14 @@ def open_keras(source: ModelSource, settings: Mapping[str, Any]) -> TracedModel:
         layers=layers,
         outputs=outputs,
         notes=tuple(note for note in (pixel_note, class_note, unroll_note) if note),
+        caveats=caveats,
     )
+
+
+def _embedding(model: Any) -> str:
+    """Return the name of a model's first embedding layer in a phrase, empty if it has none."""
+    layers = (layer for layer in model._flatten_layers() if type(layer).__name__ == "Embedding")  # noqa: SLF001 - nested ones too
+    return next((f"its layer {layer.name}" for layer in layers), "")
 
 
 def _output_names(model: Any) -> list[str]:
@@ -110,21 +118,12 @@ def _random_network(source: ModelSource) -> Any:
 
 
 def _load(source: ModelSource, settings: Mapping[str, Any]) -> Any:
-    import keras
-
-    if settings.get("allow_code"):
-        keras.config.enable_unsafe_deserialization()
-    path = Path(source.path)
-    try:
-        with with_format_suffix(path) as file:
-            return keras.models.load_model(str(file), compile=False, safe_mode=not settings.get("allow_code"))
-    except InputError:
-        raise
-    except Exception as error:  # a damaged file can raise anything
-        raise InputError(
-            f"Keras cannot load {path.name} ({error_line(error)}); save it again with the Keras that runs here, or as "
-            "a SavedModel."
-        ) from error
+    return load_keras(
+        Path(source.path),
+        allow_code=bool(settings.get("allow_code")),
+        custom_objects=settings.get("custom_objects"),
+        input_shape=settings.get("input_shape"),
+    )
 
 
 def _only_input(model: Any, source: ModelSource) -> Any:
@@ -133,12 +132,14 @@ def _only_input(model: Any, source: ModelSource) -> Any:
     Raises:
         InputError: it has several inputs, or none because it was never built.
     """
+    import keras
+
     inputs = getattr(model, "inputs", None)  # a Sequential model that was not built raises AttributeError
     if not inputs:
-        raise InputError(
-            f"{source.name} was saved before it knew the shape of its input; begin it with keras.Input(...) or call it "
-            "once, and save it again."
-        )
+        remedy = "begin it with keras.Input(...) or call it once, and save it again."
+        if not isinstance(model, keras.Sequential):
+            remedy = "give --input-shape, 224x224x3 for instance."
+        raise InputError(f"{source.name} was saved before it knew the shape of its input; {remedy}")
     if len(inputs) != 1:
         raise InputError(f"{source.name} takes {len(inputs)} inputs, and only models with one can be converted.")
     return inputs[0]

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from coremlbench.conversion.originals.error_text import error_line
 from coremlbench.conversion.originals.input_semantics import class_names, input_shape, pixel_scaling, takes_bytes
 from coremlbench.conversion.originals.layer_scopes import saved_model_scopes
 from coremlbench.conversion.originals.traced_model import (
@@ -19,27 +18,29 @@ from coremlbench.conversion.originals.traced_model import (
     reject_byte_arithmetic,
     start_tensorflow_on_cpu,
 )
+from coremlbench.model_files.error_text import error_line
 from coremlbench.model_files.saved_model_ops import check_graph
+from coremlbench.model_files.signatures import choose_signature
 from coremlbench.types.conversion import ModelSource
 from coremlbench.types.errors import InputError
 
-SIGNATURE = "serving_default"
 XLA_ATTRIBUTE = "_XlaMustCompile"
 
 
 def open_saved_model(source: ModelSource, settings: Mapping[str, Any]) -> TracedModel:
-    """Open the serving function of a SavedModel, after a check of the ops in its graph.
+    """Open a signature of a SavedModel, after a check of the ops in its graph.
 
     Raises:
-        InputError: it is damaged, its graph runs code or reads files, or it has no signature with one input.
+        InputError: it is damaged, its graph runs code or reads files, it has no such signature, or one with several
+            inputs.
     """
     start_tensorflow_on_cpu()
     path = Path(source.path)
     loaded = _load(path, allow_code=bool(settings.get("allow_code")))
-    function = loaded.signatures.get(SIGNATURE)
-    if function is None:
-        raise InputError(f"The SavedModel {path.name} has no signature {SIGNATURE}; export the model again.")
-    input_name, spec = _only_input(function, path.name)
+    signature, signature_note = choose_signature(path.name, loaded.signatures, settings.get("signature"))
+    function = loaded.signatures[signature]
+    others = sorted(set(loaded.signatures) - {signature})
+    input_name, spec = _only_input(function, path.name, others)
     batch, *declared = spec.shape.as_list()
     shape = input_shape(path.name, tuple(declared), settings)
     takes_uint8 = takes_bytes(path.name, spec.dtype.name, shape, settings)
@@ -63,7 +64,7 @@ def open_saved_model(source: ModelSource, settings: Mapping[str, Any]) -> Traced
         versions=library_versions(),
         layers=layers,
         outputs=outputs,
-        notes=tuple(note for note in (pixel_note, class_note) if note),
+        notes=tuple(note for note in (signature_note, pixel_note, class_note) if note),
         fixed_batch=batch,
     )
 
@@ -82,11 +83,14 @@ def _load(path: Path, *, allow_code: bool) -> Any:
         ) from error
 
 
-def _only_input(function: Any, name: str) -> tuple[str, Any]:
+def _only_input(function: Any, name: str, other_signatures: Sequence[str]) -> tuple[str, Any]:
     """Return the name and the ``TensorSpec`` of a function's only input; raise ``InputError`` for any other."""
     inputs = function.structured_input_signature[1]
     if len(inputs) != 1:
-        raise InputError(f"{name} takes {len(inputs)} inputs, and only models with one can be converted.")
+        remedy = (
+            f"; it has other signatures, for --signature: {', '.join(other_signatures)}" if other_signatures else ""
+        )
+        raise InputError(f"{name} takes {len(inputs)} inputs, and only models with one can be converted{remedy}.")
     ((input_name, spec),) = inputs.items()
     if not spec.shape.rank:
         raise InputError(

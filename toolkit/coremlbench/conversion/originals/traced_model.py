@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from coremlbench.conversion.originals import exact_batch_norm, tensorflow_ops
-from coremlbench.conversion.originals.error_text import error_line
+from coremlbench.conversion.originals.conversion_errors import explain_conversion_errors
 from coremlbench.conversion.originals.frozen_graph import (
     TensorFlowValues,
     conversion_input,
@@ -23,6 +21,7 @@ from coremlbench.conversion.originals.frozen_graph import (
 )
 from coremlbench.conversion.originals.layer_scopes import layers_by_name, output_ops
 from coremlbench.conversion.originals.output_names import choose_output_names, rename_outputs
+from coremlbench.model_files.error_text import error_line
 from coremlbench.types.conversion import Caveat
 from coremlbench.types.errors import InputError
 
@@ -90,7 +89,7 @@ class TracedModel:
             raise InputError(f"The model takes batches of {self.fixed_batch} only, and one of {batch} was requested.")
         tensorflow_ops.register_ops()
         concrete = self.trace(batch)
-        with _explain_conversion_errors(concrete):
+        with explain_conversion_errors(concrete, self.layers):
             model = ct.convert(
                 conversion_input(concrete),
                 source="tensorflow",
@@ -191,48 +190,7 @@ def name_outputs_and_layers(
     return names, layers_by_name(scopes, {**function_names, **package_names})
 
 
-# --- errors -------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _explain_conversion_errors(concrete: Any) -> Iterator[None]:
-    """Replace known errors of coremltools by an ``InputError`` that names the op."""
-    try:
-        yield
-    except NotImplementedError as error:
-        message = _unsupported_message(str(error))
-        if not message:
-            raise
-        raise InputError(message) from error
-    except (IndexError, ValueError) as error:
-        loop = _loop_name(concrete)
-        if not loop:
-            raise
-        raise InputError(
-            f"coremltools fails at the loop '{loop}', as recurrent layers have one in a SavedModel; give the .keras "
-            "file it was made from, whose recurrent layers are unrolled."
-        ) from error
-
-
-def _unsupported_message(text: str) -> str:
-    """Return the message for an op or a cast that coremltools does not support, empty for other errors."""
-    cast = re.search(r"destination type (\w+) not supported", text)
-    if cast is not None:
-        return f"The model casts numbers to {cast.group(1)}, which Core ML does not compute with; build it without."
-    op = re.search(r"TF op '(\w+)'.*?name: \"([^\"]+)\"", text, re.DOTALL)
-    if op is None:
-        return ""
-    kind, name = op.groups()
-    return (
-        f"coremltools has no conversion for TensorFlow's {kind}, which '{name}' computes; build the model without it."
-    )
-
-
-def _loop_name(concrete: Any) -> str:
-    """Return the name of a loop in a function or in one that it calls; empty when there is none."""
-    graph = concrete.graph.as_graph_def()
-    nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
-    return next((node.name for node in nodes if node.op in {"While", "StatelessWhile"}), "")
+# --- errors ------------------------------------------------------------------------------------------------
 
 
 BYTE_SAFE_OPS = {

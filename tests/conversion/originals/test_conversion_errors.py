@@ -1,0 +1,130 @@
+"""What coremltools cannot convert is told with the op and the layer, and only with remedies that are some."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import pytest
+import tensorflow as tf
+
+from coremlbench.conversion.originals import open_original
+from coremlbench.conversion.originals.conversion_errors import explain_conversion_errors
+from coremlbench.conversion.originals.traced_model import make_tracer
+from coremlbench.conversion.sources import source_of_file
+from coremlbench.types.errors import InputError
+
+layers = keras.layers
+pytestmark = [
+    pytest.mark.tensorflow,
+    pytest.mark.filterwarnings("ignore"),  # TensorFlow and Keras warn about each other
+]
+
+
+def failure(model: Any, folder: Path) -> str:
+    """Return the sentence with which a model is not converted."""
+    if isinstance(model, keras.Model):
+        model.save(folder / "m.keras")
+        source = source_of_file(folder / "m.keras")
+    else:
+        tf.saved_model.save(model, str(folder / "m"), signatures=model.__call__)
+        source = source_of_file(folder / "m")
+    original = open_original(source, {})
+    with pytest.raises(InputError) as raised:
+        original.convert("float16", batch=1, target="macOS13")
+    sentence = str(raised.value)
+    assert sentence.endswith(".")
+    assert len(sentence.splitlines()) == 1
+    return sentence
+
+
+def module(compute: Any, shape: tuple[int, ...] = (1, 4)) -> Any:
+    """Return a module of TensorFlow that computes a function."""
+
+    class Module(tf.Module):  # type: ignore[misc]  # TensorFlow ships no types
+        @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32)])  # type: ignore[untyped-decorator]
+        def __call__(self, x: Any) -> Any:
+            return compute(x)
+
+    return Module()
+
+
+def test_a_condition_of_a_layer_whose_branches_differ_is_named_with_the_layer(tmp_path: Path) -> None:
+    resizing = layers.Resizing(6, 6, pad_to_aspect_ratio=True, name="fit")
+    model = keras.Sequential([keras.Input((10, 8, 3)), resizing, layers.Conv2D(2, 3)])
+    sentence = failure(model, tmp_path)
+    assert sentence.startswith("coremltools fails at TensorFlow's StatelessIf ('")
+    assert "of the layer fit): its two branches give tensors of unlike shapes (1x10x10x3 and 1x10x8x3)" in sentence
+    assert sentence.endswith("which Core ML does not have; build the model without it.")
+
+
+def test_a_tensor_of_too_many_dimensions_is_named_with_its_layer(tmp_path: Path) -> None:
+    image = keras.Input((4, 4, 6))
+    attention = layers.MultiHeadAttention(2, 3, attention_axes=(1, 2), name="attend")(image, image)
+    sentence = failure(keras.Model(image, attention), tmp_path)
+    assert "of the layer attend) gives a tensor of 6 dimensions, and Core ML's tensors have at most 5" in sentence
+
+
+@pytest.mark.parametrize(
+    ("compute", "sentence"),
+    [
+        (
+            lambda x: tf.cast(tf.cast(x, tf.bfloat16, name="small") * 2, tf.float32),
+            "('small') computes in bfloat16, a type that Core ML does not have; give its .keras file, or save",
+        ),
+        (
+            lambda x: tf.math.real(tf.signal.fft(tf.cast(x, tf.complex64, name="wide"))),
+            "('wide') computes in complex64, a type that Core ML does not have; build it without.",
+        ),
+        (
+            lambda x: tf.reduce_sum(tf.reshape(x, (1, 1, 2, 1, 2, 1, 1), name="many"), axis=[1, 2]),
+            "gives a tensor of 7 dimensions",
+        ),
+    ],
+)
+def test_what_core_ml_does_not_have_is_named_in_a_saved_model(tmp_path: Path, compute: Any, sentence: str) -> None:
+    assert sentence in failure(module(compute), tmp_path)
+
+
+def test_an_error_of_which_nothing_is_known_names_the_op_of_the_innermost_function() -> None:
+    """The functions are compiled as a file of coremltools, whose frames are the ones that are looked into."""
+    concrete = make_tracer(lambda x: x * 2, (4,))(1)
+    source = "def outer(node, raising):\n    raising(node)\ndef inner(op):\n    raise KeyError('gone')\n"
+    functions: dict[str, Any] = {}
+    exec(compile(source, "/lib/coremltools/converters/some.py", "exec"), functions)
+
+    class Op:
+        def __init__(self, name: str, **kinds: str) -> None:
+            self.name = name
+            self.__dict__.update(kinds)
+
+    with pytest.raises(InputError) as raised, explain_conversion_errors(concrete, {"net_dense": "dense"}):
+        functions["outer"](
+            Op("net/dense/MatMul", op="MatMul"), lambda _: functions["inner"](Op("x_1", op_type="linear"))
+        )
+    assert str(raised.value) == (
+        "coremltools fails at Core ML's linear ('x_1'): KeyError: 'gone'; build the model without it."
+    )
+    with pytest.raises(InputError) as raised, explain_conversion_errors(concrete, {"net_dense": "dense"}):
+        functions["outer"](Op("net/dense/MatMul", op="MatMul"), lambda _: {}["gone"])
+    assert "at TensorFlow's MatMul ('net/dense/MatMul' of the layer dense): KeyError: 'gone'" in str(raised.value)
+    with pytest.raises(InputError) as raised, explain_conversion_errors(concrete, {}):
+        functions["inner"](None)
+    assert str(raised.value) == "coremltools fails to convert the model (KeyError: 'gone')."
+
+
+def test_an_op_of_a_newer_system_names_the_target() -> None:
+    concrete = make_tracer(lambda x: x * 2, (4,))(1)
+    text = "No available version for sdpa in iOS16. Please update the minimum_deployment_target to at least iOS18"
+    with pytest.raises(InputError) as raised, explain_conversion_errors(concrete, {}):
+        raise ValueError(text)
+    assert str(raised.value) == f"An op of the model needs a newer system ({text}); give --target macOS15."
+
+
+def test_our_own_errors_and_a_lack_of_memory_pass_as_they_are() -> None:
+    concrete = make_tracer(lambda x: x * 2, (4,))(1)
+    for problem in (InputError("ours."), MemoryError()):
+        with pytest.raises(type(problem)) as raised, explain_conversion_errors(concrete, {}):
+            raise problem
+        assert raised.value is problem
