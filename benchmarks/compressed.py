@@ -91,7 +91,7 @@ def _cell(variant: dict[str, Any] | None, outcome: dict[str, Any]) -> str:
 
 
 def error(variant: dict[str, Any]) -> float:
-    """Return a variant's largest error as a share of the logits' range, infinite where it was not executed or is not finite."""
+    """Return a variant's largest error as a share of the logits' range, infinite if it is not known or not finite."""
     proof = variant.get("proof")
     return float(proof["max_error"] / proof["range"]) if proof and proof["max_error"] is not None else math.inf
 
