@@ -55,12 +55,20 @@ def _float32_ops(base: Path) -> list[str]:
     """Return the names of the float32 ops of a float16 program; coremltools cannot quantise between the two types.
 
     Raises:
-        ConversionError: all ops compute in float32, as in some ready packages.
+        ConversionError: all ops compute in float32, as in some ready packages, or there is a loop or a condition.
     """
     from coremlbench.mil_onnx import load_program
     from coremlbench.mil_onnx.graph import dtype_name
 
-    values = float_values(load_program(base))
+    program = load_program(base)
+    nested = next((op for op in program.function.operations if op.blocks), None)
+    if nested is not None:
+        what = "loop" if nested.op_type == "while_loop" else "condition"
+        raise ConversionError(
+            f"8-bit activations need a program without loops and conditions, which coremltools cannot quantise: "
+            f"'{nested.outputs[0].name}' is the result of a {what}."
+        )
+    values = float_values(program)
     names = [var.op.name for var in values if dtype_name(var) == "fp32"]
     if len(names) == len(values):
         raise ConversionError(
