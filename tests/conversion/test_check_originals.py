@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from coremlbench.conversion.job import conversion_exit_code
+from coremlbench.conversion.options import ConvertOptions
 from coremlbench.conversion.sources import named_sources
 from coremlbench.types.conversion import ConversionRecord, Proof
 from coremlbench.types.errors import InputError
@@ -57,7 +58,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def check(package: Path, model: Path, results: Path, **settings: Any) -> ConversionRecord:
-    sources = named_sources([str(model)], results=results, check=package)
+    sources = named_sources([str(model)], results=results, options=ConvertOptions(check=str(package)), check=package)
     ((record, _),) = convert(sources, results, check=str(package), **{"images": 500, **settings})
     return record
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coremlbench.conversion.compression import _merge_overlapping, activation_ranges, compress
+from coremlbench.conversion.compression import ConversionError, _merge_overlapping, activation_ranges, compress
 from coremlbench.conversion.op_statistics import count_ops, matching_variant
 from coremlbench.conversion.package_runner import PackageRunner
 from coremlbench.conversion.variants import VARIANTS
@@ -76,6 +76,23 @@ def test_each_compression_is_what_it_says_and_near_the_original(tmp_path: Path, 
     )
     noise = float(np.mean((actual - expected) ** 2) / expected.var())
     assert 0 < noise < {"int8": 1e-3, "palettized-6": 1e-2, "palettized-4": 0.1, "int8-activations": 1e-2}[variant.name]
+
+
+def test_activations_in_a_loop_are_not_quantised(tmp_path: Path) -> None:
+    @Builder.program(  # type: ignore[untyped-decorator]  # coremltools ships no types
+        input_specs=[Builder.TensorSpec(shape=(1, 4))], opset_version=ct.target.macOS14
+    )
+    def program(x: Any) -> Any:
+        def is_small(value: Any) -> Any:
+            return Builder.less(x=Builder.reduce_sum(x=value, keep_dims=False), y=10.0)
+
+        return Builder.while_loop(_cond=is_small, _body=lambda value: Builder.add(x=value, y=1.0), loop_vars=(x,))
+
+    model = ct.convert(program, convert_to="mlprogram", minimum_deployment_target=ct.target.macOS14)
+    model.save(str(tmp_path / "loop.mlpackage"))
+    variant = next(variant for variant in VARIANTS if variant.name == "int8-activations")
+    with pytest.raises(ConversionError, match=r"without loops and conditions.*is the result of a loop"):
+        compress(variant, tmp_path / "loop.mlpackage", np.ones((2, 4), np.float32), 1.0, quiet)
 
 
 def test_an_op_that_stays_in_float32_keeps_its_numbers(tmp_path: Path) -> None:

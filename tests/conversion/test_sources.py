@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from coremlbench.conversion.options import ConvertOptions
 from coremlbench.conversion.sources import (
     default_sources,
     named_sources,
@@ -135,7 +136,9 @@ def test_what_a_package_can_only_be_compared_with_is_not_converted(results: Path
         model = str(tmp_path / name)
         with pytest.raises(InputError, match=rf"{name} is not converted: .*{reason}.*--check PACKAGE {name}\.$"):
             named_sources([model], results=results)
-        (source,) = named_sources([model], results=results, check=tmp_path / "its.mlpackage")
+        (source,) = named_sources(
+            [model], results=results, options=ConvertOptions(check="its"), check=tmp_path / "its.mlpackage"
+        )
         assert isinstance(source, ModelSource)
         assert (source.kind, source.format) == ("file", name.partition(".")[2])
         bad, good = resolve_models([model, str(tmp_path / "its.mlpackage")], results=results)

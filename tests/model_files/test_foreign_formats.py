@@ -52,7 +52,6 @@ ARCHIVES = [
     (("m/data.pkl", "m/constants.pkl", "m/code/__torch__.py"), "is a TorchScript model of PyTorch"),
     (("serialized_exported_program.json", "version"), "is a network that torch.export saved"),
     (("m/models/model.json", "m/archive_format"), "is a network that torch.export saved"),
-    (("input.npy", "output.npy"), "holds arrays of NumPy and no model"),
     (("export/saved_model.pb", "export/variables/variables.index"), "is a zip archive with a SavedModel; unpack it"),
     (("m.mlpackage/Manifest.json", "m.mlpackage/Data/x"), "is a zip archive with a Core ML package; unpack it"),
     (("models/mine.keras",), "is a zip archive with mine.keras; unpack it"),

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import pytest
 
@@ -50,7 +51,8 @@ def prove(folder: Path, request: dict[str, Any], **settings: Any) -> Exit:
 def endless(tmp_path: Path) -> dict[str, Any]:
     """A request whose package cannot be read to its end."""
     os.mkfifo(tmp_path / "endless.mlpackage")
-    return {"packages": [{"package": str(tmp_path / "endless.mlpackage"), "key": "endless"}]}
+    np.save(tmp_path / "samples.npy", np.zeros((1, 4), np.float32))
+    return {"folder": str(tmp_path), "packages": [{"package": str(tmp_path / "endless.mlpackage"), "key": "endless"}]}
 
 
 def family(server: psutil.Process) -> list[list[psutil.Process]]:

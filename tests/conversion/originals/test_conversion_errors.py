@@ -50,15 +50,6 @@ def module(compute: Any, shape: tuple[int, ...] = (1, 4)) -> Any:
     return Module()
 
 
-def test_a_condition_of_a_layer_whose_branches_differ_is_named_with_the_layer(tmp_path: Path) -> None:
-    resizing = layers.Resizing(6, 6, pad_to_aspect_ratio=True, name="fit")
-    model = keras.Sequential([keras.Input((10, 8, 3)), resizing, layers.Conv2D(2, 3)])
-    sentence = failure(model, tmp_path)
-    assert sentence.startswith("coremltools fails at TensorFlow's StatelessIf ('")
-    assert "of the layer fit): its two branches give tensors of unlike shapes (1x10x10x3 and 1x10x8x3)" in sentence
-    assert sentence.endswith("which Core ML does not have; build the model without it.")
-
-
 def test_a_tensor_of_too_many_dimensions_is_named_with_its_layer(tmp_path: Path) -> None:
     image = keras.Input((4, 4, 6))
     attention = layers.MultiHeadAttention(2, 3, attention_axes=(1, 2), name="attend")(image, image)

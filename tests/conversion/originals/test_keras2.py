@@ -209,14 +209,33 @@ def test_a_class_of_ones_own_is_named_with_the_version(tmp_path: Path) -> None:
 
     Mine.__module__ = "a_package_of_theirs"
     flat = sequential((4,), lambda layers: [Mine(name="its"), layers.Dense(2, dtype="mixed_float16")])
+    source = source_of_file(save(flat, tmp_path / "model.h5").path)
+    sentence = "saved by Keras 2.9.0, and tf_keras .* cannot load it: its layer 'its' is of the class Mine"
+    with pytest.raises(InputError, match=rf"{sentence}, .*model.save\('folder', save_format='tf'\)"):
+        open_original(source, {})
     nested = sequential((4,), lambda layers: [layers.Dense(4), flat, layers.Softmax()])
     nested.compile("adam", "mse")
-    for model, kind, version in ((flat, "h5", "2.9.0"), (nested, "keras", tf_keras.__version__)):
-        path = save(model, tmp_path / f"model.{kind}").path
-        source = source_of_file(path, ConvertOptions(allow_code=kind == "keras"))  # that names the module too
-        sentence = f"saved by Keras {version}, and tf_keras .* cannot load it: its layer 'its' is of the class Mine"
-        with pytest.raises(InputError, match=rf"{sentence}, .*model.save\('folder', save_format='tf'\)"):
-            open_original(source, {"allow_code": kind == "keras"})
+    path = save(nested, tmp_path / "model.keras").path  # that names the module too
+    with pytest.raises(InputError, match=r"needs the class Mine, which is no part of Keras; .*--custom-objects"):
+        source_of_file(path, ConvertOptions(allow_code=True))
+
+
+def test_classes_of_ones_own_are_given_as_a_file(tmp_path: Path) -> None:
+    import tf_keras
+
+    class Double(tf_keras.layers.Layer):
+        def call(self, x: Any) -> Any:
+            return x * 2
+
+    file = save(sequential((4,), lambda layers: [Double(name="its"), layers.Dense(2)]), tmp_path / "model.h5")
+    code = "import tf_keras\nclass Double(tf_keras.layers.Layer):\n    def call(self, x):\n        return x * 2\n"
+    (tmp_path / "its.py").write_text(code)
+    options = ConvertOptions(allow_code=True, custom_objects=str(tmp_path / "its.py"))
+    settings = {"allow_code": True, "custom_objects": options.custom_objects}
+    original = open_original(source_of_file(file.path, options), settings)
+    samples = random_samples((4,), pixels=False, seed=0, count=3)
+    outputs: Any = original.predict(samples)[OUTPUT]
+    np.testing.assert_allclose(outputs, np.asarray(file.predict(samples)), rtol=1e-5)
 
 
 def test_arguments_that_are_unknown_are_told_with_their_layer(tmp_path: Path) -> None:

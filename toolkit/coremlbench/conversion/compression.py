@@ -55,13 +55,20 @@ def _unquantized_ops(base: Path) -> list[str]:
     """Return the names of the ops of a float16 program that coremltools cannot quantise: those in float32 or integers.
 
     Raises:
-        ConversionError: all ops compute in float32, as in some ready packages.
+        ConversionError: all ops compute in float32, as in some ready packages, or there is a loop or a condition.
     """
     from coremlbench.conversion.op_statistics import operations
     from coremlbench.mil_onnx import load_program
     from coremlbench.mil_onnx.graph import dtype_name
 
     program = load_program(base)
+    nested = next((op for op in program.function.operations if op.blocks), None)
+    if nested is not None:
+        what = "loop" if nested.op_type == "while_loop" else "condition"
+        raise ConversionError(
+            f"8-bit activations need a program without loops and conditions, which coremltools cannot quantise: "
+            f"'{nested.outputs[0].name}' is the result of a {what}."
+        )
     values = float_values(program)
     float32 = [var.op.name for var in values if dtype_name(var) == "fp32"]
     if len(float32) == len(values):

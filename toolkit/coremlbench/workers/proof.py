@@ -250,19 +250,13 @@ def _proofs(
         if compared == OUTPUT and number in runner.batchless and not constant:
             _check_batch(runner, number)
         if constant:
-            judged = judge_constants(proof, expected_values, actual_values, precision)
+            proofs.append(judge_constants(proof, expected_values, actual_values, precision))
         elif compared == OUTPUT and number in runner.discrete:
-            judged = judge_indices(proof, expected_values, actual_values, precision)
+            proofs.append(judge_indices(proof, expected_values, actual_values, precision))
         else:
-            judged = judge(
-                proof,
-                precision,
-                request["classes"],
-                values=values,
-                output_difference=output_difference,
-                inputs=request.get("inputs", "data"),
-            )
-        proofs.append(judged)
+            inputs = request.get("inputs", "data")
+            figures = {"values": values, "output_difference": output_difference, "inputs": inputs}
+            proofs.append(judge(proof, precision, request["classes"], **figures))
     return proofs
 
 
