@@ -79,9 +79,7 @@ def test_each_compression_is_what_it_says_and_near_the_original(tmp_path: Path, 
 
 
 def test_activations_in_a_loop_are_not_quantised(tmp_path: Path) -> None:
-    @Builder.program(  # type: ignore[untyped-decorator]  # coremltools ships no types
-        input_specs=[Builder.TensorSpec(shape=(1, 4))], opset_version=ct.target.macOS14
-    )
+    @Builder.program(input_specs=[Builder.TensorSpec(shape=(1, 4))], opset_version=ct.target.macOS14)
     def program(x: Any) -> Any:
         def is_small(value: Any) -> Any:
             return Builder.less(x=Builder.reduce_sum(x=value, keep_dims=False), y=10.0)

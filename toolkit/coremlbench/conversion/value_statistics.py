@@ -316,7 +316,7 @@ def _block_statistics(block: Array, package: Array, error: Array, bounds: tuple[
 
 def _reduce(smaller_or_larger: Any, values: Array) -> float:
     """Return the lowest or highest number without NaN; NaN if there is none."""
-    return float(smaller_or_larger.reduce(values, axis=None, dtype=np.float64, initial=math.nan))
+    return float(smaller_or_larger.reduce(values, axis=None, dtype="float64", initial=math.nan))
 
 
 def _constant_values(block: Array, package: Array) -> Flags:
