@@ -45,7 +45,7 @@ def test_two_proven_ranges_are_one_caveat() -> None:
         "Which pixel values the model takes is not known: compared on those from 0 to 1 and from 0 to 255; give "
         "--scale 0.00392157 (1/255) if it takes pixels from 0 to 1, and --scale 1 if from 0 to 255."
     )
-    assert told.reason.startswith("for values from 0 to 1 the signal stands 60.0 dB above the error")
+    assert told.reason.startswith("for values from 0 to 1, the signal stands 60.0 dB above the error")
 
 
 @pytest.mark.parametrize(("decibels", "verdict"), [(-10, "wrong"), (30, "degraded")])
@@ -55,7 +55,7 @@ def test_the_worst_range_is_told(decibels: float, verdict: str, worst: int) -> N
     proofs[worst] = proof(RANGES[worst].rows, decibels)
     told, first = worst_range(proofs, RANGES)
     assert (told.verdict, first) == (verdict, (0, 500)[worst])
-    assert told.reason.startswith(f"for values from {RANGES[worst].text} the signal stands {decibels:.1f} dB")
+    assert told.reason.startswith(f"for values from {RANGES[worst].text}, the signal stands {decibels:.1f} dB")
     assert told.data == f"random inputs, values from {RANGES[worst].text}"
     assert codes(told) == ["pixel-range"]
 

@@ -96,7 +96,7 @@ def saturated() -> Any:
 def test_an_overflow_in_the_other_range_of_pixels_is_wrong(tmp_path: Path) -> None:
     result = proven(unit_vectors(), tmp_path)
     assert result["proof"]["verdict"] == "wrong"
-    assert result["proof"]["reason"].startswith("for values from 0 to 255 ")
+    assert result["proof"]["reason"].startswith("for values from 0 to 255, ")
     assert result["first_sample"] == 40
     assert [caveat["code"] for caveat in result["proof"]["caveats"]] == ["few-images", "pixel-range"]
     assert np.load(tmp_path / "samples.npy").shape == (48, 19, 19, 3)
@@ -120,7 +120,7 @@ def test_another_overflow_is_wrong_and_float32_has_none(tmp_path: Path) -> None:
 def test_a_network_that_saturates_in_the_other_range_is_not_wrong(tmp_path: Path) -> None:
     proof = proven(saturated(), tmp_path)["proof"]
     assert proof["verdict"] == "proven with caveats"
-    assert proof["reason"].startswith("for values from 0 to 1 ")
+    assert proof["reason"].startswith("for values from 0 to 1, ")
     assert "for those from 0 to 255 the original's outputs say nothing" in proof["caveats"][-1]["text"]
 
 

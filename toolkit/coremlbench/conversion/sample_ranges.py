@@ -113,7 +113,7 @@ def _has(proof: Proof, code: CaveatCode) -> bool:
 
 def _in_range(proof: Proof, compared: SampleRange) -> Proof:
     """Return a proof that names the range in its reason and its data."""
-    reason = f"for values from {compared.text} {proof.reason}"
+    reason = f"for values from {compared.text}, {proof.reason[:1].lower()}{proof.reason[1:]}"
     return replace(proof, reason=reason, data=f"{proof.data}, values from {compared.text}")
 
 
