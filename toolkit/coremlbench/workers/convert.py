@@ -11,10 +11,12 @@ import shutil
 import sys
 import time
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from coremlbench.conversion.class_order import check_class_order
+from coremlbench.conversion.conversion_progress import report_conversion
 from coremlbench.conversion.label_comparison import indices_of
 from coremlbench.conversion.package_files import save_package
 from coremlbench.conversion.package_results import CONVERSION_SUFFIX, capture_error, write_result
@@ -55,7 +57,9 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
     for number, package in enumerate(request["variants"]):
         report("convert", number, len(request["variants"]), package["key"])
         if not Path(package["package"] + CONVERSION_SUFFIX).is_file():
-            _convert_and_write_result(package, uncompressed, request, report)
+            progress = partial(_report_step, report, number, len(request["variants"]), package["key"])
+            with report_conversion(progress):
+                _convert_and_write_result(package, uncompressed, request, report)
     report("convert", len(request["variants"]), len(request["variants"]))
     return {
         "shape": list(original.shape),
@@ -71,6 +75,11 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
         "data": samples["data"],
         "images": samples["images"],
     }
+
+
+def _report_step(report: Report, number: int, total: int, key: str, step: str) -> None:
+    """Report a step of the conversion of a package."""
+    report("convert", number, total, f"{key}: {step}")
 
 
 def _check_ready_packages(packages: list[dict[str, Any]], shape: tuple[int, ...]) -> None:
