@@ -178,9 +178,9 @@ def test_noise_is_not_mistaken_for_labels_that_moved() -> None:
     assert judged(labels, replace(BAD, signal_to_noise=-2.0), BAD) == BAD  # wrong in either order: the values are
 
 
-def test_one_renamed_label_is_degraded_and_named() -> None:
+def test_one_renamed_label_is_wrong_and_named() -> None:
     result = judged(["cat", "dog", "birds", "fish"], GOOD, GOOD)
-    assert (result.verdict, result.caveats) == ("degraded", ())
+    assert (result.verdict, result.caveats) == ("wrong", ())
     says = "the package has other names for classes of the model: 'bird' is called 'birds'; figures."
     assert result.reason == says
     assert judged(["cat", "dog", "birds", "fish"], BAD, BAD).verdict == "wrong"

@@ -144,11 +144,13 @@ def _complete(matches: Sequence[int | None]) -> tuple[int, ...]:
 
 _SEVERITIES: dict[str, dict[ClassOrigin, Verdict | None]] = {
     "displaced": {"known": "wrong", "supported": "degraded", "assumed": None},
-    "renamed": {"known": "degraded", "supported": None, "assumed": None},
+    "renamed": {"known": "wrong", "supported": None, "assumed": None},
+    "all renamed": {"known": "degraded", "supported": None, "assumed": None},
     "repeated": {"known": "degraded", "supported": "degraded", "assumed": "degraded"},
 }
 """The verdict that a difference of the labels leads to at least; ``None`` is a caveat. Class names that were taken from
-the data are no certainty, so that no package is ``wrong`` for them."""
+the data are no certainty, so that no package is ``wrong`` for them. Some other names among the model's are another
+class to a user of the package; other names for all classes may be those of another language."""
 
 
 def judge_labels(
@@ -167,7 +169,8 @@ def judge_labels(
     if pairs:
         findings.append(("displaced", f"the package's labels stand at the values of other classes: {_calls(pairs)}"))
     if comparison.renamed and not comparison.numbered:
-        findings.append(("renamed", _renamed_text(comparison)))
+        some = len(comparison.renamed) < len(comparison.classes)
+        findings.append(("renamed" if some else "all renamed", _renamed_text(comparison)))
     if comparison.repeated and not comparison.misnamed:
         findings.append(("repeated", f"the package's label {comparison.repeated[0]!r} stands for several classes"))
     caveats = _spelling_caveats(comparison)
