@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from coremlbench.conversion.output_kinds import is_constant, judge_constants, judge_indices
-from coremlbench.types.conversion import Proof, VariantName
+from coremlbench.types.conversion import Caveat, Proof, VariantName
 
 RANDOM = np.random.default_rng(0)
 CLASSES = RANDOM.choice(4, (600, 100), p=[0.7, 0.1, 0.1, 0.1]).astype(np.float32)
@@ -78,9 +78,10 @@ def test_one_index_everywhere_is_compared_as_it_is() -> None:
 
 
 def test_few_images_are_a_caveat_of_indices() -> None:
-    proof = judge_indices(unjudged(24), CLASSES[:24], CLASSES[:24], "fp16")
+    other = Caveat("random-inputs", "The inputs were random.")
+    proof = judge_indices(unjudged(24), CLASSES[:24], CLASSES[:24], "fp16", [other])
     assert proof.verdict == "proven with caveats"
-    assert [caveat.code for caveat in proof.caveats] == ["few-images"]
+    assert [caveat.code for caveat in proof.caveats] == ["few-images", "random-inputs"]
 
 
 @pytest.mark.parametrize(

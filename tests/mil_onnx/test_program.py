@@ -273,6 +273,15 @@ def test_what_nobody_foresaw_is_one_sentence_that_names_the_op(where: str, monke
     assert "\n" not in str(caught.value)
 
 
+def test_outputs_of_one_name_are_refused() -> None:
+    def twice(x: Any) -> Any:
+        doubled = Builder.add(x=x, y=x, name="doubled")
+        return doubled, doubled
+
+    with pytest.raises(InputError, match="has several outputs with the name 'doubled'"):
+        ReferenceRuntime(saved(twice, {"x": numbers((2,), 0)}))
+
+
 def test_any_value_of_the_program_can_be_asked_for() -> None:
     def build(x: Any) -> Any:
         return Builder.exp(x=Builder.relu(x=Builder.add(x=x, y=np.float16(0.5), name="sum"), name="positive"))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from coremlbench.conversion.proof import MIN_RETAINED, NEGLIGIBLE, THRESHOLDS, sample_caveats, with_caveats
 from coremlbench.system.formatting import format_percent
-from coremlbench.types.conversion import Proof, VariantName, Verdict
+from coremlbench.types.conversion import Caveat, Proof, VariantName, Verdict
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,7 +34,9 @@ def _decibels(ratio: float) -> float:
     return max(MIN_SNR_DB, 10 * math.log10(ratio)) if ratio > 0 else MIN_SNR_DB
 
 
-def judge_indices(proof: Proof, expected: Array, actual: Array, precision: VariantName) -> Proof:
+def judge_indices(
+    proof: Proof, expected: Array, actual: Array, precision: VariantName, caveats: Sequence[Caveat] = ()
+) -> Proof:
     """Return the proof of class indices or truth values (images, values), with the share of equal ones as agreement.
 
     A difference of two indices means nothing, so that errors in decibels do not count. Equal indices beyond chance are
@@ -57,7 +60,7 @@ def judge_indices(proof: Proof, expected: Array, actual: Array, precision: Varia
         f"chance on, and wrong below {format_percent(MIN_RETAINED)} of them."
     )
     judged = replace(proof, verdict=verdict, reason=reason, agreement=equal)
-    return with_caveats(judged, sample_caveats(judged))
+    return with_caveats(judged, [*sample_caveats(judged), *caveats])
 
 
 def judge_constants(proof: Proof, expected: Array, actual: Array, precision: VariantName) -> Proof:

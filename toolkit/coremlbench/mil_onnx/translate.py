@@ -23,6 +23,7 @@ from coremlbench.mil_onnx.graph import (
 from coremlbench.mil_onnx.ops import OPS
 from coremlbench.mil_onnx.program import Program
 from coremlbench.mil_onnx.walk import walk
+from coremlbench.types.errors import InputError
 
 OPSET = 20
 IR_VERSION = 9
@@ -40,6 +41,7 @@ def to_onnx(program: Program, *, also: Sequence[str] = ()) -> Any:
     Raises:
         UnknownOpError: the program has an op without an entry in OPS.
         UnsupportedProgramError: a form of an op, or of the program, that ONNX cannot express.
+        InputError: several outputs have one name.
     """
     from onnx import helper
 
@@ -83,7 +85,14 @@ def _input(graph: Graph, name: str, var: Var) -> Any:
 
 def _exposed(program: Program, also: Sequence[str]) -> list[Var]:
     exposed = list(program.function.outputs)
-    declared = {var.name for var in exposed}
+    names = [var.name for var in exposed]
+    declared = set(names)
+    if len(declared) < len(names):
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise InputError(
+            f"{program.source} has several outputs with the name '{repeated}', and Core ML returns one value for all "
+            "of them; convert the model again with coremlbench, which gives each a name of its own."
+        )
     values = {var.name: var for op in program.function.operations for var in op.outputs}
     for name in also:
         if name not in values:
