@@ -91,6 +91,7 @@ def prove(
         "data": "random samples",
         "inputs": inputs,
         "labels": list(classes),
+        "class_origin": "known",
         "classes": len(classes) or None,
     }
     item = {"key": variant, "package": str(package), "precision": variant, "without_original": False, "onnx": None}

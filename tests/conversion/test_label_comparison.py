@@ -209,7 +209,7 @@ def test_repeated_labels() -> None:
     assert misnamed.verdict == "wrong"
     assert "'dog' is called 'cat'" in misnamed.reason
     unknown = judged(["x", "x", "bird", "fish"], GOOD, GOOD)
-    assert unknown.verdict == "degraded"
+    assert unknown.verdict == "wrong"
     assert "the package's label 'x' stands for several classes" in unknown.reason
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from coremlbench.conversion.output_kinds import is_constant, judge_constants, judge_indices
-from coremlbench.types.conversion import Caveat, Proof, VariantName
+from coremlbench.types.conversion import Proof, VariantName
 
 RANDOM = np.random.default_rng(0)
 CLASSES = RANDOM.choice(4, (600, 100), p=[0.7, 0.1, 0.1, 0.1]).astype(np.float32)
@@ -77,11 +77,17 @@ def test_one_index_everywhere_is_compared_as_it_is() -> None:
     assert judge_indices(unjudged(), ones, 2 * ones, "fp16").verdict == "wrong"
 
 
-def test_few_images_are_a_caveat_of_indices() -> None:
-    other = Caveat("random-inputs", "The inputs were random.")
-    proof = judge_indices(unjudged(24), CLASSES[:24], CLASSES[:24], "fp16", [other])
+def test_few_images_and_random_inputs_are_caveats_of_indices() -> None:
+    proof = judge_indices(unjudged(24), CLASSES[:24], CLASSES[:24], "fp16", "random pictures")
     assert proof.verdict == "proven with caveats"
     assert [caveat.code for caveat in proof.caveats] == ["few-images", "random-inputs"]
+
+
+def test_random_inputs_do_not_judge_the_indices_of_a_compressed_package() -> None:
+    proof = judge_indices(unjudged(), CLASSES, changed(CLASSES, 0.2), "palettized-4", "random pictures")
+    assert proof.verdict == "not judged"
+    assert "say nothing of compression: give --data" in proof.reason
+    assert judge_indices(unjudged(), RARE, np.zeros_like(RARE), "int8", "random pictures").verdict == "wrong"
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from coremlbench.conversion.proof import MIN_RETAINED, NEGLIGIBLE, THRESHOLDS, sample_caveats, with_caveats
+from coremlbench.conversion.proof import (
+    MIN_RETAINED,
+    NEGLIGIBLE,
+    RANDOM_INPUTS,
+    THRESHOLDS,
+    UNCOMPRESSED,
+    InputKind,
+    random_inputs_reason,
+    sample_caveats,
+    with_caveats,
+)
 from coremlbench.system.formatting import format_percent
-from coremlbench.types.conversion import Caveat, Proof, VariantName, Verdict
+from coremlbench.types.conversion import Proof, VariantName, Verdict
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,6 +28,8 @@ if TYPE_CHECKING:
 
 MIN_SNR_DB = -200.0
 """The lowest signal-to-noise ratio, in dB, that is recorded."""
+GROSS_RETAINED = 0.1
+"""Share of the equal indices beyond chance below which a compressed package is wrong on random inputs too."""
 PROVEN_RETAINED = 0.8
 """Smallest share of the equal indices beyond chance of a proven package."""
 
@@ -35,12 +46,13 @@ def _decibels(ratio: float) -> float:
 
 
 def judge_indices(
-    proof: Proof, expected: Array, actual: Array, precision: VariantName, caveats: Sequence[Caveat] = ()
+    proof: Proof, expected: Array, actual: Array, precision: VariantName, inputs: InputKind = "data"
 ) -> Proof:
     """Return the proof of class indices or truth values (images, values), with the share of equal ones as agreement.
 
     A difference of two indices means nothing, so that errors in decibels do not count. Equal indices beyond chance are
-    those beyond the share that a package would have that always gives the most frequent index.
+    those beyond the share that a package would have that always gives the most frequent index. ``inputs`` is what was
+    compared: random inputs say nothing of compression, unless next to nothing is left.
     """
     import numpy as np
 
@@ -59,8 +71,10 @@ def judge_indices(
         f"{precision} is proven from {format_percent(agreement)} and {format_percent(PROVEN_RETAINED)} of those beyond "
         f"chance on, and wrong below {format_percent(MIN_RETAINED)} of them."
     )
+    if inputs != "data" and precision not in UNCOMPRESSED and retained >= GROSS_RETAINED:
+        return replace(proof, verdict="not judged", reason=random_inputs_reason(inputs), agreement=equal)
     judged = replace(proof, verdict=verdict, reason=reason, agreement=equal)
-    return with_caveats(judged, [*sample_caveats(judged), *caveats])
+    return with_caveats(judged, [*sample_caveats(judged), *([RANDOM_INPUTS] if inputs != "data" else [])])
 
 
 def judge_constants(proof: Proof, expected: Array, actual: Array, precision: VariantName) -> Proof:

@@ -312,7 +312,7 @@ def _missing_evidence(
     far_below = ratio < row.wrong_snr - GROSS_DB
     if verdict == "wrong" and not explained and (far_below or values.correlation < GROSS_CORRELATION):
         return ""
-    return _random_inputs_reason(inputs)
+    return random_inputs_reason(inputs)
 
 
 def _no_number_reason(inputs: InputKind) -> str:
@@ -334,7 +334,8 @@ def _no_signal_reason(precision: VariantName, deviation: float, inputs: InputKin
     )
 
 
-def _random_inputs_reason(inputs: InputKind) -> str:
+def random_inputs_reason(inputs: InputKind) -> str:
+    """Return why a compressed package is not judged on random inputs, and what to do."""
     if inputs == "random pictures":
         return (
             "Random inputs say nothing of compression: give --data, with pictures like those of the training "

@@ -228,7 +228,7 @@ def _proofs(
     several = compared == OUTPUT and len(runner.widths) > 1
     borders = [sum(runner.widths[:count]) for count in range(1, len(runner.widths))] if several else []
     outputs = zip(*(np.split(values[compared], borders, axis=1) for values in (expected, actual)), strict=True)
-    proofs: list[Proof | None] = []
+    inputs, proofs = request.get("inputs", "data"), []
     for number, (expected_values, actual_values) in enumerate(outputs):
         values = compare_values(expected_values, actual_values)
         what = "logits" if compared == LOGITS else "outputs"
@@ -252,9 +252,8 @@ def _proofs(
         if constant:
             proofs.append(judge_constants(proof, expected_values, actual_values, precision))
         elif compared == OUTPUT and number in runner.discrete:
-            proofs.append(judge_indices(proof, expected_values, actual_values, precision))
+            proofs.append(judge_indices(proof, expected_values, actual_values, precision, inputs))
         else:
-            inputs = request.get("inputs", "data")
             figures = {"values": values, "output_difference": output_difference, "inputs": inputs}
             proofs.append(judge(proof, precision, request["classes"], **figures))
     return proofs

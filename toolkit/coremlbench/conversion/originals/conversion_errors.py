@@ -73,12 +73,6 @@ def _message(error: Exception, concrete: Any, layers: Mapping[str, str]) -> str:
         message = check(concrete, layers)
         if message:
             return message
-    loop = _loop_name(concrete)
-    if loop and isinstance(error, (IndexError, ValueError)):
-        return (
-            f"coremltools fails at the loop '{loop}', as recurrent layers have one in a SavedModel; give the .keras "
-            "file it was made from, whose recurrent layers are unrolled."
-        )
     op = _failing_op(error.__traceback__, layers)
     branches = BRANCHES.search(str(error))
     reason = f"{type(error).__name__}: {error_line(error)}"
@@ -157,10 +151,3 @@ def _op_of_frame(variables: Mapping[str, Any], layers: Mapping[str, str]) -> Fai
             if isinstance(kind, str):
                 return FailingOp(f"{owner}'s {kind}", name, layer)
     return None
-
-
-def _loop_name(concrete: Any) -> str:
-    """Return the name of a loop in a function or in one that it calls; empty when there is none."""
-    graph = concrete.graph.as_graph_def()
-    nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
-    return next((node.name for node in nodes if node.op in {"While", "StatelessWhile"}), "")
