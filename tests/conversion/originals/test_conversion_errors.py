@@ -50,6 +50,17 @@ def module(compute: Any, shape: tuple[int, ...] = (1, 4)) -> Any:
     return Module()
 
 
+def test_an_output_that_no_input_leads_to_is_named(tmp_path: Path) -> None:
+    image = keras.Input((4,))
+    scores = layers.Dense(4)(image)
+    fixed = keras.ops.zeros_like(scores[0]) + keras.ops.arange(4, dtype="float32")
+    sentence = failure(keras.Model(image, [scores, fixed]), tmp_path)
+    assert sentence.startswith("The output 'functional")
+    assert sentence.endswith(
+        "is the same for every input, and coremltools drops such an output; save the model without it."
+    )
+
+
 def test_a_tensor_of_too_many_dimensions_is_named_with_its_layer(tmp_path: Path) -> None:
     image = keras.Input((4, 4, 6))
     attention = layers.MultiHeadAttention(2, 3, attention_axes=(1, 2), name="attend")(image, image)

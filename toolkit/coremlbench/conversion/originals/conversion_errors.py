@@ -26,6 +26,8 @@ NEWER_TARGET = re.compile(r"minimum_deployment_target.*?iOS(\d+)", re.DOTALL)
 IOS_SYSTEMS = {"16": "macOS13", "17": "macOS14", "18": "macOS15"}
 """The targets of --target by the releases of iOS that have the same Core ML."""
 
+DROPPED_OUTPUT = re.compile(r'Output node name "([^"]+)" does exist')
+"""coremltools says so of an output that its own passes removed, as no input leads to it."""
 BRANCHES = re.compile(r"branch output .* type tensor\[([\d,]+),\w+\] mismatch .*tensor\[([\d,]+),\w+\]")
 """coremltools' message on a condition whose branches give tensors of unlike shapes."""
 BFLOAT16_REMEDY = "give its .keras file, or save it with the dtype policy float32"
@@ -69,6 +71,12 @@ def _message(error: Exception, concrete: Any, layers: Mapping[str, str]) -> str:
     unsupported = _unsupported_message(str(error)) if isinstance(error, NotImplementedError) else ""
     if unsupported:
         return unsupported
+    dropped = DROPPED_OUTPUT.search(str(error))
+    if dropped is not None:
+        return (
+            f"The output {_output_name(concrete, dropped[1])} is the same for every input, and coremltools drops such "
+            "an output; save the model without it."
+        )
     for check in (_type_message, _rank_message):
         message = check(concrete, layers)
         if message:
@@ -151,3 +159,9 @@ def _op_of_frame(variables: Mapping[str, Any], layers: Mapping[str, str]) -> Fai
             if isinstance(kind, str):
                 return FailingOp(f"{owner}'s {kind}", name, layer)
     return None
+
+
+def _output_name(concrete: Any, identity: str) -> str:
+    """Return what an output of a function is called in it: the op that the output's ``Identity`` passes on."""
+    node = next((node for node in concrete.graph.as_graph_def().node if node.name == identity), None)
+    return repr(node.input[0]) if node is not None and node.input else repr(identity)
