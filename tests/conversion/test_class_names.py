@@ -172,7 +172,7 @@ def package(models: dict[str, Path], pictures: Path, tmp_path_factory: pytest.Te
         (
             {"2": "two"},
             BY_TEXT,
-            "degraded",
+            "wrong",
             "the package has other names for classes of the model: '2' is called 'two'",
         ),
         ({"2": "10", "10": "2"}, [], "degraded", "other classes: '10' is called '2', '2' is called '10';"),

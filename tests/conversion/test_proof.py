@@ -87,7 +87,7 @@ def test_one_value_that_is_lost_among_many() -> None:
     for precision in ("int8", "int8-activations"):
         proof = judge(proof_of(expected, actual), precision)
         assert proof.verdict == "wrong"
-        assert "that of the value 7 alone stands" in proof.reason
+        assert "the signal of the value 7 alone stands" in proof.reason
     assert judge(proof_of(expected, expected * np.float32(0.999)), "int8").verdict == "proven"
 
 

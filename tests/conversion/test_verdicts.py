@@ -104,7 +104,12 @@ def test_random_inputs_judge_no_compression_and_the_report_names_all_caveats(tmp
     (tmp_path / "narrow").mkdir()
     narrow = converted(tmp_path / "narrow", [keras.layers.Flatten(), keras.layers.Dense(4)], variants=("fp16", "int8"))
     found = proofs(narrow)
-    assert [caveat.code for caveat in found["int8"].caveats] == ["few-images", "random-inputs", "not-compressed"]
+    assert [caveat.code for caveat in found["int8"].caveats] == [
+        "few-images",
+        "random-inputs",
+        "pixel-range",
+        "not-compressed",
+    ]
     assert found["int8"].verdict == "proven with caveats"
     assert found["int8"].reason == found["fp16"].reason
     _check_report([wide, narrow])
@@ -116,7 +121,7 @@ def _check_report(records: list[ConversionRecord]) -> None:
     shown = [proof for record in records for proof in proofs(record).values()]
     texts: set[str] = {caveat.text for proof in shown for caveat in proof.caveats}
     texts |= {proof.reason for proof in shown if proof.verdict == "not judged"}
-    assert len(texts) == 4
+    assert len(texts) == 7
     page, text = html.render(report).decode(), markdown.render(report).decode().replace("\\", "")
     for sentence in texts:
         assert sentence[:150].replace("'", "&#39;") in page

@@ -132,6 +132,7 @@ def test_every_table_of_modules_is_understood() -> None:
         text = file.read_text(encoding="utf-8")
         if "import_module(" in text:
             below = {"coremlbench.conversion.originals", "coremlbench_models", "coremlbench_datasets"}
+            below.add("coremlbench.conversion.conversion_progress")  # of coremltools, whose version is in the key
             assert name in below, f"{name} imports by name: see that source_imports finds what, and add it here"
         assert "__import__(" not in text
 

@@ -155,8 +155,8 @@ class to a user of the package; other names for all classes may be those of anot
 
 def judge_labels(
     comparison: LabelComparison, by_index: Proof, by_name: Proof, origin: ClassOrigin
-) -> tuple[Proof, list[str], bool]:
-    """Return the proof of a package with labels, notes, and whether its labels stand at the values of other classes.
+) -> tuple[Proof, list[str]]:
+    """Return the proof of a package with labels, and notes.
 
     ``by_index`` compares each value with the original's at the same index, ``by_name`` in ``comparison.order``. The
     labels are in their places if they moved together with the values.
@@ -181,7 +181,7 @@ def judge_labels(
             caveats.append(Caveat("labels", sentence))
         else:
             proof = with_finding(proof, verdict, text)
-    return with_caveats(proof, caveats), notes, bool(pairs)
+    return with_caveats(proof, caveats), notes
 
 
 def unlabelled_note(classes: Sequence[str]) -> str:

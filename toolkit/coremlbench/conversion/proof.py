@@ -266,7 +266,9 @@ def _verdict(
         if single.lost:
             return "wrong", _join(summary, *findings)
     if noisy and worst_ratio < row.wrong_snr and not offset:
-        findings.append(f"that of the value {proof.worst_value} alone stands {worst_ratio:.1f} dB above its own error")
+        findings.append(
+            f"the signal of the value {proof.worst_value} alone stands {worst_ratio:.1f} dB above its own error"
+        )
         if ratio - worst_ratio > MAX_GAP_DB:
             return "wrong", _join(summary, *findings)
     if proof.agreement is not None and proof.agreement < row.agreement:

@@ -228,7 +228,7 @@ def value_finding(statistics: ValueStatistics, limits: ValueLimits) -> ValueFind
 
 
 _CONSTANT = "the package never changes the value {value}, which varies in the original"
-_OWN_RATIO = "that of the value {value} alone stands {ratio:.1f} dB above its own error"
+_OWN_RATIO = "the signal of the value {value} alone stands {ratio:.1f} dB above its own error"
 
 
 def decibels(signal: float, noise: float) -> float | None:

@@ -203,30 +203,36 @@ def _distribution(rounds: Sequence[Round]) -> tuple[float, ...]:
 def variant_rows(conversions: Sequence[ConversionRecord], timings: Sequence[TimingRecord]) -> tuple[VariantRow, ...]:
     """Return one row for each machine, model, variant and batch, from the newest record that has the package.
 
+    Ready packages of one model, as ``--check`` compares them, are each a row of their own.
+
     Packages from a kit are in no conversion record of this report: their rows are from the timing records. Records
     are oldest first.
     """
-    rows: dict[tuple[str, str, str, int], VariantRow] = {}
+    rows: dict[tuple[str, str, str, int, str], VariantRow] = {}
     converted: set[tuple[str, str, str]] = set()
     for conversion in conversions:
         model = _model_name(conversion)
         for variant in conversion.variants:
             if variant.path and variant.failure is None:
                 converted.add((model, variant.name, variant.sha256))
-                rows[conversion.machine.id, model, variant.name, variant.batch] = _variant_row(
-                    conversion, model, variant
-                )
+                key = (conversion.machine.id, model, variant.name, variant.batch, _package_of(variant))
+                rows[key] = _variant_row(conversion, model, variant)
     for timing in timings:
         for timed in timing.models:
             for variant in timed.variants:
                 if variant.failure is None and (timed.name, variant.name, variant.sha256) not in converted:
-                    key = (timing.machine.id, timed.name, variant.name, variant.batch)
+                    key = (timing.machine.id, timed.name, variant.name, variant.batch, _package_of(variant))
                     rows[key] = _variant_row(timing, timed.name, variant)
     order = sorted(
         rows.values(),
         key=lambda row: (row.model, row.machine, row.batch, _rank(_VARIANTS, row.variant), row.variant),
     )
     return tuple(order)
+
+
+def _package_of(variant: Variant) -> str:
+    """Return what tells a ready package from others of its model; a newer one replaces one that was converted."""
+    return variant.sha256 if variant.name == "as-is" else ""
 
 
 def proofs_by_package(

@@ -148,16 +148,15 @@ def _compare_with_labels(
     labels, classes = [str(label) for label in runner.classes], request["labels"]
     notes: list[str] = []
     by_index = proof = prove(actual)
-    displaced = False
     if labels and len(labels) == len(classes):
         comparison = compare_labels(labels, classes)
         by_name = prove(_in_order(actual, comparison.order)) if comparison.moved else by_index
-        proof, notes, displaced = judge_labels(comparison, by_index, by_name, request["class_origin"])
+        proof, notes = judge_labels(comparison, by_index, by_name, request["class_origin"])
     elif labels:
         proof = with_caveats(by_index, [uncompared_caveat(labels)])
     elif classes and ready:
         notes = [unlabelled_note(classes)]
-    labels_alone = displaced and by_index.verdict != "wrong"
+    labels_alone = proof.verdict == "wrong" and by_index.verdict != "wrong"
     return {"proof": serialization.to_json(proof), "notes": notes, "only_labels_wrong": labels_alone}
 
 

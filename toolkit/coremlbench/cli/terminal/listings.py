@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from coremlbench.cli.terminal.tables import NO_VALUE, display_path, new_table, plain_console, print_text
 from coremlbench.report.labels import outcome_label
 from coremlbench.system.formatting import format_bytes, format_percent, format_seconds
-from coremlbench.types.conversion import Converted
+from coremlbench.types.conversion import ConversionRecord, Converted
 from coremlbench.types.records import Record
 from coremlbench.types.timing import Timed
 from coremlbench.types.training_records import Trained
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from coremlbench.diagnostics.doctor import SystemCheck
     from coremlbench_datasets import DatasetSummary
 
+MIN_OUTCOME_WIDTH = 11
+"""Columns that keep the words of an outcome whole on a terminal of 80 columns."""
 STATE_LABELS = {"ok": ("works", "green"), "later": ("at first use", "yellow"), "no": ("does not", "red")}
 
 
@@ -27,18 +29,31 @@ def print_results(records: Sequence[Record], folder: Path) -> None:
     if not records:
         print_text(console, f"No runs under {display_path(folder)} yet; `coremlbench createml --scale 0.1` makes one.")
         return
-    table = new_table("run", "outcome", "time", "peak memory", "not the protocol")
-    table.columns[0].no_wrap = True
-    table.columns[4].justify = "left"
+    table = new_table("run", "outcome", "time", "memory")
+    table.collapse_padding, table.show_edge = True, False
+    for column in (0, 2, 3):
+        table.columns[column].no_wrap = True
+    table.columns[1].min_width = MIN_OUTCOME_WIDTH
     for record in records:
         table.add_row(
             record.id,
             _outcome(record),
             format_seconds(record.seconds) if record.seconds else NO_VALUE,
             format_bytes(record.peak_bytes) if record.peak_bytes else NO_VALUE,
-            ", ".join(record.deviations) or NO_VALUE,
         )
     console.print(table)
+    for record in records:
+        if record.deviations:
+            print_text(console, f"{record.id}: not the protocol: {', '.join(record.deviations)}")
+        codes = _caveat_codes(record)
+        if codes:
+            print_text(console, f"{record.id}: caveats: {', '.join(codes)}; `coremlbench report` has their sentences.")
+
+
+def _caveat_codes(record: Record) -> list[str]:
+    """Return what the caveats of a conversion's proofs are about, each once; none for other records."""
+    variants = record.variants if isinstance(record, ConversionRecord) else ()
+    return list(dict.fromkeys(caveat.code for variant in variants if variant.proof for caveat in variant.proof.caveats))
 
 
 def _outcome(record: Record) -> str:
