@@ -494,7 +494,7 @@ def command_line(process: psutil.Process) -> list[str]:
         return []
 
 
-@pytest.mark.long
+@pytest.mark.slow  # kills at random; each way in which a matrix ends is tested once in every suite
 def test_a_matrix_survives_kills_at_random_moments(tmp_path: Path) -> None:
     assert check_broken_matrix(tmp_path, seed=1, kills=3) >= 1
 

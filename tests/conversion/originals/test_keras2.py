@@ -93,7 +93,12 @@ MODELS: dict[str, Callable[[], Any]] = {
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"), [*((name, "h5") for name in MODELS), ("functions", "keras"), ("depthwise", "keras")]
+    ("name", "kind"),
+    [
+        *(pytest.param(name, "h5", marks=[pytest.mark.slow] if name == "recurrent" else []) for name in MODELS),
+        ("functions", "keras"),
+        ("depthwise", "keras"),
+    ],  # unrolled gates take coremltools long; the convolutional recurrent model is in every suite
 )
 def test_a_package_predicts_what_keras_2_does(tmp_path: Path, name: str, kind: str) -> None:
     file = save(MODELS[name](), tmp_path / f"model.{kind}")
