@@ -87,6 +87,15 @@ def _few_objects_to_collect() -> None:
     gc.freeze()
 
 
+@pytest.fixture(scope="module")
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The tests of a module have a cache of their own."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("cache")
+        patch.setenv("COREMLBENCH_CACHE", str(folder))
+        yield folder
+
+
 @pytest.fixture
 def ordinary_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers are started as programs of their own: for tests of their memory, limits or start."""

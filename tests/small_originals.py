@@ -50,15 +50,7 @@ def package(
     settings: dict[str, Any] = {"inputs": [image]} if image is not None else {}
     if classes:
         settings["classifier_config"] = ct.ClassifierConfig(list(classes))
-    ct.convert(
-        program,
-        convert_to="mlprogram",
-        minimum_deployment_target=ct.target.iOS16,
-        compute_precision=ct.precision.FLOAT32,
-        skip_model_load=True,
-        **settings,
-    ).save(str(path))
-    return path
+    return save_float32(program, path, **settings)
 
 
 def image_type(scale: float = 1 / 255, order: str = "RGB") -> Any:
@@ -114,11 +106,17 @@ def program_of(path: Path, build: Any, specs: Sequence[tuple[tuple[int, ...], st
     """Save a package of the function ``build`` with inputs of these shapes and MIL types, named as its parameters."""
     inputs = [Builder.TensorSpec(shape=shape, dtype=types.string_to_builtin(kind)) for shape, kind in specs]
     program = Builder.program(input_specs=inputs, opset_version=ct.target.iOS16)(build)
+    return save_float32(program, path)
+
+
+def save_float32(program: Any, path: Path, **settings: Any) -> Path:
+    """Save a program in float32; ``settings`` are more arguments of ``coremltools.convert``."""
     ct.convert(
         program,
         convert_to="mlprogram",
         minimum_deployment_target=ct.target.iOS16,
         compute_precision=ct.precision.FLOAT32,
         skip_model_load=True,
+        **settings,
     ).save(str(path))
     return path

@@ -18,18 +18,12 @@ from tests.small_conversions import convert
 from tests.spoilt import relabel
 
 pytestmark = [
+    pytest.mark.usefixtures("own_cache"),
     pytest.mark.tensorflow,
     pytest.mark.filterwarnings("ignore"),  # Keras and coremltools warn about each other
 ]
 BY_TEXT = sorted(str(number) for number in range(12))  # 0, 1, 10, 11, 2, …: as Keras reads the folders
 BY_NUMBER = [str(number) for number in range(12)]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("COREMLBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
 
 
 def colour(name: str) -> Any:

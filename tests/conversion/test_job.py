@@ -31,16 +31,10 @@ from tests.spoilt import spoil
 from tests.standing_worker import COMMAND_LINE, point, python_that_stands, stand_at
 
 pytestmark = [
+    pytest.mark.usefixtures("own_cache"),
     pytest.mark.tensorflow,
     pytest.mark.filterwarnings("ignore"),  # Keras and coremltools warn about each other
 ]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("COREMLBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
 
 
 @pytest.fixture(scope="module")

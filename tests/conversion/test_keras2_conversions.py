@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,16 +12,10 @@ from tests.keras2_files import save, sequential, teachable_machine
 from tests.small_conversions import Made, convert
 
 pytestmark = [
+    pytest.mark.usefixtures("own_cache"),
     pytest.mark.tensorflow,
     pytest.mark.filterwarnings("ignore"),  # Keras and coremltools warn about each other
 ]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("COREMLBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -33,16 +33,10 @@ from tests.small_conversions import convert, package_of_pictures, ready_package
 from tests.standing_worker import kill_standing, point, stand_at
 
 pytestmark = [
+    pytest.mark.usefixtures("own_cache"),
     pytest.mark.tensorflow,
     pytest.mark.filterwarnings("ignore"),  # Keras and coremltools warn about each other
 ]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("COREMLBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
 
 
 def when(phase: str, key: str, do: Callable[[], None]) -> Callable[[Progress], None]:

@@ -32,7 +32,7 @@ def copy_model(source: ModelSource, record: ConversionRecord, folder: Path) -> C
         shutil.copyfile(original, copy)
         size = copy.stat().st_size
     kind = describe_kind(core_ml_kind(original))
-    note = f"Not proven: {original.name} {kind}, and only Core ML executes it."
+    note = f"Not compared: {original.name} {kind}, and only Core ML executes it."
     variant = Variant(
         name="as-is",
         batch=1,

@@ -88,7 +88,9 @@ def check_ml_program(path: Path) -> None:
     kind, stages = _read(path)
     if kind in {"", ML_PROGRAM}:
         return
-    pack = f"`coremlbench convert-and-time {_quoted(path)} --kit kit` packs it for a Mac, which times it unproven"
+    pack = (
+        f"`coremlbench convert-and-time {_quoted(path)} --kit kit` packs it for a Mac, which times it without a proof"
+    )
     if stages:
         listed = "; ".join(f"{number}: {_stage_text(stage)}" for number, stage in enumerate(stages, 1))
         raise InputError(
