@@ -18,14 +18,21 @@ from PIL import Image
 
 from coremlbench.conversion.job import conversion_exit_code
 from coremlbench.conversion.options import RequestedPackage
-from coremlbench.conversion.outcome import NOT_COMPARED, with_outcome, with_variants
+from coremlbench.conversion.outcome import with_outcome, with_variants
 from coremlbench.conversion.package_results import PROOF_SUFFIX, write_result
 from coremlbench.conversion.sources import source_of_file
 from coremlbench.runs import store
 from coremlbench.system import serialization
 from coremlbench.system.files import hash_folder
 from coremlbench.timing.packages import select_packages
-from coremlbench.types.conversion import Caveat, ConversionRecord, Converted, Variant, Verdict
+from coremlbench.types.conversion import (
+    UNFINISHED_NOTE,
+    Caveat,
+    ConversionRecord,
+    Converted,
+    Variant,
+    Verdict,
+)
 from coremlbench.types.failure import Failure
 from coremlbench.types.process import Progress
 from tests.record_samples import conversion
@@ -192,7 +199,11 @@ def test_what_was_made_and_proven_before_an_interruption_is_in_the_record(
         assert hash_folder(folder / variant.path)[0] == variant.sha256
     variants = by_name(record)
     assert variants["int8"].proof is not None
-    assert [NOT_COMPARED in variants[name].notes for name in ("as-is", "int8", "palettized-4")] == [False, False, True]
+    assert [variants[name].status for name in ("as-is", "int8", "palettized-4")] == [
+        "compared",
+        "compared",
+        "unfinished",
+    ]
     subject = select_packages([(record, folder)])
     assert [package.variant.name for package in subject.packages] == ["as-is", "int8"]  # the others are not timed
     assert [note.split(" was not timed")[0] for note in subject.notes] == ["wide palettized-6", "wide palettized-4"]
@@ -209,7 +220,8 @@ def test_what_was_made_before_a_conversion_is_interrupted_is_in_the_record(
         (name, None, None) for name in ("as-is", "int8", "palettized-6")
     ]
     assert all((folder / variant.path).is_dir() for variant in record.variants)
-    assert {NOT_COMPARED} <= set(record.variants[1].notes)
+    assert record.variants[1].status == "unfinished"
+    assert UNFINISHED_NOTE in record.variants[1].notes
     assert conversion_exit_code([record]) == 130
 
 

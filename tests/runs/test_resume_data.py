@@ -223,6 +223,23 @@ def weights_of(folder: Path) -> list[Any]:
     return list(keras.models.load_model(folder / "model.keras").get_weights())
 
 
+@pytest.mark.parametrize("old", [False, True])
+def test_the_offer_to_resume_goes_and_other_notes_stay(tmp_path: Path, old: bool) -> None:
+    failure = Failure("killed", "It was killed.", "Run it again.")
+    folder = broken_run(tmp_path, "a")
+    record = resume_data.note_resume_data(replace(RECORD, id="a", notes=("Another.",), outcome=failure), folder)
+    content = json.loads(store.to_bytes(record))
+    assert content["resume_note"] == content["notes"][-1]
+    if old:  # records of older releases have the note, and no field that says which it is
+        del content["resume_note"]
+    read = store.from_bytes(json.dumps(content).encode())
+    assert isinstance(read, TrainingRecord)
+    superseded = resume_data.discard_superseded(read, folder, by="b")
+    note = "Nothing is kept of this run any more, as b trained in its place."
+    assert (superseded.notes, superseded.resume_note) == (("Another.", note), "")
+    assert store.load(folder) == superseded
+
+
 @pytest.mark.tensorflow
 @pytest.mark.usefixtures("own_cache")
 def test_a_training_goes_on_from_its_last_epoch_and_comes_to_the_same(

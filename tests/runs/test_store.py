@@ -17,10 +17,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from coremlbench.runs import store
+from coremlbench.types.conversion import UNFINISHED_NOTE, ConversionRecord, Variant
 from coremlbench.types.errors import InputError
 from coremlbench.types.failure import Failure
 from coremlbench.types.machine import Machine
 from coremlbench.types.training_records import SCHEMA, EpochRow, Phase, Placement, Trained, TrainingRecord
+from tests import record_samples as samples
+from tests.failing_records import CONVERSION
 
 NOW = datetime(2026, 11, 23, 18, 55, 1, tzinfo=timezone.utc)
 UNFINISHED = Failure(kind="unfinished", reason="It has not ended.", hint="Wait.")
@@ -92,6 +95,32 @@ def test_unknown_keys_are_left_out_and_missing_ones_take_their_default() -> None
     content["machine"]["colour"] = "grey"
     del content["notes"]
     assert store.from_bytes(json.dumps(content).encode()) == replace(RECORD, options=content["options"])
+
+
+OLD_VARIANTS: dict[str, tuple[Variant, str]] = {
+    "failed": (Variant("int8", 1, failure=UNFINISHED), "failed"),
+    "no original": (Variant("as-is", 1, notes=("There is no original to compare it with.",)), "not compared"),
+    "ended before": (Variant("fp16", 1, notes=("The ranges were taken.", UNFINISHED_NOTE)), "unfinished"),
+}
+
+
+@pytest.mark.parametrize("case", OLD_VARIANTS)
+def test_packages_of_older_records_get_their_status(case: str) -> None:
+    variant, status = OLD_VARIANTS[case]
+    content = json.loads(store.to_bytes(replace(CONVERSION, variants=(variant,))))
+    assert content["variants"][0].pop("status") == status
+    old = store.from_bytes(json.dumps(content).encode())
+    assert isinstance(old, ConversionRecord)
+    assert [variant.status for variant in old.variants] == [status]
+
+
+def test_the_status_of_a_package_follows_its_failure_and_its_proof() -> None:
+    unfinished = Variant("fp16", 1, status="unfinished")
+    assert unfinished.status == "unfinished"
+    assert replace(unfinished, path="fp16.mlpackage").status == "unfinished"
+    compared = replace(unfinished, proof=samples.variant("fp16").proof)
+    assert compared.status == "compared"
+    assert replace(compared, failure=UNFINISHED).status == "failed"
 
 
 def test_json_schema_describes_every_kind_of_record() -> None:

@@ -103,7 +103,7 @@ def test_the_table_of_packages_has_verdicts_and_caveats_below(
         None,
     )
     variants = tuple(
-        Variant(name, 1, bytes=1_200_000, proof=proof)  # type: ignore[arg-type]  # names of variants
+        Variant(name, 1, bytes=1_200_000, proof=proof, notes=() if proof else ("There is no original.",))  # type: ignore[arg-type]  # names of variants
         for name, proof in zip(("fp16", "int8", "palettized-4"), proofs, strict=True)
     )
     text = shown(
@@ -114,9 +114,10 @@ def test_the_table_of_packages_has_verdicts_and_caveats_below(
     )
     assert lines_with(text, "lenet fp16", "MiB") == ["lenet fp16 1.1 MiB 1.0e-03 99.8% 99.0% → 98.8% proven with"]
     assert lines_with(text, "lenet int8", "MiB") == ["lenet int8 1.1 MiB ∞ 99.8% 99.0% → 98.8% not judged"]
-    assert lines_with(text, "lenet palettized-4", "MiB") == ["lenet palettized-4 1.1 MiB – – – not compared"]
+    assert lines_with(text, "lenet palettized-4", "MiB") == ["lenet palettized-4 1.1 MiB – – – –"]
     assert f"lenet fp16: caveat: {few.text}" in text
     assert "lenet int8: not judged: Random inputs say nothing." in text
+    assert "lenet palettized-4: status: not compared. There is no original." in text
 
 
 def test_what_the_stand_in_ran_is_never_core_mls(

@@ -141,20 +141,25 @@ VERDICTS = (
     replace(PROVEN, verdict="wrong", reason="It is wrong.", max_error=None, mean_error=None, non_finite_values=7),
     None,
 )
+NO_ORIGINAL = "There is no original to compare it with."
 
 
 @pytest.fixture(scope="module")
 def verdicts() -> Report:
     """A report of one conversion with a package of each kind of verdict."""
     record = samples.conversion(60)
-    variants = tuple(replace(each, proof=proof) for each, proof in zip(record.variants, VERDICTS, strict=True))
+    variants = tuple(
+        replace(each, proof=proof, notes=() if proof else (NO_ORIGINAL,))
+        for each, proof in zip(record.variants, VERDICTS, strict=True)
+    )
     return report_of(replace(record, variants=variants))
 
 
 def test_each_form_has_the_caveats_and_reasons_of_verdicts(verdicts: Report) -> None:
     (caveat,) = samples.CAVEATS
     rows = {row["variant"]: row for row in json.loads(as_json.render(verdicts))["variants"]}
-    assert [row["verdict"] for row in rows.values()] == ["proven with caveats", "not judged", "wrong", "not compared"]
+    assert [row["verdict"] for row in rows.values()] == ["proven with caveats", "not judged", "wrong", ""]
+    assert [row["status"] for row in rows.values()] == ["compared", "compared", "compared", "not compared"]
     assert (rows["fp32"]["caveats"], rows["fp32"]["caveat_codes"]) == ([caveat.text], ["few-images"])
     assert (rows["int8"]["max_error"], rows["int8"]["non_finite_values"]) == (None, 7)
 
@@ -163,6 +168,8 @@ def test_each_form_has_the_caveats_and_reasons_of_verdicts(verdicts: Report) -> 
     assert f"- **efficientnetb0** fp32: Caveat: {caveat.text}" in text
     assert "- **efficientnetb0** fp16: Random inputs say nothing of compression: give --data." in text
     assert "| 7 not finite |" in text
+    assert "| efficientnetb0 | palettized-4 | – |" in text
+    assert f"- **efficientnetb0** palettized-4: Status: not compared. {NO_ORIGINAL}" in text
 
     page = Page(html.render(verdicts).decode())
     words = " ".join(" ".join(page.words).split())
@@ -171,7 +178,8 @@ def test_each_form_has_the_caveats_and_reasons_of_verdicts(verdicts: Report) -> 
     classes = [
         attributes["class"] for _, attributes in page.elements if (attributes.get("class") or "").startswith("verdict")
     ]
-    assert classes == ["verdict proven", "verdict open", "verdict wrong", "verdict open"]
+    assert classes == ["verdict proven", "verdict open", "verdict wrong"]
+    assert f"Status: not compared. {NO_ORIGINAL}" in words
     for form in (text, words):
         assert "not proven" not in form
 

@@ -16,7 +16,7 @@ from coremlbench.conversion.variant_failures import variant_failure
 from coremlbench.conversion.variants import OLDEST_SYSTEMS, neural_engine_note
 from coremlbench.system import serialization
 from coremlbench.system.files import hash_file, hash_folder
-from coremlbench.types.conversion import Caveat, ConversionRecord, Converted, Proof, Variant
+from coremlbench.types.conversion import UNFINISHED_NOTE, Caveat, ConversionRecord, Converted, Proof, Variant
 from coremlbench.types.failure import Evidence, Failure
 
 WEIGHT_COMPRESSIONS = ("int8", "palettized-6", "palettized-4")
@@ -24,7 +24,6 @@ NOTHING_TO_COMPRESS = Caveat(
     "not-compressed",
     "No weight was compressed: coremltools leaves those of up to 2,048 values as they are, and there are no others.",
 )
-NOT_COMPARED = "Not compared: the conversion ended before its turn."
 NO_RESULT = Failure(
     kind="conversion",
     reason="It was not made, for an unknown reason.",
@@ -112,6 +111,7 @@ def _with_saved_package(variant: Variant, package: RequestedPackage, proof: Mapp
         ops=proof.get("ops", {}),
         known_deviations=tuple(proof.get("known_deviations", ())),
         proof=serialization.from_json(Proof, proof["proof"]) if proof.get("proof") else None,
+        status="" if proof else "unfinished",
         onnx=onnx if (folder / onnx).is_file() else "",
         notes=(*variant.notes, *_proof_notes(proof), *(() if proof.get("proof") else (each.text for each in caveats))),
     )
@@ -133,7 +133,7 @@ def _with_caveats(variant: Variant, caveats: Sequence[Caveat]) -> Variant:
 
 def _proof_notes(proof: Mapping[str, Any]) -> list[str]:
     """Return notes on a package that was not compared."""
-    notes = [] if proof else [NOT_COMPARED]
+    notes = [] if proof else [UNFINISHED_NOTE]
     if proof.get("without_original"):
         accuracy = proof.get("accuracy")
         accuracy_note = "" if accuracy is None else f" Its accuracy on the data is {accuracy:.1%}."

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from coremlbench.report.labels import (
-    NOT_COMPARED,
+    NO_VERDICT,
     RATIO_LABEL,
     UNIT_LABELS,
     failed_after,
@@ -26,8 +26,8 @@ Measurements = dict[tuple[str, str, str, str, int, str], Measurement]
 Proofs = dict[str, VariantRow]
 """Packages with a proof, by their SHA-256."""
 GPU, ENGINE = "CPU_AND_GPU", "CPU_AND_NE"
-VERDICTS = ("proven", "proven with caveats", "not judged", NOT_COMPARED, "degraded", "wrong")
-"""Verdicts, and the word for a package without one, from the best to the worst."""
+VERDICTS = ("proven", "proven with caveats", "not judged", NO_VERDICT, "degraded", "wrong")
+"""Verdicts, and ``NO_VERDICT`` of a package without one, from the best to the worst."""
 
 
 @dataclass(frozen=True)
@@ -244,7 +244,7 @@ def _verdict_rank(cell: CellRow, proofs: Proofs) -> int:
     if outputs_are_wrong(cell.output_error):
         return len(VERDICTS)
     proof = proofs.get(cell.package_sha256)
-    return VERDICTS.index(proof.verdict if proof is not None and proof.verdict in VERDICTS else NOT_COMPARED)
+    return VERDICTS.index(proof.verdict if proof is not None and proof.verdict in VERDICTS else NO_VERDICT)
 
 
 def _unit_phrase(cell: CellRow) -> str:

@@ -31,8 +31,8 @@ RUNTIME_LABELS = {
     "reference": "ONNX Runtime",
     "tensorflow": "TensorFlow",
 }
-NOT_COMPARED = "not compared"
-"""Stands in place of a verdict for a package without a proof."""
+NO_VERDICT = ""
+"""The verdict in a row of a package without a proof; it is shown as a dash."""
 RATIO_LABEL = "Neural Engine / GPU"
 """The ratio of two times in all reports: below 1 the Neural Engine is faster."""
 _COREML_UNITS = ("CPU_AND_NE", "CPU_AND_GPU", "CPU_ONLY")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from coremlbench.report.labels import NOT_COMPARED
+from coremlbench.report.labels import NO_VERDICT
 from coremlbench.report.types import CellRow, FigureKind, VariantRow
 from coremlbench.timing.statistics import Estimate, estimate
 from coremlbench.types.conversion import ConversionRecord, Proof, Variant
@@ -269,8 +269,9 @@ def _variant_row(record: ConversionRecord | TimingRecord, model: str, variant: V
         batch=variant.batch,
         bytes=variant.bytes,
         weight_bytes=variant.weight_bytes,
-        verdict=NOT_COMPARED,
-        reason="",
+        verdict=NO_VERDICT,
+        reason="" if variant.proof is not None else " ".join(variant.notes),
+        status=variant.status,
         sha256=variant.sha256,
         target=variant.target,
         arithmetic=variant.arithmetic,

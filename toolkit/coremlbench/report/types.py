@@ -150,7 +150,8 @@ class CellRow:
 class VariantRow:
     """One Core ML package of a model: its size, and the differences of its outputs from the original's.
 
-    ``verdict`` is "not compared" without a proof. ``caveats`` are sentences, ``caveat_codes`` what each is about.
+    ``verdict`` is empty without a proof: ``status`` then says what became of the package, and ``reason`` why it was not
+    compared. ``caveats`` are sentences, ``caveat_codes`` what each is about.
     ``max_error`` is ``None`` where ``non_finite_values`` numbers are not finite and the original's are.
     """
 
@@ -179,6 +180,7 @@ class VariantRow:
     caveats: tuple[str, ...] = ()
     caveat_codes: tuple[str, ...] = ()
     non_finite_values: int = 0
+    status: str = "compared"
 
 
 @dataclass(frozen=True)

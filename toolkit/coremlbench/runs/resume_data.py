@@ -26,7 +26,6 @@ RESUME_DIR = store.RESUME_DIR
 FEATURES_FILE, JOURNAL_FILE, CHECKPOINT_PATTERN = "features.f32", "features.jsonl", "epoch-*.npz"
 MAX_RESUMABLE_RUNS = 3
 """Failed runs that keep resume data. A full Create ML run's features take 354 MB, a ResNet50 with Adam 284 MB."""
-NOTE_PREFIX = "Kept of this run: "
 UNUSABLE_AFTER = ("disk-full", "gpu-fault", "untrusted-device")
 """Failure kinds after which resume data is removed: the disk has no room for it, or it may be wrong."""
 
@@ -39,10 +38,10 @@ def note_resume_data(record: TrainingRecord, folder: Path) -> TrainingRecord:
         return record
     command = "createml" if record.experiment == "createml" else "train"
     note = (
-        f"{NOTE_PREFIX}{progress}, {format_bytes(resume_data_bytes(folder))}; `coremlbench {command} --resume "
+        f"Kept of this run: {progress}, {format_bytes(resume_data_bytes(folder))}; `coremlbench {command} --resume "
         f"{record.id}` goes on with it. The newest {MAX_RESUMABLE_RUNS} broken runs keep theirs."
     )
-    return replace(record, notes=(*record.notes, note))
+    return replace(record, notes=(*record.notes, note), resume_note=note)
 
 
 def describe_progress(folder: Path) -> str:
@@ -82,10 +81,11 @@ def discard_superseded(record: TrainingRecord, folder: Path, by: str) -> Trainin
     In the record, the note that offers to resume the run is replaced by one that names ``by``.
     """
     remove_resume_data(folder)
-    notes = tuple(note for note in record.notes if not note.startswith(NOTE_PREFIX))
-    if notes == record.notes:
+    if not record.resume_note:
         return record
-    record = replace(record, notes=(*notes, f"Nothing is kept of this run any more, as {by} trained in its place."))
+    notes = (note for note in record.notes if note != record.resume_note)
+    superseded = f"Nothing is kept of this run any more, as {by} trained in its place."
+    record = replace(record, notes=(*notes, superseded), resume_note="")
     with suppress(store.RecordNotSavedError):
         store.save(record, folder)
     return record

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from coremlbench.conversion.outcome import NOT_COMPARED
 from coremlbench.timing.plan import TimedPackage, TimingInput
 from coremlbench.types.conversion import ConversionRecord, Variant
 from coremlbench.types.failure import Failure
@@ -67,7 +66,7 @@ def _exclusion_reason(variant: Variant) -> str:
         return variant.failure.reason
     if not variant.path:
         return "there is no package."
-    if NOT_COMPARED in variant.notes:
+    if variant.status == "unfinished":
         return "the conversion ended before it was compared with its original."
     if variant.proof is not None and variant.proof.verdict == "wrong":
         return f"its outputs are wrong ({variant.proof.reason})."

@@ -22,6 +22,13 @@ or the original allow no verdict."""
 PROVEN: tuple[Verdict, ...] = ("proven", "proven with caveats")
 """The verdicts of a package that does what its original does."""
 
+VariantStatus = Literal["compared", "not compared", "unfinished", "failed"]
+"""What became of a package: only ``compared`` ones have a verdict. ``not compared`` has nothing to be compared with;
+``unfinished`` is one that its conversion had not compared yet when it ended."""
+
+UNFINISHED_NOTE = "Not compared: the conversion ended before its turn."
+"""The note of an ``unfinished`` package; records of older releases tell it by this note alone."""
+
 CaveatCode = Literal[
     "few-images",
     "low-variance",
@@ -178,7 +185,8 @@ class Variant:
     ``weight_bytes`` the size of its constants in the package. ``known_deviations`` are the names of the rows of
     ``conversion.known_deviations`` that match the program. ``reused`` is true for a package of an earlier conversion
     of the same source. ``precision_note`` says what the precision means for the Neural Engine. ``only_core_ml`` marks
-    a model that only Core ML executes, such as a neural network: it is not compared with anything.
+    a model that only Core ML executes, such as a neural network: it is not compared with anything. ``status`` follows
+    from the failure and the proof; without either it is given, or read from the notes of an older record.
     """
 
     name: VariantName
@@ -199,6 +207,18 @@ class Variant:
     notes: tuple[str, ...] = ()
     known_deviations: tuple[str, ...] = ()
     only_core_ml: bool = False
+    status: VariantStatus | Literal[""] = ""
+
+    def __post_init__(self) -> None:
+        """Set the status, so that it agrees with the failure and the proof also after ``replace``."""
+        status: VariantStatus = "unfinished" if self.status == "unfinished" else "not compared"
+        if self.failure is not None:
+            status = "failed"
+        elif self.proof is not None:
+            status = "compared"
+        elif UNFINISHED_NOTE in self.notes:
+            status = "unfinished"
+        object.__setattr__(self, "status", status)  # the class is frozen
 
 
 @dataclass(frozen=True)

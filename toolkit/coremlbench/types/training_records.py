@@ -199,12 +199,18 @@ class RunRecord:
     notes: tuple[str, ...] = ()
 
 
+OLD_RESUME_NOTE = "Kept of this run: "
+"""How older releases, which had no field for it, began the note on a run's resume data."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainingRecord(RunRecord):
     """One training run.
 
     ``attempt`` counts from 1; the later ones have the id of the first attempt in ``retry_of``. ``resumed_from`` is the
-    id of the interrupted run that this one resumed: its times are not those of a whole run.
+    id of the interrupted run that this one resumed: its times are not those of a whole run. ``resume_note`` is the one
+    of ``notes`` that offers to resume this run, as long as its resume data is kept; records of older releases have it
+    in ``notes`` alone.
     """
 
     outcome: Outcome
@@ -218,3 +224,10 @@ class TrainingRecord(RunRecord):
     attempt: int = 1
     retry_of: str = ""
     resumed_from: str = ""
+    resume_note: str = ""
+
+    def __post_init__(self) -> None:
+        """Find the resume note of an older record by its beginning."""
+        if not self.resume_note:
+            note = next((note for note in self.notes if note.startswith(OLD_RESUME_NOTE)), "")
+            object.__setattr__(self, "resume_note", note)  # the class is frozen

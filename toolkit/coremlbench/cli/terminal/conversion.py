@@ -75,7 +75,7 @@ def _variant_table(variants: Sequence[Variant], batch: int) -> Table:
     table.title = f"batch {batch}" if batch > 1 else None
     table.collapse_padding, table.show_edge = True, False
     for variant in variants:
-        table.add_row(*_row(variant))
+        table.add_row(*_row(variant), style="red" if variant.status == "failed" else None)
     return table
 
 
@@ -84,9 +84,8 @@ def _row(variant: Variant) -> list[str | Text]:
 
     size = format_bytes(variant.bytes) if variant.bytes else NO_VALUE
     proof = variant.proof
-    if variant.failure or proof is None:
-        outcome = Text("failed", "red") if variant.failure else "not compared"
-        return [variant.name, size, *[NO_VALUE] * 4, outcome]
+    if variant.status != "compared" or proof is None:
+        return [variant.name, size, *[NO_VALUE] * 5]
     ratio = "∞ dB" if proof.signal_to_noise is None else f"{proof.signal_to_noise:.0f} dB"
     before, after = proof.accuracy_before, proof.accuracy_after
     accuracy = NO_VALUE if before is None or after is None else f"{before * 100:.1f}→{format_percent(after)}"
@@ -126,9 +125,11 @@ def _variant_notes(variant: Variant) -> list[str]:
     notes, proof = [], variant.proof
     if variant.failure:
         notes.append(f"failed ({variant.failure.kind}): {variant.failure.reason} {variant.failure.hint}")
-    elif proof and proof.verdict == "not judged":
+    elif proof is None:
+        notes.append(f"status: {variant.status}")
+    elif proof.verdict == "not judged":
         notes.append(f"not judged: {proof.reason}")
-    elif proof and proof.verdict not in PROVEN:
+    elif proof.verdict not in PROVEN:
         notes.append(f"{proof.verdict}, as {proof.reason}")
     if proof:
         notes += [f"caveat: {caveat.text}" for caveat in proof.caveats]

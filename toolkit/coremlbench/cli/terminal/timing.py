@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from coremlbench.cli.terminal.tables import (
+    NO_VALUE,
     display_path,
     new_table,
     percent_or_dash,
@@ -108,8 +109,8 @@ def _package_row(model: str, variant: Variant) -> tuple[str, ...]:
     batch = f" ×{variant.batch}" if variant.batch > 1 else ""
     package, proof = (f"{model} {variant.name}{batch}", format_bytes(variant.bytes)), variant.proof
     if proof is None:
-        return (*package, "–", "–", "–", "not compared")
-    accuracy = "–"
+        return (*package, *[NO_VALUE] * 4)
+    accuracy = NO_VALUE
     if proof.accuracy_before is not None and proof.accuracy_after is not None:
         accuracy = f"{format_percent(proof.accuracy_before)} → {format_percent(proof.accuracy_after)}"
     error, agreement = relative_error_label(proof.relative_error), percent_or_dash(proof.agreement)
@@ -117,13 +118,15 @@ def _package_row(model: str, variant: Variant) -> tuple[str, ...]:
 
 
 def _proof_notes(models: Sequence[TimedModel]) -> list[str]:
-    """Return each caveat of the proofs, and each reason of a package that was not judged, with the packages."""
+    """Return each caveat, and why packages have no verdict or were not judged, with the packages."""
     packages: dict[str, list[str]] = {}
     for model in models:
         for variant in model.variants:
             proof = variant.proof
             notes = [f"caveat: {caveat.text}" for caveat in proof.caveats] if proof else []
-            if proof and proof.verdict == "not judged":
+            if proof is None:
+                notes.append(f"status: {variant.status}. {' '.join(variant.notes)}".rstrip())
+            elif proof.verdict == "not judged":
                 notes.append(f"not judged: {proof.reason}")
             for note in notes:
                 packages.setdefault(note, []).append(_package_row(model.name, variant)[0])
@@ -194,7 +197,7 @@ def _print_ratios(console: Console, rows: Sequence[Measurement]) -> None:
 
 def _ratio_figures(engine: Measurement, gpu: Measurement, ratio: Ratio) -> tuple[str, str, str]:
     """Return the ratio, its interval, and a phrase that says which of the two is faster."""
-    interval = "–" if ratio.low is None or ratio.high is None else f"{ratio.low:.2f} to {ratio.high:.2f}"
+    interval = NO_VALUE if ratio.low is None or ratio.high is None else f"{ratio.low:.2f} to {ratio.high:.2f}"
     conclusion = "no difference shown"
     if ratio.different:
         faster = engine if ratio.ratio < 1 else gpu
@@ -256,8 +259,8 @@ def _package_title(row: Measurement) -> str:
 
 
 def _short(seconds: float | None) -> str:
-    return "–" if seconds is None else format_short(seconds)
+    return NO_VALUE if seconds is None else format_short(seconds)
 
 
 def _seconds(seconds: float | None) -> str:
-    return "–" if seconds is None else format_seconds(seconds)
+    return NO_VALUE if seconds is None else format_seconds(seconds)

@@ -100,7 +100,7 @@ def _variants(report: Report, numbers: Numbers) -> Iterator[str]:
             [
                 escape(row.model, 60),
                 escape(row.variant) + batch_suffix(row.batch),
-                escape(verdict_with_caveats(row.verdict, row.caveat_codes)),
+                escape(verdict_with_caveats(row.verdict, row.caveat_codes) or text.NO_VALUE),
                 link(format_bytes(row.bytes), row.record, numbers),
                 text.percent(row.accuracy_after),
                 text.percentage_points(row.accuracy_before, row.accuracy_after),

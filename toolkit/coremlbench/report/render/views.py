@@ -128,7 +128,12 @@ def verdict_class(verdict: str) -> str:
 
 
 def variant_notes(row: VariantRow) -> list[str]:
-    """Return the reason of a package that is not proven, its first divergent op, and all its caveats."""
+    """Return the reason of a package that is not proven, its first divergent op, and all its caveats.
+
+    A package without a verdict has its status instead, and why it was not compared.
+    """
+    if row.status != "compared":
+        return [f"Status: {row.status}. {row.reason}".strip()]
     reason = [] if row.verdict in PROVEN else [f"{row.reason} {row.divergence}".strip()]
     return [note for note in (*reason, *(f"Caveat: {caveat}" for caveat in row.caveats)) if note]
 
