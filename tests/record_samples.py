@@ -175,7 +175,7 @@ def classifier(record: TrainingRecord, rng: random.Random) -> TrainingRecord:
     )
 
 
-CAVEATS = (Caveat("few-images", "A full proof takes 500 images, and this one has 250."),)
+CAVEATS = (Caveat("few-images", "A full proof takes 500 samples, and this one has 250."),)
 
 
 def variant(name: VariantName, batch: int = 1, model: str = "efficientnetb0") -> Variant:

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from coremlbench.system.downloads import download, ignore_progress
+from coremlbench.system.formatting import format_count
 from coremlbench.types.data import ArraySet, Provenance
 from coremlbench.types.errors import CoremlbenchError, InputError
 from coremlbench.types.process import ReportProgress
@@ -100,7 +101,9 @@ class ArrayDataset:
         counts = {"train": about["train"] if train is None else train, "test": about["test"] if test is None else test}
         for split, count in counts.items():
             if not 0 < count <= about[split]:
-                raise InputError(f"{self.title} has {about[split]:,} {split} images, {count:,} were asked for.")
+                raise InputError(
+                    f"{self.title} has {format_count(about[split], f'{split} image')}, and {count:,} were asked for."
+                )
         return ArraySet(
             name=self.name,
             classes=self.classes,
@@ -135,7 +138,9 @@ class ArrayDataset:
             (splits.test_images, splits.test_labels),
         ):
             if len(images) != len(labels) or not len(images):
-                raise UnavailableError(f"it has {len(images)} images and {len(labels)} labels.")
+                raise UnavailableError(
+                    f"it has {format_count(len(images), 'image')} and {format_count(len(labels), 'label')}."
+                )
             if labels.min() < 0 or labels.max() >= len(self.classes):
                 raise UnavailableError(f"it has labels from {labels.min()} to {labels.max()}.")
         return splits

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from coremlbench.system.formatting import format_count
 from coremlbench.types.data import ImageSet, LabelledImage, Provenance, SkippedImage
 from coremlbench.types.errors import InputError, UnusableDataError
 from coremlbench.types.process import ReportProgress
@@ -74,8 +75,8 @@ class FolderDataset:
         train, repeated = _without_test_images(train, test, results)
         if repeated:
             warnings.append(
-                f"{_count(len(repeated), 'training picture')} of {self._label} {_are(len(repeated))} in the test set "
-                f"too and left out of training, the first {repeated[0].path!r}."
+                f"{format_count(len(repeated), 'training picture')} of {self._label} {_are(len(repeated))} in the test "
+                f"set too and left out of training, the first {repeated[0].path!r}."
             )
         self._check_classes_in(train, "training, once what is in the test set too is left out")
         for kind, part in (("training", train), ("test", test)):
@@ -180,8 +181,8 @@ class FolderDataset:
                 f"{self._relative(result.path)!r}: {result.reason.rstrip('.')}" for result in unreadable[:3]
             )
             raise UnusableDataError(
-                f"{len(unreadable):,} of {_count(len(results), 'file')} in {self._label} cannot be read as pictures, "
-                f"more than {UNREADABLE_LIMIT:.0%} ({first}{'; …' if len(unreadable) > 3 else ''}); "
+                f"{len(unreadable):,} of {format_count(len(results), 'file')} in {self._label} cannot be read as "
+                f"pictures, more than {UNREADABLE_LIMIT:.0%} ({first}{'; …' if len(unreadable) > 3 else ''}); "
                 "mend or remove them."
             )
         return results
@@ -260,7 +261,9 @@ def _duplicate_warning(part: Files, results: Mapping[Path, Examined], where: str
     if not repeats:
         return []
     other = f", {contradictions:,} of them under another class" if contradictions else ""
-    return [f"{_count(repeats, 'picture')} in the {where} {_are(repeats)} there more than once{other}; all were kept."]
+    return [
+        f"{format_count(repeats, 'picture')} in the {where} {_are(repeats)} there more than once{other}; all were kept."
+    ]
 
 
 def _choose(part: Files, classes: Sequence[str], count: int | None, key: tuple[object, ...]) -> list[LabelledImage]:
@@ -276,10 +279,6 @@ def _choose(part: Files, classes: Sequence[str], count: int | None, key: tuple[o
 
 def _size(part: Files) -> int:
     return sum(map(len, part.values()))
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _are(number: int) -> str:

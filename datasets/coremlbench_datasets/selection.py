@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from coremlbench.system.formatting import format_count
 from coremlbench.types.errors import InputError
 
 T = TypeVar("T")
@@ -61,8 +62,8 @@ def check_counts(name: str, classes: int, requested: tuple[int | None, int | Non
     ):
         if count is not None and count > limit:
             raise InputError(
-                f"{name} has {limit:,} {kind} images and {option} asks for {count:,}; ask for fewer, or leave "
-                "the option out to take them all."
+                f"{name} has {format_count(limit, f'{kind} image')} and {option} asks for {count:,}; ask for fewer, or "
+                "leave the option out to take them all."
             )
     if requested[0] is not None and requested[0] < classes:
         raise InputError(f"--train {requested[0]} leaves some of the {classes} classes of {name} without a picture.")

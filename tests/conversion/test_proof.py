@@ -170,7 +170,7 @@ def test_an_original_that_says_nearly_the_same_of_every_image_proves_little() ->
     assert rounded.between_images < 1e-4
     assert rounded.verdict == "degraded", "not wrong: what is left over is lost in the rounding of the rest"
     assert [caveat.code for caveat in rounded.caveats] == ["low-variance"]
-    assert "gives nearly the same outputs for every image" in rounded.caveats[0].text
+    assert "gives nearly the same outputs for every sample" in rounded.caveats[0].text
     assert judge(proof_of(LOGITS, LOGITS), "fp16").caveats == ()
     assert judge(proof_of(flat, -flat), "fp16").verdict == "wrong"
 
@@ -192,7 +192,8 @@ def test_classes_and_accuracy_count_beside_the_errors() -> None:
     assert judge(proof, "fp16").verdict == "proven"
     fewer = judge(replace(proof, agreement=0.9), "fp16")
     assert fewer.verdict == "degraded"
-    assert "90.0% of the images keep their class" in fewer.reason
+    assert "90.0% of the samples keep their class" in fewer.reason
+    assert "a loss of accuracy of at most 1 point on, and wrong below 15 dB" in fewer.reason
     lost = judge(replace(proof, accuracy_before=0.8, accuracy_after=0.7), "fp16")
     assert lost.verdict == "degraded"
     assert "the accuracy falls from 80.0% to 70.0%" in lost.reason
@@ -213,7 +214,7 @@ def test_few_images_are_told() -> None:
     few = judge(proof_of(LOGITS[:50], LOGITS[:50]), "fp32")
     assert few.verdict == "proven with caveats"
     (caveat,) = few.caveats
-    assert (caveat.code, caveat.text) == ("few-images", "A full proof takes 500 images, and this one has 50.")
+    assert (caveat.code, caveat.text) == ("few-images", "A full proof takes 500 samples, and this one has 50.")
     assert judge(proof_of(LOGITS, LOGITS), "fp32").caveats == ()
 
 

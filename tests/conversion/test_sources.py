@@ -62,8 +62,8 @@ def test_what_was_not_trained_has_random_weights(results: Path) -> None:
 @pytest.mark.parametrize(
     ("model", "sentence"),
     [
-        ("createml", "There is no trained run of createml under .*; `coremlbench createml` makes one"),
-        ("tinyvgg", "`coremlbench train --experiment tinyvgg` makes one"),
+        ("createml", "There is no trained run of createml under .*; `coremlbench createml --results .*` makes one"),
+        ("tinyvgg", "`coremlbench train --experiment tinyvgg --results .*` makes one"),
         ("lenett", "'lenett' is no experiment, no run under .* and no file; give one of createml, tinyvgg"),
         ("gone/model.keras", "There is no model at .*gone/model.keras"),
     ],
@@ -134,7 +134,8 @@ def test_what_a_package_can_only_be_compared_with_is_not_converted(results: Path
         archive.writestr("input.npy", b"")
     for name, reason in (("m.onnx", "coremltools 9.0 has no converter for ONNX"), ("io.npz", "not the model")):
         model = str(tmp_path / name)
-        with pytest.raises(InputError, match=rf"{name} is not converted: .*{reason}.*--check PACKAGE {name}\.$"):
+        advice = rf"`coremlbench convert --check PACKAGE .*{name} --results .*`\.$"
+        with pytest.raises(InputError, match=rf"{name} is not converted: .*{reason}.*{advice}"):
             named_sources([model], results=results)
         (source,) = named_sources(
             [model], results=results, options=ConvertOptions(check="its"), check=tmp_path / "its.mlpackage"

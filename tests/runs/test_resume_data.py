@@ -18,6 +18,7 @@ from coremlbench.createml.feature_journal import JournalEntry, open_journal, rea
 from coremlbench.experiments.catalogue import select
 from coremlbench.experiments.comparison import compared_seconds, comparison_rows
 from coremlbench.runs import resume_data, store
+from coremlbench.system.advised_commands import advised_command
 from coremlbench.system.files import allocate
 from coremlbench.training.job import Overrides, resolve_options, resume_training, train_once
 from coremlbench.types.errors import InputError
@@ -65,7 +66,7 @@ def test_the_record_tells_what_is_kept(tmp_path: Path) -> None:
     folder = broken_run(tmp_path, "a")
     record = resume_data.note_resume_data(replace(RECORD, id="a", outcome=failure), folder)
     assert record.notes[0].startswith("Kept of this run: the features of 2 images, ")
-    assert "`coremlbench createml --resume a`" in record.notes[0]
+    assert f"`{advised_command('createml', '--resume', 'a', results=tmp_path)}`" in record.notes[0]
     loaded = store.load(folder).outcome
     assert isinstance(loaded, Failure)
     assert "--resume a" in loaded.hint

@@ -1,6 +1,6 @@
 import pytest
 
-from coremlbench.system.formatting import format_bytes, format_percent, format_seconds
+from coremlbench.system.formatting import format_bytes, format_count, format_percent, format_seconds, pluralize
 
 
 @pytest.mark.parametrize(
@@ -34,3 +34,16 @@ def test_bytes(count: int, text: str) -> None:
 )
 def test_only_a_whole_share_is_called_whole(share: float, text: str) -> None:
     assert format_percent(share) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(0, "0 classes"), (1, "1 class"), (2, "2 classes"), (12_345, "12,345 classes")]
+)
+def test_a_count_with_its_noun(count: int, text: str) -> None:
+    assert format_count(count, "class", "classes") == text
+    assert format_count(count, "cell") == text.replace("classes", "cells").replace("class", "cell")
+
+
+@pytest.mark.parametrize(("number", "noun"), [(1.0, "point"), (0.2, "points"), (2, "points")])
+def test_a_noun_after_a_number(number: float, noun: str) -> None:
+    assert pluralize(number, "point") == noun

@@ -88,8 +88,8 @@ def test_a_file_is_told_by_its_path_also_one_that_could_not_be_opened(
 
 
 CAVEATS = (
-    Caveat("low-variance", "The original gives nearly the same outputs for every image."),
-    Caveat("few-images", "A full proof takes 500 images, and this one has 12."),
+    Caveat("low-variance", "The original gives nearly the same outputs for every sample."),
+    Caveat("few-images", "A full proof takes 500 samples, and this one has 12."),
 )
 
 

@@ -96,7 +96,7 @@ def test_core_ml_and_the_hosts_runtimes_stand_apart(
 def test_the_table_of_packages_has_verdicts_and_caveats_below(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    few = Caveat("few-images", "A full proof takes 500 images, and this one has 50.")
+    few = Caveat("few-images", "A full proof takes 500 samples, and this one has 50.")
     proofs = (
         replace(PROOF, verdict="proven with caveats", caveats=(few,)),
         replace(PROOF, verdict="not judged", reason="Random inputs say nothing.", max_error=None, mean_error=None),

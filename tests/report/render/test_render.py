@@ -164,7 +164,7 @@ def test_each_form_has_the_caveats_and_reasons_of_verdicts(verdicts: Report) -> 
     assert (rows["int8"]["max_error"], rows["int8"]["non_finite_values"]) == (None, 7)
 
     text = markdown.render(verdicts).decode()
-    assert "| efficientnetb0 | fp32 | proven with caveats (few images) |" in text
+    assert "| efficientnetb0 | fp32 | proven with caveats (few samples) |" in text
     assert f"- **efficientnetb0** fp32: Caveat: {caveat.text}" in text
     assert "- **efficientnetb0** fp16: Random inputs say nothing of compression: give --data." in text
     assert "| 7 not finite |" in text

@@ -11,6 +11,8 @@ from typing import Any
 import click
 
 from coremlbench import __version__
+from coremlbench.cli.commands.parameters import RESULTS_META
+from coremlbench.system.advised_commands import advised_command
 from coremlbench.types.errors import CoremlbenchError, InputError
 
 COMMANDS = {
@@ -71,7 +73,8 @@ class Commands(click.Group):
         except CoremlbenchError as error:
             raise (UsageFailure if isinstance(error, InputError) else RunFailure)(str(error)) from error
         except KeyboardInterrupt:  # outside of a run, which records it itself
-            raise Interrupted("Interrupted; `coremlbench results` lists what was recorded before.") from None
+            command = advised_command("results", results=ctx.meta.get(RESULTS_META))
+            raise Interrupted(f"Interrupted; `{command}` lists what was recorded before.") from None
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from coremlbench.model_files.formats import TENSORFLOW_FORMATS
 from coremlbench.system import serialization
-from coremlbench.system.formatting import format_percent
+from coremlbench.system.formatting import format_count, format_percent
 from coremlbench.types.conversion import OUTPUT, Caveat
 
 if TYPE_CHECKING:
@@ -205,13 +205,14 @@ def _assumed_caveat(evidence: OrderEvidence, classes: Sequence[str], dataset: st
     """Return the caveat of class names that were taken from a dataset."""
     keras = ", as Keras sorts folders" if list(classes) == sorted(classes) else ""
     assumed = f"assumed to be those of {dataset} in their order ({shorten_names(classes, NAMES_SHOWN)}{keras})"
-    share = f"{format_percent(evidence.accuracy)} of the {evidence.images:,} images"
+    share = f"{format_percent(evidence.accuracy)} of the {format_count(evidence.images, 'image')}"
     remedy = "--classes sets them."
     match evidence.finding:
         case "supported":
             text = f"The class names were {assumed}; {share} are right so."
         case "undecided":
-            text = f"The class names were {assumed}; the {evidence.images:,} images are too few to test that."
+            images = format_count(evidence.images, "image is", "images are")
+            text = f"The class names were {assumed}; the {images} too few to test that."
         case "unrelated":
             text = f"No class names are used: {assumed}, {share} are right, no more than by guessing."
         case "contradicted":
@@ -225,7 +226,7 @@ def _contradicted_caveat(evidence: OrderEvidence, classes: Sequence[str], *, opt
     order = shorten_names(classes, NAMES_SHOWN, evidence.better_order)
     text = (
         f"The class names ({order}) seem to be in another order than the model's values: "
-        f"{format_percent(evidence.accuracy)} of the {evidence.images:,} images are right so, "
+        f"{format_percent(evidence.accuracy)} of the {format_count(evidence.images, 'image')} are right so, "
         f"{_better(evidence, classes)}"
     )
     return Caveat("class-order", f"{text} {_remedy(evidence)}" if option else text)

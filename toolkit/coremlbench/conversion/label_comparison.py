@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from coremlbench.conversion.class_order import ClassOrigin, shorten_names
 from coremlbench.conversion.proof import with_caveats, with_finding
+from coremlbench.system.formatting import format_count
 from coremlbench.types.conversion import PROVEN, Caveat, Proof, Verdict
 
 Pairs = tuple[tuple[str, str], ...]
@@ -58,7 +59,7 @@ def compare_labels(labels: Sequence[str], classes: Sequence[str]) -> LabelCompar
         ValueError: there are not as many labels as classes.
     """
     if len(labels) != len(classes):
-        raise ValueError(f"{len(labels)} labels for {len(classes)} classes")
+        raise ValueError(f"{format_count(len(labels), 'label')} for {format_count(len(classes), 'class', 'classes')}")
     label_keys, class_keys = _comparable(labels, classes)
     matches = _match(label_keys, class_keys)
     order = _complete(matches)

@@ -16,7 +16,7 @@ from coremlbench.conversion.value_statistics import (
     power_ratio,
     value_finding,
 )
-from coremlbench.system.formatting import format_percent
+from coremlbench.system.formatting import format_percent, pluralize
 from coremlbench.types.conversion import Caveat, Proof, VariantName, Verdict
 
 if TYPE_CHECKING:
@@ -193,9 +193,10 @@ def judge(
         missing = _missing_evidence(proof, precision, values, verdict, inputs)
         if missing:
             return replace(proof, verdict="not judged", reason=missing)
+    loss = f"{row.accuracy * 100:g} {pluralize(row.accuracy * 100, 'point')}"
     thresholds = (
         f"{precision} is proven from {row.proven_snr:g} dB, {format_percent(row.agreement)} agreement and a loss of "
-        f"accuracy of at most {row.accuracy * 100:g} points on, and wrong below {row.wrong_snr:g} dB: {row.rationale}"
+        f"accuracy of at most {loss} on, and wrong below {row.wrong_snr:g} dB: {row.rationale}"
     )
     caveats = [*sample_caveats(proof), *([RANDOM_INPUTS] if inputs != "data" else [])]
     return with_caveats(replace(proof, verdict=verdict, reason=f"{finding}; {thresholds}."), caveats)
@@ -272,7 +273,7 @@ def _verdict(
         if ratio - worst_ratio > MAX_GAP_DB:
             return "wrong", _join(summary, *findings)
     if proof.agreement is not None and proof.agreement < row.agreement:
-        findings.append(f"{format_percent(proof.agreement)} of the images keep their class")
+        findings.append(f"{format_percent(proof.agreement)} of the samples keep their class")
     before, after = proof.accuracy_before, proof.accuracy_after
     if before is not None and after is not None and before - after > row.accuracy:
         findings.append(f"the accuracy falls from {format_percent(before)} to {format_percent(after)}")
@@ -381,12 +382,12 @@ def sample_caveats(proof: Proof) -> list[Caveat]:
     caveats = []
     if proof.between_images is not None and proof.between_images < LOW_VARIANCE:
         text = (
-            "The original gives nearly the same outputs for every image (only "
-            f"{proof.between_images * 100:.2g}% of its values' variance lies between images), so that this proof "
+            "The original gives nearly the same outputs for every sample (only "
+            f"{proof.between_images * 100:.2g}% of its values' variance lies between samples), so that this proof "
             "means little."
         )
         caveats.append(Caveat("low-variance", text))
     if proof.images < FULL_PROOF_IMAGES:
-        text = f"A full proof takes {FULL_PROOF_IMAGES} images, and this one has {proof.images:,}."
+        text = f"A full proof takes {FULL_PROOF_IMAGES} samples, and this one has {proof.images:,}."
         caveats.append(Caveat("few-images", text))
     return caveats

@@ -26,6 +26,7 @@ from coremlbench.model_files.keras2_safety import check_keras_2
 from coremlbench.model_files.keras_versions import is_keras_2
 from coremlbench.model_files.label_files import labels_beside
 from coremlbench.runs import store
+from coremlbench.system.advised_commands import advised_command
 from coremlbench.system.files import hash_path
 from coremlbench.types.conversion import ModelSource, UnopenedModel
 from coremlbench.types.errors import InputError
@@ -52,7 +53,7 @@ def resolve_model(model: str, *, results: Path, options: ConvertOptions = DEFAUL
     Raises:
         InputError: it is none of these, the run has no model, or the file must not be opened.
     """
-    return _trained_source(model, results) or source_of_file(_model_path(model, results), options)
+    return _trained_source(model, results) or source_of_file(_model_path(model, results), options, results)
 
 
 def resolve_models(
@@ -83,7 +84,7 @@ def _source_or_unopened(model: str, results: Path, options: ConvertOptions) -> M
         return trained
     path = _model_path(model, results)
     try:
-        return source_of_file(path, options)
+        return source_of_file(path, options, results)
     except InputError as error:
         if not path.exists():
             raise
@@ -97,7 +98,8 @@ def _trained_source(model: str, results: Path) -> ModelSource | None:
     if model in {experiment.name for experiment in EXPERIMENTS}:
         record = _newest_trainings(results).get(model)
         if record is None:
-            command = "coremlbench createml" if model == "createml" else f"coremlbench train --experiment {model}"
+            words = ("createml",) if model == "createml" else ("train", "--experiment", model)
+            command = advised_command(*words, results=results)
             raise InputError(f"There is no trained run of {model} under {results}; `{command}` makes one.")
         return source_of_run(record, results / record.id)
     if "/" not in model and (results / model / store.RECORD_FILE).is_file():
@@ -147,10 +149,11 @@ def source_of_run(record: TrainingRecord, folder: Path) -> ModelSource:
     )
 
 
-def source_of_file(path: Path, options: ConvertOptions = DEFAULTS) -> ModelSource:
+def source_of_file(path: Path, options: ConvertOptions = DEFAULTS, results: Path | None = None) -> ModelSource:
     """Return a model file as a source, after a check of its format and of the code in it.
 
-    With ``options.check`` a package is compared with it; some formats are good for that only.
+    With ``options.check`` a package is compared with it; some formats are good for that only. Messages advise commands
+    for the folder of records ``results``.
 
     Raises:
         InputError: it is missing or damaged, has an unknown format, contains code that was not allowed, needs classes
@@ -158,13 +161,13 @@ def source_of_file(path: Path, options: ConvertOptions = DEFAULTS) -> ModelSourc
     """
     file_format = identify_format(path)
     if file_format in CHECK_FORMATS and options.check is None:
+        command = advised_command("convert", "--check", "PACKAGE", path, results=results)
         raise InputError(
-            f"{path.name} is not converted: {CHECK_FORMATS[file_format]}. To prove a package against it: coremlbench "
-            f"convert --check PACKAGE {path.name}."
+            f"{path.name} is not converted: {CHECK_FORMATS[file_format]}. To prove a package against it: `{command}`."
         )
     check(path, file_format, allow_code=options.allow_code, custom_objects=options.custom_objects is not None)
     if file_format in PACKAGE_FORMATS and not options.only_core_ml:
-        check_ml_program(path)
+        check_ml_program(path, results)
     if is_keras_2(path, file_format):
         if not options.allow_code:
             check_keras_2(path.name, read_config(path, file_format))
@@ -174,7 +177,7 @@ def source_of_file(path: Path, options: ConvertOptions = DEFAULTS) -> ModelSourc
     return replace(source, classes=names, classes_from="labels.txt") if names else source
 
 
-def random_weights_source(experiment: str, seed: int) -> ModelSource:
+def random_weights_source(experiment: str, seed: int, results: Path | None = None) -> ModelSource:
     """Return an experiment's network with random weights from a seed.
 
     Raises:
@@ -182,9 +185,8 @@ def random_weights_source(experiment: str, seed: int) -> ModelSource:
     """
     (definition,) = select([experiment])
     if not definition.network:
-        raise InputError(
-            f"{experiment} has no network whose weights could be random; `coremlbench {experiment}` trains."
-        )
+        command = advised_command(experiment, results=results)
+        raise InputError(f"{experiment} has no network whose weights could be random; `{command}` trains.")
     return ModelSource(
         name=experiment,
         kind="random-weights",
@@ -231,22 +233,22 @@ def named_sources(
     """
     if check is not None:
         if len(models) != 1:
-            raise InputError("--check compares one package with one model: coremlbench convert --check PACKAGE MODEL.")
+            command = advised_command("convert", "--check", "PACKAGE", "MODEL", results=results)
+            raise InputError(f"--check compares one package with one model: `{command}`.")
         if not check.exists():
             raise InputError(f"There is no package at {check}; give the path of an .mlpackage or .mlmodel to --check.")
         if identify_format(check) not in PACKAGE_FORMATS:
             raise InputError(f"--check takes a ready .mlpackage or .mlmodel, and {check.name} is another kind of file.")
-        check_ml_program(check)
+        check_ml_program(check, results)
     if random_seed is not None:
         names = models or [experiment.name for experiment in EXPERIMENTS if experiment.network]
-        return tuple(random_weights_source(name, random_seed) for name in dict.fromkeys(names))
+        return tuple(random_weights_source(name, random_seed, results) for name in dict.fromkeys(names))
     if models:
         return resolve_models(models, results=results, options=options)
     trained = trained_sources(results)
     if not trained:
-        raise InputError(
-            f"Nothing was trained yet under {results}; `coremlbench train --scale 0.02` trains, or name a model's file."
-        )
+        command = advised_command("train", "--scale", "0.02", results=results)
+        raise InputError(f"Nothing was trained yet under {results}; `{command}` trains, or name a model's file.")
     return trained
 
 

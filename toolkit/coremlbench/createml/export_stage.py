@@ -12,6 +12,7 @@ from coremlbench.createml.extractors import ObtainedExtractor
 from coremlbench.createml.run_context import RunContext
 from coremlbench.runs.steps import result_of, with_phase
 from coremlbench.system.files import hash_folder
+from coremlbench.system.formatting import format_count
 from coremlbench.types.data import ImageSet
 from coremlbench.types.training_records import Agreement, SavedModel, Trained, TrainingRecord
 
@@ -76,7 +77,7 @@ def _export_request(
         "predicted": trained["predicted"],
         "description": (
             f"Classifies an image as one of {len(images.classes)} classes of {images.name}. "
-            f"Test accuracy {accuracy:.1%} on {len(images.test)} images."
+            f"Test accuracy {accuracy:.1%} on {format_count(len(images.test), 'image')}."
         ),
         "metadata": {
             "test accuracy": f"{accuracy:.4f}",

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from coremlbench.experiments.catalogue import workload_deviations
 from coremlbench.experiments.published import PUBLISHED
+from coremlbench.system.formatting import format_count
 from coremlbench.system.machine import format_machine
 from coremlbench.types.experiments import ComparisonRow, Experiment, Published
 from coremlbench.types.failure import Failure
@@ -124,7 +125,7 @@ def _measured_text(record: TrainingRecord, experiment: Experiment) -> str:
     if isinstance(outcome, Failure):
         if outcome.kind == "running":
             return "not ended yet"
-        done = f" after {len(record.epochs)} epochs" if record.epochs else ""
+        done = f" after {format_count(len(record.epochs), 'epoch')}" if record.epochs else ""
         return f"failed{done}: {outcome.reason}"
     if record.resumed_from:
         return f"trained, resumed from {record.resumed_from}: not compared"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from pathlib import Path
 
 from coremlbench.failures.rules import RULES, Rule
 from coremlbench.failures.template_values import format_progress, signal_name, values_for
@@ -23,15 +24,18 @@ STACK_LINES = 30
 STACK_BEGINNINGS = ("Current thread ", "Thread 0x")
 
 
-def classify(ended: Exit) -> Failure | None:
-    """Return why the child failed, ``None`` if it succeeded: exit code 0, a valid result, no evidence against it."""
+def classify(ended: Exit, results: Path | None = None) -> Failure | None:
+    """Return why the child failed, ``None`` if it succeeded: exit code 0, a valid result, no evidence against it.
+
+    ``results`` is the folder of records of the run, for commands in the hint.
+    """
     succeeded = ended.stopped is None and ended.returncode == 0 and ended.result is not None and ended.error is None
     for rule in RULES:
         if succeeded and not rule.also_success:
             continue
         matched = rule.matches(ended)
         if matched is not None:
-            values = values_for(ended)
+            values = values_for(ended, results)
             return Failure(
                 kind=rule.kind,
                 reason=rule.reason.format(**values),

@@ -53,6 +53,7 @@ PLACEHOLDERS = {
     "disk_note": "",
     "files_note": "",
     "crash_note": "",
+    "bundle": "coremlbench failures --bundle failures.zip",
 }
 """The values that the page shows for the fields of the rules' texts."""
 

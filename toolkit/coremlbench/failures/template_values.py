@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 
+from coremlbench.system.advised_commands import advised_command
 from coremlbench.system.formatting import format_bytes, format_seconds
 from coremlbench.types.process import Exit, ProcessResources
 
 
-def values_for(ended: Exit) -> dict[str, str]:
-    """Return the values of all fields that a rule's ``reason`` and ``hint`` may use."""
+def values_for(ended: Exit, results: Path | None = None) -> dict[str, str]:
+    """Return the values of all fields that a rule's ``reason`` and ``hint`` may use.
+
+    ``results`` is the folder of records of the run.
+    """
     error = ended.error or {}
     progress = format_progress(ended)
     message = str(error.get("message", "")).strip()[:1000]
@@ -30,6 +35,7 @@ def values_for(ended: Exit) -> dict[str, str]:
         "oom_note": "for lack of memory, likely"
         if ended.oom_kills is None
         else "not for lack of memory, likely, as the system counted no such kill",
+        "bundle": advised_command("failures", "--bundle", "failures.zip", results=results),
         **_notes(ended),
     }
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from coremlbench.failures.rules.rule import Retry
-from coremlbench.system.formatting import format_percent
+from coremlbench.system.formatting import format_count, format_percent
 from coremlbench.types.conversion import ConversionRecord
 from coremlbench.types.deviations import parse_deviation
 from coremlbench.types.failure import Evidence, Failure
@@ -117,7 +117,7 @@ def _at_chance(_: TrainingRecord, trained: Trained) -> tuple[str, ...]:
     low, high = accuracy_interval(round(trained.test_accuracy * images), images)
     if low <= chance and high < chance + MIN_LEARNT * (1 - chance):
         return (
-            f"test accuracy {format_percent(trained.test_accuracy)} of {images:,} images",
+            f"test accuracy {format_percent(trained.test_accuracy)} of {format_count(images, 'image')}",
             f"guessing the most frequent class {format_percent(chance)}",
         )
     return ()

@@ -9,12 +9,13 @@ from __future__ import annotations
 import io
 import json
 import os
-import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from coremlbench.system.advised_commands import advised_command
+from coremlbench.system.formatting import format_count
 from coremlbench.types.errors import InputError
 
 ML_PROGRAM = "mlProgram"
@@ -83,31 +84,27 @@ def core_ml_kind(path: Path) -> str:
     return _read(path)[0]
 
 
-def check_ml_program(path: Path) -> None:
-    """Raise ``InputError`` for a Core ML model that only Core ML executes; a file that cannot be read passes."""
+def check_ml_program(path: Path, results: Path | None = None) -> None:
+    """Raise ``InputError`` for a Core ML model that only Core ML executes; a file that cannot be read passes.
+
+    The message advises a command for the folder of records ``results``.
+    """
     kind, stages = _read(path)
     if kind in {"", ML_PROGRAM}:
         return
-    pack = (
-        f"`coremlbench convert-and-time {_quoted(path)} --kit kit` packs it for a Mac, which times it without a proof"
-    )
+    command = advised_command("convert-and-time", path, "--kit", "kit", results=results)
+    pack = f"`{command}` packs it for a Mac, which times it without a proof"
     if stages:
         listed = "; ".join(f"{number}: {_stage_text(stage)}" for number, stage in enumerate(stages, 1))
         raise InputError(
-            f"{path.name} is a pipeline of {len(stages)} models ({listed}), and only single ML Programs are executed "
-            f"here; save its stages as packages and give those, or {pack}."
+            f"{path.name} is a pipeline of {format_count(len(stages), 'model')} ({listed}), and only single ML "
+            f"Programs are executed here; save its stages as packages and give those, or {pack}."
         )
     convert = "convert its original with convert_to='mlprogram', or " if kind.startswith("neuralNetwork") else ""
     raise InputError(
         f"{path.name} {describe_kind(kind)}, which only Core ML executes, and only ML Programs are executed here; "
         f"{convert}{pack}."
     )
-
-
-def _quoted(path: Path) -> str:
-    """Return a path as it can be pasted into a command."""
-    shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-    return shlex.quote(str(shown))
 
 
 def describe_kind(kind: str) -> str:

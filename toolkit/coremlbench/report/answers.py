@@ -277,5 +277,5 @@ def _accuracy_phrase(proof: VariantRow | None) -> str:
         sign = "−" if points < 0 else "+" if points > 0 else "±"
         return f", accuracy {sign}{abs(points):.1f} points"
     if proof.agreement is not None:
-        return f", same class as the original for {proof.agreement:.1%} of the pictures"
+        return f", same class as the original for {proof.agreement:.1%} of the samples"
     return ""

@@ -11,6 +11,7 @@ from pathlib import Path
 from coremlbench.report.build import build_report
 from coremlbench.report.types import Report, Source
 from coremlbench.runs import store
+from coremlbench.system.advised_commands import advised_command
 from coremlbench.system.files import atomic_write
 from coremlbench.types.errors import CoremlbenchError, InputError
 from coremlbench.types.records import Record
@@ -120,8 +121,8 @@ def _record_paths(folder: Path) -> Iterator[Path]:
         runs = sorted(entry for entry in folder.iterdir() if entry.is_dir())
     except FileNotFoundError as error:
         raise InputError(
-            f"There is no results folder {folder}; name one that holds runs, or measure something first "
-            f"(coremlbench createml --scale 0.1)."
+            f"There is no results folder {folder}; name one that holds runs, or measure something first: "
+            f"`{advised_command('createml', '--scale', '0.1', results=folder)}`."
         ) from error
     except OSError as error:
         raise InputError(f"The results folder {folder} cannot be read ({error.strerror}); name another.") from error

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from coremlbench.report.types import FigureKind
+from coremlbench.system.formatting import format_count
 from coremlbench.types.conversion import Converted
 from coremlbench.types.failure import Failure
 from coremlbench.types.records import Record
@@ -33,6 +34,8 @@ RUNTIME_LABELS = {
 }
 NO_VERDICT = ""
 """The verdict in a row of a package without a proof; it is shown as a dash."""
+CAVEAT_LABELS = {"few-images": "few samples"}
+"""Words for caveats that say more than their code: samples need not be images."""
 RATIO_LABEL = "Neural Engine / GPU"
 """The ratio of two times in all reports: below 1 the Neural Engine is faster."""
 _COREML_UNITS = ("CPU_AND_NE", "CPU_AND_GPU", "CPU_ONLY")
@@ -61,7 +64,7 @@ def output_error_phrase(output_error: float | None) -> str:
 
 def failed_after(rounds: int) -> str:
     """Return "failed", or "failed after 3 rounds" if there were successful rounds before."""
-    return "failed" + (f" after {rounds} round{'' if rounds == 1 else 's'}" if rounds else "")
+    return "failed" + (f" after {format_count(rounds, 'round')}" if rounds else "")
 
 
 def outcome_label(record: Record) -> str:
@@ -74,12 +77,12 @@ def outcome_label(record: Record) -> str:
     if isinstance(outcome, Converted):
         return ", ".join(f"{count} {verdict}" for verdict, count in outcome.counts.items()) or "no variant"
     assert isinstance(outcome, Timed)
-    return f"{outcome.cells} cells timed, {outcome.failed} failed"
+    return f"{format_count(outcome.cells, 'cell')} timed, {outcome.failed} failed"
 
 
 def verdict_with_caveats(verdict: str, caveat_codes: Sequence[str]) -> str:
-    """Return a verdict and a few words on each caveat: "proven with caveats (few images, random inputs)"."""
-    names = ", ".join(dict.fromkeys(code.replace("-", " ") for code in caveat_codes))
+    """Return a verdict and a few words on each caveat: "proven with caveats (few samples, random inputs)"."""
+    names = ", ".join(dict.fromkeys(CAVEAT_LABELS.get(code, code.replace("-", " ")) for code in caveat_codes))
     return f"{verdict} ({names})" if names else verdict
 
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from coremlbench.experiments.catalogue import EXPERIMENTS, workload_deviations
 from coremlbench.experiments.comparison import compared_seconds
 from coremlbench.report.types import ClassifierRun, SamplePicture, Source, TrainingRow
+from coremlbench.system.formatting import format_count
 from coremlbench.types.experiments import Experiment
 from coremlbench.types.failure import Failure
 from coremlbench.types.training_records import Trained, TrainingRecord
@@ -153,7 +154,8 @@ def _classifier(record: TrainingRecord, source: Source) -> ClassifierRun | None:
         train=data.train,
         validation=data.validation,
         test=data.test,
-        solver=f"{solver.name}, {solver.iterations} of at most {solver.max_iterations} iterations: {solver.status}"
+        solver=f"{solver.name}, {solver.iterations} of at most {format_count(solver.max_iterations, 'iteration')}: "
+        f"{solver.status}"
         if solver
         else "",
         model=f"{record.model.format}, {record.model.precision}; predicts what was trained for {agreement.equal:,} of "

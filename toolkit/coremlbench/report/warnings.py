@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from coremlbench.report.labels import MAX_OUTPUT_ERROR, output_error_phrase, outputs_are_wrong, unit_phrase
 from coremlbench.report.types import WarningRow
+from coremlbench.system.formatting import format_count
 from coremlbench.types.records import Record
 from coremlbench.types.timing import Conditions, Measurement, TimingRecord
 from coremlbench.types.training_records import TrainingRecord
@@ -42,7 +43,7 @@ def _training_warnings(record: TrainingRecord) -> Iterator[str]:
     if record.dataset is not None:
         yield from record.dataset.warnings
         if record.dataset.skipped_count:
-            yield f"{record.dataset.skipped_count:,} files of {record.dataset.name} were left out."
+            yield f"{format_count(record.dataset.skipped_count, 'file')} of {record.dataset.name} left out."
 
 
 def _timing_warnings(record: TimingRecord) -> Iterator[str]:

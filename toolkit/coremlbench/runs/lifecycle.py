@@ -135,6 +135,7 @@ class _Lifecycle(Generic[R]):
             timeout=limits.timeout,
             memory_bytes=limits.memory_limit,
             silence=limits.silence,
+            results=folder.parent,
         )
 
     def execute(self, work: Work[R], *, new: bool) -> tuple[R, Path]:
@@ -206,7 +207,8 @@ def _failure_of_this_process(problem: OSError | KeyboardInterrupt, folder: Path)
             log_tail=() if interrupted else tuple("".join(traceback.format_exception(problem)).splitlines()),
             pid=os.getpid(),
             surroundings=snapshot_resources(folder),
-        )
+        ),
+        folder.parent,
     )
     assert failure is not None  # an exit without a result is always a failure
     return failure

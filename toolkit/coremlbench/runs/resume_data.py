@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from coremlbench.runs import store
+from coremlbench.system.advised_commands import advised_command
 from coremlbench.system.files import TEMPORARY_PREFIX
-from coremlbench.system.formatting import format_bytes
+from coremlbench.system.formatting import format_bytes, format_count
 from coremlbench.types.errors import InputError
 from coremlbench.types.failure import Failure
 from coremlbench.types.training_records import TrainingRecord
@@ -36,10 +37,10 @@ def note_resume_data(record: TrainingRecord, folder: Path) -> TrainingRecord:
     if not isinstance(record.outcome, Failure) or record.outcome.kind in UNUSABLE_AFTER or not progress:
         remove_resume_data(folder)
         return record
-    command = "createml" if record.experiment == "createml" else "train"
     note = (
-        f"Kept of this run: {progress}, {format_bytes(resume_data_bytes(folder))}; `coremlbench {command} --resume "
-        f"{record.id}` goes on with it. The newest {MAX_RESUMABLE_RUNS} broken runs keep theirs."
+        f"Kept of this run: {progress}, {format_bytes(resume_data_bytes(folder))}; "
+        f"`{store.resume_command(record, folder.parent)}` goes on with it. The newest {MAX_RESUMABLE_RUNS} broken runs "
+        "keep theirs."
     )
     return replace(record, notes=(*record.notes, note), resume_note=note)
 
@@ -52,7 +53,7 @@ def describe_progress(folder: Path) -> str:
             return f"the network after epoch {int(checkpoint.stem.rpartition('-')[2])}"
         with (folder / RESUME_DIR / JOURNAL_FILE).open("rb") as lines:
             images = sum(line.endswith(b"\n") for line in lines) - 1  # the first line is the header
-            return f"the features of {images:,} images" if images > 0 else ""
+            return f"the features of {format_count(images, 'image')}" if images > 0 else ""
     return ""
 
 
@@ -141,7 +142,8 @@ def find_resumable_run(results: Path, experiments: Collection[str], run_id: str)
     if run_id:
         named = next((record for record in records if record.id == run_id), None)
         if named is None:
-            raise InputError(f"There is no run {run_id} in {results}; `coremlbench results` lists the runs.")
+            command = advised_command("results", results=results)
+            raise InputError(f"There is no run {run_id} in {results}; `{command}` lists the runs.")
         reason = _reason_not_resumable(named, results / run_id, experiments)
         if reason:
             raise InputError(f"Run {run_id} cannot be resumed: {reason}.")

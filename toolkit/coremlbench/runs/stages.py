@@ -28,7 +28,8 @@ class Stages:
 
     ``timeout`` is for all stages together, in seconds. ``memory_bytes`` is for the process tree of each stage.
     ``silence`` overrides after how many seconds without progress a stage counts as hung. Times are read from
-    ``clock``, in seconds. ``peak_bytes`` is the largest memory of any stage so far.
+    ``clock``, in seconds. ``results`` is the folder of records, for commands in hints. ``peak_bytes`` is the largest
+    memory of any stage so far.
     """
 
     work: Path
@@ -36,6 +37,7 @@ class Stages:
     timeout: float | None = None
     memory_bytes: int | None = None
     silence: float | None = None
+    results: Path | None = None
     peak_bytes: int = 0
     clock: Callable[[], float] = time.monotonic
     started: float = field(init=False)
@@ -74,7 +76,7 @@ class Stages:
         if ended.stopped == "deadline":
             ended = replace(ended, limit=self.timeout)  # report the limit of the whole run, not this stage's remainder
         self.peak_bytes = max(self.peak_bytes, ended.peak_bytes)
-        failure = classify(ended)
+        failure = classify(ended, self.results)
         if failure is not None:
             raise StageFailedError(stage, failure, ended)
         return ended

@@ -23,6 +23,7 @@ from tempfile import TemporaryFile
 from typing import Annotated, Any
 
 from coremlbench.system import serialization
+from coremlbench.system.advised_commands import advised_command
 from coremlbench.system.files import TEMPORARY_PREFIX, atomic_write
 from coremlbench.types.errors import CoremlbenchError, InputError
 from coremlbench.types.failure import Failure
@@ -256,7 +257,7 @@ def load(path: Path) -> Record:
         raise UnreadableRecordError(f"The record {file} cannot be read: {problem.strerror}.") from problem
     except UnreadableRecordError as problem:
         raise UnreadableRecordError(f"The record {file} cannot be read: {problem}.") from problem
-    return _with_current_status(record, running=running, resumable=(file.parent / RESUME_DIR).is_dir())
+    return _with_current_status(record, running=running, folder=file.parent)
 
 
 def load_all(results: Path) -> tuple[list[Record], list[str]]:
@@ -290,7 +291,13 @@ def json_schema() -> dict[str, Any]:
     return schema
 
 
-def _with_current_status(record: Record, *, running: bool, resumable: bool) -> Record:
+def resume_command(record: Record, results: Path) -> str:
+    """Return the command that resumes a failed training; ``results`` is the folder of its folder."""
+    command = "createml" if record.experiment == "createml" else "train"
+    return advised_command(command, "--resume", record.id, results=results)
+
+
+def _with_current_status(record: Record, *, running: bool, folder: Path) -> Record:
     """Return the record of an unfinished run with an outcome that says whether it is running or was killed."""
     outcome = record.outcome
     if not isinstance(outcome, Failure) or outcome.kind != UNFINISHED_KIND:
@@ -304,7 +311,9 @@ def _with_current_status(record: Record, *, running: bool, resumable: bool) -> R
         outcome = replace(
             outcome,
             reason=f"The run was killed from outside{after}: nothing was left to say how.",
-            hint=f"Resume it with `--resume {record.id}`, or run it again." if resumable else "Run it again.",
+            hint=f"Resume it with `{resume_command(record, folder.parent)}`, or run it again."
+            if (folder / RESUME_DIR).is_dir()
+            else "Run it again.",
         )
     return replace(record, outcome=outcome)
 

@@ -42,3 +42,13 @@ def format_percent(share: float) -> str:
     if shown == "0.0%" and share > 0:
         return "0.1%"
     return shown
+
+
+def pluralize(count: float, noun: str, plural: str = "") -> str:
+    """Return a noun as it stands after a number: "cell" after 1, else "cells" or ``plural``."""
+    return noun if count == 1 else plural or f"{noun}s"
+
+
+def format_count(count: int, noun: str, plural: str = "") -> str:
+    """Return a number with its noun: 1 cell, 1,234 images, 2 classes."""
+    return f"{count:,} {pluralize(count, noun, plural)}"

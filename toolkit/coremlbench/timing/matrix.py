@@ -37,7 +37,7 @@ from coremlbench.timing.records import (
     settle_cell,
     total_seconds,
 )
-from coremlbench.timing.rounds import RESUME_HINT, MatrixStoppedError, RoundRunner
+from coremlbench.timing.rounds import MatrixStoppedError, RoundRunner, resume_hint
 from coremlbench.types.errors import InputError
 from coremlbench.types.failure import Evidence, Failure
 from coremlbench.types.process import Progress
@@ -203,7 +203,8 @@ class MatrixRun:
             return replace(self.record, outcome=stopped.failure)
         except KeyboardInterrupt:  # between two child processes
             reason = "The run was interrupted between two rounds."
-            return replace(self.record, outcome=Failure("interrupted", reason, RESUME_HINT, Evidence()))
+            hint = resume_hint(self.runner.folder)
+            return replace(self.record, outcome=Failure("interrupted", reason, hint, Evidence()))
         return self._finish()
 
     def _update(self, record: TimingRecord) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from coremlbench.system.files import slug
+from coremlbench.system.formatting import format_count
 from coremlbench.types.conversion import NO_FILE_OPTIONS, ModelFileOptions, Variant, VariantName
 from coremlbench.types.timing import Measurement, RuntimeName, TimedModel, UnitName
 
@@ -203,16 +204,15 @@ def initial_measurements(cells: Sequence[Cell], models: Sequence[TimedModel]) ->
 
 def deviations_of(options: TimingOptions) -> tuple[str, ...]:
     """Return a phrase for each setting that measures less than the full method, ``quick`` first."""
-    templates = {
-        "rounds": "{} rounds",
-        "calls": "at least {} calls",
-        "seconds": "at least {:g} s a round",
-        "warmup_calls": "warm-up of {} calls",
-        "warmup_seconds": "warm-up of {:g} s",
+    phrases_by_name = {
+        "rounds": format_count(options.rounds, "round"),
+        "calls": f"at least {format_count(options.calls, 'call')}",
+        "seconds": f"at least {options.seconds:g} s a round",
+        "warmup_calls": f"warm-up of {format_count(options.warmup_calls, 'call')}",
+        "warmup_seconds": f"warm-up of {options.warmup_seconds:g} s",
     }
     values, full = asdict(options), asdict(FULL)
-    phrases = [template.format(values[name]) for name, template in templates.items() if values[name] < full[name]]
-    phrases = ["1 round" if phrase == "1 rounds" else phrase for phrase in phrases]
+    phrases = [phrase for name, phrase in phrases_by_name.items() if values[name] < full[name]]
     return (*(["quick"] if options.quick else []), *phrases)
 
 

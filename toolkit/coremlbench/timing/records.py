@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from coremlbench.conversion.known_deviations import deviation_notes
-from coremlbench.system.formatting import format_seconds
+from coremlbench.system.formatting import format_count, format_seconds
 from coremlbench.timing.plan import (
     Cell,
     MatrixPlan,
@@ -129,7 +129,7 @@ def settle_cell(row: Measurement) -> Measurement:
         return row
     if is_given_up(row) or len(failures) == len(row.rounds):
         return replace(row, failure=failures[-1])
-    note = f"{len(failures)} of {len(row.rounds)} rounds failed: {failures[-1].reason}"
+    note = f"{len(failures)} of {format_count(len(row.rounds), 'round')} failed: {failures[-1].reason}"
     return replace(row, notes=(*row.notes, note))
 
 
@@ -150,7 +150,7 @@ def is_over_budget(record: TimingRecord, number: int, budget: float | None) -> b
 def drop_rounds(record: TimingRecord, number: int, options: TimingOptions) -> TimingRecord:
     """Return the record of a matrix that ends after ``number`` rounds because its budget is used up."""
     note = (
-        f"The first look ended after {number} of {len(record.orders)} rounds, which took "
+        f"The first look ended after {number} of {format_count(len(record.orders), 'round')}, which took "
         f"{format_seconds(total_seconds(record))}: name fewer models, or leave out --quick, for more."
     )
     return replace(

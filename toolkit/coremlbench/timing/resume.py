@@ -11,7 +11,9 @@ from coremlbench.runs import store
 from coremlbench.runs.lifecycle import Save, continue_and_record
 from coremlbench.runs.stages import Stages
 from coremlbench.system import serialization
+from coremlbench.system.advised_commands import advised_command
 from coremlbench.system.files import hash_path
+from coremlbench.system.formatting import format_count
 from coremlbench.system.machine import describe_machine
 from coremlbench.timing.available_units import MachineCapabilities, detect_units
 from coremlbench.timing.matrix import MatrixProgress, MatrixRun, OnRound, describe_run
@@ -71,11 +73,13 @@ def find_unfinished(run: str, results: Path) -> TimingRecord:
     if run:
         matrices = [record for record in matrices if record.id.startswith(run)]
         if not matrices:
-            raise InputError(f"There is no matrix '{run}' under {results}; `coremlbench results` lists the runs.")
+            command = advised_command("results", results=results)
+            raise InputError(f"There is no matrix '{run}' under {results}; `{command}` lists the runs.")
     unfinished = [record for record in matrices if isinstance(record.outcome, Failure)]
     if not unfinished:
         what = f"The matrix {matrices[-1].id} is finished" if run else f"There is no unfinished matrix under {results}"
-        raise InputError(f"{what}; run `coremlbench convert-and-time` without --resume for a new one.")
+        command = advised_command("convert-and-time", results=results)
+        raise InputError(f"{what}; run `{command}` without --resume for a new one.")
     record = unfinished[-1]
     _check_resumable(record, results)
     return record
@@ -107,7 +111,7 @@ def _reopen(record: TimingRecord) -> TimingRecord:
     """
     done = sum(len(row.rounds) for row in record.measurements)
     left = sum(map(len, record.orders)) - done
-    note = f"Resumed after {done} rounds of cells, with {left} to go."
+    note = f"Resumed after {format_count(done, 'round')} of cells, with {left} to go."
     rows = tuple(row if row.rounds else replace(row, failure=None) for row in record.measurements)
     return replace(record, measurements=rows, notes=(*record.notes, note))
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from coremlbench.runs.stages import StageFailedError, Stages
 from coremlbench.system import serialization
+from coremlbench.system.advised_commands import advised_command
 from coremlbench.system.files import hash_file
 from coremlbench.timing.plan import Cell, TimedPackage, TimingOptions
 from coremlbench.types.failure import Failure
@@ -25,15 +26,20 @@ SILENCE = {"inputs": 600.0, "compile": 900.0, "plan": 300.0, "timing": 900.0}
 """Seconds without a message after which a worker counts as hung. The first load on the Neural Engine takes minutes."""
 
 ENDS_THE_MATRIX = ("interrupted", "deadline")
-RESUME_HINT = "`coremlbench convert-and-time --resume` goes on where it stopped."
+
+
+def resume_hint(folder: Path) -> str:
+    """Return the hint that the matrix of a run's folder can be resumed."""
+    command = advised_command("convert-and-time", "--resume", folder.name, results=folder.parent)
+    return f"`{command}` goes on where it stopped."
 
 
 class MatrixStoppedError(Exception):
-    """The whole matrix has to stop; ``failure`` says why."""
+    """The whole matrix has to stop; ``failure`` says why. ``folder`` is the run's."""
 
-    def __init__(self, failure: Failure) -> None:
+    def __init__(self, failure: Failure, folder: Path) -> None:
         super().__init__(failure.reason)
-        self.failure = replace(failure, hint=RESUME_HINT)
+        self.failure = replace(failure, hint=resume_hint(folder))
 
 
 @dataclass
@@ -62,7 +68,7 @@ class RoundRunner:
             ended = self.stages.run(stage, self.worker(worker), request, silence=SILENCE[worker])
         except StageFailedError as error:
             if error.failure.kind in ENDS_THE_MATRIX:
-                raise MatrixStoppedError(error.failure) from error
+                raise MatrixStoppedError(error.failure, self.folder) from error
             return error.failure
         for name in ("log.txt", "progress.jsonl"):
             (self.stages.work / stage / name).unlink(missing_ok=True)

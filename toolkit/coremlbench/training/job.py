@@ -12,6 +12,7 @@ from coremlbench.failures.retry import Retry, retry_after
 from coremlbench.runs import resume_data
 from coremlbench.runs.lifecycle import FAILED, INTERRUPTED
 from coremlbench.runs.training_job import Engine, TrainingJob
+from coremlbench.system.advised_commands import advised_command
 from coremlbench.system.paths import cache_folder
 from coremlbench.training.run import TensorFlowOptions, deviations_of, protocol_options, train
 from coremlbench.types.errors import InputError
@@ -48,18 +49,18 @@ class Overrides:
     memory_limit: int | None = None
 
 
-def resolve_options(experiment: Experiment, overrides: Overrides) -> TensorFlowOptions:
+def resolve_options(experiment: Experiment, overrides: Overrides, results: Path | None = None) -> TensorFlowOptions:
     """Return the settings of a run: the experiment's protocol with the overrides that apply to it.
 
-    For a folder of images, all images are used unless counts are given.
+    For a folder of images, all images are used unless counts are given. ``results`` is the folder of records, for the
+    command that a message advises.
 
     Raises:
         InputError: the experiment is not a TensorFlow one, or ``scale`` is given for a folder without counts.
     """
     if experiment.family != "tensorflow":
-        raise InputError(
-            f"{experiment.name} is not a TensorFlow experiment; run it with `coremlbench {experiment.name}`."
-        )
+        command = advised_command(experiment.name, results=results)
+        raise InputError(f"{experiment.name} is not a TensorFlow experiment; run it with `{command}`.")
     from coremlbench_datasets import DATASETS
 
     defaults = protocol_options(experiment)

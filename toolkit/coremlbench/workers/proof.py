@@ -9,6 +9,7 @@ from typing import Any
 
 from coremlbench.conversion.package_results import PROOF_SUFFIX, capture_error, write_result
 from coremlbench.supervision.worker_main import Report, run
+from coremlbench.system.formatting import format_count
 from coremlbench.types.conversion import Caveat
 from coremlbench.types.errors import CoremlbenchError
 
@@ -278,8 +279,8 @@ def _check_values(expected: Any, actual: Any) -> None:
     """Raise ``CoremlbenchError`` if package and original give another number of values for an image."""
     if expected.shape != actual.shape:
         raise CoremlbenchError(
-            f"The package gives {actual.shape[1]} values an image and its original {expected.shape[1]}: they are not "
-            "the same model."
+            f"The package gives {format_count(actual.shape[1], 'value')} a sample and its original "
+            f"{expected.shape[1]}: they are not the same model."
         )
 
 

@@ -33,6 +33,6 @@ def compare(experiments: tuple[str, ...], results: Path, as_json: bool) -> None:
     if as_json:
         print_json(list(rows))
     else:
-        print_comparison(rows)
+        print_comparison(rows, results)
     for error in errors:
         click.echo(str(error), err=True)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from coremlbench.cli.commands.parameters import json_option, results_option
+from coremlbench.system.advised_commands import advised_command
+from coremlbench.system.formatting import format_count
 
 if TYPE_CHECKING:
     from coremlbench.types.records import Record
@@ -40,7 +42,8 @@ def failures(ids: tuple[str, ...], bundle: Path | None, results: Path, as_json: 
     records, errors = store.load_all(results)
     for prefix in ids:
         if not any(record.id.startswith(prefix) for record in records):
-            raise InputError(f"There is no run {prefix} under {results}; `coremlbench results` lists those there are.")
+            command = advised_command("results", results=results)
+            raise InputError(f"There is no run {prefix} under {results}; `{command}` lists those there are.")
     chosen = [record for record in records if not ids or record.id.startswith(ids)]
     entries = find_failures(chosen)
     if bundle is not None:
@@ -72,6 +75,6 @@ def _write_bundle(out: Path, records: list[Record], results: Path) -> None:
     checks = run_checks(cache_folder(), results, describe_machine(), skip_slow=True)
     names = write_bundle(out, records, results, checks=checks, owner=detect_owner())
     click.echo(
-        f"{out}: {len(records)} run{'' if len(records) == 1 else 's'} in {len(names)} files. Home folders, user and "
+        f"{out}: {format_count(len(records), 'run')} in {format_count(len(names), 'file')}. Home folders, user and "
         "host names, addresses and secrets are taken out; look through it before you pass it on."
     )

@@ -244,6 +244,16 @@ def explicit_options(context: click.Context) -> frozenset[str]:
     )
 
 
+RESULTS_META = "coremlbench.results"
+"""The key of the contexts' shared ``meta`` under which the command's folder of records is."""
+
+
+def _note_results(context: click.Context, _parameter: click.Parameter, results: Path) -> Path:
+    """Note the folder of records, so that a message on the interrupted command can name it."""
+    context.meta[RESULTS_META] = results
+    return results
+
+
 def results_option(function: Any) -> Any:
     """Add the option --results, the folder of records, to a command."""
     return click.option(
@@ -251,6 +261,7 @@ def results_option(function: Any) -> Any:
         type=click.Path(file_okay=False, path_type=Path),
         default=results_folder,
         show_default="./results",
+        callback=_note_results,
         help="The folder of records.",
     )(function)
 

@@ -8,6 +8,8 @@ from pathlib import Path
 import click
 
 from coremlbench.cli.commands.parameters import CommaList, json_option, split_names
+from coremlbench.system.advised_commands import advised_command
+from coremlbench.system.formatting import format_count
 from coremlbench.system.paths import results_folder
 
 FORMATS = ("html", "md", "json", "plots")
@@ -43,7 +45,7 @@ def save_run_report(results: Path, run: Path, *, quiet: bool) -> None:
     except Exception as error:  # noqa: BLE001 - a fault in rendering must not fail a run that is saved
         click.echo(
             f"The report of this run could not be made ({type(error).__name__}: {error}); the run itself is saved, "
-            f"and `coremlbench report {results}` tries again.",
+            f"and `{advised_command('report', results)}` tries again.",
             err=True,
         )
         return
@@ -112,6 +114,6 @@ def _print_paths(paths: Sequence[Path]) -> None:
     others = [path.name for path in paths[1:] if path.parent == first.parent]
     plots = sum(path.parent.name == "plots" for path in paths)
     if plots:
-        others.append(f"plots/ ({plots} files)")
+        others.append(f"plots/ ({format_count(plots, 'file')})")
     if others:
         click.echo(f"beside it: {', '.join(others)}")

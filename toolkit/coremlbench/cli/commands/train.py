@@ -192,7 +192,7 @@ def _train_all(
     from coremlbench.training.job import resolve_options, train_with_ladder, training_exit_code
     from coremlbench.types.errors import InputError
 
-    plans = [resolve_options(experiment, changes) for experiment in experiments]
+    plans = [resolve_options(experiment, changes, results) for experiment in experiments]
     runs: list[SavedRun] = []
     errors: list[str] = []
     for options in plans:
@@ -229,7 +229,7 @@ def _resume(run: str, experiments: Sequence[Experiment], changes: Overrides, res
             run,
             [experiment.name for experiment in experiments],
             {name: getattr(changes, name) for name in LIMITS},
-            lambda experiment: _explicit_settings(explicit, resolve_options(experiment, changes)),
+            lambda experiment: _explicit_settings(explicit, resolve_options(experiment, changes, results)),
             results=results,
             command=sys.argv,
             on_progress=watch,

@@ -109,7 +109,7 @@ def _note_lines(record: ConversionRecord) -> list[str]:
         first = proofs[0]
         lines.append(f"compared: {first.images:,} {first.data}; with {first.original}; executed by {first.runtime}")
         lines.append(
-            "error: the largest, as a share of the range of the original's values; same: images that keep their class"
+            "error: the largest, as a share of the range of the original's values; same: samples that keep their class"
         )
     variants_by_note: dict[str, list[str]] = {}
     for variant in record.variants:

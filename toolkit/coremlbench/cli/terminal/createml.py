@@ -17,7 +17,7 @@ from coremlbench.cli.terminal.tables import (
     print_failure,
     print_text,
 )
-from coremlbench.system.formatting import format_bytes, format_seconds
+from coremlbench.system.formatting import format_bytes, format_count, format_seconds
 from coremlbench.types.training_records import Phase, Trained, TrainingRecord
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def _data_lines(record: TrainingRecord) -> list[str]:
     return [
         (
             f"data: {data.name}, {data.train:,} training, {data.validation:,} validation and {data.test:,} test "
-            f"images in {len(data.classes)} classes{skipped}"
+            f"images in {format_count(len(data.classes), 'class', 'classes')}{skipped}"
         ),
         *(f"note: {warning}" for warning in data.warnings),
     ]
@@ -128,6 +128,7 @@ def _method_lines(record: TrainingRecord) -> list[str]:
     if isinstance(record.outcome, Trained) and record.outcome.solver is not None:
         solver = record.outcome.solver
         lines.append(
-            f"solver: {solver.name}, {solver.iterations} of at most {solver.max_iterations} iterations, {solver.status}"
+            f"solver: {solver.name}, {solver.iterations} of at most "
+            f"{format_count(solver.max_iterations, 'iteration')}, {solver.status}"
         )
     return lines

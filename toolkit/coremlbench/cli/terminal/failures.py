@@ -8,6 +8,7 @@ from pathlib import Path
 
 from coremlbench.cli.terminal.tables import MAX_LOG_LINE, plain_console, print_text
 from coremlbench.failures.listing import FailureEntry
+from coremlbench.system.formatting import format_count
 
 LOG_LINES = 3
 
@@ -19,7 +20,11 @@ def print_failures(entries: Sequence[FailureEntry], runs: int, folder: Path) -> 
     """
     console = plain_console()
     if not entries:
-        console.print(f"None of the {runs:,} runs under {folder} failed." if runs else f"No runs under {folder} yet.")
+        console.print(
+            f"None of the {format_count(runs, 'run')} under {folder} failed."
+            if runs
+            else f"No runs under {folder} yet."
+        )
         return
     for (machine, identity), of_machine in groupby(entries, key=lambda entry: (entry.machine, entry.machine_id)):
         print_text(console, f"{machine}, id {identity}", style="bold")
@@ -30,9 +35,7 @@ def print_failures(entries: Sequence[FailureEntry], runs: int, folder: Path) -> 
                 for line in _evidence_lines(entry):
                     print_text(console, f"      {line}")
     failed = len({entry.run for entry in entries})
-    print_text(
-        console, f"{len(entries):,} failure{_plural(len(entries))} in {failed:,} of {runs:,} run{_plural(runs)}."
-    )
+    print_text(console, f"{format_count(len(entries), 'failure')} in {failed:,} of {format_count(runs, 'run')}.")
 
 
 def _heading(entry: FailureEntry) -> str:
@@ -60,7 +63,3 @@ def _evidence_lines(entry: FailureEntry) -> list[str]:
     lines += [f"log: {line[:MAX_LOG_LINE]}" for line in log[:LOG_LINES]]
     lines += [f"note: {note}" for note in evidence.notes]
     return [*lines, f"what to do: {entry.failure.hint}"]
-
-
-def _plural(count: int) -> str:
-    return "" if count == 1 else "s"

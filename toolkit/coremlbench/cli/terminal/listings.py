@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from coremlbench.cli.terminal.tables import NO_VALUE, display_path, new_table, plain_console, print_text
 from coremlbench.report.labels import outcome_label
+from coremlbench.system.advised_commands import advised_command, is_default_results
 from coremlbench.system.formatting import format_bytes, format_percent, format_seconds
 from coremlbench.types.conversion import ConversionRecord, Converted
 from coremlbench.types.records import Record
@@ -27,7 +28,8 @@ def print_results(records: Sequence[Record], folder: Path) -> None:
     """Print the runs as a table in the given order."""
     console = plain_console()
     if not records:
-        print_text(console, f"No runs under {display_path(folder)} yet; `coremlbench createml --scale 0.1` makes one.")
+        command = advised_command("createml", "--scale", "0.1", results=folder)
+        print_text(console, f"No runs under {display_path(folder)} yet; `{command}` makes one.")
         return
     table = new_table("run", "outcome", "time", "memory")
     table.collapse_padding, table.show_edge = True, False
@@ -47,7 +49,8 @@ def print_results(records: Sequence[Record], folder: Path) -> None:
             print_text(console, f"{record.id}: not the protocol: {', '.join(record.deviations)}")
         codes = _caveat_codes(record)
         if codes:
-            print_text(console, f"{record.id}: caveats: {', '.join(codes)}; `coremlbench report` has their sentences.")
+            command = advised_command("report", *(() if is_default_results(folder) else (folder,)))
+            print_text(console, f"{record.id}: caveats: {', '.join(codes)}; `{command}` has their sentences.")
 
 
 def _caveat_codes(record: Record) -> list[str]:

@@ -19,6 +19,8 @@ LOG_LINES = 5
 """Lines of a failed process's log that are printed; the record and the log have more."""
 MAX_LOG_LINE = 200
 NO_VALUE = "–"
+_UNBROKEN_SPACE = "\ue000"
+"""A private character in place of spaces at which no line may end."""
 
 
 def plain_console() -> Console:
@@ -31,8 +33,10 @@ def plain_console() -> Console:
 def print_text(console: Console, text: str, style: str | None = None) -> None:
     """Print text, wrapped between words if the console is a terminal, else as one line.
 
-    Words are never broken, so that paths and commands can be copied. Continuation lines have the indent of the first.
+    Words are never broken, and commands (in backticks) stay on one line, so that both can be copied. Continuation lines
+    have the indent of the first.
     """
+    import re
     import textwrap
 
     lines = [text]
@@ -41,7 +45,8 @@ def print_text(console: Console, text: str, style: str | None = None) -> None:
         wrapper = textwrap.TextWrapper(
             console.width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
         )
-        lines = wrapper.wrap(text) or [""]
+        unbroken = re.sub(r"`[^`]*`", lambda command: command[0].replace(" ", _UNBROKEN_SPACE), text)
+        lines = [line.replace(_UNBROKEN_SPACE, " ") for line in wrapper.wrap(unbroken)] or [""]
     for line in lines:
         console.print(line, style=style, soft_wrap=True)
 

@@ -19,7 +19,8 @@ from coremlbench.cli.terminal.tables import (
 from coremlbench.report.labels import RATIO_LABEL, RUNTIME_LABELS, UNIT_LABELS, unit_label
 from coremlbench.report.timing import cell_row
 from coremlbench.report.warnings import warning_rows
-from coremlbench.system.formatting import format_bytes, format_percent, format_seconds, format_short
+from coremlbench.system.advised_commands import advised_command
+from coremlbench.system.formatting import format_bytes, format_count, format_percent, format_seconds, format_short
 from coremlbench.timing.kit import MANIFEST
 from coremlbench.timing.statistics import Ratio, ratio_of_rounds
 from coremlbench.types.conversion import Variant
@@ -34,7 +35,7 @@ def round_line(row: Measurement, timed: Round) -> str:
     """Return one line about a round that has just ended."""
     if timed.failure is not None:
         return f"  {_cell_title(row)}: failed ({timed.failure.kind})"
-    figures = f"{_short(timed.p50)} (p95 {_short(timed.p95)}, {timed.calls:,} calls)"
+    figures = f"{_short(timed.p50)} (p95 {_short(timed.p95)}, {format_count(timed.calls, 'call')})"
     return f"  {_cell_title(row)}: {figures}{_stand_in_mark(row)}"
 
 
@@ -62,7 +63,8 @@ def print_timing(record: TimingRecord, folder: Path, kit: Path | None = None) ->
     for line in _notes(record):
         print_text(console, line)
     if kit is not None and (kit / MANIFEST).is_file():
-        print_text(console, f"kit: {display_path(kit)}; on a Mac, `coremlbench convert-and-time --from-kit {kit.name}`")
+        command = advised_command("convert-and-time", "--from-kit", Path(kit.name))
+        print_text(console, f"kit: {display_path(kit)}; on a Mac, `{command}`")
     print_text(console, f"saved: {display_path(folder / 'run.json')}")
 
 
@@ -85,12 +87,13 @@ def _print_outcome(console: Console, record: TimingRecord) -> None:
     if isinstance(outcome, Timed):
         failed = f", {outcome.failed} failed" if outcome.failed else ""
         style = "bold green" if outcome.cells else "bold red"
-        console.print(f"\nconvert-and-time: {_count(outcome.cells, 'cell')} timed{failed}{quick}", style=style)
+        console.print(f"\nconvert-and-time: {format_count(outcome.cells, 'cell')} timed{failed}{quick}", style=style)
         return
     done = sum(len(row.rounds) for row in record.measurements)
     total = sum(map(len, record.orders))
     console.print(
-        f"\nconvert-and-time: {outcome.kind} after {done} of {total} rounds of cells{quick}", style="bold red"
+        f"\nconvert-and-time: {outcome.kind} after {done} of {format_count(total, 'round')} of cells{quick}",
+        style="bold red",
     )
     print_text(console, outcome.reason)
     print_text(console, f"what to do: {outcome.hint}")
@@ -231,10 +234,6 @@ def _notes(record: TimingRecord) -> list[str]:
             f"({_package_title(worst)} on {UNIT_LABELS[worst.unit]})"
         )
     return [*lines, *(f"note: {warning.text}" for warning in warning_rows([record]))]
-
-
-def _count(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
 def _is_same_package(one: Measurement, other: Measurement) -> bool:

@@ -19,6 +19,7 @@ from coremlbench.cli.terminal.tables import (
 )
 from coremlbench.experiments.catalogue import select
 from coremlbench.experiments.comparison import compared_seconds
+from coremlbench.system.advised_commands import advised_command
 from coremlbench.system.formatting import format_bytes, format_percent, format_seconds
 from coremlbench.types.experiments import ComparisonRow
 from coremlbench.types.failure import Failure
@@ -104,11 +105,15 @@ def print_runs(records: Sequence[TrainingRecord]) -> None:
     plain_console().print(table)
 
 
-def print_comparison(rows: Sequence[ComparisonRow]) -> None:
-    """Print the published and measured figures of each experiment as a table, with the sources below it."""
+def print_comparison(rows: Sequence[ComparisonRow], results: Path | None = None) -> None:
+    """Print the published and measured figures of each experiment as a table, with the sources below it.
+
+    ``results`` is the folder of the measured runs.
+    """
     console = plain_console()
     if not rows:
-        console.print("Nothing was published or measured for these experiments; `coremlbench train` measures.")
+        command = advised_command("train", results=results)
+        print_text(console, f"Nothing was published or measured for these experiments; `{command}` measures.")
     for name, group in groupby(rows, key=lambda row: row.experiment):
         _print_experiment(console, name, list(group))
     print_text(

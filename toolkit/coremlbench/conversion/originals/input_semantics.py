@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from coremlbench.model_files.label_files import LABELS_FILE
+from coremlbench.system.formatting import format_count
 from coremlbench.types.conversion import Caveat, ModelSource
 from coremlbench.types.errors import InputError
 
@@ -175,9 +176,14 @@ def class_names(
         return source.classes, f"The names of the classes are those of the {LABELS_FILE} beside the model.", ()
     if source.classes:
         if source.kind == "file" and width != len(source.classes):
-            values = f"{width} values" if width else f"outputs of the shapes {[tuple(shape[1:]) for shape in outputs]}"
+            values = (
+                format_count(width, "value")
+                if width
+                else f"outputs of the shapes {[tuple(shape[1:]) for shape in outputs]}"
+            )
+            named = format_count(len(source.classes), "class was", "classes were")
             raise InputError(
-                f"{len(source.classes)} classes were named, and {source.name} gives {values} for each input; name each "
+                f"{named} named, and {source.name} gives {values} for each input; name each "
                 "of its classes once, in their order: --classes."
             )
         return source.classes, "", ()

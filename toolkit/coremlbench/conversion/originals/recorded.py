@@ -12,6 +12,7 @@ from coremlbench.conversion.originals.recorded_arrays import RecordedArrays, rea
 from coremlbench.conversion.package_signature import open_signature
 from coremlbench.conversion.sample_rows import evenly_spaced
 from coremlbench.conversion.sampling import KNOWN_RANGE, Sampling
+from coremlbench.system.formatting import format_count
 from coremlbench.types.conversion import OUTPUT, Caveat, ModelSource
 from coremlbench.types.errors import InputError
 
@@ -105,9 +106,9 @@ def open_recorded(source: ModelSource, settings: Mapping[str, Any]) -> RecordedO
 def _named_classes(source: ModelSource, arrays: RecordedArrays) -> tuple[str, ...]:
     """Return the classes of ``--classes``; raise ``InputError`` when there are not as many values."""
     if arrays.width != len(source.classes):
-        values = "no value for each class" if arrays.width is None else f"{arrays.width} values"
+        values = "no value for each class" if arrays.width is None else format_count(arrays.width, "value")
+        named = format_count(len(source.classes), "class was", "classes were")
         raise InputError(
-            f"{len(source.classes)} classes were named, and the package gives {values}; name each of its classes once, "
-            "in their order: --classes."
+            f"{named} named, and the package gives {values}; name each of its classes once, in their order: --classes."
         )
     return source.classes

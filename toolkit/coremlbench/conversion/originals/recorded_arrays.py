@@ -25,6 +25,7 @@ from coremlbench.conversion.package_signature import (
     stack_inputs,
     without_ones,
 )
+from coremlbench.system.formatting import format_count
 from coremlbench.types.errors import InputError
 
 Array = npt.NDArray[Any]
@@ -267,7 +268,8 @@ def _channels_first(actual: tuple[int, ...], expected: tuple[int, ...]) -> bool:
 def _first_bad(bad: npt.NDArray[np.bool_]) -> str:
     """Return how many values are not finite, and the first sample with one."""
     rows = bad.reshape(len(bad), -1).any(axis=1)
-    return f"{int(bad.sum()):,} values that are not finite, the first in sample {int(rows.argmax())}"
+    values = format_count(int(bad.sum()), "value that is", "values that are")
+    return f"{values} not finite, the first in sample {int(rows.argmax())}"
 
 
 def _check_repeated_samples(file: str, samples: Array, outputs: Array) -> None:
@@ -313,9 +315,10 @@ def _labels(file: str, array: Array, count: int, width: int | None) -> npt.NDArr
         )
     labels = array.reshape(-1)
     if labels.min() < 0 or labels.max() >= width:
+        values = format_count(width, "value")
         raise InputError(
-            f"The labels in {file} go from {labels.min()} to {labels.max()}, and the package gives {width} values: "
-            f"record indices from 0 to {width - 1}."
+            f"The labels in {file} go from {labels.min()} to {labels.max()}, and the package gives {values}: record "
+            f"indices from 0 to {width - 1}."
         )
     return labels.astype(np.int64)
 
@@ -326,8 +329,9 @@ def _classes(file: str, array: Array, width: int | None) -> tuple[str, ...]:
         raise InputError(f"The array classes in {file} has the type {array.dtype}; record a list of names.")
     names = tuple(str(name) for name in array)
     if len(names) != width:
-        values = "no value for each class" if width is None else f"{width} values"
-        raise InputError(f"{file} names {len(names)} classes, and the package gives {values}; name each of them once.")
+        values = "no value for each class" if width is None else format_count(width, "value")
+        classes = format_count(len(names), "class", "classes")
+        raise InputError(f"{file} names {classes}, and the package gives {values}; name each of them once.")
     if len(set(names)) < len(names) or not all(names):
         raise InputError(f"Each class in {file} needs a name of its own; correct the array classes.")
     return names

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from coremlbench.system.formatting import format_count
+
 MAX_UNROLLED_STEPS = 64
 """Number of steps of all unrolled layers of a model together."""
 
@@ -45,7 +47,7 @@ class RecurrentLayers:
                 if sum(self._unrolled.values()) + steps <= MAX_UNROLLED_STEPS:
                     self._unrolled[id(layer)] = steps
                 else:
-                    self._loops[id(layer)] = f"{layer.name} ({steps:,} steps)"
+                    self._loops[id(layer)] = f"{layer.name} ({format_count(steps, 'step')})"
             layer.unroll = id(layer) in self._unrolled
             return inner_loop(sequences, *args, **kwargs)
 

@@ -18,7 +18,7 @@ from coremlbench.failures.matchers import (
 from coremlbench.failures.rules.rule import Retry, Rule
 from coremlbench.failures.rules.system import SMALLER
 
-RUN_AGAIN = "Run it again; if it happens again, report it with `coremlbench failures --bundle`."
+RUN_AGAIN = "Run it again; if it happens again, report it with `{bundle}`."
 
 PROCESS_ENDS: tuple[Rule, ...] = (
     Rule(
@@ -132,8 +132,7 @@ REST: tuple[Rule, ...] = (
         "exception",
         any_error,
         "{who} raised {type}{where}: {message}",
-        "The traceback stands in the log; if the message does not help, report it with "
-        "`coremlbench failures --bundle`.",
+        "The traceback stands in the log; if the message does not help, report it with `{bundle}`.",
         "worker",
     ),
     Rule(

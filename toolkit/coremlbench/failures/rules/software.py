@@ -138,8 +138,7 @@ SOFTWARE: tuple[Rule, ...] = (
         "fork",
         logged(r"may have been in progress in another thread when fork\(\) was called|__THE_PROCESS_HAS_FORKED"),
         "macOS ended a process that was forked while Apple's libraries were in use.",
-        "Run it again; if it happens again, report it with `coremlbench failures --bundle`, as nothing here forks "
-        "on purpose.",
+        "Run it again; if it happens again, report it with `{bundle}`, as nothing here forks on purpose.",
         "rails 38560; scancode-toolkit 1019",
     ),
     Rule(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from coremlbench.report import labels
 from coremlbench.report.render import text, views
 from coremlbench.report.types import RecordRow, Report
-from coremlbench.system.formatting import format_bytes
+from coremlbench.system.formatting import format_bytes, format_count
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -106,8 +106,8 @@ def _summary(report: Report) -> str:
     """Return, for instance, "3 records of 2 machines: 2 training, 1 timing"."""
     counts = Counter(row.kind for row in report.records)
     runs = ", ".join(f"{counts[kind]:,} {kind}" for kind in ("training", "conversion", "timing") if counts[kind])
-    machines = f"{len(report.machines):,} machine{'' if len(report.machines) == 1 else 's'}"
-    total = f"{len(report.records):,} record{'' if len(report.records) == 1 else 's'}"
+    machines = format_count(len(report.machines), "machine")
+    total = format_count(len(report.records), "record")
     return f"{total} of {machines}: {runs}" if report.records else "no records"
 
 
@@ -135,6 +135,7 @@ def _environment() -> Environment:
         "percent": text.percent,
         "energy": text.energy,
         "bytes": format_bytes,
+        "count": format_count,
         "timestamp": text.timestamp,
         "untrusted": escape_untrusted,
         "brief": brief,

@@ -18,7 +18,7 @@ from coremlbench.report.render.markdown_text import (
 )
 from coremlbench.report.render.markdown_timing import loads, placement, times
 from coremlbench.report.types import ClassifierRun, FailureRow, RecordRow, Report, TrainingRow, VariantRow
-from coremlbench.system.formatting import format_bytes
+from coremlbench.system.formatting import format_bytes, format_count
 
 MAX_FAILURES = 10
 MAX_URL_LENGTH = 500
@@ -64,7 +64,7 @@ def _head(report: Report) -> Iterator[str]:
     yield "# coremlbench report"
     yield ""
     yield (
-        f"{records:,} record{'' if records == 1 else 's'} of {machines:,} machine{'' if machines == 1 else 's'}, "
+        f"{format_count(records, 'record')} of {format_count(machines, 'machine')}, "
         f"made {text.timestamp(report.made)} by coremlbench {report.coremlbench}."
     )
     yield ""
@@ -188,7 +188,7 @@ def _classifiers(report: Report, numbers: Numbers) -> Iterator[str]:
         accuracy = link(text.percent(run.test_accuracy), run.record, numbers)
         yield f"**{escape(run.data, 60)} on {machines[run.machine]}**: test accuracy {accuracy} of "
         extractor = escape(run.extractor, 40)
-        yield f"{run.test:,} pictures, the whole run {text.seconds(run.seconds)}, features of {extractor}"
+        yield f"{format_count(run.test, 'picture')}, the whole run {text.seconds(run.seconds)}, features of {extractor}"
         yield ""
         yield from _classes(run)
 

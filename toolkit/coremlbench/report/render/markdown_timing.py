@@ -15,6 +15,7 @@ from coremlbench.report.render.markdown_text import (
     table_lines,
 )
 from coremlbench.report.types import CellRow, Report
+from coremlbench.system.formatting import format_count
 
 
 def times(report: Report, numbers: Numbers) -> Iterator[str]:
@@ -110,7 +111,7 @@ def placement(report: Report, numbers: Numbers) -> Iterator[str]:
             [
                 *_name_columns(cell),
                 ", ".join(
-                    f"{escape(device)} {text.percent(share, 0)} ({cell.plan_ops.get(device, 0)} ops)"
+                    f"{escape(device)} {text.percent(share, 0)} ({format_count(cell.plan_ops.get(device, 0), 'op')})"
                     for device, share in sorted(views.plan_shares(cell).items(), key=lambda item: -item[1])
                 )
                 or text.NO_VALUE,

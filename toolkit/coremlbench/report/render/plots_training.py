@@ -25,6 +25,7 @@ from coremlbench.report.render.figures import (
 )
 from coremlbench.report.training import PROTOCOL
 from coremlbench.report.types import ClassifierRun, PublishedRow, Report, TrainingRow
+from coremlbench.system.formatting import format_count
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -165,8 +166,8 @@ def plot_iterations(report: Report, names: dict[str, str], palette: Palette) -> 
             f"createml-{number}",
             f"createml-{run.record}",
             title,
-            f"{title}. After {last.iteration} iterations {text.percent(last.training_accuracy)} of the training and "
-            f"{text.percent(last.validation_accuracy)} of the validation pictures are right; "
+            f"{title}. After {format_count(last.iteration, 'iteration')} {text.percent(last.training_accuracy)} of the "
+            f"training and {text.percent(last.validation_accuracy)} of the validation pictures are right; "
             f"{text.percent(run.test_accuracy)} of the test pictures.",
             figure,
         )

@@ -18,6 +18,7 @@ from coremlbench.report.labels import (
 from coremlbench.report.render import text
 from coremlbench.report.training import PROTOCOL
 from coremlbench.report.types import Answer, CellRow, FigureKind, PublishedRow, Report, TrainingRow, VariantRow
+from coremlbench.system.formatting import format_count
 from coremlbench.types.conversion import PROVEN
 from coremlbench.types.experiments import Experiment
 
@@ -160,7 +161,7 @@ def detailed_notes(cell: CellRow) -> list[str]:
     if cell.failure:
         notes.append(f"{failed_after(cell.rounds)} ({text.truncate(cell.failure, 60)})")
     elif cell.failed_rounds:
-        notes.append(f"{cell.failed_rounds} rounds failed")
+        notes.append(f"{format_count(cell.failed_rounds, 'round')} failed")
     if cell.earlier:
         before = text.time_range(cell.earlier_low, cell.earlier_high)
         notes.append(f"measured {cell.earlier + 1} times, before: {before}")
