@@ -80,7 +80,7 @@ def test_a_smaller_run_takes_the_first_rows_and_shares_the_files(tmp_path: Path)
     part = CIFAR10.prepare(tmp_path / "cache", source=source, train=7, test=3)
     assert (part.train, part.test) == (7, 3)
     assert part.train_images == whole.train_images
-    with pytest.raises(InputError, match=r"CIFAR-10 has 100 train images, 101 were asked for\."):
+    with pytest.raises(InputError, match=r"CIFAR-10 has 100 train images, and 101 were asked for\."):
         CIFAR10.prepare(tmp_path / "cache", source=source, train=101)
 
 

@@ -170,9 +170,14 @@ def new_canvas(height: float, rows: int = 1, ratios: Sequence[float] | None = No
 def place_legend(axes: Axes) -> None:
     """Place the legend above the axes, in as many columns as fit."""
     _, labels = axes.get_legend_handles_labels()
-    longest = max(map(len, labels), default=0)
-    columns = 4 if sum(len(label) + 8 for label in labels) < 80 else max(1, min(4, 72 // (longest + 6)))
+    columns = legend_columns(labels)
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=columns, borderaxespad=0.2, handlelength=2.6)
+
+
+def legend_columns(labels: Sequence[str]) -> int:
+    """Return in how many columns a legend with these labels fits above the axes."""
+    longest = max(map(len, labels), default=0)
+    return 4 if sum(len(label) + 8 for label in labels) < 80 else max(1, min(4, 80 // (longest + 8)))
 
 
 def start_at_zero(axes: Axes, *, right: float | None = None, top: float | None = None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -16,11 +17,13 @@ from coremlbench.report.render.figures import (
     UNIT_COLOURS,
     Palette,
     Plot,
+    legend_columns,
     new_canvas,
     place_legend,
     plot_text,
     start_at_zero,
 )
+from coremlbench.report.render.plot_labels import PointLabel, place_labels
 from coremlbench.report.types import CellRow, Report, VariantRow
 from coremlbench.types.conversion import PROVEN
 
@@ -149,13 +152,17 @@ def plot_sizes(report: Report) -> Iterator[Plot]:
     models = _sized_models(report)
     if not models:
         return
-    figure, (axes,) = new_canvas(2.8)
-    for index, (model, rows) in enumerate(models[: len(SERIES_COLOURS)]):
-        _draw_sizes(axes, model, rows, index)
+    drawn = [(plot_text(model, 32), rows) for model, rows in models[: len(SERIES_COLOURS)]]
+    names = [name for name, _ in drawn]
+    figure, (axes,) = new_canvas(2.6 + 0.16 * math.ceil(len(names) / legend_columns(names)))
+    for index, (name, rows) in enumerate(drawn):
+        _draw_sizes(axes, name, rows, index)
     axes.set_xlabel("size, % of the model's largest package")
     axes.set_ylabel("accuracy, or agreement, %")
-    start_at_zero(axes, right=105, top=105)
+    start_at_zero(axes, right=105, top=115)
+    axes.set_yticks(range(0, 101, 20))
     place_legend(axes)
+    place_labels(axes, [label for index, (_, rows) in enumerate(drawn) for label in _size_labels(rows, index)])
     title = "Accuracy against size; degraded, wrong and not judged packages are named"
     if len(models) > len(SERIES_COLOURS):
         title += f"; the first {len(SERIES_COLOURS)} of {len(models)} models"
@@ -171,28 +178,31 @@ def _sized_models(report: Report) -> list[tuple[str, list[VariantRow]]]:
     return [(model, rows) for model, rows in models if len(rows) > 1]
 
 
-def _draw_sizes(axes: Axes, model: str, rows: Sequence[VariantRow], index: int) -> None:
-    ordered = sorted(rows, key=lambda row: row.bytes)
-    largest = ordered[-1].bytes
+def _draw_sizes(axes: Axes, name: str, rows: Sequence[VariantRow], index: int) -> None:
+    points = [_size_point(row, rows) for row in sorted(rows, key=lambda row: row.bytes)]
     axes.plot(
-        [100 * row.bytes / largest for row in ordered],
-        [100 * _accuracy(row) for row in ordered],
+        [size for size, _ in points],
+        [accuracy for _, accuracy in points],
         color=SERIES_COLOURS[index],
         marker=MARKERS[index],
         markersize=5,
         linewidth=1,
-        label=plot_text(model, 32),
+        label=name,
     )
-    for position, row in enumerate(row for row in ordered if row.verdict not in PROVEN):
-        axes.annotate(
-            plot_text(f"{row.variant} ({row.verdict})"),
-            (100 * row.bytes / largest, 100 * _accuracy(row)),
-            xytext=(0, 7 if position % 2 else -11),  # alternately above and below, as neighbours are close
-            textcoords="offset points",
-            horizontalalignment="center",
-            fontsize=7.5,
-            color=SERIES_COLOURS[index],
-        )
+
+
+def _size_labels(rows: Sequence[VariantRow], index: int) -> list[PointLabel]:
+    """Return the labels of a model's packages that are not proven."""
+    return [
+        PointLabel(plot_text(f"{row.variant} ({row.verdict})"), *_size_point(row, rows), SERIES_COLOURS[index])
+        for row in rows
+        if row.verdict not in PROVEN
+    ]
+
+
+def _size_point(row: VariantRow, rows: Sequence[VariantRow]) -> tuple[float, float]:
+    """Return a package's size as a share of the largest of ``rows`` and its accuracy, both in percent."""
+    return 100 * row.bytes / max(other.bytes for other in rows), 100 * _accuracy(row)
 
 
 def _accuracy(row: VariantRow) -> float:
