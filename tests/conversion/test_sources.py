@@ -3,6 +3,7 @@ import zipfile
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from coremlbench.conversion.options import ConvertOptions
@@ -16,6 +17,7 @@ from coremlbench.conversion.sources import (
 )
 from coremlbench.experiments.catalogue import EXPERIMENTS
 from coremlbench.runs import store
+from coremlbench.system.files import hash_file
 from coremlbench.types.conversion import ModelSource, UnopenedModel
 from coremlbench.types.errors import InputError
 from coremlbench.types.failure import Failure
@@ -125,6 +127,54 @@ def test_of_several_files_one_that_cannot_be_opened_stops_no_other(results: Path
     for typo in ("one.mlpackagee", "lenett", "gone/model.keras"):
         with pytest.raises(InputError):
             resolve_models([*names, typo], results=results)
+
+
+def test_the_hash_of_an_onnx_file_is_also_that_of_its_weights_in_other_files(results: Path, tmp_path: Path) -> None:
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    def save(name: str, value: float, *, inside: bool = False) -> None:
+        weights = numpy_helper.from_array(np.full(4, value, np.float32), "w")
+        body = helper.make_graph(
+            [helper.make_node("Identity", ["w"], ["y"])],
+            "body",
+            [],
+            [helper.make_tensor_value_info("y", TensorProto.FLOAT, [4])],
+            [weights] if inside else [],
+        )
+        choice = helper.make_node("If", ["c"], ["z"], then_branch=body, else_branch=body)
+        inputs = [helper.make_tensor_value_info("c", TensorProto.BOOL, [])]
+        outputs = [helper.make_tensor_value_info("z", TensorProto.FLOAT, [4])]
+        (tmp_path / f"{name}.data").unlink(missing_ok=True)  # onnx appends to a file that is there
+        graph = helper.make_graph([choice], "g", inputs, outputs, [] if inside else [weights])
+        onnx.save_model(
+            helper.make_model(graph),
+            str(tmp_path / name),
+            save_as_external_data=True,
+            location=f"{name}.data",
+            size_threshold=0,
+        )
+
+    package(tmp_path / "its.mlpackage")
+
+    def digest(name: str) -> str:
+        options = ConvertOptions(check="its")
+        (source,) = named_sources(
+            [str(tmp_path / name)], results=results, options=options, check=tmp_path / "its.mlpackage"
+        )
+        assert isinstance(source, ModelSource)
+        return source.sha256
+
+    for name, inside in (("m.onnx", False), ("inner.onnx", True)):
+        save(name, 1.0, inside=inside)
+        assert (tmp_path / f"{name}.data").is_file()
+        first, content = digest(name), (tmp_path / name).read_bytes()
+        assert digest(name) == first
+        save(name, 2.0, inside=inside)
+        assert (tmp_path / name).read_bytes() == content
+        assert digest(name) != first
+        (tmp_path / f"{name}.data").unlink()
+        assert digest(name) == hash_file(tmp_path / name)  # the conversion then says what is missing
 
 
 def test_what_a_package_can_only_be_compared_with_is_not_converted(results: Path, tmp_path: Path) -> None:

@@ -61,6 +61,36 @@ def test_an_output_that_no_input_leads_to_is_named(tmp_path: Path) -> None:
     )
 
 
+def written_in_a_loop(size: int, *, dynamic: bool) -> Any:
+    """Return a function that collects six rows of its input in a ``TensorArray``."""
+
+    def compute(x: Any) -> Any:
+        rows = tf.TensorArray(tf.float32, size=size, dynamic_size=dynamic, element_shape=[1, 4])
+
+        def body(step: Any, rows: Any) -> Any:
+            return step + 1, rows.write(step, tf.tanh(tf.gather(x, step, axis=1)))
+
+        _, rows = tf.while_loop(lambda step, _: step < 6, body, [tf.constant(0), rows])
+        return tf.transpose(rows.stack(), [1, 0, 2])
+
+    return compute
+
+
+def test_an_array_that_grows_in_a_loop_is_named(tmp_path: Path) -> None:
+    sentence = failure(module(written_in_a_loop(0, dynamic=True), (1, 6, 4)), tmp_path)
+    assert sentence.startswith("The model fills a TensorArray of dynamic size ('")
+    assert sentence.endswith("give it its number of elements: tf.TensorArray(..., size=N).")
+
+
+def test_an_array_of_known_size_is_converted(tmp_path: Path) -> None:
+    saved = module(written_in_a_loop(6, dynamic=True), (1, 6, 4))
+    tf.saved_model.save(saved, str(tmp_path / "m"), signatures=saved.__call__)
+    original = open_original(source_of_file(tmp_path / "m"), {})
+    package = original.convert("float32", batch=1, target="macOS13")
+    (output,) = package.get_spec().description.output
+    assert list(output.type.multiArrayType.shape) == [1, 6, 4]
+
+
 def test_a_tensor_of_too_many_dimensions_is_named_with_its_layer(tmp_path: Path) -> None:
     image = keras.Input((4, 4, 6))
     attention = layers.MultiHeadAttention(2, 3, attention_axes=(1, 2), name="attend")(image, image)

@@ -88,6 +88,16 @@ def test_the_page_never_scrolls_sideways(page: Page) -> None:
     assert width <= window
 
 
+def test_notes_on_packages_fit_the_window(page: Page) -> None:
+    page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+    rows = page.evaluate(
+        "[...document.querySelectorAll('#variants .note td > div')].map(each => each.getBoundingClientRect().toJSON())"
+    )
+    window = page.evaluate("window.innerWidth")
+    assert len(rows) > 2
+    assert all(row["left"] >= 0 and row["right"] <= window for row in rows)
+
+
 def test_pictures_and_plots_are_shown(page: Page) -> None:
     assert page.evaluate("[...document.images].every(each => each.complete && each.naturalWidth > 0)")
     sizes = page.evaluate(

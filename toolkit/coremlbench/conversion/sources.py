@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from coremlbench.conversion.options import ConvertOptions
+from coremlbench.conversion.originals.onnx_session import hash_onnx
 from coremlbench.experiments.catalogue import EXPERIMENTS, select
 from coremlbench.model_files.core_ml_kinds import check_ml_program
 from coremlbench.model_files.formats import (
@@ -172,7 +173,8 @@ def source_of_file(path: Path, options: ConvertOptions = DEFAULTS, results: Path
         if not options.allow_code:
             check_keras_2(path.name, read_config(path, file_format))
         file_format = "keras-2"
-    source = ModelSource(name=path.stem, kind="file", format=file_format, path=str(path), sha256=hash_path(path))
+    digest = hash_onnx(path) if file_format == "onnx" else hash_path(path)
+    source = ModelSource(name=path.stem, kind="file", format=file_format, path=str(path), sha256=digest)
     names = labels_beside(path) if file_format in TENSORFLOW_FORMATS else ()
     return replace(source, classes=names, classes_from="labels.txt") if names else source
 

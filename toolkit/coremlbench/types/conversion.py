@@ -71,11 +71,11 @@ NO_FILE_OPTIONS = ModelFileOptions()
 class ModelSource:
     """The model that is converted: of a training run, a file of the user's, or a network with random weights.
 
-    ``sha256`` is the hash of the file, or of the names and contents of the files of a folder; for random weights of
-    the network's name and seed. ``format`` is ``keras-2`` for a file that Keras 2 saved, of either kind.
-    ``training_run`` is the id of the record the model comes from. ``classes_from`` tells that the classes are
-    those of a ``labels.txt`` beside the file. ``file_options`` tell how a file was opened; in records of older releases
-    they are empty.
+    ``sha256`` is the hash of the file, or of the names and contents of the files of a folder, or of an ONNX file and
+    those that hold its weights; for random weights of the network's name and seed. ``format`` is ``keras-2`` for a file
+    that Keras 2 saved, of either kind. ``training_run`` is the id of the record the model comes from. ``classes_from``
+    tells that the classes are those of a ``labels.txt`` beside the file. ``file_options`` tell how a file was opened;
+    in records of older releases they are empty.
     """
 
     name: str

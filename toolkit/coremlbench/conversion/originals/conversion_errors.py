@@ -63,6 +63,38 @@ def explain_conversion_errors(concrete: Any, layers: Mapping[str, str]) -> Itera
         raise InputError(_message(error, concrete, layers)) from error
 
 
+def reject_growing_arrays(concrete: Any) -> None:
+    """Raise ``InputError`` for a function with a ``TensorArray`` that starts empty and grows.
+
+    coremltools converts it without an error, to a package that gives no values.
+    """
+    graph = concrete.graph.as_graph_def()
+    scopes = [graph.node, *(function.node_def for function in graph.library.function)]
+    if not any(node.op == "TensorListSetItem" and _grows(node) for nodes in scopes for node in nodes):
+        return
+    for nodes in scopes:
+        by_name = {node.name: node for node in nodes}
+        for node in nodes:
+            size = by_name.get(node.input[1].partition(":")[0]) if node.op == "TensorListReserve" else None
+            if size is not None and size.op == "Const" and not _constant(size):
+                raise InputError(
+                    f"The model fills a TensorArray of dynamic size ('{node.name}'), and Core ML needs the size "
+                    "before; give it its number of elements: tf.TensorArray(..., size=N)."
+                )
+
+
+def _grows(node: Any) -> bool:
+    """Return whether a write to a list makes it longer."""
+    return bool(node.attr["resize_if_index_out_of_bounds"].b)
+
+
+def _constant(node: Any) -> int:
+    """Return the number that a ``Const`` of one number holds."""
+    import tensorflow as tf
+
+    return int(tf.make_ndarray(node.attr["value"].tensor))
+
+
 def _message(error: Exception, concrete: Any, layers: Mapping[str, str]) -> str:
     """Return the sentence for an error of coremltools."""
     target = NEWER_TARGET.search(str(error))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from coremlbench.conversion.originals import exact_batch_norm, tensorflow_ops
-from coremlbench.conversion.originals.conversion_errors import explain_conversion_errors
+from coremlbench.conversion.originals.conversion_errors import explain_conversion_errors, reject_growing_arrays
 from coremlbench.conversion.originals.frozen_graph import (
     TensorFlowValues,
     batchless_outputs,
@@ -99,6 +99,7 @@ class TracedModel:
             raise InputError(f"The model takes batches of {self.fixed_batch} only, and one of {batch} was requested.")
         tensorflow_ops.register_ops()
         concrete = self.trace(batch)
+        reject_growing_arrays(concrete)
         with explain_conversion_errors(concrete, self.layers):
             model = ct.convert(
                 conversion_input(concrete),
