@@ -291,7 +291,7 @@ def test_constant_texts_name_commands_that_exist_and_others_are_made_by_the_help
         }
         for node in ast.walk(tree):
             if isinstance(node, ast.JoinedStr):
-                text = "".join(part.value if isinstance(part, ast.Constant) else "\0" for part in node.values)
+                text = "".join(str(part.value) if isinstance(part, ast.Constant) else "\0" for part in node.values)
                 assert not re.search(r"`coremlbench[^`]*\0", text), f"{path.name}: {text!r}: use advised_command"
             elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documentation:
                 commands |= set(COMMAND.findall(node.value))

@@ -12,7 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from coremlbench.conversion.options import ConvertOptions
-from coremlbench.conversion.originals.onnx_session import hash_onnx
 from coremlbench.experiments.catalogue import EXPERIMENTS, select
 from coremlbench.model_files.core_ml_kinds import check_ml_program
 from coremlbench.model_files.formats import (
@@ -26,6 +25,7 @@ from coremlbench.model_files.formats import (
 from coremlbench.model_files.keras2_safety import check_keras_2
 from coremlbench.model_files.keras_versions import is_keras_2
 from coremlbench.model_files.label_files import labels_beside
+from coremlbench.model_files.onnx_files import hash_onnx
 from coremlbench.runs import store
 from coremlbench.system.advised_commands import advised_command
 from coremlbench.system.files import hash_path

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from coremlbench.system.files import hash_file
+from coremlbench.model_files.onnx_files import external_files, is_beside, nodes_of
 from coremlbench.types.errors import InputError
 
 RECORD_HINT = "record its inputs and outputs instead: docs/originals.md"
@@ -38,61 +36,18 @@ def read_model(path: Path) -> Any:
     if not model.graph.node:
         raise InputError(f"{path.name} has no ONNX graph; export or copy it again.")
     local = {function.domain for function in model.functions}
-    for node in _nodes(model.graph):
+    for node in nodes_of(model.graph):
         if node.domain not in {*STANDARD_DOMAINS, *local}:
             raise InputError(
                 f"{path.name} uses the custom op {node.domain}.{node.op_type}, which ONNX Runtime does not know; "
                 f"{RECORD_HINT}."
             )
     for location in external_files(model):
-        file = Path(location)
-        if file.is_absolute() or ".." in file.parts or not (path.parent / file).is_file():
+        if not is_beside(path, location):
             raise InputError(
                 f"{path.name} keeps weights in the file {location}, which is not beside it; copy both into one folder."
             )
     return model
-
-
-def hash_onnx(path: Path) -> str:
-    """Return the SHA-256 of an ONNX file, or over its name and those of its files of weights with their hashes.
-
-    A file that cannot be used has the hash of its own content.
-    """
-    try:
-        files = external_files(read_model(path))
-    except InputError:
-        files = []
-    if not files:
-        return hash_file(path)
-    lines = [f"{name}\0{hash_file(path.parent / name)}\n" for name in (path.name, *files)]
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
-def _graphs(nodes: Any) -> Iterator[Any]:
-    """Yield the graphs inside the control flow of nodes, at any depth."""
-    for node in nodes:
-        for attribute in node.attribute:
-            for inner in ([attribute.g] if attribute.HasField("g") else []) + list(attribute.graphs):
-                yield inner
-                yield from _graphs(inner.node)
-
-
-def _nodes(graph: Any) -> Iterator[Any]:
-    """Yield the nodes of a graph and of the graphs inside its control flow."""
-    for inner in (graph, *_graphs(graph.node)):
-        yield from inner.node
-
-
-def external_files(model: Any) -> list[str]:
-    """Return the files, relative to the model's folder, that hold weights of a model."""
-    bodies = [model.graph, *model.functions]
-    graphs = [model.graph, *(graph for body in bodies for graph in _graphs(body.node))]
-    tensors = [tensor for graph in graphs for tensor in graph.initializer]
-    for node in (node for body in (*graphs, *model.functions) for node in body.node):
-        for attribute in node.attribute:
-            tensors += [attribute.t, *attribute.tensors]
-    entries = [entry for tensor in tensors for entry in tensor.external_data if entry.key == "location"]
-    return sorted({entry.value for entry in entries})
 
 
 def logits_name(model: Any) -> str:

@@ -60,7 +60,7 @@ def place_labels(axes: Axes, labels: Sequence[PointLabel]) -> None:
     taken: list[Bbox] = []
     for label in sorted(labels, key=lambda label: (label.x, label.y)):
         places = [(place, _box(axes, label, place)) for place in _places()]
-        place, box = min(places, key=lambda row: _cost(*row, taken, frame, lines))
+        place, box = min(places, key=lambda row: _cost(row[0], row[1], taken, frame, lines))
         taken.append(box)
         _annotate(axes, label, place, joined=abs(place.offset) > NEAREST)
 
@@ -107,8 +107,8 @@ def _box(axes: Axes, label: PointLabel, place: _Place) -> Bbox:
 
 def _cost(place: _Place, box: Bbox, taken: Sequence[Bbox], frame: Bbox, lines: NDArray[np.float64]) -> float:
     """Return how bad a place is: by other labels and by what is outside of the frame, then by lines and distance."""
-    outside = max(0.0, frame.x0 - box.x0) + max(0.0, box.x1 - frame.x1)
-    outside += max(0.0, frame.y0 - box.y0) + max(0.0, box.y1 - frame.y1)
+    ends = (frame.x0 - box.x0, box.x1 - frame.x1, frame.y0 - box.y0, box.y1 - frame.y1)
+    outside = sum(max(0.0, float(end)) for end in ends)
     overlaps = sum(box.overlaps(other) for other in taken)
     low, high = box.min, box.max
     covered = int(((lines >= low) & (lines <= high)).all(axis=1).sum())
