@@ -62,7 +62,7 @@ def test_a_model_that_only_core_ml_executes_goes_to_a_mac_in_a_kit_marked_as_not
 ) -> None:
     model, kit = make(tmp_path), tmp_path / "kit"
     arguments: dict[str, Any] = {"results": tmp_path / "results", "command": COMMAND, "on_progress": quiet}
-    with pytest.raises(InputError, match=r"--kit kit` packs it for a Mac"):
+    with pytest.raises(InputError, match=r"--kit kit --results .*` packs it for a Mac"):
         convert_and_time([str(model)], ConvertOptions(), ONE_ROUND, **arguments)
     done = convert_and_time([str(model)], ConvertOptions(), ONE_ROUND, kit=kit, **arguments)
     assert (done.exit_code, done.timing is not None) == (0, True)
