@@ -7,6 +7,7 @@ EXACT = frozenset(
     {
         # If their inputs are float16 values, their outputs are too.
         "argsort",
+        "coreml_update_state",
         "ceil",
         "fill",
         "fill_like",
@@ -17,6 +18,7 @@ EXACT = frozenset(
         "non_maximum_suppression",
         "non_zero",
         "one_hot",
+        "read_state",
         "reduce_argmax",
         "reduce_argmin",
         "round",
