@@ -38,9 +38,9 @@ def to_onnx(program: Program, *, also: Sequence[str] = ()) -> Any:
     """Return an ``onnx.ModelProto`` that computes the same as the program.
 
     Inputs and outputs keep their names, shapes and types; an output without dimensions has one of size 1, as Core ML
-    returns it. Each state is an input and an output more (``states.py``). A classifier's label is a string or int64 tensor of one
-    element, its probabilities a float vector; the labels are in the model's metadata. The values named by ``also``
-    become outputs too, so that two programs can be compared op by op.
+    returns it. Each state is an input and an output more (``states.py``). A classifier's label is a string or int64
+    tensor of one element, its probabilities a float vector; the labels are in the model's metadata. The values named by
+    ``also`` become outputs too, so that two programs can be compared op by op.
 
     Raises:
         UnknownOpError: the program has an op without an entry in OPS.

@@ -62,15 +62,15 @@ class ReferenceRuntime:
         return cls(load_program(package), threads=threads, also=also)
 
     def make_state(self) -> dict[str, Any]:
-        """Return the state of a program before its first prediction: an array of zeros by name; empty without states."""
+        """Return the state before the first prediction: an array of zeros for each name; empty without states."""
         return {name: np.zeros(shape, self._types[name]) for name, shape in self._state_shapes.items()}
 
     def predict(self, inputs: Mapping[str, Any], state: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return the outputs by name: arrays, and for a classifier the label and a dictionary of probabilities.
 
         ``state`` is one of ``make_state``, whose arrays are replaced by those after the prediction; without it a
-        prediction begins with a new one. An image input takes a Pillow image or a uint8 array of shape (height, width, channels) in RGB order, of the
-        size that the model declares.
+        prediction begins with a new one. An image input takes a Pillow image or a uint8 array of shape (height, width,
+        channels) in RGB order, of the size that the model declares.
 
         Raises:
             InputError: an input is missing, unknown, or of another shape.
