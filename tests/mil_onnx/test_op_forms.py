@@ -202,7 +202,7 @@ def saved_with_open_length(build: Any) -> Program:
         ct.TensorType(name="x", shape=(2, 3)),
         ct.TensorType(name="s", shape=(ct.RangeDim(1, 8),), dtype=np.int32),
     ]
-    made = Builder.program(input_specs=specs, opset_version=ct.target.iOS17)(lambda x, s: build(x, s))
+    made = Builder.program(input_specs=specs, opset_version=ct.target.iOS17)(build)
     return converted(made, "iOS17", inputs=inputs)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from coremlbench.mil_onnx.graph import Array, Graph, Operation, onnx_type
 
-ACTIVATION_NODES: dict[str, tuple[str, dict[str, float]]] = {
+ACTIVATION_NODES: dict[str, tuple[str, dict[str, Any]]] = {
     "tanh": ("Tanh", {}),
     "scaled_tanh": ("Tanh", {}),
     "sigmoid": ("Sigmoid", {}),

@@ -7,7 +7,6 @@ EXACT = frozenset(
     {
         # If their inputs are float16 values, their outputs are too.
         "argsort",
-        "coreml_update_state",
         "ceil",
         "fill",
         "fill_like",
@@ -18,7 +17,6 @@ EXACT = frozenset(
         "non_maximum_suppression",
         "non_zero",
         "one_hot",
-        "read_state",
         "reduce_argmax",
         "reduce_argmin",
         "round",
