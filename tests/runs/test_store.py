@@ -339,6 +339,7 @@ def test_a_results_folder_that_is_a_file_or_below_one_is_told(tmp_path: Path) ->
 
 FULL = """
 import resource, sys
+sys.dont_write_bytecode = True  # a module imported below the limit would leave a cut-off .pyc file
 from dataclasses import replace
 from pathlib import Path
 from coremlbench.runs import store

@@ -323,6 +323,7 @@ def test_outputs_are_checked_though_the_copying_of_a_kit_broke_off(tmp_path: Pat
 
 TOO_LARGE = """
 import resource, signal, sys
+sys.dont_write_bytecode = True  # a module imported below the limit would leave a cut-off .pyc file
 from pathlib import Path
 from coremlbench.runs.stages import Stages
 from coremlbench.timing.inputs import provide_inputs
