@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from coremlbench.createml.augmentation import AUGMENTATION_RANGES, copies_per_image
+from coremlbench.createml.engines.protocol import Setup
 from coremlbench.createml.extractors import ObtainedExtractor
 from coremlbench.createml.network import UnreadableNetworkError, read_network
 from coremlbench.createml.run_context import Parts, RunContext
@@ -32,15 +33,16 @@ class Features:
 
 
 def extract_features(
-    run: RunContext, record: TrainingRecord, obtained: ObtainedExtractor, python: str, parts: Parts
+    run: RunContext, record: TrainingRecord, setup: Setup, parts: Parts
 ) -> tuple[TrainingRecord, Features]:
     """Extract the features of all images; return the record with the phases of that, and the features.
 
-    ``python`` is Turi Create's interpreter. Features of a resumed run are reused.
+    Features of a resumed run are reused.
 
     Raises:
         StageFailedError: a stage failed.
     """
+    obtained = setup.obtained
     method, note = _choose_method(run, obtained)
     ranges = _row_ranges(parts, run.options.augment)
     rows = max(last for _, last in ranges.values())
@@ -53,7 +55,7 @@ def extract_features(
     path = run.folder / resume_data.RESUME_DIR / resume_data.FEATURES_FILE
     if method == "turicreate":
         path = run.work / "features.f32"
-        record, extracted = _extract_with_turicreate(run, record, obtained, python, path, rows)
+        record, extracted = _extract_with_turicreate(run, record, setup, path, rows)
         result = {**result, **extracted}
     is_fallback = method != run.options.extraction and obtained.weights is not None
     record = replace(
@@ -121,13 +123,13 @@ def _extract_request(
 
 
 def _extract_with_turicreate(
-    run: RunContext, record: TrainingRecord, obtained: ObtainedExtractor, python: str, path: Path, rows: int
+    run: RunContext, record: TrainingRecord, setup: Setup, path: Path, rows: int
 ) -> tuple[TrainingRecord, dict[str, Any]]:
     """Let Turi Create write the features of the prepared pixels to ``path``; return the record and its result."""
-    pixels = run.work / "pixels.u8"
+    obtained, pixels = setup.obtained, run.work / "pixels.u8"
     ended = run.run_turicreate(
         "turicreate-extract",
-        python,
+        setup.tools["turicreate"],
         {
             "task": "extract",
             "extractor": obtained.extractor.name,
