@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from tests.coreml_stand_in import PLAYED, Behaviour
+from tests.coreml_stand_in.feature_print import MODEL_FILE, load_feature_print
 from tests.coreml_stand_in.plan import Planned, plan_program, structure_of
 
 PACKAGE = "model.mlpackage"
@@ -66,7 +67,7 @@ class Core:
             raise RuntimeError(f'{{\n    NSLocalizedDescription = "{path.name} does not exist.";\n}}')
         compiled = Path(tempfile.mkdtemp(prefix="stand-in-")) / f"{path.stem}.mlmodelc"
         copy = shutil.copytree if path.is_dir() else _copy_file
-        copy(path, compiled / PACKAGE if path.is_dir() else compiled / "model.mlmodel")
+        copy(path, compiled / PACKAGE if path.is_dir() else compiled / MODEL_FILE)
         return compiled
 
     def wait_for_first_load(self, package: Path, unit: str) -> None:
@@ -107,7 +108,7 @@ class Model:
         core.strike("load", self._name, unit)
         package = self._compiled / PACKAGE
         core.wait_for_first_load(package, unit)
-        self._model = ReferenceRuntime.load(package, threads=1)
+        self._model = load_feature_print(self._compiled, core.behaviour) or ReferenceRuntime.load(package, threads=1)
         devices = plan_program(read_spec(self._compiled), unit, core.behaviour)
         self._seconds = core.behaviour.seconds.get(_most(devices), 0.0)
         self._calls = 0
@@ -277,7 +278,7 @@ def read_spec(compiled: Path) -> Any:
     """Return the specification of a model that the stand-in compiled."""
     import coremltools
 
-    package = compiled / PACKAGE
+    package = compiled / (PACKAGE if (compiled / PACKAGE).exists() else MODEL_FILE)
     if not package.exists():
         raise RuntimeError(f'{{\n    NSLocalizedDescription = "{compiled.name} is not a valid .mlmodelc file.";\n}}')
     return coremltools.utils.load_spec(str(package))

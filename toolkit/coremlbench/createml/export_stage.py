@@ -29,15 +29,12 @@ def export_model(
 ) -> TrainingRecord:
     """Save the classifier as ``model.mlpackage`` in the run's folder; return the record with the model.
 
-    ``trained`` is the result of the training. ``head.npz`` gets the logistic regression's float64 weights. An extractor
-    that is part of macOS has no network to save.
+    ``trained`` is the result of the training. ``head.npz`` gets the logistic regression's float64 weights.
+    ``pipeline_export`` does the same for an extractor that is part of macOS.
 
     Raises:
         StageFailedError: the stage failed.
     """
-    if obtained.weights is None:
-        note = f"No Core ML model was saved: the network of {obtained.extractor.name} is macOS's own."
-        return replace(record, notes=(*record.notes, note))
     ended = run.run_worker("export", _export_request(run, record, obtained, trained, features, images))
     result = result_of(ended)
     saved = run.folder / PACKAGE
@@ -65,8 +62,6 @@ def _export_request(
     features: Features,
     images: ImageSet,
 ) -> dict[str, Any]:
-    assert isinstance(record.outcome, Trained)
-    accuracy = record.outcome.test_accuracy
     return {
         "folder": str(run.work),
         "package": str(run.work / PACKAGE),
@@ -78,15 +73,29 @@ def _export_request(
         "coefficients": trained["coefficients"],
         "images": [str(image.path) for image in images.test],
         "predicted": trained["predicted"],
-        "description": (
-            f"Classifies an image as one of {len(images.classes)} classes of {images.name}. "
-            f"Test accuracy {accuracy:.1%} on {len(images.test)} images."
-        ),
-        "metadata": {
-            "test accuracy": f"{accuracy:.4f}",
-            "dataset": images.name,
-            "extractor": obtained.extractor.name,
-            "iterations": str(run.options.iterations),
-            "run": record.id,
-        },
+        "description": model_description(record, images),
+        "metadata": model_metadata(run, record, obtained, images),
+    }
+
+
+def model_description(record: TrainingRecord, images: ImageSet) -> str:
+    """Return the description that is saved in the model of a trained run."""
+    assert isinstance(record.outcome, Trained)
+    return (
+        f"Classifies an image as one of {len(images.classes)} classes of {images.name}. "
+        f"Test accuracy {record.outcome.test_accuracy:.1%} on {len(images.test)} images."
+    )
+
+
+def model_metadata(
+    run: RunContext, record: TrainingRecord, obtained: ObtainedExtractor, images: ImageSet
+) -> dict[str, str]:
+    """Return the metadata that are saved in the model of a trained run."""
+    assert isinstance(record.outcome, Trained)
+    return {
+        "test accuracy": f"{record.outcome.test_accuracy:.4f}",
+        "dataset": images.name,
+        "extractor": obtained.extractor.name,
+        "iterations": str(run.options.iterations),
+        "run": record.id,
     }

@@ -1,4 +1,7 @@
-"""The feature extraction of a Create ML run: by the pipelined worker, or by Turi Create's own extractor."""
+"""The feature extraction of a Create ML run: by the pipelined worker, or by Turi Create's own extractor.
+
+The pipelined worker prepares the images in several processes, and ONNX Runtime or Core ML runs the extractor.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from coremlbench.createml.engines.protocol import Setup
 from coremlbench.createml.extractors import ObtainedExtractor
 from coremlbench.createml.network import UnreadableNetworkError, read_network
 from coremlbench.createml.run_context import Parts, RunContext
+from coremlbench.createml.vision_feature_print import ALL_UNITS
 from coremlbench.runs import resume_data
 from coremlbench.runs.steps import result_of, with_phase
 from coremlbench.types.training_records import TrainingRecord
@@ -43,7 +47,8 @@ def extract_features(
         StageFailedError: a stage failed.
     """
     obtained = setup.obtained
-    method, note = _choose_method(run, obtained)
+    method, note = _choose_method(run, setup)
+    by_core_ml = method == "pipelined" and obtained.weights is None
     ranges = _row_ranges(parts, run.options.augment)
     rows = max(last for _, last in ranges.values())
     ended = run.run_worker("extract", _extract_request(run, record, obtained, parts, method))
@@ -63,6 +68,7 @@ def extract_features(
         options={
             **record.options,
             "extraction": method,
+            **({"units": run.options.units or ALL_UNITS} if by_core_ml else {}),
             "extractions": rows,
             "augmentation ranges": AUGMENTATION_RANGES,
             "network": result.get("network"),
@@ -71,14 +77,18 @@ def extract_features(
         notes=(*record.notes, *([note] if note else [])),
         deviations=(*record.deviations, *(["extraction turicreate"] if is_fallback else [])),
         versions={**record.versions, **result.get("versions", {})},
+        stand_in=record.stand_in or result.get("stand_in", False),
     )
     return record, Features(path, result["length"], ranges, obtained.extractor.size)
 
 
-def _choose_method(run: RunContext, obtained: ObtainedExtractor) -> tuple[Method, str]:
+def _choose_method(run: RunContext, setup: Setup) -> tuple[Method, str]:
     """Return the method of extraction, and a note if it is not the requested one ("" if it is)."""
+    obtained = setup.obtained
     if run.options.extraction == "turicreate":
         return "turicreate", ""
+    if obtained.weights is None and setup.core_ml:
+        return "pipelined", ""
     if obtained.weights is None:
         return "turicreate", f"{obtained.extractor.name} runs inside macOS only, so Turi Create extracted its features."
     try:
@@ -102,13 +112,17 @@ def _extract_request(
 ) -> dict[str, Any]:
     """Return the request to the worker ``extract``, which extracts features or only writes the augmented pixels."""
     dataset_hash = record.dataset and record.dataset.provenance.sha256
+    scene = obtained.extractor.scene
     return {
         "folder": str(run.work),
         "resume_folder": str(run.folder / resume_data.RESUME_DIR),
         "origin": [record.machine.id, record.coremlbench, dataset_hash],
         "processes": run.options.processes,
         "size": obtained.extractor.size,
-        "network": str(obtained.weights) if method == "pipelined" else None,
+        "network": str(obtained.weights) if method == "pipelined" and obtained.weights is not None else None,
+        "core_ml": {"scene": scene, "units": run.options.units or ALL_UNITS}
+        if method == "pipelined" and scene
+        else None,
         "bgr": obtained.extractor.bgr,
         "parts": [
             {

@@ -10,8 +10,10 @@ from typing import Any
 from coremlbench.createml.engines.choice import ENGINES, EngineChoice, choose_engine
 from coremlbench.createml.options import CreateMLOptions, deviations_of
 from coremlbench.createml.run import train
+from coremlbench.createml.run_context import WorkerCommand
 from coremlbench.experiments.catalogue import select
 from coremlbench.runs import resume_data
+from coremlbench.runs.steps import worker as worker_command
 from coremlbench.runs.training_job import Engine, TrainingJob
 from coremlbench.system.paths import cache_folder
 from coremlbench.types.errors import InputError
@@ -22,25 +24,36 @@ EXPERIMENT = "createml"
 
 
 def _job(
-    choice: EngineChoice, results: Path, command: Sequence[str], on_progress: Callable[[Progress], None]
+    choice: EngineChoice,
+    results: Path,
+    command: Sequence[str],
+    on_progress: Callable[[Progress], None],
+    worker: WorkerCommand,
 ) -> TrainingJob[CreateMLOptions]:
-    """Return the job that runs the chosen engine."""
+    """Return the job that runs the chosen engine; ``worker`` is that of ``RunContext``."""
     engine = Engine(
         name=choice.engine.name,
         options_type=CreateMLOptions,
         experiment_of=lambda _: EXPERIMENT,
         deviations_of=deviations_of,
         train=lambda options, record, folder, stages, save, previous_run: train(
-            options, choice, record, folder, cache_folder(), stages, save, previous_run
+            options, choice, record, folder, cache_folder(), stages, save, previous_run, worker=worker
         ),
     )
     return TrainingJob(engine, results, command, on_progress)
 
 
 def run_createml(
-    options: CreateMLOptions, *, results: Path, command: Sequence[str], on_progress: Callable[[Progress], None]
+    options: CreateMLOptions,
+    *,
+    results: Path,
+    command: Sequence[str],
+    on_progress: Callable[[Progress], None],
+    worker: WorkerCommand = worker_command,
 ) -> tuple[TrainingRecord, Path]:
     """Run Create ML's training once; return the record, of a failed run too, and the run's folder.
+
+    ``worker`` is that of ``RunContext``.
 
     Raises:
         InputError: the engine, the results folder or the data cannot be used; nothing was measured and no record is
@@ -48,7 +61,7 @@ def run_createml(
     """
     choice = choose_engine(options)
     options = replace(options, engine=choice.engine.name)
-    return _job(choice, results, command, on_progress).run_once(options)
+    return _job(choice, results, command, on_progress, worker).run_once(options)
 
 
 def run_createml_with_retries(
@@ -66,7 +79,7 @@ def run_createml_with_retries(
     """
     choice = choose_engine(options)
     options = replace(options, engine=choice.engine.name)
-    return _job(choice, results, command, on_progress).run_with_retries(options, retries)
+    return _job(choice, results, command, on_progress, worker_command).run_with_retries(options, retries)
 
 
 def resume_createml(
@@ -77,6 +90,7 @@ def resume_createml(
     results: Path,
     command: Sequence[str],
     on_progress: Callable[[Progress], None],
+    worker: WorkerCommand = worker_command,
 ) -> tuple[TrainingRecord, Path]:
     """Resume a failed run, the newest one if ``run_id`` is ""; return the new record and its folder.
 
@@ -91,7 +105,7 @@ def resume_createml(
         requested = {name: value for name, value in requested.items() if name != "engine"}
     resume_data.check_same_settings(failed, requested)
     choice = EngineChoice(ENGINES[failed.engine], "the one of the run that this one resumes")
-    return _job(choice, results, command, on_progress).resume(failed, failed_folder, limits)
+    return _job(choice, results, command, on_progress, worker).resume(failed, failed_folder, limits)
 
 
 def image_counts(

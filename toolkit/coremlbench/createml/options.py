@@ -10,6 +10,7 @@ from coremlbench.experiments.catalogue import deviations, select
 from coremlbench.failures.retry import Retry
 from coremlbench.runs.retries import UNCHANGED
 from coremlbench.types.data import ImageSet
+from coremlbench.types.timing import UnitName
 from coremlbench_datasets.parallel import cores
 
 
@@ -19,7 +20,7 @@ class CreateMLOptions:
 
     ``train`` and ``test`` are numbers of images, None for all that a folder has. ``timeout`` and ``silence`` are
     seconds, ``memory_limit`` is bytes. ``processes`` is the number of processes that extract features, None for one
-    per core.
+    per core; where Core ML runs the extractor they only prepare images. ``units`` are its compute units, None for all.
     """
 
     dataset: str = "drawn-food"
@@ -31,6 +32,7 @@ class CreateMLOptions:
     extractor: str = "auto"
     extraction: str = "pipelined"
     engine: str = "auto"
+    units: UnitName | None = None
     seed: int = 0
     timeout: float | None = None
     silence: float | None = None

@@ -14,12 +14,14 @@ from coremlbench.createml.export_stage import export_model
 from coremlbench.createml.extraction_stage import extract_features
 from coremlbench.createml.extractors import ObtainedExtractor
 from coremlbench.createml.options import CreateMLOptions, deviations_of
-from coremlbench.createml.run_context import Parts, RunContext
+from coremlbench.createml.pipeline_export import export_pipeline
+from coremlbench.createml.run_context import Parts, RunContext, WorkerCommand
 from coremlbench.createml.train_stage import train_classifier
 from coremlbench.createml.validation_split import split_validation
 from coremlbench.runs import resume_data
 from coremlbench.runs.stages import Stages
 from coremlbench.runs.steps import data_request, dataset_record, result_of, with_phase
+from coremlbench.runs.steps import worker as worker_command
 from coremlbench.system import serialization
 from coremlbench.types.data import ImageSet
 from coremlbench.types.training_records import TrainingRecord
@@ -34,15 +36,18 @@ def train(
     stages: Stages,
     save: Save,
     previous_run: Path | None = None,
+    *,
+    worker: WorkerCommand = worker_command,
 ) -> TrainingRecord:
     """Return the record of the finished run; ``save`` is called with the record so far after each stage.
 
-    ``previous_run`` is the folder of the failed run to resume: what it had extracted and trained is reused.
+    ``previous_run`` is the folder of the failed run to resume: what it had extracted and trained is reused. ``worker``
+    is that of ``RunContext``.
 
     Raises:
         StageFailedError: a stage failed; the record last saved holds the results of the stages before.
     """
-    run = RunContext(options, folder, cache, stages)
+    run = RunContext(options, folder, cache, stages, worker)
     record, run, engine, setup = _set_up(run, record, choice)
     save(record)
     record, images, parts = _prepare_data(run, record, setup)
@@ -55,6 +60,8 @@ def train(
     save(record)
     record, trained = train_classifier(run, record, engine, setup, images, parts, features)
     save(record)
+    if setup.obtained.extractor.scene:
+        return export_pipeline(run, record, setup.obtained, trained, features, images)
     return export_model(run, record, setup.obtained, trained, features, images)
 
 
@@ -72,13 +79,16 @@ def _set_up(
             "extractors": choice.engine.extractors,
             "tools": choice.engine.tools,
             "fallback_extractors": ENGINES[FALLBACK].extractors if choice.replaceable else None,
+            "units": run.options.units,
             "cache": str(run.cache),
         },
     )
     result = result_of(ended)
-    setup = Setup(serialization.from_json(ObtainedExtractor, result["extractor"]), result["tools"])
     if result["problem"]:
         choice = EngineChoice(ENGINES[FALLBACK], result["problem"])
+    setup = Setup(
+        serialization.from_json(ObtainedExtractor, result["extractor"]), result["tools"], choice.engine.core_ml
+    )
     options = replace(run.options, engine=choice.engine.name)
     record = replace(
         record,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,18 +25,24 @@ SILENCE = {
 }
 """Seconds without progress after which a stage counts as hung."""
 
+WorkerCommand = Callable[[str], Sequence[str]]
+
 Parts = Mapping[str, Sequence[LabelledImage]]
 """The images of a run by part: "train", "validation" and "test"."""
 
 
 @dataclass(frozen=True)
 class RunContext:
-    """One Create ML run: its settings, its folder, the cache for downloads, and its stages."""
+    """One Create ML run: its settings, its folder, the cache for downloads, and its stages.
+
+    ``worker`` returns the command line of a worker by its name; tests pass workers whose Core ML is a stand-in.
+    """
 
     options: CreateMLOptions
     folder: Path
     cache: Path
     stages: Stages
+    worker: WorkerCommand = worker
 
     @property
     def work(self) -> Path:
@@ -49,7 +55,7 @@ class RunContext:
         Raises:
             StageFailedError: the worker failed.
         """
-        return self.stages.run(stage, worker(module or stage), request, silence=SILENCE[stage])
+        return self.stages.run(stage, self.worker(module or stage), request, silence=SILENCE[stage])
 
     def run_turicreate(self, stage: str, python: str, request: Mapping[str, Any]) -> Exit:
         """Run a task of Turi Create's worker in its own Python, and return how it ended.

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from coremlbench.supervision.worker_main import Report, run
-from coremlbench.types.errors import CoremlbenchError
+from coremlbench.types.errors import CoremlbenchError, InputError
+
+if TYPE_CHECKING:
+    from coremlbench.createml.extractors import ObtainedExtractor
+    from coremlbench.types.timing import UnitName
 
 
 def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
     """Return the obtained extractor as JSON, the path of each tool, and why a tool could not be made ("" if all were).
 
     Raises:
+        InputError: this machine does not have the extractor, or units are given for one that Core ML does not run.
         CoremlbenchError: a tool cannot be made, and ``fallback_extractors`` says that no other engine may take over.
     """
     from coremlbench.createml.extractors import obtain_extractor
@@ -23,6 +28,8 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
 
     def obtain(usable: list[str]) -> Any:
         obtained = obtain_extractor(request["extractor"], cache, lambda message: report("setup", 0, 2, message), usable)
+        if request["units"] is not None:
+            _check_units(request["units"], obtained)
         report("setup", 1, 2, f"the extractor is {obtained.extractor.name}")
         return serialization.to_json(obtained)
 
@@ -36,6 +43,24 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
         extractor, tools, problem = obtain(fallback), {}, str(error).rstrip(".")
     report("setup", 2, 2)
     return {"extractor": extractor, "tools": tools, "problem": problem}
+
+
+def _check_units(units: UnitName, obtained: ObtainedExtractor) -> None:
+    """Check that Core ML runs the extractor, and that this machine has the units.
+
+    Raises:
+        InputError: it does not.
+    """
+    from coremlbench.runtimes.coreml import CoreML
+
+    if not obtained.extractor.scene:
+        raise InputError(
+            f"--units are for extractors that Core ML runs, and ONNX Runtime runs {obtained.extractor.name}, "
+            f"{obtained.reason}; leave --units out."
+        )
+    reason = CoreML().unavailable_reason(units)
+    if reason:
+        raise InputError(f"{reason.rstrip('.')}; choose other --units.")
 
 
 def _turicreate(cache: Path, report: Callable[[str], None]) -> Path:

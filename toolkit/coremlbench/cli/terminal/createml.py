@@ -124,8 +124,10 @@ def _method_lines(record: TrainingRecord) -> list[str]:
         version = record.versions.get(record.engine, "")
         lines.append(f"engine: {record.engine}{version and f' {version}'}, chosen as {options['engine chosen']}")
     if "extractions" in options:
+        core_ml = record.versions.get("core ml")
+        method = options["extraction"] + (f" by {core_ml} on {options['units']}" if core_ml else "")
         lines.append(
-            f"extractor: {options['extractor']}, {options['extractions']:,} extractions, {options['extraction']}; "
+            f"extractor: {options['extractor']}, {options['extractions']:,} extractions, {method}; "
             f"chosen as {options['extractor chosen']}"
         )
     if isinstance(record.outcome, Trained) and record.outcome.solver is not None:

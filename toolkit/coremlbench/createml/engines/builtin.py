@@ -20,13 +20,15 @@ from coremlbench.types.training_records import TrainingRecord
 class BuiltinEngine:
     """A ``FeatureEngine``: the logistic regression of ``createml.logistic_regression``.
 
-    It needs neither Turi Create nor its environment, and uses the extractors whose network the pipeline can run.
+    It needs neither Turi Create nor its environment. The pipeline runs the networks of Turi Create's extractors, and
+    Core ML those that are part of macOS.
     """
 
     name: str = "builtin"
     trains_on: Literal["features"] = "features"
     tools: tuple[str, ...] = ()
-    extractors: tuple[str, ...] = tuple(name for name, extractor in EXTRACTORS.items() if extractor.file)
+    extractors: tuple[str, ...] = tuple(EXTRACTORS)
+    core_ml: bool = True
 
     def check(self, options: CreateMLOptions) -> None:
         """Check that the settings do not ask for Turi Create's extraction.
@@ -37,11 +39,6 @@ class BuiltinEngine:
         if options.extraction == "turicreate":
             raise InputError(
                 "--extraction turicreate needs Turi Create, which --engine builtin does without; leave one of them out."
-            )
-        if options.extractor != "auto" and options.extractor not in self.extractors:
-            raise InputError(
-                f"--engine builtin cannot run the extractor {options.extractor}; choose from auto, "
-                f"{', '.join(self.extractors)}, or use --engine turicreate."
             )
 
     def fit(self, run: RunContext, setup: Setup, request: Mapping[str, Any]) -> Exit:  # noqa: ARG002  one signature

@@ -9,6 +9,7 @@ from coremlbench.createml.engines.builtin import BuiltinEngine
 from coremlbench.createml.engines.createml import CreateMLEngine
 from coremlbench.createml.engines.protocol import Engine
 from coremlbench.createml.engines.turicreate import TuriCreateEngine, runs_natively
+from coremlbench.createml.extractors import SCENE_PRINT, SCENE_PRINT_2
 from coremlbench.createml.options import CreateMLOptions
 from coremlbench.types.errors import InputError
 
@@ -36,7 +37,28 @@ def choose_engine(options: CreateMLOptions) -> EngineChoice:
     """
     choice = _choice(options)
     choice.engine.check(options)
+    _check_units(options, choice.engine)
     return choice
+
+
+def _check_units(options: CreateMLOptions, engine: Engine) -> None:
+    """Check that units are given only where Core ML runs the extractor.
+
+    Raises:
+        InputError: they are given, and something else runs it.
+    """
+    if options.units is None:
+        return
+    if not engine.core_ml:
+        raise InputError(
+            f"--units are for extractors that Core ML runs, and --engine {engine.name} does not use Core ML; use "
+            "--engine builtin, or leave --units out."
+        )
+    if options.extractor not in ("auto", SCENE_PRINT, SCENE_PRINT_2):
+        raise InputError(
+            f"--units are for extractors that Core ML runs, and ONNX Runtime runs {options.extractor}; use --extractor "
+            f"{SCENE_PRINT} on a Mac, or leave --units out."
+        )
 
 
 def _choice(options: CreateMLOptions) -> EngineChoice:
@@ -47,6 +69,8 @@ def _choice(options: CreateMLOptions) -> EngineChoice:
     turicreate, builtin = ENGINES["turicreate"], ENGINES["builtin"]
     if options.extraction == "turicreate":
         return EngineChoice(turicreate, "Turi Create extracts the features, too")
+    if options.units is not None or options.extractor == SCENE_PRINT_2:
+        return EngineChoice(builtin, "it lets Core ML run the extractor")
     if runs_natively():
         return EngineChoice(turicreate, "Turi Create runs natively here", replaceable=True)
     return EngineChoice(builtin, f"Turi Create does not run natively on {platform.system()} {platform.machine()}")

@@ -23,6 +23,7 @@ class CreateMLEngine:
     trains_on: Literal["images"] = "images"
     tools: tuple[str, ...] = ()
     extractors: tuple[str, ...] = ("VisionFeaturePrint_Scene",)
+    core_ml: bool = False
 
     def check(self, options: CreateMLOptions) -> None:  # noqa: ARG002  one signature for all engines
         """Raise ``InputError``: it cannot be started yet."""

@@ -26,10 +26,12 @@ class Setup:
     """What the stage ``setup`` obtained: the extractor, and the path of each tool that was asked for.
 
     ``tools`` are named as in ``workers.setup.TOOLS``; "turicreate" is the Python of Turi Create's environment.
+    ``core_ml`` tells that Core ML runs an extractor that is part of macOS, as the engine has it.
     """
 
     obtained: ObtainedExtractor
     tools: Mapping[str, str]
+    core_ml: bool = False
 
 
 class EngineBase(Protocol):
@@ -37,7 +39,8 @@ class EngineBase(Protocol):
 
     ``name`` is the engine's in ``--engine``, in records, and the key of its version in a record's ``versions``.
     ``tools`` are the tools that the stage ``setup`` makes for it, ``extractors`` which extractors ``auto`` may select:
-    those that the engine's extraction can run.
+    those that the engine's extraction can run. With ``core_ml`` the extractors that are part of macOS are run by Core
+    ML, on units that can be chosen; else by the engine itself.
     """
 
     @property
@@ -51,6 +54,10 @@ class EngineBase(Protocol):
     @property
     def extractors(self) -> tuple[str, ...]:
         """Return the extractors that it can use, by preference."""
+
+    @property
+    def core_ml(self) -> bool:
+        """Return whether Core ML runs the extractors that are part of macOS."""
 
     def check(self, options: CreateMLOptions) -> None:
         """Check that the engine runs on this machine, with these settings.

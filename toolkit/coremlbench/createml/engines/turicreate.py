@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from coremlbench.createml.engines.protocol import Setup
-from coremlbench.createml.extractors import EXTRACTORS
+from coremlbench.createml.extractors import AUTOMATIC, SCENE_PRINT_2
 from coremlbench.createml.options import CreateMLOptions
 from coremlbench.createml.run_context import RunContext
 from coremlbench.types.errors import InputError
@@ -23,14 +23,19 @@ class TuriCreateEngine:
     name: str = "turicreate"
     trains_on: Literal["features"] = "features"
     tools: tuple[str, ...] = ("turicreate",)
-    extractors: tuple[str, ...] = tuple(EXTRACTORS)
+    extractors: tuple[str, ...] = AUTOMATIC
+    core_ml: bool = False
 
-    def check(self, options: CreateMLOptions) -> None:  # noqa: ARG002  one signature for all engines
-        """Check that there is a Turi Create for this machine.
+    def check(self, options: CreateMLOptions) -> None:
+        """Check that there is a Turi Create for this machine, and that it knows the extractor.
 
         Raises:
-            InputError: there is none.
+            InputError: there is none, or it does not.
         """
+        if options.extractor == SCENE_PRINT_2:
+            raise InputError(
+                f"Turi Create does not know {SCENE_PRINT_2}; use --engine builtin, which trains the same classifier."
+            )
         reason = why_unavailable()
         if reason:
             raise InputError(f"{reason}; use --engine builtin, which trains the same classifier.")
