@@ -41,14 +41,14 @@ class Scene:
     size: tuple[int, int]
     features: int
     specification: int
-    macos: tuple[int, int]
+    macos: tuple[int, ...]
 
 
 SCENES = {
     scene.version: scene
     for scene in (
         Scene(1, (299, 299), 2048, specification=3, macos=(10, 14)),
-        Scene(2, (360, 360), 768, specification=8, macos=(14, 0)),
+        Scene(2, (360, 360), 768, specification=8, macos=(14,)),
     )
 }
 """The versions of the layer. Specification 3 is that of iOS 12 and macOS 10.14, 8 that of iOS 17 and macOS 14."""
@@ -63,7 +63,7 @@ def unavailable_reason(scene: Scene, macos: tuple[int, ...]) -> str:
     if not macos:
         return "is part of macOS"
     if macos < scene.macos:
-        return f"needs macOS {scene.macos[0]} or later, and this is {'.'.join(map(str, macos))}"
+        return f"needs macOS {'.'.join(map(str, scene.macos))} or later, and this is {'.'.join(map(str, macos))}"
     return ""
 
 
