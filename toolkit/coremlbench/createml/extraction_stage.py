@@ -27,13 +27,14 @@ Method = Literal["pipelined", "turicreate"]
 class Features:
     """A file of feature vectors, float32 (rows, ``length``), and the rows [first, last) of each part in it.
 
-    ``size`` is the (height, width) of the images that the extractor saw.
+    ``size`` is the (height, width) of the images that the extractor saw. Turi Create's own features have no hash.
     """
 
     path: Path
     length: int
     parts: Mapping[str, tuple[int, int]]
     size: tuple[int, int]
+    sha256: str | None = None
 
 
 def extract_features(
@@ -79,7 +80,7 @@ def extract_features(
         versions={**record.versions, **result.get("versions", {})},
         stand_in=record.stand_in or result.get("stand_in", False),
     )
-    return record, Features(path, result["length"], ranges, obtained.extractor.size)
+    return record, Features(path, result["length"], ranges, obtained.extractor.size, result.get("features_sha256"))
 
 
 def _choose_method(run: RunContext, setup: Setup) -> tuple[Method, str]:
