@@ -13,6 +13,7 @@ from PIL import Image
 from coremlbench.createml.core_ml_extraction import CoreMLExtraction
 from coremlbench.createml.extractors import EXTRACTORS
 from coremlbench.createml.feature_extraction import Part, Target, write_rows
+from coremlbench.createml.feature_journal import JournalEntry
 from coremlbench.createml.vision_feature_print import (
     SCENES,
     BadFeaturesError,
@@ -22,7 +23,7 @@ from coremlbench.createml.vision_feature_print import (
 )
 
 SIZES = {1: (299, 2048, 3), 2: (360, 768, 8)}
-"""Side of the image, features and version of the model format, by version of the layer, as Apple's documents have it."""
+"""Side of the image, features and version of the model format, by version of the layer (Apple's documentation)."""
 
 
 @pytest.mark.tensorflow
@@ -99,15 +100,15 @@ def test_images_that_other_processes_prepare_give_the_same_rows(tmp_path: Path) 
         paths.append(tmp_path / f"{index}.png")
         Image.fromarray(random.integers(0, 256, (7, 5, 3), dtype=np.uint8)).save(paths[-1])
     parts = [Part("train", tuple(paths[:1]), ("rotation", "flip"), seed=1), Part("test", tuple(paths[1:]))]
-    files = {}
-    for processes in (1, 2):
+
+    def extracted(processes: int) -> np.ndarray:
         target = Target(tmp_path / f"{processes}.f32", (9, 9), length=3)
+        written: list[JournalEntry] = []
         extraction = CoreMLExtraction(means, processes)
-        seen: list[int] = []
-        rows = write_rows(
-            parts, target, lambda done, total: None, on_written=lambda e: seen.append(e.row), extract=extraction
-        )
-        assert (rows, sorted(seen)) == (112, [0, *range(12, 112)])
-        files[processes] = np.fromfile(target.path, np.float32).reshape(112, 3)
-    assert np.array_equal(files[1], files[2])
-    assert (files[1] > 0).all()
+        rows = write_rows(parts, target, lambda done, total: None, on_written=written.append, extract=extraction)
+        assert (rows, sorted(entry.row for entry in written)) == (112, [0, *range(12, 112)])
+        return np.fromfile(target.path, np.float32).reshape(112, 3)
+
+    alone = extracted(1)
+    assert np.array_equal(extracted(2), alone)
+    assert (alone > 0).all()

@@ -55,14 +55,14 @@ def judge_feature_print(source: ModelSource, options: ConvertOptions, stages: St
     samples, equal = compared["samples"], compared["equal"]
     finding = (
         f"its classifier alone gives the class that was predicted after the training for {equal:,} of {samples:,} "
-        f"recorded feature vectors, and probabilities that differ by {compared['difference']:.1g} at most"
+        f"recorded feature vectors, and logits that differ by {compared['difference']:.1g} of their range at most"
     )
     verdict = "not judged" if compared["difference"] <= MAX_DIFFERENCE else "wrong"
     return _proof(verdict, f"{begin}; {finding}.", compared)
 
 
 MAX_DIFFERENCE = 1e-6
-"""The largest difference of probabilities that rounding explains: both classifiers compute in float64."""
+"""The largest share of the logits' range that rounding explains with ease: both classifiers are in float64."""
 
 
 def _proof(verdict: Any, reason: str, compared: Mapping[str, Any]) -> Proof:

@@ -37,8 +37,8 @@ class HeadSamples:
 class HeadComparison:
     """How a classifier compares with the trained one on the samples.
 
-    ``equal`` counts samples with the class that was predicted after the training; ``difference`` is the largest of two
-    probabilities.
+    ``equal`` counts samples with the class that was predicted after the training. ``difference`` is the largest
+    difference of two logits, as a share of the range of the trained classifier's; those of the first class are 0.
     """
 
     samples: int
@@ -79,7 +79,6 @@ def compare_heads(trained: Head, saved: Head, samples: HeadSamples) -> HeadCompa
         InputError: it has other classes, or takes features of another length.
     """
     import numpy as np
-    from scipy.special import softmax
 
     if saved.classes != trained.classes or saved.weights.shape != trained.weights.shape:
         raise InputError(
@@ -87,7 +86,9 @@ def compare_heads(trained: Head, saved: Head, samples: HeadSamples) -> HeadCompa
             f"trained has {len(trained.classes)} and {trained.weights.shape[1]}, or the names of classes differ."
         )
     features = samples.features.astype(np.float64)
-    logits = saved.logits(features)
-    difference = np.abs(softmax(logits, axis=1) - softmax(trained.logits(features), axis=1))
+    logits, expected = (head.logits(features) for head in (saved, trained))
     equal = int((logits.argmax(axis=1) == samples.predicted).sum())
-    return HeadComparison(len(features), equal, float(difference.max(initial=0.0)))
+    logits, expected = (values - values[:, :1] for values in (logits, expected))
+    difference = float(np.abs(logits - expected).max(initial=0.0))
+    extent = float(np.ptp(expected)) if expected.size else 0.0
+    return HeadComparison(len(features), equal, difference / extent if extent else difference)

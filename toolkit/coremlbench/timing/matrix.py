@@ -93,7 +93,9 @@ def time_models(
     plan = plan_cells(timing_input.packages, options, capabilities.units, capabilities.unavailable_reason)
     check_machine(options, kit, capabilities)
     if not plan.cells and kit is None:
-        raise InputError(f"There is nothing to time. {' '.join(plan.notes)}")
+        only_core_ml = any(package.variant.only_core_ml for package in plan.packages)
+        hint = " Pack it for a Mac with `--kit kit`." if only_core_ml else ""
+        raise InputError(f"There is nothing to time. {' '.join(plan.notes)}{hint}")
     progress = MatrixProgress(on_progress)
 
     def work(record: TimingRecord, folder: Path, stages: Stages, save: Save[TimingRecord]) -> TimingRecord:
