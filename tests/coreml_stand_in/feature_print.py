@@ -63,7 +63,8 @@ def scene_print(image: Any, version: int) -> np.ndarray:
     edges = np.linspace(0, side, GRID + 1).astype(int)[:-1]
     sums = np.add.reduceat(np.add.reduceat(pixels, edges, axis=0), edges, axis=1)
     blocks = sums.reshape(-1) * (GRID / side) ** 2
-    return np.maximum(blocks @ _projection(version, blocks.size, length), 0.0)
+    features: np.ndarray = np.maximum(blocks @ _projection(version, blocks.size, length), 0.0)
+    return features
 
 
 @lru_cache

@@ -73,6 +73,7 @@ def test_the_run_trains_and_core_ml_predicts_the_same_with_the_saved_model(
     assert (record.options["extraction"], record.options["units"]) == ("pipelined", "CPU_ONLY")
     assert record.options["extractions"] == ROWS
     assert not any(deviation.startswith(("extractor", "extraction")) for deviation in record.deviations)
+    assert "units CPU_ONLY" in record.deviations
     assert [phase.name for phase in record.phases] == ["setup", "data", "extract", "train", "evaluate", "export"]
     assert record.weights is not None
     assert record.weights.version == "macOS 15.1, revision 1"
@@ -147,6 +148,7 @@ def test_version_2_trains_from_macos_14_on(pictures: Path, tmp_path: Path) -> No
     assert isinstance(record.outcome, Trained), record.outcome
     assert "extractor VisionFeaturePrint_Scene-2" in record.deviations
     assert record.options["units"] == "ALL"
+    assert not any(deviation.startswith("units") for deviation in record.deviations)
     with np.load(folder / HEAD_SAMPLES) as samples:
         assert samples["features"].shape == (6, 768)
 
@@ -169,6 +171,7 @@ def test_version_2_trains_from_macos_14_on(pictures: Path, tmp_path: Path) -> No
             (12, 5),
             "CPU_AND_NE needs macOS 13 or later, and this is 12.5; choose other --units.",
         ),
+        ({"units": "ALL"}, (), "Core ML runs on macOS only, and --units choose where it runs; leave --units out here."),
         ({"extractor": "squeezenet_v1.1", "units": "ALL"}, (15, 1), "ONNX Runtime runs squeezenet_v1.1"),
         ({"units": "ALL", "engine": "turicreate"}, (15, 1), "--engine turicreate does not use Core ML"),
         (
@@ -217,7 +220,7 @@ def test_only_the_classifier_of_a_run_is_compared_elsewhere(
     assert variant.proof is not None
     assert (variant.name, variant.only_core_ml, variant.proof.verdict) == ("as-is", True, "not judged")
     assert variant.proof.reason.startswith(
-        "An extractor that is part of macOS is in model.mlmodel, and only a Mac runs it; its classifier alone gives "
+        "An extractor that is part of macOS is in model.mlmodel, and only Core ML runs it; its classifier alone gives "
         f"the class that was predicted after the training for {TEST} of {TEST} recorded feature vectors"
     )
     assert variant.proof.reason.count(". ") == 0
@@ -226,6 +229,7 @@ def test_only_the_classifier_of_a_run_is_compared_elsewhere(
     print_conversions([(conversion, tmp_path / conversion.id)])
     shown = " ".join(capsys.readouterr().out.split())
     assert "not judged: An extractor that is part of macOS" in shown
+    assert f"it predicted what was trained for {TEST} of {TEST} test images, run by stand-in for Core ML" in shown
     assert f"compared: {TEST} recorded feature vectors; with the trained classifier" in shown
 
 
@@ -250,6 +254,11 @@ def test_a_package_with_another_classifier_is_wrong(trained: tuple[TrainingRecor
     assert proof is not None
     assert proof.verdict == "wrong"
     assert "the names of classes differ" in proof.reason
+    linear.classEncoding = 1  # one against the rest, which only Core ML reads
+    other.write_bytes(pipeline.SerializeToString())
+    proof = converted(trained, tmp_path / "form", check=str(other)).variants[0].proof
+    assert proof is not None
+    assert (proof.verdict, proof.images) == ("not judged", 0)
 
 
 def test_a_file_without_its_run_is_not_judged(
@@ -260,10 +269,11 @@ def test_a_file_without_its_run_is_not_judged(
     runs = convert_models(sources, ConvertOptions(), results=tmp_path, command=COMMAND, on_progress=quiet)
     proof = runs[0][0].variants[0].proof
     assert proof is not None
-    reason = (
-        "An extractor that is part of macOS is in food.mlmodel, and only a Mac runs it, so that it is not judged here."
+    assert (proof.verdict, proof.images) == ("not judged", 0)
+    assert proof.reason == (
+        "An extractor that is part of macOS is in food.mlmodel, and only Core ML runs it, so that there is nothing to "
+        "compare."
     )
-    assert (proof.verdict, proof.reason, proof.images) == ("not judged", reason, 0)
     print_conversions(runs)
     assert "compared:" not in capsys.readouterr().out
     with pytest.raises(InputError, match=r"Only Core ML executes food.*--kit kit"):

@@ -9,7 +9,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from coremlbench.conversion.feature_prints import begins_with_feature_print, judge_feature_print
+from coremlbench.conversion.feature_prints import begins_with_feature_print, judge_feature_print, notes_of_training
 from coremlbench.conversion.options import ConvertOptions
 from coremlbench.conversion.outcome import with_outcome
 from coremlbench.conversion.sources import PACKAGE_FORMATS
@@ -49,7 +49,9 @@ def copy_model(
         shutil.copyfile(original, copy)
         size = copy.stat().st_size
     kind = describe_kind(core_ml_kind(original))
-    notes = () if proof else (f"Not compared: {original.name} {kind}, and only Core ML executes it.",)
+    notes: tuple[str, ...] = (f"Not compared: {original.name} {kind}, and only Core ML executes it.",)
+    if proof:
+        notes = notes_of_training(source, options)
     variant = Variant(
         name="as-is",
         batch=1,

@@ -1,4 +1,4 @@
-"""Models that begin with an extractor that is part of macOS: they run on Macs only, and are not judged elsewhere.
+"""Models that begin with an extractor that is part of macOS: only Core ML runs them, and they are not judged.
 
 Where such a model is that of a training run, the classifier behind the extractor is compared with what was trained, on
 feature vectors that the run recorded on its Mac.
@@ -13,11 +13,13 @@ from typing import Any
 from coremlbench.conversion.options import ConvertOptions
 from coremlbench.conversion.sources import PACKAGE_FORMATS
 from coremlbench.model_files.core_ml_kinds import has_feature_print
+from coremlbench.runs import store
 from coremlbench.runs.stages import Stages
 from coremlbench.runs.steps import result_of, worker
 from coremlbench.types.conversion import ModelSource, Proof
+from coremlbench.types.training_records import TrainingRecord
 
-NOT_JUDGED = "An extractor that is part of macOS is in {where}, and only a Mac runs it"
+NOT_JUDGED = "An extractor that is part of macOS is in {where}, and only Core ML runs it"
 """The reason that every such proof begins with."""
 
 HEAD_SILENCE = 300.0
@@ -25,7 +27,7 @@ HEAD_SILENCE = 300.0
 
 
 def begins_with_feature_print(source: ModelSource, options: ConvertOptions) -> bool:
-    """Return whether a model, or the package that is compared with it, runs on Macs only."""
+    """Return whether a model, or the package that is compared with it, has an extractor that is part of macOS."""
     return bool(_with_feature_print(source, options))
 
 
@@ -49,7 +51,7 @@ def judge_feature_print(source: ModelSource, options: ConvertOptions, stages: St
     begin = NOT_JUDGED.format(where=where)
     compared = _compare_classifiers(source, options, stages) if source.format == "createml" else {}
     if not compared:
-        return _proof("not judged", f"{begin}, so that it is not judged here.", {})
+        return _proof("not judged", f"{begin}, so that there is nothing to compare.", {})
     if compared["problem"]:
         return _proof("wrong", f"{begin}; but its classifier is not what was trained: {compared['problem']}", {})
     samples, equal = compared["samples"], compared["equal"]
@@ -59,6 +61,21 @@ def judge_feature_print(source: ModelSource, options: ConvertOptions, stages: St
     )
     verdict = "not judged" if compared["difference"] <= MAX_DIFFERENCE else "wrong"
     return _proof(verdict, f"{begin}; {finding}.", compared)
+
+
+def notes_of_training(source: ModelSource, options: ConvertOptions) -> tuple[str, ...]:
+    """Return a note on how the saved model of a training run predicted on the Mac that trained it."""
+    if source.format != "createml" or options.check:
+        return ()
+    record = store.load(Path(source.path).parent)
+    agreement = record.model.agreement if isinstance(record, TrainingRecord) and record.model else None
+    if agreement is None:
+        return ()
+    note = (
+        f"On the machine that trained it, it predicted what was trained for {agreement.equal:,} of "
+        f"{agreement.images:,} test images, run by {agreement.runtime}."
+    )
+    return (note,)
 
 
 MAX_DIFFERENCE = 1e-6
@@ -82,7 +99,7 @@ def _proof(verdict: Any, reason: str, compared: Mapping[str, Any]) -> Proof:
 
 
 def _compare_classifiers(source: ModelSource, options: ConvertOptions, stages: Stages) -> dict[str, Any]:
-    """Return the result of the worker ``pipeline_proof``; empty when the run recorded no feature vectors."""
+    """Return the result of the worker ``pipeline_proof``; empty when there was nothing to compare."""
     folder = Path(source.path).parent
     request = {"model": options.check or source.path, "run": str(folder)}
     return result_of(stages.run("pipeline-proof", worker("pipeline_proof"), request, silence=HEAD_SILENCE))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from coremlbench.createml.extractors import ObtainedExtractor
+from coremlbench.createml.vision_feature_print import ALL_UNITS
 from coremlbench.experiments.catalogue import deviations, select
 from coremlbench.failures.retry import Retry
 from coremlbench.runs.retries import UNCHANGED
@@ -60,7 +61,7 @@ def deviations_of(
     The extractor counts, because ``auto`` selects what the machine offers and extractors differ in their amount of
     computation: runs with different ones must not be compared as equal. ``--extraction turicreate`` is no deviation
     for the protocol's own extractor, which only Turi Create can run. Create ML and Turi Create are the protocol's
-    engines; another one computes the same in another time.
+    engines; another one computes the same in another time, and so do fewer compute units.
     """
     (experiment,) = select(["createml"])
     settings: dict[str, Any] = {
@@ -78,4 +79,6 @@ def deviations_of(
         settings["extraction"] = options.extraction
     if options.engine not in ("auto", "turicreate", "createml"):
         settings["engine"] = options.engine
+    if options.units not in (None, ALL_UNITS):
+        settings["units"] = options.units
     return deviations(experiment, {name: value for name, value in settings.items() if value is not None})

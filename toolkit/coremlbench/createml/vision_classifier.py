@@ -93,7 +93,7 @@ def read_pipeline_head(path: Path) -> Head:
     """
     import numpy as np
     from coremltools.proto import GLMClassifier_pb2, Model_pb2
-    from google.protobuf.message import DecodeError
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # it ships no types
 
     pipeline = Model_pb2.Model()
     try:

@@ -160,8 +160,8 @@ def select(names: Iterable[str] = ()) -> tuple[Experiment, ...]:
 def deviations(experiment: Experiment, options: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the texts of the settings in ``options`` that differ from the protocol, in a fixed order.
 
-    Settings that are not in ``options`` are not compared. No protocol has ``extraction``, ``engine`` and
-    ``processes``; they are in ``options`` only if they were chosen.
+    Settings that are not in ``options`` are not compared. No protocol has ``extraction``, ``engine``, ``processes`` and
+    ``units``; they are in ``options`` only if they were chosen.
     """
     protocol: dict[str, Any] = {
         "dataset": experiment.dataset,
@@ -179,6 +179,7 @@ def deviations(experiment: Experiment, options: Mapping[str, Any]) -> tuple[str,
         "extraction": "",
         "engine": "",
         "processes": 0,
+        "units": "",
     }
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in options.items()}
     return tuple(

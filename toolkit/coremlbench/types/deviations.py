@@ -21,6 +21,7 @@ TEMPLATES = {
     "extraction": "extraction {}",
     "engine": "engine {}",
     "processes": "processes {}",
+    "units": "units {}",
 }
 """The text of a deviation by setting. The order decides between templates that match the same text."""
 

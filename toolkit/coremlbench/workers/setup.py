@@ -51,8 +51,10 @@ def _check_units(units: UnitName, obtained: ObtainedExtractor) -> None:
     Raises:
         InputError: it does not.
     """
-    from coremlbench.runtimes.coreml import CoreML
+    from coremlbench.runtimes.coreml import CoreML, macos_version
 
+    if not macos_version():
+        raise InputError("Core ML runs on macOS only, and --units choose where it runs; leave --units out here.")
     if not obtained.extractor.scene:
         raise InputError(
             f"--units are for extractors that Core ML runs, and ONNX Runtime runs {obtained.extractor.name}, "
