@@ -19,7 +19,7 @@ class CreateMLOptions:
 
     ``train`` and ``test`` are numbers of images, None for all that a folder has. ``timeout`` and ``silence`` are
     seconds, ``memory_limit`` is bytes. ``processes`` is the number of processes that extract features, None for one
-    per core.
+    per core. ``verify`` lets the other solver train on the same features, to compare.
     """
 
     dataset: str = "drawn-food"
@@ -31,6 +31,7 @@ class CreateMLOptions:
     extractor: str = "auto"
     extraction: str = "pipelined"
     engine: str = "auto"
+    verify: bool = False
     seed: int = 0
     timeout: float | None = None
     silence: float | None = None
