@@ -22,6 +22,7 @@ class CreateMLOptions:
     ``train`` and ``test`` are numbers of images, None for all that a folder has. ``timeout`` and ``silence`` are
     seconds, ``memory_limit`` is bytes. ``processes`` is the number of processes that extract features, None for one
     per core; where Core ML runs the extractor they only prepare images. ``units`` are its compute units, None for all.
+    ``verify`` lets the other solver train on the same features, to compare.
     """
 
     dataset: str = "drawn-food"
@@ -34,6 +35,7 @@ class CreateMLOptions:
     extraction: str = "pipelined"
     engine: str = "auto"
     units: UnitName | None = None
+    verify: bool = False
     seed: int = 0
     timeout: float | None = None
     silence: float | None = None

@@ -18,6 +18,7 @@ from coremlbench.createml.pipeline_export import export_pipeline
 from coremlbench.createml.run_context import Parts, RunContext, WorkerCommand
 from coremlbench.createml.train_stage import train_classifier
 from coremlbench.createml.validation_split import split_validation
+from coremlbench.createml.verify_stage import verification_tools, verify_classifier
 from coremlbench.runs import resume_data
 from coremlbench.runs.stages import Stages
 from coremlbench.runs.steps import data_request, dataset_record, result_of, with_phase
@@ -60,6 +61,9 @@ def train(
     save(record)
     record, trained = train_classifier(run, record, engine, setup, images, parts, features)
     save(record)
+    if options.verify:
+        record = verify_classifier(run, record, engine, setup, parts, features, trained)
+        save(record)
     if setup.obtained.extractor.scene:
         return export_pipeline(run, record, setup.obtained, trained, features, images)
     return export_model(run, record, setup.obtained, trained, features, images)
@@ -78,6 +82,7 @@ def _set_up(
             "extractor": run.options.extractor,
             "extractors": choice.engine.extractors,
             "tools": choice.engine.tools,
+            "optional_tools": verification_tools(run.options, choice.engine),
             "fallback_extractors": ENGINES[FALLBACK].extractors if choice.replaceable else None,
             "units": run.options.units,
             "cache": str(run.cache),
@@ -87,7 +92,10 @@ def _set_up(
     if result["problem"]:
         choice = EngineChoice(ENGINES[FALLBACK], result["problem"])
     setup = Setup(
-        serialization.from_json(ObtainedExtractor, result["extractor"]), result["tools"], choice.engine.core_ml
+        serialization.from_json(ObtainedExtractor, result["extractor"]),
+        result["tools"],
+        result["missing"],
+        core_ml=choice.engine.core_ml,
     )
     options = replace(run.options, engine=choice.engine.name)
     record = replace(

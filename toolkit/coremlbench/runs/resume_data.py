@@ -54,7 +54,8 @@ def describe_progress(folder: Path) -> str:
             return f"the network after epoch {int(checkpoint.stem.rpartition('-')[2])}"
         with (folder / RESUME_DIR / JOURNAL_FILE).open("rb") as lines:
             images = sum(line.endswith(b"\n") for line in lines) - 1  # the first line is the header
-            return f"the features of {images:,} images" if images > 0 else ""
+            solver = " and the solver's state" if (folder / RESUME_DIR / SOLVER_STATE_FILE).exists() else ""
+            return f"the features of {images:,} images{solver}" if images > 0 else ""
     return ""
 
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
     """Return the obtained extractor as JSON, the path of each tool, and why a tool could not be made ("" if all were).
 
+    Of optional tools that could not be made, ``missing`` says why.
+
     Raises:
         InputError: this machine does not have the extractor, or units are given for one that Core ML does not run.
         CoremlbenchError: a tool cannot be made, and ``fallback_extractors`` says that no other engine may take over.
@@ -41,8 +43,14 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
         if fallback is None:
             raise
         extractor, tools, problem = obtain(fallback), {}, str(error).rstrip(".")
+    missing = {}
+    for name in request["optional_tools"]:
+        try:
+            tools[name] = str(TOOLS[name](cache, lambda message: report("setup", 1, 2, message)))
+        except CoremlbenchError as error:  # noqa: PERF203  a loop over one or two tools
+            missing[name] = str(error)
     report("setup", 2, 2)
-    return {"extractor": extractor, "tools": tools, "problem": problem}
+    return {"extractor": extractor, "tools": tools, "problem": problem, "missing": missing}
 
 
 def _check_units(units: UnitName, obtained: ObtainedExtractor) -> None:

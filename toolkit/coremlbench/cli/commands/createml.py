@@ -92,6 +92,11 @@ EXTRACTORS = ("auto", "VisionFeaturePrint_Scene", "VisionFeaturePrint_Scene-2", 
     "(macOS); auto takes Turi Create where it runs natively, else builtin.",
 )
 @click.option(
+    "--verify",
+    is_flag=True,
+    help="Train with Turi Create's and the built-in solver on the same features, and compare.",
+)
+@click.option(
     "--seed",
     type=click.IntRange(min=0),
     default=0,

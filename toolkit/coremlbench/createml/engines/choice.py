@@ -36,6 +36,11 @@ def choose_engine(options: CreateMLOptions) -> EngineChoice:
         InputError: the engine does not exist, or does not run on this machine or with these settings.
     """
     choice = _choice(options)
+    if options.verify and choice.engine.trains_on != "features":
+        raise InputError(
+            f"--verify compares two solvers on the same features, and --engine {choice.engine.name} keeps its own; use "
+            "--engine builtin or turicreate."
+        )
     choice.engine.check(options)
     _check_units(options, choice.engine)
     return choice

@@ -99,7 +99,8 @@ def _write(path: Path, identity: str, state: lbfgs.State, rows: tuple[Row, ...])
     """Save a state in one step, so that a process that is killed leaves this one or the one before."""
     about = {"version": VERSION, "identity": identity, "rows": [asdict(row) for row in rows]}
     content = io.BytesIO()
-    np.savez(content, about=np.array(json.dumps(about)), **{name: np.asarray(getattr(state, name)) for name in _FIELDS})
+    values: dict[str, Any] = {name: np.asarray(getattr(state, name)) for name in _FIELDS}
+    np.savez(content, about=np.array(json.dumps(about)), **values)
     atomic_write(path, content.getvalue())
 
 

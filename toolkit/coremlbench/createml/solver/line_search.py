@@ -58,7 +58,7 @@ class _Interval:
     @property
     def width(self) -> np.float64:
         """Return the distance between the ends."""
-        return np.abs(self.other.step - self.best.step)
+        return np.float64(abs(self.other.step - self.best.step))
 
 
 def search(line: Line, value: float, slope: float, first_step: float) -> Found:
