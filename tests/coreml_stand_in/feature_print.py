@@ -1,7 +1,6 @@
 """The stand-in's ``visionFeaturePrint``: features that depend on nothing but the pixels, and pipelines that use them.
 
-Its features are made up: projections of the means of an image's blocks, which tell colours apart. What is checked is
-what Core ML checks: the size of the image, and whether the version of macOS has the version of the layer.
+Its features are made up: projections of the means of an image's blocks, which tell colours apart.
 """
 
 from __future__ import annotations
@@ -13,29 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from tests.coreml_stand_in import Behaviour
-
-MODEL_FILE = "model.mlmodel"
-"""The specification in a compiled model that was made from an .mlmodel."""
 GRID = 6
-VERSIONS = {1: ((10, 14), 299, 2048), 2: ((14, 0), 360, 768)}
-"""The first macOS, the side of the image and the number of features of each version of the scene print."""
+VERSIONS = {1: (299, 2048), 2: (360, 768)}
+"""The side of the image and the number of features of each version of the scene print."""
 
 
-def load_feature_print(compiled: Path, behaviour: Behaviour) -> FeaturePrintModel | None:
-    """Return the model that a compiled one holds, if it is a feature print or a pipeline that begins with one."""
-    from coremltools.proto import Model_pb2
-
-    file = compiled / MODEL_FILE
-    if not file.exists():
-        return None
-    model = Model_pb2.Model.FromString(file.read_bytes())
-    stages = list(model.pipelineClassifier.pipeline.models) or [model]
+def load_feature_print(source: Path, spec: Any) -> FeaturePrintModel:
+    """Return the model of a specification that is a feature print, or a pipeline that begins with one."""
+    stages = list(spec.pipelineClassifier.pipeline.models) or [spec]
     if stages[0].WhichOneof("Type") != "visionFeaturePrint":
-        return None
-    first = VERSIONS[stages[0].visionFeaturePrint.scene.version][0]
-    if behaviour.macos < first:
-        raise RuntimeError(f"Unsupported scene version; it needs macOS {first[0]}.")
+        raise NotImplementedError("The stand-in executes no pipelines but those that begin with a feature print.")
     return FeaturePrintModel(stages)
 
 
@@ -56,7 +42,7 @@ class FeaturePrintModel:
 
 def scene_print(image: Any, version: int) -> np.ndarray:
     """Return the features of a Pillow image."""
-    _, side, length = VERSIONS[version]
+    side, length = VERSIONS[version]
     if image.size != (side, side) or image.mode != "RGB":
         raise ValueError(f"Image size {image.width} x {image.height} ({image.mode}) is not in the allowed set.")
     pixels = np.asarray(image, np.float64) / 255
