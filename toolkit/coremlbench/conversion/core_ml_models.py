@@ -63,4 +63,5 @@ def copy_model(
         proof=proof,
         only_core_ml=True,
     )
-    return with_outcome(replace(record, source=source, variants=(variant,), notes=(*record.notes, *notes)))
+    record_notes = record.notes if proof else (*record.notes, *notes)
+    return with_outcome(replace(record, source=source, variants=(variant,), notes=record_notes))
