@@ -132,10 +132,11 @@ def test_a_load_that_only_warns_is_a_failure_in_core_mls_words(time_round: Round
     assert "Failed to build the model execution plan" in failure.evidence.exception
 
 
-def test_a_model_that_is_newer_than_macos_is_a_failure_though_coremltools_says_nothing(time_round: Round) -> None:
-    failure = failure_of(time_round, "ALL", Behaviour(specification_version=6))
-    assert failure.kind == "model-load"
-    assert "newer than this macOS" in failure.reason
+def test_a_model_that_is_newer_than_macos_cannot_be_compiled(time_round: Round) -> None:
+    failure = failure_of(time_round, "ALL", Behaviour(macos=(12, 6)))
+    assert failure.kind == "coreml-model"
+    assert "a specification newer than this macOS" in failure.reason
+    assert "supports model version 6 or earlier" in failure.evidence.exception
 
 
 def test_a_kill_at_the_first_prediction_is_a_failure_of_that_unit_alone(time_round: Round) -> None:

@@ -97,10 +97,17 @@ def _turicreate(cache: Path) -> SystemCheck:
 
 def _extractor(cache: Path) -> SystemCheck:
     from coremlbench.createml.extractors import EXTRACTORS, turicreate_models
+    from coremlbench.createml.vision_feature_print import SCENES, unavailable_reason
+    from coremlbench.runtimes.coreml import macos_version
 
     name = "feature extractor"
     if platform.system() == "Darwin":
-        return SystemCheck(name, "ok", "VisionFeaturePrint_Scene, part of macOS")
+        prints = [
+            extractor.name
+            for extractor in EXTRACTORS.values()
+            if extractor.scene and not unavailable_reason(SCENES[extractor.scene], macos_version())
+        ]
+        return SystemCheck(name, "ok", f"{', '.join(prints)}, part of macOS")
     models = turicreate_models(cache)
     cached = [
         extractor.name for extractor in EXTRACTORS.values() if extractor.file and (models / extractor.file).is_file()

@@ -18,6 +18,7 @@ from typing import IO
 from coremlbench.types.errors import InputError
 
 ML_PROGRAM = "mlProgram"
+FEATURE_PRINT = "visionFeaturePrint"
 MODEL_KINDS = {
     200: "pipelineClassifier",
     201: "pipelineRegressor",
@@ -50,7 +51,7 @@ MODEL_KINDS = {
     900: "identity",
     2000: "textClassifier",
     2001: "wordTagger",
-    2002: "visionFeaturePrint",
+    2002: FEATURE_PRINT,
     2003: "soundAnalysisPreprocessing",
     2004: "gazetteer",
     2005: "wordEmbedding",
@@ -83,10 +84,19 @@ def core_ml_kind(path: Path) -> str:
     return _read(path)[0]
 
 
-def check_ml_program(path: Path) -> None:
-    """Raise ``InputError`` for a Core ML model that only Core ML executes; a file that cannot be read passes."""
+def has_feature_print(path: Path) -> bool:
+    """Return whether a model is an extractor that is part of macOS, or a pipeline with one."""
     kind, stages = _read(path)
-    if kind in {"", ML_PROGRAM}:
+    return FEATURE_PRINT in {kind, *(stage.kind for stage in stages)}
+
+
+def check_ml_program(path: Path) -> None:
+    """Raise ``InputError`` for a Core ML model that only Core ML executes; a file that cannot be read passes.
+
+    So does a model with an extractor that is part of macOS, which gets a verdict of its own.
+    """
+    kind, stages = _read(path)
+    if kind in {"", ML_PROGRAM} or has_feature_print(path):
         return
     pack = (
         f"`coremlbench convert-and-time {_quoted(path)} --kit kit` packs it for a Mac, which times it without a proof"

@@ -24,6 +24,7 @@ from coremlbench.types.training_records import TrainingRecord
 
 RESUME_DIR = store.RESUME_DIR
 FEATURES_FILE, JOURNAL_FILE, CHECKPOINT_PATTERN = "features.f32", "features.jsonl", "epoch-*.npz"
+SOLVER_STATE_FILE = "solver-state.npz"
 MAX_RESUMABLE_RUNS = 3
 """Failed runs that keep resume data. A full Create ML run's features take 354 MB, a ResNet50 with Adam 284 MB."""
 NOTE_PREFIX = "Kept of this run: "
@@ -53,7 +54,8 @@ def describe_progress(folder: Path) -> str:
             return f"the network after epoch {int(checkpoint.stem.rpartition('-')[2])}"
         with (folder / RESUME_DIR / JOURNAL_FILE).open("rb") as lines:
             images = sum(line.endswith(b"\n") for line in lines) - 1  # the first line is the header
-            return f"the features of {images:,} images" if images > 0 else ""
+            solver = " and the solver's state" if (folder / RESUME_DIR / SOLVER_STATE_FILE).exists() else ""
+            return f"the features of {images:,} images{solver}" if images > 0 else ""
     return ""
 
 

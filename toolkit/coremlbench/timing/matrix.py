@@ -93,6 +93,12 @@ def time_models(
     plan = plan_cells(timing_input.packages, options, capabilities.units, capabilities.unavailable_reason)
     check_machine(options, kit, capabilities)
     if not plan.cells and kit is None:
+        only_core_ml = dict.fromkeys(package.model for package in plan.packages if package.variant.only_core_ml)
+        if only_core_ml:
+            raise InputError(
+                f"Only Core ML executes {', '.join(only_core_ml)}, so that it is not judged and not timed here; add "
+                "`--kit kit` to pack it for a Mac."
+            )
         raise InputError(f"There is nothing to time. {' '.join(plan.notes)}")
     progress = MatrixProgress(on_progress)
 

@@ -79,12 +79,13 @@ class Phase:
 
 @dataclass(frozen=True)
 class IterationRow:
-    """One iteration of the solver."""
+    """One iteration of the solver; ``passes`` counts its evaluations of all rows so far."""
 
     iteration: int
     seconds: float
     training_accuracy: float | None = None
     validation_accuracy: float | None = None
+    passes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -161,6 +162,27 @@ class Agreement:
 
 
 @dataclass(frozen=True)
+class SolverAgreement:
+    """How far a second solver, ``engine``, came to the same on the same features; ``reason`` says why it did not train.
+
+    ``first_difference`` is the first iteration, from 0, whose training accuracies differ, ``None`` if there is none in
+    all ``iterations`` of the run. ``passes`` count the evaluations of the run's solver and of the other.
+    """
+
+    engine: str
+    version: str = ""
+    reason: str = ""
+    largest_difference: float | None = None
+    largest_coefficient: float | None = None
+    iterations: int = 0
+    first_difference: int | None = None
+    passes: int = 0
+    other_passes: int = 0
+    predictions: int = 0
+    equal_predictions: int = 0
+
+
+@dataclass(frozen=True)
 class SavedModel:
     """A model file of a run; ``path`` is relative to the run's folder."""
 
@@ -204,7 +226,8 @@ class TrainingRecord(RunRecord):
     """One training run.
 
     ``attempt`` counts from 1; the later ones have the id of the first attempt in ``retry_of``. ``resumed_from`` is the
-    id of the interrupted run that this one resumed: its times are not those of a whole run.
+    id of the interrupted run that this one resumed: its times are not those of a whole run. ``stand_in`` marks a run
+    whose Core ML was the tests' replacement: its features, figures and model mean nothing.
     """
 
     outcome: Outcome
@@ -215,6 +238,8 @@ class TrainingRecord(RunRecord):
     epochs: tuple[EpochRow, ...] = ()
     placement: Placement | None = None
     model: SavedModel | None = None
+    verification: SolverAgreement | None = None
     attempt: int = 1
     retry_of: str = ""
     resumed_from: str = ""
+    stand_in: bool = False
