@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -20,6 +21,7 @@ from PIL import Image
 
 from coremlbench.supervision.fork_client import GROUPS, SERVER_VARIABLE
 from coremlbench.system.paths import cache_folder
+from tests.simulated_mac import SimulatedMac, forget
 
 # No example is too slow: machines are shared, and no test asserts an absolute time. The examples are those of the run
 # before, so that nothing but a change makes a test fail; `pytest --hypothesis-profile=search` looks for new ones.
@@ -94,6 +96,19 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         folder = tmp_path_factory.mktemp("cache")
         patch.setenv("COREMLBENCH_CACHE", str(folder))
         yield folder
+
+
+@pytest.fixture
+def simulated_mac(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., SimulatedMac]]:
+    """Makes coremlbench, in this process, ask the tools of a simulated Mac about the system."""
+
+    def install(**changes: Any) -> SimulatedMac:
+        mac = SimulatedMac(tmp_path / "tools of a mac", monkeypatch, **changes)
+        mac.install()
+        return mac
+
+    yield install
+    forget()
 
 
 @pytest.fixture
