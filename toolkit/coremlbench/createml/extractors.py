@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import platform
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from coremlbench.system import macos
 from coremlbench.system.files import atomic_write, hash_file, remove_temporary_files
 from coremlbench.system.formatting import format_bytes
 from coremlbench.system.locks import locked
@@ -104,11 +104,11 @@ def turicreate_models(cache: Path) -> Path:
 
 
 def _vision(extractor: Extractor, cache: Path, report: Callable[[str], None], reason: str) -> ObtainedExtractor:  # noqa: ARG001  one signature for all
-    if platform.system() != "Darwin":
+    if not macos.is_macos():
         raise MissingWeightsError(
             f"{extractor.name} is part of macOS; on this system choose resnet-50 or squeezenet_v1.1."
         )
-    version = platform.mac_ver()[0]
+    version = macos.product_version()
     provenance = Provenance(extractor.name, "macOS Vision framework", version=f"macOS {version}, revision 1")
     return ObtainedExtractor(extractor, None, provenance, reason)
 

@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
+from coremlbench.system import macos
 from coremlbench.system.formatting import format_bytes
 from coremlbench.system.resources import has_avx, vector_instructions
 from coremlbench.types.machine import Machine
@@ -99,7 +100,7 @@ def _extractor(cache: Path) -> SystemCheck:
     from coremlbench.createml.extractors import EXTRACTORS, turicreate_models
 
     name = "feature extractor"
-    if platform.system() == "Darwin":
+    if macos.is_macos():
         return SystemCheck(name, "ok", "VisionFeaturePrint_Scene, part of macOS")
     models = turicreate_models(cache)
     cached = [
@@ -120,7 +121,7 @@ def _tensorflow() -> SystemCheck:
             f"not installed: there is none for Python {platform.python_version()} on this system",
             "Use Python 3.12 or older on an Intel Mac.",
         )
-    if platform.system() == "Darwin" and platform.machine() == "arm64":
+    if macos.is_macos() and platform.machine() == "arm64":
         try:
             description += f" with tensorflow-metal {metadata.version('tensorflow-metal')}"
         except metadata.PackageNotFoundError:
@@ -147,8 +148,8 @@ def _training_device() -> SystemCheck:
 
 def _core_ml() -> SystemCheck:
     version = metadata.version("coremltools")
-    if platform.system() == "Darwin":
-        return SystemCheck("Core ML", "ok", f"macOS {platform.mac_ver()[0]}, coremltools {version}")
+    if macos.is_macos():
+        return SystemCheck("Core ML", "ok", f"macOS {macos.product_version()}, coremltools {version}")
     return SystemCheck(
         "Core ML",
         "no",
