@@ -91,9 +91,8 @@ def _turicreate(cache: Path) -> SystemCheck:
     if python is None:
         advice = f"On a machine without a network, {python38_install_advice()} beforehand."
         return SystemCheck(name, "later", "no Python 3.8 here; uv will fetch one at first use", advice)
-    return SystemCheck(
-        name, "later", f"made at first use with Python {python.version_text} {python.location} (600 MB to fetch)"
-    )
+    size = "" if macos.is_macos() else " (600 MB to fetch)"  # the most of it is TensorFlow, which macOS does not need
+    return SystemCheck(name, "later", f"made at first use with Python {python.version_text} {python.location}{size}")
 
 
 def _extractor(cache: Path) -> SystemCheck:
