@@ -11,6 +11,7 @@ from coremlbench.runs.steps import worker as worker_command
 from coremlbench.runtimes import RUNTIMES
 from coremlbench.runtimes.coreml import macos_version
 from coremlbench.supervision.supervisor import supervise
+from coremlbench.system.clocks import ClockReading, read_clocks
 from coremlbench.timing.plan import UnavailableReason, Units
 from coremlbench.types.process import Limits
 from coremlbench.types.timing import RuntimeName, UnitName
@@ -25,13 +26,15 @@ UnavailableReasons = Mapping[RuntimeName, Mapping[UnitName, str]]
 class MachineCapabilities:
     """What this machine can run, and the commands of the workers that run it; tests pass a stand-in.
 
-    ``stand_in`` says that the tests' stand-in was found in the place of Core ML.
+    ``stand_in`` says that the tests' stand-in was found in the place of Core ML. ``read_clocks`` reads the clocks by
+    which sleep within a round is noticed.
     """
 
     units: Units
     unavailable_reason: UnavailableReason
     worker: Callable[[str], Sequence[str]] = worker_command
     stand_in: bool = False
+    read_clocks: Callable[[], ClockReading] = read_clocks
 
 
 @dataclass(frozen=True)
