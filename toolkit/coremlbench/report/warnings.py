@@ -30,6 +30,8 @@ def warning_rows(records: Sequence[Record]) -> tuple[WarningRow, ...]:
 def _warnings(record: Record) -> Iterator[str]:
     if record.machine.rosetta:
         yield "Python ran under Rosetta: these are not the figures of native code."
+    if record.machine.virtual_machine:
+        yield "macOS ran in a virtual machine: these are not the figures of a Mac, and it has no Neural Engine."
     if isinstance(record, TrainingRecord):
         yield from _training_warnings(record)
     if isinstance(record, TimingRecord):

@@ -93,7 +93,7 @@ def time_models(
     Raises:
         InputError: nothing that was requested can run on this machine, or a folder cannot be used.
     """
-    plan = plan_cells(timing_input.packages, options, capabilities.units, capabilities.unavailable_reason)
+    plan = plan_cells(timing_input.packages, options, capabilities.units, capabilities.reasons(options.units))
     check_machine(options, kit, capabilities)
     if not plan.cells and kit is None:
         raise InputError(f"There is nothing to time. {' '.join(plan.notes)}")
@@ -117,7 +117,7 @@ def check_machine(options: TimingOptions, kit: Path | None, capabilities: Machin
     if kit is not None:
         check_kit_folder(kit)
         return
-    requested = requested_units(options, capabilities.units, capabilities.unavailable_reason)
+    requested = requested_units(options, capabilities.units, capabilities.reasons(options.units))
     if not requested:
         raise InputError("No runtime that was asked for has a unit of that name; `--help` lists them.")
     if all(requested.values()):
