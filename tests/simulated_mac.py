@@ -27,7 +27,7 @@ hw.perflevel1.physicalcpu: 4
 hw.optional.arm64: 1
 machdep.cpu.brand_string: Apple M2
 """
-DISPLAYS_M2 = """{"SPDisplaysDataType": [{"_name": "Apple M2", "sppci_bus": "spdisplays_builtin", "sppci_cores": "10",
+DISPLAYS = """{"SPDisplaysDataType": [{"_name": "Apple M2", "sppci_bus": "spdisplays_builtin", "sppci_cores": "10",
  "sppci_device_type": "spdisplays_gpu", "sppci_model": "Apple M2"}]}"""
 POWER_SETTINGS = """\
 System-wide power settings:
@@ -84,7 +84,7 @@ class SimulatedMac:
             "sw_vers -productVersion": self.version,
             "sw_vers -buildVersion": self.build,
             "sysctl hw machdep.cpu": SYSCTL_LISTING,
-            "system_profiler -json SPDisplaysDataType": DISPLAYS_M2,
+            "system_profiler -json SPDisplaysDataType": DISPLAYS,
             "ioreg -rd1 -c IOPlatformExpertDevice": PLATFORM_EXPERT,
             "pmset -g batt": ON_MAINS,
             "pmset -g": POWER_SETTINGS,
