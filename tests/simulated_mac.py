@@ -16,6 +16,7 @@ import pytest
 
 from coremlbench.system import macos, resources
 from coremlbench.system.machine import describe_machine
+from coremlbench.timing.mac_conditions import DISPLAY_SCRIPT
 
 SYSCTL_LISTING = """\
 hw.ncpu: 8
@@ -89,6 +90,7 @@ class SimulatedMac:
             "pmset -g batt": ON_MAINS,
             "pmset -g": POWER_SETTINGS,
             "ioreg -r -d 1 -w 0 -c IOAccelerator": IDLE_GPU,
+            f"osascript -l JavaScript -e {DISPLAY_SCRIPT}": "awake",
             **{f"sysctl -n {name}": value for name, value in (SYSCTL_VALUES | dict(self.sysctl)).items()},
             **self.outputs,
         }

@@ -16,7 +16,13 @@ from coremlbench.timing.conditions import (
     read_conditions,
     thermal_name,
 )
-from coremlbench.timing.mac_conditions import parse_gpu_use, parse_lid, parse_power_mode, parse_power_source
+from coremlbench.timing.mac_conditions import (
+    DISPLAY_SCRIPT,
+    parse_gpu_use,
+    parse_lid,
+    parse_power_mode,
+    parse_power_source,
+)
 from tests.simulated_mac import IDLE_GPU, SimulatedMac
 
 ON_MAINS = """\
@@ -137,11 +143,13 @@ def test_a_mac_tells_its_conditions(simulated_mac: Callable[..., SimulatedMac]) 
             "pmset -g batt": ON_BATTERY,
             "pmset -g": SETTINGS.replace("lowpowermode", "powermode   ").format(mode=2),
             "ioreg -r -k AppleClamshellState -d 1": '  |   "AppleClamshellState" = No',
+            f"osascript -l JavaScript -e {DISPLAY_SCRIPT}": "asleep",
         },
     )
     conditions = read_conditions()
     assert (conditions.power_source, conditions.power_mode, conditions.low_power_mode) == ("battery", "high", False)
     assert (conditions.memory_pressure, conditions.lid_closed, conditions.gpu_use_percent) == ("warning", False, 3)
+    assert conditions.display_asleep is True
     assert conditions.nice == os.getpriority(os.PRIO_PROCESS, 0)
     assert conditions.swap_used_bytes is not None
 

@@ -12,7 +12,11 @@ from contextlib import suppress
 from coremlbench.system import macos
 
 FOUNDATION = "/System/Library/Frameworks/Foundation.framework/Foundation"
-CORE_GRAPHICS = "/System/Library/Frameworks/CoreGraphics.framework/CoreGraphics"
+DISPLAY_SCRIPT = (
+    'ObjC.import("CoreGraphics"); const display = $.CGMainDisplayID(); '
+    'display ? ($.CGDisplayIsAsleep(display) ? "asleep" : "awake") : "none"'
+)
+"""JavaScript for ``osascript``, a process of its own: some functions of CoreGraphics abort one without a session."""
 MEMORY_PRESSURE = {1: "normal", 2: "warning", 4: "critical"}
 """``kern.memorystatus_vm_pressure_level``: the numbers of dispatch's ``DISPATCH_MEMORYPRESSURE_*``."""
 
@@ -38,6 +42,13 @@ def memory_pressure() -> str | None:
 def lid_closed() -> bool | None:
     """Return whether a notebook's lid is closed; ``None`` for Macs without one."""
     return parse_lid(macos.tool_output("ioreg", "-r", "-k", "AppleClamshellState", "-d", "1"))
+
+
+def display_asleep() -> bool | None:
+    """Return whether the main display is off; ``None`` without one, as over ssh to a Mac nobody has logged in to."""
+    return {"asleep": True, "awake": False}.get(
+        macos.tool_output("osascript", "-l", "JavaScript", "-e", DISPLAY_SCRIPT)
+    )
 
 
 def gpu_use_percent() -> int | None:
@@ -81,22 +92,6 @@ def parse_gpu_use(text: str) -> int | None:
 
 
 # --- frameworks ---------------------------------------------------------------------------------------------
-
-
-def display_asleep() -> bool | None:
-    """Return whether the main display is off; ``None`` without a display, as over ssh to a Mac nobody has logged in to.
-
-    The functions are CoreGraphics' ``CGMainDisplayID`` and ``CGDisplayIsAsleep``, which take and return 32-bit numbers.
-    """
-    if not macos.is_macos():
-        return None
-    with suppress(OSError, AttributeError):
-        graphics = ctypes.CDLL(CORE_GRAPHICS)
-        graphics.CGMainDisplayID.restype = graphics.CGDisplayIsAsleep.restype = ctypes.c_uint32
-        graphics.CGDisplayIsAsleep.argtypes = [ctypes.c_uint32]
-        display = graphics.CGMainDisplayID()
-        return bool(graphics.CGDisplayIsAsleep(display)) if display else None
-    return None
 
 
 def process_info(selector: str) -> int | None:
