@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -20,6 +21,7 @@ from PIL import Image
 
 from coremlbench.supervision.fork_client import GROUPS, SERVER_VARIABLE
 from coremlbench.system.paths import cache_folder
+from tests.simulated_mac import SimulatedMac, forget
 
 # No example is too slow: machines are shared, and no test asserts an absolute time. The examples are those of the run
 # before, so that nothing but a change makes a test fail; `pytest --hypothesis-profile=search` looks for new ones.
@@ -97,6 +99,19 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture
+def simulated_mac(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., SimulatedMac]]:
+    """Makes coremlbench, in this process, ask the tools of a simulated Mac about the system."""
+
+    def install(**changes: Any) -> SimulatedMac:
+        mac = SimulatedMac(tmp_path / "tools of a mac", monkeypatch, **changes)
+        mac.install()
+        return mac
+
+    yield install
+    forget()
+
+
+@pytest.fixture
 def ordinary_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers are started as programs of their own: for tests of their memory, limits or start."""
     monkeypatch.delenv(SERVER_VARIABLE, raising=False)
@@ -120,6 +135,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     ranks = {root / f"{name}.py": rank for rank, name in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
     for item in items:
+        for linux in item.iter_markers("linux"):
+            if not sys.platform.startswith("linux"):
+                item.add_marker(pytest.mark.skip(reason=f"It needs {linux.args[0]}, which only Linux has."))
         for fixture in getattr(item, "fixturenames", ()):
             for marker in MARKED_BY_FIXTURE.get(fixture, ()):
                 item.add_marker(marker)

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import gc
 import importlib.metadata
-import os
-import platform
 import sys
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from coremlbench.system import macos
 from coremlbench.types.conversion import NO_FILE_OPTIONS, ModelFileOptions
 from coremlbench.types.errors import CoremlbenchError
 from coremlbench.types.timing import Artefact, RuntimeName, UnitName
@@ -66,9 +65,7 @@ class CoreML:
             return "Core ML runs on macOS only: pack a kit here with --kit, and time it on a Mac with --from-kit."
         if version < needed:
             return f"{unit} needs macOS {needed[0]} or later, and this is {'.'.join(map(str, version))}."
-        if (
-            unit == "CPU_AND_NE" and "RELEASE_X86_64" in os.uname().version
-        ):  # the kernel's architecture, also under Rosetta
+        if unit == "CPU_AND_NE" and macos.has_apple_silicon() is False:
             return "This Mac has no Neural Engine: Macs with Intel processors have none."
         return ""
 
@@ -167,7 +164,7 @@ def macos_version() -> tuple[int, ...]:
     """Return macOS's version, () on other systems; with the stand-in the version that it imitates."""
     if is_stand_in():
         return tuple(sys.modules[NATIVE_MODULE].macos_version())
-    return tuple(int(part) for part in platform.mac_ver()[0].split(".") if part)
+    return macos.version_numbers(macos.product_version())
 
 
 def devices() -> tuple[str, ...] | None:
