@@ -67,7 +67,8 @@ def markdown(findings: Sequence[Found], seed: int) -> str:
         counts = " | ".join(str(targets[target]) for target in TARGETS)
         lost = len(said) - orphans - left
         rows.append(
-            f"| `{name}` | {len(hit)} | {counts} | {done} | {lost} | {orphans} | {left} | {len(of_command) - len(hit)} |"
+            f"| `{name}` | {len(hit)} | {counts} | {done} | {lost} | {orphans} | {left} "
+            f"| {len(of_command) - len(hit)} |"
         )
     for heading, of_all in (("Where they were", "phase"), ("What was hit", "victim")):
         counted = Counter(getattr(finding, of_all) for finding in running).most_common()

@@ -134,11 +134,11 @@ def simulate(
     level = process_levels(noise, rng, begun.shape)
     level += noise.round * rng.standard_normal((matrices, rounds, 1))
     level += np.log1p(noise.drift * begun / (cells * rounds)) + np.log([ratio, 1.0])
-    rounds = []
+    parts_by_chunk = []
     for first in range(0, matrices, CHUNK):
         calls = level[first : first + CHUNK, :, :, None] + call_noise(noise, rng, min(CHUNK, matrices - first), rounds)
-        rounds.append((np.median(calls, axis=-1), calls.mean(axis=-1), calls.var(axis=-1)))
-    return Simulated(*(np.concatenate(parts) for parts in zip(*rounds, strict=True)))
+        parts_by_chunk.append((np.median(calls, axis=-1), calls.mean(axis=-1), calls.var(axis=-1)))
+    return Simulated(*(np.concatenate(parts) for parts in zip(*parts_by_chunk, strict=True)))
 
 
 def process_levels(noise: Noise, rng: np.random.Generator, shape: tuple[int, ...]) -> Array:

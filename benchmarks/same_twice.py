@@ -58,9 +58,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "calls.npy"
         matrices = [matrix(chosen.rounds, chosen.calls, seed, path) for seed in range(chosen.matrices)]
-    ours = sum(ours_of.different for ours_of, _ in matrices)
+    ours = sum(ratio.different for ratio, _ in matrices)
     naive = sum(wrong for _, wrong in matrices)
-    width = np.median([100 * ((ours_of.high or 0) / (ours_of.low or 1) - 1) for ours_of, _ in matrices])
+    width = np.median([100 * ((ratio.high or 0) / (ratio.low or 1) - 1) for ratio, _ in matrices])
     print(f"{chosen.matrices} matrices of the same work twice, {chosen.rounds} rounds of at least {chosen.calls} calls")
     print(f"called different by the interval over rounds: {ours} (median width {width:.1f}%)")
     print(f"called different by a t-test on all calls:    {naive}")

@@ -117,10 +117,10 @@ def plain_script(images: ImageSet, shape: tuple[int, int, int], folder: Path) ->
         link.parent.mkdir(exist_ok=True)
         link.symlink_to(image.path)
     model = network(shape, len(images.classes))
-    images = keras.utils.image_dataset_from_directory(
+    dataset = keras.utils.image_dataset_from_directory(
         folder, image_size=shape[:2], batch_size=BATCH, seed=0, verbose=False
     )
-    scaled = images.map(lambda pixels, labels: (pixels / 255.0, labels))
+    scaled = dataset.map(lambda pixels, labels: (pixels / 255.0, labels))
     return lambda _: fit_seconds(model, scaled)
 
 
