@@ -32,6 +32,13 @@ for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIG
         signal.signal(number, handler)
 
 
+if sys.dont_write_bytecode:
+    # Each of xdist's processes would compile all files of tests again, which takes it ten seconds, and each command
+    # line our modules. Workers write bytecode anyway, as they ignore the variable.
+    sys.dont_write_bytecode = False
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
 MEMORY_FILES = Path("/dev/shm")
 MEMORY_FILES_BYTES = 6 << 30
 """Free there and in memory, before temporary files are put there: the whole suite has needed a tenth of it."""
