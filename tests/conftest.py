@@ -62,12 +62,20 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def _start_fork_server(config: pytest.Config) -> None:
     folder = tempfile.mkdtemp(prefix="fork-server-")
-    stand_in = Path(__file__).with_name("coreml_stand_in") / "run.py"
-    (Path(folder) / "scripts.json").write_text(json.dumps({str(stand_in): "stand-in"}))
+    tests = Path(__file__).parent
+    programs = {
+        str(tests / "coreml_stand_in" / "run.py"): "stand-in",
+        str(tests / "matrix_worker.py"): "small",
+        "coremlbench.workers.data": "small",
+        "coremlbench.workers.extract": "packages",
+        "coremlbench.workers.setup": "small",
+    }
+    (Path(folder) / "scripts.json").write_text(json.dumps(programs))
+    libraries = {**GROUPS, "small": ("numpy", "numpy.random", "pydantic", "PIL.Image")}
     groups = {
-        "path": [str(Path(__file__).parents[1])],
+        "path": [str(tests.parent)],
         "stand-in": ["tests.coreml_stand_in.preloaded"],
-        **{name: [*modules, "tests.standing_worker_hook"] for name, modules in GROUPS.items()},
+        **{name: [*modules, "tests.standing_worker_hook"] for name, modules in libraries.items()},
     }
     server = subprocess.Popen(
         [sys.executable, "-I", "-m", "coremlbench.supervision.fork_server", folder, json.dumps(groups)],
