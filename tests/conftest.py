@@ -34,6 +34,13 @@ for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIG
         signal.signal(number, handler)
 
 
+if sys.dont_write_bytecode:
+    # Each of xdist's processes would compile all files of tests again, which takes it ten seconds, and each command
+    # line our modules. Workers write bytecode anyway, as they ignore the variable.
+    sys.dont_write_bytecode = False
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
 MEMORY_FILES = Path("/dev/shm")
 MEMORY_FILES_BYTES = 6 << 30
 """Free there and in memory, before temporary files are put there: the whole suite has needed a tenth of it."""
@@ -57,12 +64,20 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def _start_fork_server(config: pytest.Config) -> None:
     folder = tempfile.mkdtemp(prefix="fork-server-")
-    stand_in = Path(__file__).with_name("coreml_stand_in") / "run.py"
-    (Path(folder) / "scripts.json").write_text(json.dumps({str(stand_in): "stand-in"}))
+    tests = Path(__file__).parent
+    programs = {
+        str(tests / "coreml_stand_in" / "run.py"): "stand-in",
+        str(tests / "matrix_worker.py"): "small",
+        "coremlbench.workers.data": "small",
+        "coremlbench.workers.extract": "packages",
+        "coremlbench.workers.setup": "small",
+    }
+    (Path(folder) / "scripts.json").write_text(json.dumps(programs))
+    libraries = {**GROUPS, "small": ("numpy", "numpy.random", "pydantic", "PIL.Image")}
     groups = {
-        "path": [str(Path(__file__).parents[1])],
+        "path": [str(tests.parent)],
         "stand-in": ["tests.coreml_stand_in.preloaded"],
-        **{name: [*modules, "tests.standing_worker_hook"] for name, modules in GROUPS.items()},
+        **{name: [*modules, "tests.standing_worker_hook"] for name, modules in libraries.items()},
     }
     server = subprocess.Popen(
         [sys.executable, "-I", "-m", "coremlbench.supervision.fork_server", folder, json.dumps(groups)],

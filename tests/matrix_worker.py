@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 
 from coremlbench.supervision.worker_main import Report, run
 from coremlbench.types.errors import CoremlbenchError
@@ -97,8 +96,8 @@ def do(deed: str, behaviour: dict[str, Any]) -> None:
         time.sleep(600)
     if deed == "raise":
         raise CoremlbenchError("It cannot be loaded.")
-    if deed == "interrupt":  # as Ctrl-C in the terminal of the supervising process, two levels up
-        os.kill(psutil.Process(os.getppid()).ppid(), signal.SIGINT)
+    if deed == "interrupt":  # as Ctrl-C in the terminal of the supervising process
+        os.kill(behaviour["supervisor"], signal.SIGINT)
         time.sleep(600)
 
 

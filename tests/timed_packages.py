@@ -1,6 +1,7 @@
 """Tiny Core ML packages to time, and machines with the stand-in for Core ML or with quick workers."""
 
 import json
+import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -97,8 +98,13 @@ def quick_machine(behaviour: Path, units: Any = UNITS) -> MachineCapabilities:
 
 
 def behave(folder: Path, **deeds: Any) -> Path:
-    """Write the behaviour of the quick workers to a JSON file and return it; they log to ``trace`` what they time."""
+    """Write the behaviour of the quick workers to a JSON file and return it; they log to ``trace`` what they time.
+
+    They take the calling process for the one that supervises them.
+    """
     file = folder / "behaviour.json"
     seconds = {"CPU_ONLY": 4e-3, "CPU_AND_GPU": 2e-3, "CPU_AND_NE": 1e-3, "ALL": 1e-3, "host-cpu": 5e-3}
-    file.write_text(json.dumps({"trace": str(folder / "trace"), "seconds": seconds, **deeds}))
+    file.write_text(
+        json.dumps({"trace": str(folder / "trace"), "seconds": seconds, "supervisor": os.getpid(), **deeds})
+    )
     return file

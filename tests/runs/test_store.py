@@ -344,6 +344,7 @@ from dataclasses import replace
 from pathlib import Path
 from coremlbench.runs import store
 from tests.runs.test_store import RECORD, UNFINISHED
+sys.dont_write_bytecode = True  # the limit would cut it short
 resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
 folder = Path(sys.argv[1])
 print(store.save(replace(RECORD, outcome=UNFINISHED), folder))
