@@ -129,10 +129,17 @@ def test_a_package_without_a_file_of_inputs_that_fits_is_refused_in_core_mls_wor
     )
 
 
-def test_what_core_ml_compiled_is_removed_before_the_worker_ends(time_round: Round, tmp_path: Path) -> None:
+@pytest.mark.parametrize("wrong", [0.0, float("nan")])
+def test_what_core_ml_compiled_is_removed_before_the_worker_ends(
+    time_round: Round, tmp_path: Path, wrong: float
+) -> None:
     """The worker ends without the interpreter's teardown, in which the last model would be freed."""
     (tmp_path / "system").mkdir()
-    time_round("CPU_ONLY", Behaviour(temporary=str(tmp_path / "system")))
+    behaviour = Behaviour(temporary=str(tmp_path / "system"), wrong=wrong)
+    if wrong:
+        assert failure_of(time_round, "CPU_ONLY", behaviour).kind == "wrong-output"
+    else:
+        time_round("CPU_ONLY", behaviour)
     assert list((tmp_path / "system").iterdir()) == []
 
 

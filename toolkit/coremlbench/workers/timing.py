@@ -88,7 +88,6 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
         if request.get("expected"):
             result["output_error"] = output_error(loaded, samples, _load_arrays(Path(request["expected"])), report)
         result |= _time(_cycle(loaded, samples), loaded, request, report)
-    loaded.unload()  # Core ML removes what it compiled in the system's temporary folder with its last reference
     return result
 
 
