@@ -10,6 +10,7 @@ import pytest
 
 from coremlbench.timing.matrix import time_models
 from coremlbench.timing.plan import TimingOptions
+from coremlbench.timing.rounds import SILENCE
 from coremlbench.timing.statistics import ratio_of_rounds
 from coremlbench.types.timing import Measurement, Timed, TimingRecord
 from tests.coreml_stand_in import Behaviour, Failing
@@ -32,6 +33,11 @@ def row_of(record: TimingRecord, unit: str, model: str = "small") -> Measurement
         measurement for measurement in record.measurements if (measurement.model, measurement.unit) == (model, unit)
     ]
     return row
+
+
+def test_all_that_loads_a_model_is_given_the_time_of_a_first_load() -> None:
+    """A plan is made for the Neural Engine too, and before the first load."""
+    assert SILENCE["plan"] == SILENCE["timing"] == SILENCE["compile"]
 
 
 @pytest.mark.tensorflow

@@ -148,10 +148,11 @@ def test_each_sample_that_is_compared_is_reported(small: Small) -> None:
     reports: list[tuple[str, int, int]] = []
     loaded: Any = SimpleNamespace(predict=lambda sample: sample, outputs=lambda predicted: {"scores": predicted})
     expected = {"scores": np.arange(6.0).reshape(3, 2)}
-    error = timing_worker.output_error(
-        loaded, list(expected["scores"]), expected, lambda phase, done, total, *_: reports.append((phase, done, total))
-    )
-    assert error == 0
+
+    def report(phase: str, done: int, total: int, message: str = "", **figures: Any) -> None:
+        reports.append((phase, done, total))
+
+    assert timing_worker.output_error(loaded, list(expected["scores"]), expected, report) == 0
     assert reports == [("check outputs", number, 3) for number in range(3)]
 
 
