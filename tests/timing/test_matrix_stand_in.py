@@ -75,6 +75,7 @@ def test_each_misbehaviour_of_core_ml_is_a_cells_own(tmp_path: Path) -> None:
     assert refused.failure.kind.startswith("coreml")
 
 
+@pytest.mark.tensorflow
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_whole_matrix_with_hangs_drift_and_a_known_ratio(tmp_path: Path) -> None:
