@@ -388,8 +388,25 @@ COREML: list[Sample] = [
         [replace(FINE, log_tail=(ANE,)), ended(-9, log_tail=("ANECompilerService started",))],
     ),
     (
+        "coreml-input",
+        [
+            error("PredictionError", "Core ML could not predict on ALL: value type not convertible"),
+            error("RuntimeError", '{ NSLocalizedDescription = "Feature x is required but not specified."; }'),
+            error("RuntimeError", '{ NSLocalizedDescription = "Image size 8 x 6 not in allowed set of image sizes"; }'),
+            error(
+                "PredictionError",
+                "Core ML could not predict on ALL: For input feature 'x', the provided shape 1 × 2 is not compatible "
+                "with the model's feature description. (MultiArray shape (1 x 2) does not match)",
+            ),
+            error("RuntimeError", "The model expects input feature 0 to be an image, but the input is of type 5."),
+            error("RuntimeError", "The input feature for keys must be an MLState, but it was not."),
+        ],
+        [error("RuntimeError", "a value is not convertible"), log("the feature x is required")],
+    ),
+    (
         "coreml-prediction",
         [
+            error("PredictionError", "Core ML could not predict on ALL: something new."),
             error("RuntimeError", '{ NSLocalizedDescription = "Error computing NN outputs."; }'),
             log(ANE_ERROR),
             log("ANEProgramProcessRequestDirect() Failed with status=0x15 : statusType=0x9: Program Inference timeout"),

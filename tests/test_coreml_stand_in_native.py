@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -20,7 +20,9 @@ from tests.coreml_stand_in.interface import CLASSES, NEWEST_SPECIFICATION
 from tests.coreml_stand_in.interpreter_lock import wait_with_lock
 from tests.coreml_stand_in.native import make_module
 from tests.coreml_stand_in.plan import operator_name
-from tests.small_packages import Small, classifier, network
+
+if TYPE_CHECKING:
+    from tests.small_packages import Small
 
 pytestmark = [
     pytest.mark.tensorflow,
@@ -122,11 +124,15 @@ def test_an_error_is_the_property_list_of_its_user_info() -> None:
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Small:
+    from tests.small_packages import network
+
     return network(tmp_path_factory.mktemp("network"))
 
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Small:
+    from tests.small_packages import classifier
+
     return classifier(tmp_path_factory.mktemp("classifier"), (7, 5, 6))
 
 

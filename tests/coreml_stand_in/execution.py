@@ -42,7 +42,12 @@ class _Program:
         self._runtime = runtime
 
     def predict(self, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
-        return self._runtime.predict({name: self._planes(value) for name, value in inputs.items()})  # type: ignore[no-any-return]
+        outputs: dict[str, Any] = self._runtime.predict({name: self._planes(value) for name, value in inputs.items()})
+        probabilities = self._runtime.program.description.predictedProbabilitiesName
+        if self._runtime.classes and probabilities in outputs and not isinstance(outputs[probabilities], Mapping):
+            values = outputs[probabilities].reshape(-1).tolist()  # of repeated labels, of which Core ML keeps one
+            outputs[probabilities] = dict(zip(self._runtime.classes, values, strict=True))
+        return outputs
 
     @staticmethod
     def _planes(value: Any) -> Any:

@@ -327,7 +327,7 @@ def apply(table: NativeClass, cls: type) -> type:
 
 def make(cls: type, **attributes: object) -> Any:
     """Return an object of a class that Python cannot make objects of, or one with attributes of its own."""
-    made = object.__new__(cls)
+    made: Any = object.__new__(cls)
     for name, value in attributes.items():
         setattr(made, name, value)
     return made

@@ -41,7 +41,11 @@ def _array(declared: Any, value: Any, wrong: float) -> Any:
     name = declared.ArrayDataType.Name(declared.dataType)
     if name not in ARRAY_TYPES:
         raise SystemError("null argument to internal routine")
-    return np.array(value, dtype=ARRAY_TYPES[name], order="C") + ARRAY_TYPES[name](wrong)
+    return _plus(np.array(value, dtype=ARRAY_TYPES[name], order="C"), wrong)
+
+
+def _plus(array: Any, wrong: float) -> Any:
+    return array + array.dtype.type(wrong) if wrong else array
 
 
 def _image(declared: Any, value: Any) -> Any:

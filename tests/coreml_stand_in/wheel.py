@@ -1,7 +1,7 @@
 """The strings of the real native module, read from a wheel for macOS; its library is read as a file and never loaded.
 
-``python -m tests.coreml_stand_in.wheel FILE.whl`` writes ``tests/golden/libcoremlpython.txt``: the name and SHA-256 of the
-wheel, then a string in each line, those of the binding itself, in the order in which the library holds them.
+``python -m tests.coreml_stand_in.wheel FILE.whl`` writes ``tests/golden/libcoremlpython.txt``: the name and the SHA-256
+of the wheel, then a string in each line, those of the binding itself, in the order in which the library holds them.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from coremlbench.runtimes import RUNTIMES
+from coremlbench.supervision.supervisor import supervise
 from coremlbench.timing.available_units import UnitAvailability, probe_units, static_availability, unit_availability
 from coremlbench.types.timing import UnitName
 from tests import coreml_stand_in
@@ -30,6 +31,14 @@ def test_a_mac_is_asked_what_it_has(behaviour: Behaviour, reasons: dict[UnitName
     for unit, reason in reasons.items():
         assert reason in availability.reasons["coreml"][unit]
         assert bool(reason) == bool(availability.reasons["coreml"][unit])
+
+
+@pytest.mark.tensorflow
+def test_several_gpus_are_one_kind_of_device(tmp_path: Path) -> None:
+    file = coreml_stand_in.write(tmp_path / "behaviour.json", Behaviour(devices=("CPU", "GPU", "GPU")))
+    ended = supervise(coreml_stand_in.worker(file)("runtimes"), folder=tmp_path, request={})
+    assert ended.result is not None
+    assert ended.result["devices"] == ["CPU", "GPU"]
 
 
 def test_every_unit_of_every_runtime_has_an_answer() -> None:

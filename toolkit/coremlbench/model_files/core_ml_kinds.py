@@ -151,6 +151,20 @@ def _read(path: Path) -> tuple[str, tuple[Stage, ...]]:
     return "", ()
 
 
+def description_bytes(path: Path) -> bytes:
+    """Return the ``ModelDescription`` in an ``.mlpackage`` or ``.mlmodel``, without reading the rest.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError, KeyError, TypeError: it is no Core ML model.
+    """
+    with _specification(path).open("rb") as file:
+        for number, wire_type, length in _fields(file):
+            if number == DESCRIPTION and wire_type == BYTES:
+                return file.read(length)
+    return b""
+
+
 def _specification(path: Path) -> Path:
     """Return the file with the specification of a package or model file."""
     if not path.is_dir():

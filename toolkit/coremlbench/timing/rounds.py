@@ -23,8 +23,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-SILENCE = {"inputs": 600.0, "compile": 900.0, "plan": 300.0, "timing": 900.0}
-"""Seconds without a message after which a worker counts as hung. The first load on the Neural Engine takes minutes."""
+SILENCE = {"inputs": 600.0, "compile": 900.0, "plan": 900.0, "timing": 900.0}
+"""Seconds without a message after which a worker counts as hung.
+
+Loading a model or its plan for the Neural Engine takes minutes the first time. Within a call of Core ML no worker can
+say anything: coremltools' native module holds Python's interpreter lock, so that a thread could not either.
+"""
 
 ENDS_THE_MATRIX = ("interrupted", "deadline")
 RESUME_HINT = "`coremlbench convert-and-time --resume` goes on where it stopped."
