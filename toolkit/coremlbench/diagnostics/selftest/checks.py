@@ -40,6 +40,7 @@ class Context:
         results: The folder of records.
         cache: The folder of downloads and environments.
         launcher: The beginning of the command line that runs a module; tests put the stand-in for Core ML there.
+        seconds: How long the check may take.
     """
 
     host: Host
@@ -47,6 +48,7 @@ class Context:
     results: Path
     cache: Path
     launcher: tuple[str, ...]
+    seconds: float = 20.0
 
     def worker(self, name: str) -> list[str]:
         """Return the command line of a module of ``coremlbench.workers``."""

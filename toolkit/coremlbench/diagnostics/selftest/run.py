@@ -13,7 +13,7 @@ from typing import Any
 
 from coremlbench.diagnostics.selftest.checks import Check, CheckResult, Context, DoesNotWorkError, NotHereError
 from coremlbench.diagnostics.selftest.host import Host
-from coremlbench.diagnostics.selftest.workers import save_text
+from coremlbench.diagnostics.selftest.workers import reason_of, save_text
 from coremlbench.failures.classify import classify
 from coremlbench.supervision.supervisor import supervise
 from coremlbench.system import serialization
@@ -87,7 +87,7 @@ def _supervised(check: Check, context: Context, left: float) -> CheckResult:
     ended = supervise(
         context.worker("selftest"),
         folder=folder,
-        request={"check": check.name, "context": serialization.to_json(context)},
+        request={"check": check.name, "context": serialization.to_json(replace(context, seconds=deadline))},
         limits=replace(check.limits, deadline=deadline),
         environment={"COREMLBENCH_CACHE": str(context.folder / "cache")},  # a package of the user's would prove nothing
     )
@@ -96,7 +96,7 @@ def _supervised(check: Check, context: Context, left: float) -> CheckResult:
     save_text(context, f"{check.key}.log", "\n".join(ended.log_tail))
     failure = classify(ended)
     if failure is not None:
-        return CheckResult(check.name, "does not", failure.reason, failure.hint)
+        return CheckResult(check.name, "does not", reason_of(failure), failure.hint)
     assert ended.result is not None  # otherwise classify returns a failure
     return serialization.from_json(CheckResult, ended.result)
 

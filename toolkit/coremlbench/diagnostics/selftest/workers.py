@@ -10,15 +10,16 @@ from typing import Any
 from coremlbench.diagnostics.selftest.checks import TEXTS, Context, DoesNotWorkError
 from coremlbench.failures.classify import classify
 from coremlbench.supervision.supervisor import supervise
+from coremlbench.types.failure import Failure
 from coremlbench.types.process import Limits
 
-WORKER_LIMITS = Limits(deadline=15.0, memory_bytes=3 << 30)
-"""Shorter than a check's own, so that the check can say what its worker did."""
+TIME_SHARE = 0.75
+"""Share of a check's time that a worker gets, so that the check can say what its worker did."""
+MEMORY_BYTES = 2 << 30
+MESSAGE_CHARACTERS = 300
 
 
-def run_worker(
-    context: Context, name: str, request: Mapping[str, Any], task: str, limits: Limits = WORKER_LIMITS
-) -> dict[str, Any]:
+def run_worker(context: Context, name: str, request: Mapping[str, Any], task: str) -> dict[str, Any]:
     """Return the result of a worker; ``task`` says in words what it does, and names the result in the archive.
 
     Raises:
@@ -26,13 +27,21 @@ def run_worker(
     """
     folder = context.folder / "workers" / re.sub(r"\W+", "-", task)
     folder.mkdir(parents=True, exist_ok=True)
+    limits = Limits(deadline=TIME_SHARE * context.seconds, memory_bytes=MEMORY_BYTES)
     ended = supervise(context.worker(name), folder=folder, request=request, limits=limits)
     failure = classify(ended)
     if failure is not None:
-        raise DoesNotWorkError(f"{task}: {failure.reason}", failure.hint)
+        raise DoesNotWorkError(f"{task}: {reason_of(failure)}", failure.hint)
     assert ended.result is not None  # otherwise classify returns a failure
     save_text(context, f"{folder.name}.json", json.dumps(ended.result, indent=1))
     return ended.result
+
+
+def reason_of(failure: Failure) -> str:
+    """Return the reason of a failure on one line, with the message of the exception where there is one."""
+    message = " ".join(failure.evidence.exception.split())[:MESSAGE_CHARACTERS]
+    reason = failure.reason if message in failure.reason or not message else f"{failure.reason} ({message})"
+    return " ".join(reason.split())
 
 
 def save_text(context: Context, name: str, text: str) -> None:
