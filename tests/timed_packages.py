@@ -3,7 +3,7 @@
 import json
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,12 +75,15 @@ def timing_input_of(paths: Sequence[Path]) -> TimingInput:
 
 def stand_in(folder: Path, behaviour: Behaviour = Behaviour(), units: Any = UNITS) -> MachineCapabilities:  # noqa: B008 - frozen
     """Return a machine whose Core ML is the stand-in with this behaviour."""
+    return MachineCapabilities(
+        units=units, unavailable_reason=lambda runtime, unit: "", worker=stand_in_workers(folder, behaviour)
+    )
+
+
+def stand_in_workers(folder: Path, behaviour: Behaviour = Behaviour()) -> Callable[[str], Sequence[str]]:  # noqa: B008 - frozen
+    """Return the commands of the workers, with the stand-in for those that call Core ML."""
     file = write(folder / "behaviour.json", behaviour)
-
-    def command_of(name: str) -> Sequence[str]:
-        return worker(name) if name == "inputs" else [*command(file), f"coremlbench.workers.{name}"]
-
-    return MachineCapabilities(units=units, unavailable_reason=lambda runtime, unit: "", worker=command_of)
+    return lambda name: worker(name) if name == "inputs" else [*command(file), f"coremlbench.workers.{name}"]
 
 
 def quick_machine(behaviour: Path, units: Any = UNITS) -> MachineCapabilities:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import urllib.error
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -152,10 +151,11 @@ def _progress_messages(report: Callable[[str], None]) -> ReportProgress:
 
 def _check_reachable(url: str) -> None:
     """Raise ``DownloadError`` within seconds if the host cannot be reached: ``auto`` then tries the next extractor."""
+    from coremlbench.system.connections import open_url
+
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=5):  # noqa: S310  a constant https address
-            pass
-    except (OSError, urllib.error.URLError) as error:
+        open_url(urllib.request.Request(url, method="HEAD"), 5).close()  # noqa: S310 - a constant https address
+    except OSError as error:
         raise DownloadError(f"Apple's host cannot be reached ({error})") from error
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from coremlbench.createml.options import CreateMLOptions
+from coremlbench.createml.turicreate_environment import CHILD_ENVIRONMENT
 from coremlbench.runs.stages import Stages
 from coremlbench.runs.steps import worker
 from coremlbench.types.data import LabelledImage
@@ -57,4 +58,5 @@ class RunContext:
         Raises:
             StageFailedError: the worker failed.
         """
-        return self.stages.run(stage, [python, "-I", str(TURICREATE_WORKER)], request, silence=SILENCE[stage])
+        command = [python, "-I", str(TURICREATE_WORKER)]
+        return self.stages.run(stage, command, request, silence=SILENCE[stage], environment=CHILD_ENVIRONMENT)

@@ -13,13 +13,17 @@ from typing import Literal
 
 from coremlbench.system import macos
 from coremlbench.system.formatting import format_bytes
-from coremlbench.system.resources import has_avx, vector_instructions
+from coremlbench.system.resources import OPEN_FILES, has_avx, vector_instructions
 from coremlbench.types.machine import Machine
 
 State = Literal["ok", "later", "no"]
 
 DISK_BYTES = 6 * 2**30
 """Free space needed: 2 GB for environments, half a GB for drawn images, half a GB for the features of a whole run."""
+
+
+FEW_OPEN_FILES = 1024
+"""Runs may fail with fewer open files."""
 
 
 @dataclass(frozen=True)
@@ -91,9 +95,8 @@ def _turicreate(cache: Path) -> SystemCheck:
     if python is None:
         advice = f"On a machine without a network, {python38_install_advice()} beforehand."
         return SystemCheck(name, "later", "no Python 3.8 here; uv will fetch one at first use", advice)
-    return SystemCheck(
-        name, "later", f"made at first use with Python {python.version_text} {python.location} (600 MB to fetch)"
-    )
+    size = "" if macos.is_macos() else " (600 MB to fetch)"  # the most of it is TensorFlow, which macOS does not need
+    return SystemCheck(name, "later", f"made at first use with Python {python.version_text} {python.location}{size}")
 
 
 def _extractor(cache: Path) -> SystemCheck:
@@ -176,11 +179,16 @@ def _disk_space(name: str, folder: Path) -> SystemCheck:
 
 
 def _open_file_limit() -> SystemCheck:
-    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    name = "open files"
-    if limit != resource.RLIM_INFINITY and limit < 1024:
-        return SystemCheck(name, "no", f"a limit of {limit}", "Raise it for this terminal with `ulimit -n 4096`.")
-    return SystemCheck(name, "ok", "no limit" if limit == resource.RLIM_INFINITY else f"a limit of {limit:,}")
+    name, infinity = "open files", resource.RLIM_INFINITY
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == infinity or soft >= OPEN_FILES:
+        return SystemCheck(name, "ok", "no limit" if soft == infinity else f"a limit of {soft:,}")
+    if hard == infinity or hard >= OPEN_FILES:
+        return SystemCheck(name, "ok", f"a limit of {soft:,}, which each run raises to {OPEN_FILES:,}")
+    if hard >= FEW_OPEN_FILES:
+        return SystemCheck(name, "ok", f"a limit of {hard:,}")
+    advice = f"Ask whoever set it for {OPEN_FILES:,}: `ulimit -H -n` shows it."
+    return SystemCheck(name, "no", f"a limit of {hard:,}, which only the administrator can raise", advice)
 
 
 def _vector_instructions() -> SystemCheck:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from coremlbench.report.labels import MAX_OUTPUT_ERROR, output_error_phrase, outputs_are_wrong, unit_phrase
 from coremlbench.report.types import WarningRow
+from coremlbench.system.formatting import format_seconds
 from coremlbench.types.records import Record
 from coremlbench.types.timing import Conditions, Measurement, TimingRecord
 from coremlbench.types.training_records import TrainingRecord
@@ -29,6 +30,8 @@ def warning_rows(records: Sequence[Record]) -> tuple[WarningRow, ...]:
 def _warnings(record: Record) -> Iterator[str]:
     if record.machine.rosetta:
         yield "Python ran under Rosetta: these are not the figures of native code."
+    if record.machine.virtual_machine:
+        yield "macOS ran in a virtual machine: these are not the figures of a Mac, and it has no Neural Engine."
     if isinstance(record, TrainingRecord):
         yield from _training_warnings(record)
     if isinstance(record, TimingRecord):
@@ -57,6 +60,11 @@ def _timing_warnings(record: TimingRecord) -> Iterator[str]:
         for timed in cell.rounds:
             for conditions in (timed.before, timed.after):
                 yield from _condition_warnings(conditions)
+    if gaps := [timed.clock_gap_seconds for cell in record.measurements for timed in cell.repeated]:
+        yield (
+            f"Rounds were repeated ({len(gaps)}): the machine slept within them, or its clock was set, by "
+            f"{format_seconds(max(map(abs, gaps)))} at most."
+        )
     yield from _load_warnings(record)
 
 

@@ -238,5 +238,5 @@ def _output(*command: str, timeout: float = 5) -> str:
 
 def format_machine(machine: Machine) -> str:
     """Return "MacBookPro16,1 (Intel Core i9, 64 GiB)", or the chip and its memory without a known model."""
-    memory = format_bytes(machine.memory_bytes)
+    memory = format_bytes(machine.memory_bytes) + (", virtual machine" if machine.virtual_machine else "")
     return f"{machine.model} ({machine.chip}, {memory})" if machine.model else f"{machine.chip} ({memory})"

@@ -34,6 +34,22 @@ def snapshot_resources(folder: Path) -> ProcessResources:
     )
 
 
+OPEN_FILES = 4096
+"""The limit of open files that runs need at most; a terminal of macOS allows 256."""
+
+
+def raise_open_file_limit() -> None:
+    """Raise this process's soft limit of open files, which children inherit, to ``OPEN_FILES`` if it may be raised.
+
+    It is never lowered. macOS refuses a limit above ``kern.maxfilesperproc``, which is more than ``OPEN_FILES``.
+    """
+    with suppress(OSError, ValueError):
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        limit = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+        if soft != resource.RLIM_INFINITY and soft < limit:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+
+
 @lru_cache(maxsize=1)
 def under_rosetta() -> bool | None:
     """Return whether Rosetta translates this Python, and so its children; ``None`` on other systems than macOS."""

@@ -37,7 +37,7 @@ from coremlbench.timing.records import (
     settle_cell,
     total_seconds,
 )
-from coremlbench.timing.rounds import RESUME_HINT, MatrixStoppedError, RoundRunner
+from coremlbench.timing.rounds import RESUME_HINT, MatrixStoppedError, RoundRunner, clock_failure, round_runner
 from coremlbench.types.errors import InputError
 from coremlbench.types.failure import Evidence, Failure
 from coremlbench.types.process import Progress
@@ -45,6 +45,9 @@ from coremlbench.types.timing import Measurement, Round, Timed, TimingRecord
 from coremlbench.types.training_records import Phase
 
 EXPERIMENT = "convert-and-time"
+
+MAX_ATTEMPTS = 3
+"""How often one round of a cell is tried when the machine sleeps or its clock is set within it."""
 
 OnRound = Callable[[Measurement, Round], None]
 
@@ -90,14 +93,14 @@ def time_models(
     Raises:
         InputError: nothing that was requested can run on this machine, or a folder cannot be used.
     """
-    plan = plan_cells(timing_input.packages, options, capabilities.units, capabilities.unavailable_reason)
+    plan = plan_cells(timing_input.packages, options, capabilities.units, capabilities.reasons(options.units))
     check_machine(options, kit, capabilities)
     if not plan.cells and kit is None:
         raise InputError(f"There is nothing to time. {' '.join(plan.notes)}")
     progress = MatrixProgress(on_progress)
 
     def work(record: TimingRecord, folder: Path, stages: Stages, save: Save[TimingRecord]) -> TimingRecord:
-        runner = RoundRunner(folder, stages, options, capabilities.worker, stand_in=capabilities.stand_in)
+        runner = round_runner(folder, stages, options, capabilities)
         planned = plan_record(record, timing_input, plan, options)
         return MatrixRun(planned, plan, runner, save, progress, on_round, kit).run()
 
@@ -114,7 +117,7 @@ def check_machine(options: TimingOptions, kit: Path | None, capabilities: Machin
     if kit is not None:
         check_kit_folder(kit)
         return
-    requested = requested_units(options, capabilities.units, capabilities.unavailable_reason)
+    requested = requested_units(options, capabilities.units, capabilities.reasons(options.units))
     if not requested:
         raise InputError("No runtime that was asked for has a unit of that name; `--help` lists them.")
     if all(requested.values()):
@@ -296,12 +299,25 @@ class MatrixRun:
         self.record = replace(self.record, phases=(*others, timing))
 
     def _time_cell(self, cell: Cell, number: int, position: int) -> None:
-        """Time one round of a cell, unless the cell was given up or a resumed record has this round."""
+        """Time one round of a cell, unless the cell was given up or a resumed record has this round.
+
+        A round within which the machine slept or its clock was set is repeated, and fails after ``MAX_ATTEMPTS``.
+        """
         row = self.record.measurements[cell.index]
         if is_given_up(row) or has_round(row, number):
             return
-        timed, result = self.runner.time_round(cell, number, position)
-        row = add_round(row, timed, result)
+        for _ in range(MAX_ATTEMPTS):
+            timed, result = self.runner.time_round(cell, number, position)
+            if not timed.clock_gap_seconds:
+                break
+            row = replace(row, repeated=(*row.repeated, timed))
+            self._keep(cell, row, timed)
+        else:
+            timed = replace(timed, failure=clock_failure(timed.clock_gap_seconds))
+        self._keep(cell, add_round(row, timed, result), timed)
+
+    def _keep(self, cell: Cell, row: Measurement, timed: Round) -> None:
+        """Save a cell with its newest round, and report the round."""
         self._update(replace_row(self.record, cell.index, row))
         if self.on_round is not None:
             self.on_round(row, timed)

@@ -134,8 +134,8 @@ def settle_cell(row: Measurement) -> Measurement:
 
 
 def total_seconds(record: TimingRecord) -> float:
-    """Return the seconds that all rounds of all cells took."""
-    return sum(timed.seconds for row in record.measurements for timed in row.rounds)
+    """Return the seconds that all rounds of all cells took, repeated ones included."""
+    return sum(timed.seconds for row in record.measurements for timed in (*row.rounds, *row.repeated))
 
 
 def is_over_budget(record: TimingRecord, number: int, budget: float | None) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
@@ -11,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from coremlbench.runs.stages import StageFailedError, Stages
 from coremlbench.system import serialization
+from coremlbench.system.clocks import ClockReading, clock_gap, read_clocks
 from coremlbench.system.files import hash_file
+from coremlbench.system.formatting import format_seconds
+from coremlbench.timing.available_units import MachineCapabilities
 from coremlbench.timing.plan import Cell, TimedPackage, TimingOptions
 from coremlbench.types.failure import Failure
 from coremlbench.types.process import Exit
@@ -41,7 +43,7 @@ class RoundRunner:
     """Runs the workers of one matrix. ``worker`` returns the command of a worker by its name.
 
     ``compiled`` and ``compile_seconds`` are by the path of the package. ``stand_in`` becomes true as soon as a worker
-    reports that the tests' stand-in is in the place of Core ML.
+    reports that the tests' stand-in is in the place of Core ML. ``read_clocks`` is read before and after each round.
     """
 
     folder: Path
@@ -51,6 +53,7 @@ class RoundRunner:
     stand_in: bool = False
     compiled: dict[Path, Path] = field(default_factory=dict)
     compile_seconds: dict[Path, float] = field(default_factory=dict)
+    read_clocks: Callable[[], ClockReading] = read_clocks
 
     def run(self, stage: str, worker: str, request: dict[str, Any]) -> Exit | Failure:
         """Return how a worker ended; the log of one that failed is kept.
@@ -104,6 +107,8 @@ class RoundRunner:
 
         ``position`` is the cell's position in the order of the round. A round that failed has an empty result.
 
+        With a ``clock_gap_seconds`` the result is empty too, and the round is to be repeated.
+
         Raises:
             MatrixStoppedError: see ``run``; nothing of the round is kept.
         """
@@ -111,15 +116,17 @@ class RoundRunner:
 
         stage = f"time-{number}-{cell.slug}"
         samples = self.stages.work / stage / "samples.npz"
-        started, before, start = datetime.now(timezone.utc).isoformat(), read_conditions(), time.monotonic()
+        started, before, start = datetime.now(timezone.utc).isoformat(), read_conditions(), self.read_clocks()
         ended = self.run(stage, "timing", self._timing_request(cell, samples))
+        end = self.read_clocks()
         row = Round(
             round=number,
             place=position,
             started=started,
-            seconds=time.monotonic() - start,
+            seconds=end.monotonic - start.monotonic,
             before=before,
             after=read_conditions(),
+            clock_gap_seconds=clock_gap(start, end),
         )
         if isinstance(ended, Failure):
             return replace(row, failure=ended), {}
@@ -129,6 +136,9 @@ class RoundRunner:
         except (OSError, ValueError, KeyError) as problem:
             reason = f"The worker ended well, but its samples cannot be used: {problem}."
             return replace(row, failure=Failure("no-result", reason, "Run it again.")), {}
+        if row.clock_gap_seconds:
+            samples.unlink()  # the round is repeated: its summary is kept, and no figure is from it
+            return replace(row, samples_sha256=""), {}
         row = replace(row, samples=self._store_samples(samples, f"{cell.slug}-{number}.npz"))
         if number == 0 and cell.runtime == "coreml":
             row = replace(row, compile_seconds=self.compile_seconds.get(cell.package.path))
@@ -143,8 +153,11 @@ class RoundRunner:
         stage = f"time-sustained-{cell.slug}"
         samples = self.stages.work / stage / "samples.npz"
         changes = {"calls": 1, "seconds": 0.0, "sustain_seconds": self.options.sustain}
+        start = self.read_clocks()
         ended = self.run(stage, "timing", self._timing_request(cell, samples) | changes)
         samples.unlink(missing_ok=True)
+        if gap := clock_gap(start, self.read_clocks()):
+            return clock_failure(gap)
         if isinstance(ended, Failure):
             return ended
         return serialization.from_json(tuple[SustainedPoint, ...], (ended.result or {})["sustained"])
@@ -176,6 +189,35 @@ class RoundRunner:
         target.parent.mkdir(exist_ok=True)
         samples.replace(target)
         return str(target.relative_to(self.folder))
+
+
+def round_runner(
+    folder: Path, stages: Stages, options: TimingOptions, capabilities: MachineCapabilities
+) -> RoundRunner:
+    """Return what runs the workers of a matrix, as this machine's capabilities say."""
+    return RoundRunner(
+        folder,
+        stages,
+        options,
+        capabilities.worker,
+        stand_in=capabilities.stand_in,
+        read_clocks=capabilities.read_clocks,
+    )
+
+
+def clock_failure(gap: float) -> Failure:
+    """Return the failure of a measurement within which the machine slept or its clock was set, by ``gap`` seconds."""
+    return Failure(
+        "clock-gap",
+        f"The machine slept, or its clock was set: {clock_gap_phrase(gap)}.",
+        "Keep the machine awake, its lid open and on mains, then run it again.",
+    )
+
+
+def clock_gap_phrase(gap: float) -> str:
+    """Return how the wall clock moved against the monotonic one; ``gap`` is in seconds."""
+    direction = "forward" if gap > 0 else "back"
+    return f"the wall clock went {format_seconds(abs(gap))} {direction} against the monotonic clock"
 
 
 def _add_statistics(row: Round, samples: Path, sha256: str) -> Round:

@@ -57,6 +57,8 @@ class Round:
         outliers: Number of calls far above the rest; they are not removed.
         warmup_calls: Number of calls before the timed ones; they are not in ``samples``.
         energy_joules: Energy of all ``calls`` together; ``None`` if it cannot be measured.
+        clock_gap_seconds: By how much the wall clock moved more than the monotonic clock: the machine slept within the
+            round, or its clock was set. 0.0 if they agree.
     """
 
     round: int
@@ -85,6 +87,7 @@ class Round:
     energy_joules: float | None = None
     before: Conditions = Conditions()
     after: Conditions = Conditions()
+    clock_gap_seconds: float = 0.0
     failure: Failure | None = None
     notes: tuple[str, ...] = ()
 
@@ -145,7 +148,8 @@ class Measurement:
 
     ``ran_on`` says in words which units the plan uses: ``Neural Engine``, or "asked for the Neural Engine, planned on
     CPU". ``stand_in`` marks results of the tests' replacement for Core ML, which are not Core ML's. ``output_error`` is
-    the largest difference from the expected outputs on the kit's inputs, as a share of their range.
+    the largest difference from the expected outputs on the kit's inputs, as a share of their range. ``repeated`` are
+    attempts at rounds within which the machine slept or its clock was set; no figure is from them.
     """
 
     model: str
@@ -157,6 +161,7 @@ class Measurement:
     package_sha256: str = ""
     stand_in: bool = False
     rounds: tuple[Round, ...] = ()
+    repeated: tuple[Round, ...] = ()
     plan: ComputePlan | None = None
     ran_on: str = ""
     floor: RooflineBound | None = None

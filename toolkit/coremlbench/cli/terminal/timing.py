@@ -20,6 +20,7 @@ from coremlbench.report.timing import cell_row
 from coremlbench.report.warnings import warning_rows
 from coremlbench.system.formatting import format_bytes, format_percent, format_seconds, format_short
 from coremlbench.timing.kit import MANIFEST
+from coremlbench.timing.rounds import clock_gap_phrase
 from coremlbench.timing.statistics import Ratio, ratio_of_rounds
 from coremlbench.types.conversion import Variant
 from coremlbench.types.timing import Measurement, Round, Timed, TimedModel, TimingRecord
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 def round_line(row: Measurement, timed: Round) -> str:
     """Return one line about a round that has just ended."""
+    if timed.clock_gap_seconds and timed.failure is None:
+        return f"  {_cell_title(row)}: to be repeated, {clock_gap_phrase(timed.clock_gap_seconds)}"
     if timed.failure is not None:
         return f"  {_cell_title(row)}: failed ({timed.failure.kind})"
     figures = f"{_short(timed.p50)} (p95 {_short(timed.p95)}, {timed.calls:,} calls)"
