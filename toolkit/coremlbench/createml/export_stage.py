@@ -1,4 +1,4 @@
-"""The export of a Create ML run: the trained classifier as a Core ML package, and its agreement with Turi Create."""
+"""The export of a Create ML run: the trained classifier as a Core ML package, which is then tested."""
 
 from __future__ import annotations
 
@@ -29,11 +29,15 @@ def export_model(
 ) -> TrainingRecord:
     """Save the classifier as ``model.mlpackage`` in the run's folder; return the record with the model.
 
-    ``trained`` is the result of Turi Create's training. ``head.npz`` gets the logistic regression's float64 weights.
+    ``trained`` is the result of the training. ``head.npz`` gets the logistic regression's float64 weights. An extractor
+    that is part of macOS has no network to save.
 
     Raises:
         StageFailedError: the stage failed.
     """
+    if obtained.weights is None:
+        note = f"No Core ML model was saved: the network of {obtained.extractor.name} is macOS's own."
+        return replace(record, notes=(*record.notes, note))
     ended = run.run_worker("export", _export_request(run, record, obtained, trained, features, images))
     result = result_of(ended)
     saved = run.folder / PACKAGE

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from coremlbench.createml.augmentation import AUGMENTATION_RANGES, copies_per_image
+from coremlbench.createml.engines.protocol import Setup
 from coremlbench.createml.extractors import ObtainedExtractor
 from coremlbench.createml.network import UnreadableNetworkError, read_network
 from coremlbench.createml.run_context import Parts, RunContext
@@ -22,25 +23,27 @@ Method = Literal["pipelined", "turicreate"]
 class Features:
     """A file of feature vectors, float32 (rows, ``length``), and the rows [first, last) of each part in it.
 
-    ``size`` is the (height, width) of the images that the extractor saw.
+    ``size`` is the (height, width) of the images that the extractor saw. Turi Create's own features have no hash.
     """
 
     path: Path
     length: int
     parts: Mapping[str, tuple[int, int]]
     size: tuple[int, int]
+    sha256: str | None = None
 
 
 def extract_features(
-    run: RunContext, record: TrainingRecord, obtained: ObtainedExtractor, python: str, parts: Parts
+    run: RunContext, record: TrainingRecord, setup: Setup, parts: Parts
 ) -> tuple[TrainingRecord, Features]:
     """Extract the features of all images; return the record with the phases of that, and the features.
 
-    ``python`` is Turi Create's interpreter. Features of a resumed run are reused.
+    Features of a resumed run are reused.
 
     Raises:
         StageFailedError: a stage failed.
     """
+    obtained = setup.obtained
     method, note = _choose_method(run, obtained)
     ranges = _row_ranges(parts, run.options.augment)
     rows = max(last for _, last in ranges.values())
@@ -53,7 +56,7 @@ def extract_features(
     path = run.folder / resume_data.RESUME_DIR / resume_data.FEATURES_FILE
     if method == "turicreate":
         path = run.work / "features.f32"
-        record, extracted = _extract_with_turicreate(run, record, obtained, python, path, rows)
+        record, extracted = _extract_with_turicreate(run, record, setup, path, rows)
         result = {**result, **extracted}
     is_fallback = method != run.options.extraction and obtained.weights is not None
     record = replace(
@@ -70,7 +73,7 @@ def extract_features(
         deviations=(*record.deviations, *(["extraction turicreate"] if is_fallback else [])),
         versions={**record.versions, **result.get("versions", {})},
     )
-    return record, Features(path, result["length"], ranges, obtained.extractor.size)
+    return record, Features(path, result["length"], ranges, obtained.extractor.size, result.get("features_sha256"))
 
 
 def _choose_method(run: RunContext, obtained: ObtainedExtractor) -> tuple[Method, str]:
@@ -121,13 +124,13 @@ def _extract_request(
 
 
 def _extract_with_turicreate(
-    run: RunContext, record: TrainingRecord, obtained: ObtainedExtractor, python: str, path: Path, rows: int
+    run: RunContext, record: TrainingRecord, setup: Setup, path: Path, rows: int
 ) -> tuple[TrainingRecord, dict[str, Any]]:
     """Let Turi Create write the features of the prepared pixels to ``path``; return the record and its result."""
-    pixels = run.work / "pixels.u8"
+    obtained, pixels = setup.obtained, run.work / "pixels.u8"
     ended = run.run_turicreate(
         "turicreate-extract",
-        python,
+        setup.tools["turicreate"],
         {
             "task": "extract",
             "extractor": obtained.extractor.name,

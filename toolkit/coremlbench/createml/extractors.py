@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,10 +73,12 @@ class ObtainedExtractor:
     reason: str
 
 
-def obtain_extractor(choice: str, cache: Path, report: Callable[[str], None]) -> ObtainedExtractor:
+def obtain_extractor(
+    choice: str, cache: Path, report: Callable[[str], None], usable: Collection[str] = tuple(EXTRACTORS)
+) -> ObtainedExtractor:
     """Return the named extractor, or for ``auto`` the first available one; its weights are downloaded if needed.
 
-    ``report`` is called with messages on the progress.
+    ``auto`` selects only ``usable`` ones. ``report`` is called with messages on the progress.
 
     Raises:
         InputError: there is no extractor of that name.
@@ -87,7 +89,11 @@ def obtain_extractor(choice: str, cache: Path, report: Callable[[str], None]) ->
             raise InputError(f"There is no extractor called {choice!r}; choose from auto, {', '.join(EXTRACTORS)}.")
         return _OBTAIN[choice](EXTRACTORS[choice], cache, report, "the requested one")
     unavailable: list[str] = []
+    last = MissingWeightsError("no extractor is usable with this engine; use --engine turicreate")
     for name, extractor in EXTRACTORS.items():
+        if name not in usable:
+            unavailable.append(f"this engine cannot run {name}")
+            continue
         reason = "the best available here" + (f": {'; '.join(unavailable)}" if unavailable else "")
         try:
             return _OBTAIN[name](extractor, cache, report, reason)

@@ -30,6 +30,7 @@ class CreateMLOptions:
     augment: tuple[str, ...] = ("rotation", "flip")
     extractor: str = "auto"
     extraction: str = "pipelined"
+    engine: str = "auto"
     seed: int = 0
     timeout: float | None = None
     silence: float | None = None
@@ -56,7 +57,8 @@ def deviations_of(
 
     The extractor counts, because ``auto`` selects what the machine offers and extractors differ in their amount of
     computation: runs with different ones must not be compared as equal. ``--extraction turicreate`` is no deviation
-    for the protocol's own extractor, which only Turi Create can run.
+    for the protocol's own extractor, which only Turi Create can run. Create ML and Turi Create are the protocol's
+    engines; another one computes the same in another time.
     """
     (experiment,) = select(["createml"])
     settings: dict[str, Any] = {
@@ -72,4 +74,6 @@ def deviations_of(
     settings |= {"extractor": None if extractor == "auto" else extractor, "processes": options.processes}
     if options.extraction == "turicreate" and extractor != experiment.extractor:
         settings["extraction"] = options.extraction
+    if options.engine not in ("auto", "turicreate", "createml"):
+        settings["engine"] = options.engine
     return deviations(experiment, {name: value for name, value in settings.items() if value is not None})

@@ -44,13 +44,13 @@ class RunContext:
         """Return the folder for the run's temporary files."""
         return self.stages.work
 
-    def run_worker(self, stage: str, request: Mapping[str, Any]) -> Exit:
-        """Run the worker named like the stage, and return how it ended.
+    def run_worker(self, stage: str, request: Mapping[str, Any], *, module: str = "") -> Exit:
+        """Run the worker named like the stage, or the one in ``module`` of ``workers``, and return how it ended.
 
         Raises:
             StageFailedError: the worker failed.
         """
-        return self.stages.run(stage, worker(stage), request, silence=SILENCE[stage])
+        return self.stages.run(stage, worker(module or stage), request, silence=SILENCE[stage])
 
     def run_turicreate(self, stage: str, python: str, request: Mapping[str, Any]) -> Exit:
         """Run a task of Turi Create's worker in its own Python, and return how it ended.

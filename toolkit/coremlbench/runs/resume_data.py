@@ -24,6 +24,7 @@ from coremlbench.types.training_records import TrainingRecord
 
 RESUME_DIR = store.RESUME_DIR
 FEATURES_FILE, JOURNAL_FILE, CHECKPOINT_PATTERN = "features.f32", "features.jsonl", "epoch-*.npz"
+SOLVER_STATE_FILE = "solver-state.npz"
 MAX_RESUMABLE_RUNS = 3
 """Failed runs that keep resume data. A full Create ML run's features take 354 MB, a ResNet50 with Adam 284 MB."""
 NOTE_PREFIX = "Kept of this run: "

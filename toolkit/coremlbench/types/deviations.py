@@ -19,6 +19,7 @@ TEMPLATES = {
     "augmentation": "augmentation {}",
     "extractor": "extractor {}",
     "extraction": "extraction {}",
+    "engine": "engine {}",
     "processes": "processes {}",
 }
 """The text of a deviation by setting. The order decides between templates that match the same text."""

@@ -1,25 +1,52 @@
-"""Worker: obtain the feature extractor and create Turi Create's environment, before a Create ML run."""
+"""Worker: obtain the feature extractor and make the tools that the engine runs, before a Create ML run."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from coremlbench.supervision.worker_main import Report, run
+from coremlbench.types.errors import CoremlbenchError
 
 
 def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
-    """Return the path of the environment's Python and the obtained extractor, as JSON."""
+    """Return the obtained extractor as JSON, the path of each tool, and why a tool could not be made ("" if all were).
+
+    Raises:
+        CoremlbenchError: a tool cannot be made, and ``fallback_extractors`` says that no other engine may take over.
+    """
     from coremlbench.createml.extractors import obtain_extractor
-    from coremlbench.createml.turicreate_environment import TURICREATE, ensure_environment
     from coremlbench.system import serialization
 
-    cache = Path(request["cache"])
-    obtained = obtain_extractor(request["extractor"], cache, lambda message: report("setup", 0, 2, message))
-    report("setup", 1, 2, f"the extractor is {obtained.extractor.name}")
-    python = ensure_environment(TURICREATE, cache, lambda message: report("setup", 1, 2, message))
+    cache, fallback = Path(request["cache"]), request["fallback_extractors"]
+
+    def obtain(usable: list[str]) -> Any:
+        obtained = obtain_extractor(request["extractor"], cache, lambda message: report("setup", 0, 2, message), usable)
+        report("setup", 1, 2, f"the extractor is {obtained.extractor.name}")
+        return serialization.to_json(obtained)
+
+    extractor, tools, problem = obtain(request["extractors"]), {}, ""
+    try:
+        for name in request["tools"]:
+            tools[name] = str(TOOLS[name](cache, lambda message: report("setup", 1, 2, message)))
+    except CoremlbenchError as error:
+        if fallback is None:
+            raise
+        extractor, tools, problem = obtain(fallback), {}, str(error).rstrip(".")
     report("setup", 2, 2)
-    return {"python": str(python), "extractor": serialization.to_json(obtained)}
+    return {"extractor": extractor, "tools": tools, "problem": problem}
+
+
+def _turicreate(cache: Path, report: Callable[[str], None]) -> Path:
+    """Return the Python of Turi Create's environment, which is made if it does not exist."""
+    from coremlbench.createml.turicreate_environment import TURICREATE, ensure_environment
+
+    return ensure_environment(TURICREATE, cache, report)
+
+
+TOOLS: dict[str, Callable[[Path, Callable[[str], None]], Path]] = {"turicreate": _turicreate}
+"""How each tool of an engine is made: a function of the cache and of a callback for messages to the tool's path."""
 
 
 if __name__ == "__main__":

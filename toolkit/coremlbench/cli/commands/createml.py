@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 EXTRACTORS = ("auto", "VisionFeaturePrint_Scene", "resnet-50", "squeezenet_v1.1")
 
 
-@click.command(short_help="The Create ML image classification run, through Turi Create.")
+@click.command(short_help="The Create ML image classification run.")
 @click.option(
     "--dataset",
     type=DatasetName(),
@@ -77,11 +77,11 @@ EXTRACTORS = ("auto", "VisionFeaturePrint_Scene", "resnet-50", "squeezenet_v1.1"
 )
 @click.option(
     "--engine",
-    type=click.Choice(["turicreate"]),
-    default="turicreate",
+    type=click.Choice(["auto", "turicreate", "builtin", "createml"]),
+    default="auto",
     show_default=True,
-    expose_value=False,  # there is one so far
-    help="The library that trains the classifier.",
+    help="What trains the classifier: Turi Create, the same solver in NumPy (any platform), or Apple's Create ML "
+    "(macOS); auto takes Turi Create where it runs natively, else builtin.",
 )
 @click.option(
     "--seed",
@@ -105,7 +105,7 @@ def createml(
     """Reproduce the Create ML image classification run: train, test and save an image classifier.
 
     7500 training and 2500 test images in 10 classes; each training image becomes 12 flipped and rotated copies; an
-    extractor computes the feature vector of each; Turi Create fits a logistic regression in at most 25 iterations.
+    extractor computes the feature vector of each; a logistic regression is fitted in at most 25 iterations.
     The run is saved as results/<id>/run.json, also when it fails, and the classifier as model.mlpackage.
 
     \b

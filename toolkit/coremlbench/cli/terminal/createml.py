@@ -120,6 +120,9 @@ def _data_lines(record: TrainingRecord) -> list[str]:
 def _method_lines(record: TrainingRecord) -> list[str]:
     lines = []
     options = record.options
+    if "engine chosen" in options:
+        version = record.versions.get(record.engine, "")
+        lines.append(f"engine: {record.engine}{version and f' {version}'}, chosen as {options['engine chosen']}")
     if "extractions" in options:
         lines.append(
             f"extractor: {options['extractor']}, {options['extractions']:,} extractions, {options['extraction']}; "
