@@ -78,7 +78,9 @@ def test_what_is_left_when_the_time_is_over_is_no_success(context: Context) -> N
 
 def test_on_linux_no_part_of_macos_is_here() -> None:
     elsewhere = [check.name for check in CHECKS if check.unavailable_reason(LINUX)]
-    assert {"Core ML on the CPU", "Core ML's compute plan", "thermal state", "crash reports", "Create ML"} <= {*elsewhere}
+    assert {"Core ML on the CPU", "Core ML's compute plan", "thermal state", "crash reports", "Create ML"} <= {
+        *elsewhere
+    }
     assert "conversion and proof" not in elsewhere
 
 

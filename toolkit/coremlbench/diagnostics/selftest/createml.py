@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
-import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import coremlbench.createml
 from coremlbench.diagnostics.selftest.checks import Context, DoesNotWorkError, NotHereError
 from coremlbench.diagnostics.selftest.tools import run_tool
+from coremlbench.diagnostics.selftest.workers import run_worker
 from coremlbench.system import macos
+from coremlbench.system.files import hash_file
 from coremlbench.types.process import Limits
 
+SWIFT_SOURCES = Path(coremlbench.createml.__file__).parent / "swift"
 IMAGES = "images.json"
 TRAIN, TEST = 20, 10
-FEATURES = 8
+FEATURES, FEATURES_FILE = 8, "features"
+ITERATIONS = 5
 SIZE = (32, 32)
 TURICREATE_LIMITS = Limits(deadline=45.0, memory_bytes=3 << 30)
 SWIFT_LIMITS = Limits(deadline=60.0, memory_bytes=4 << 30)
@@ -69,8 +74,10 @@ def check_extraction(context: Context) -> str:
     network = context.folder / "extractor.onnx"
     write_onnx(_network(kernel), network, bgr=False)
     paths = tuple(Path(image["path"]) for image in _images(context)["train"])
-    target = Target(context.folder / "features", SIZE, network)
-    rows = write_rows([Part("train", paths, ("flip",))], target, lambda *_: None, processes=1)
+    target = Target(context.folder / FEATURES_FILE, SIZE, network)
+    test_paths = tuple(Path(image["path"]) for image in _images(context)["test"])
+    parts = [Part("train", paths, ("flip",)), Part("test", test_paths)]
+    rows = write_rows(parts, target, lambda *_: None, processes=1)
     features = np.fromfile(target.path, np.float32).reshape(rows, FEATURES)
     pixels = np.asarray(prepare_image(paths[0], SIZE, (), (0, 0))[0], np.float64)
     expected = np.maximum(pixels @ kernel[0, 0].astype(np.float64), 0).mean(axis=(0, 1))
@@ -79,7 +86,40 @@ def check_extraction(context: Context) -> str:
             f"the features of a picture are off by up to {float(np.abs(features[0] - expected).max()):.3g}",
             "Install the locked versions again: `make install`.",
         )
-    return f"{rows} rows of {FEATURES} features from {len(paths)} pictures and their flipped copies"
+    return f"{rows} rows of {FEATURES} features from {TRAIN} pictures with flipped copies, and from {TEST} without"
+
+
+def check_solver(context: Context) -> str:
+    """Return that the built-in solver fitted a classifier to the features, and that its accuracy is true.
+
+    Raises:
+        DoesNotWorkError: with its coefficients, NumPy finds another accuracy.
+    """
+    import numpy as np
+
+    images = _images(context)
+    labels = {name: [image["label"] for image in images[name]] for name in ("train", "test")}
+    features = np.fromfile(context.folder / FEATURES_FILE, np.float32).reshape(-1, FEATURES)
+    first_test = len(features) - TEST
+    request = {
+        "features": context.folder / FEATURES_FILE,
+        "features_sha256": hash_file(context.folder / FEATURES_FILE),
+        "length": FEATURES,
+        "parts": {"train": [0, first_test], "validation": [0, 0], "test": [first_test, len(features)]},
+        "labels": {**labels, "validation": []},
+        "iterations": ITERATIONS,
+        "state": context.folder / "solver-state.npz",
+    }
+    fitted = run_worker(context, "train_builtin", request, "training the built-in solver")
+    weights = np.array([[0.0] * (FEATURES + 1), *fitted["coefficients"].values()])  # the first class has none
+    predicted = np.argmax(features[:first_test] @ weights[:, 1:].T + weights[:, 0], axis=1)
+    accuracy = float(np.mean(predicted == np.repeat(labels["train"], first_test // TRAIN)))
+    if abs(accuracy - fitted["training_accuracy"]) > 1.5 / first_test:  # one row may be on the border
+        raise DoesNotWorkError(
+            f"it says that {fitted['training_accuracy']:.1%} of the training rows are right, and {accuracy:.1%} are",
+            "Train with `--engine turicreate`, and report this.",
+        )
+    return f"{fitted['solver_iterations']} iterations, {accuracy:.0%} of {first_test} training rows right"
 
 
 def _images(context: Context) -> Any:
@@ -112,17 +152,18 @@ def check_turicreate(context: Context) -> str:
     """Return that Turi Create fits a regression, in its environment.
 
     Raises:
-        NotHereError: its environment was not made yet; a self-test does not download 600 MB.
+        NotHereError: its environment was not made yet; a self-test downloads nothing.
         DoesNotWorkError: it does not.
     """
-    from coremlbench.createml.turicreate_environment import TURICREATE, installed_python
+    from coremlbench.createml.turicreate_environment import CHILD_ENVIRONMENT, TURICREATE, installed_python
 
     python = installed_python(TURICREATE, context.cache)
     if python is None:
-        raise NotHereError("its environment was not made yet; the first run that asks for it does (600 MB to fetch)")
+        raise NotHereError("its environment was not made yet; the first run that asks for it does that")
     with tempfile.TemporaryDirectory(prefix="coremlbench-") as scratch:
         ended = run_tool(
-            *("env", f"TMPDIR={scratch}", f"TURI_LOG_PATH={scratch}", "ROSETTA_ADVERTISE_AVX=1"),
+            *("env", f"TMPDIR={scratch}", f"TURI_LOG_PATH={scratch}"),
+            *(f"{name}={value}" for name, value in CHILD_ENVIRONMENT.items()),
             *(str(python), "-I", "-c", TURICREATE_TRAINING),
             timeout=40,
         )
@@ -153,19 +194,24 @@ def check_swift_compiler(context: Context) -> str:
 
 
 def check_createml_framework(context: Context) -> str:
-    """Return that a program that names Create ML's image classifier compiles.
+    """Return that a program that names Create ML's image classifier compiles, and the toolkit's own Swift program.
 
     Raises:
-        DoesNotWorkError: it does not.
+        DoesNotWorkError: one does not.
     """
     source = context.folder / "createml.swift"
     source.write_text(SWIFT_PROGRAM, encoding="utf-8")
-    found = run_tool(
-        *(macos.system_tool("xcrun") or "xcrun", "swiftc", "-swift-version", "5", "-typecheck", os.fspath(source)),
-        timeout=50,
-    )
+    _type_check([source], "a program that imports CreateML", INSTALL_XCODE)
+    own = sorted(SWIFT_SOURCES.glob("*.swift"))
+    if own:
+        _type_check(own, "the toolkit's program", "Report it, with the file of `coremlbench selftest --bundle FILE`.")
+    return "a program that names MLImageClassifier compiles" + (", and so does the toolkit's" if own else "")
+
+
+def _type_check(sources: Sequence[Path], name: str, advice: str) -> None:
+    """Raise ``DoesNotWorkError`` with the first error of Swift's compiler, if there is one."""
+    xcrun = macos.system_tool("xcrun") or "xcrun"
+    found = run_tool(xcrun, "swiftc", "-swift-version", "5", "-typecheck", *map(str, sources), timeout=40)
     if found.returncode != 0:
         errors = [line for line in found.errors.splitlines() if "error:" in line] or [found.errors.strip()]
-        reason = errors[0].rpartition("error:")[2].strip()[:200]
-        raise DoesNotWorkError(f"a program that imports CreateML does not compile: {reason}", INSTALL_XCODE)
-    return "a program that names MLImageClassifier compiles"
+        raise DoesNotWorkError(f"{name} does not compile: {errors[0].rpartition('error:')[2].strip()[:200]}", advice)

@@ -14,7 +14,7 @@ REMOVED = "<removed>"
 NO_UUID = "00000000-0000-0000-0000-000000000000"
 
 _KEYS = (
-    r"serial|uuid|udid|ecid|chip-id|die-id|mac.?address|ethernet.?address|bssid|ssid|network.?name|preferred.?network|"
+    r"serial|uuid|udid|ecid|chip-id|die-id|mac.?address|ethernet.?address|bssid|ssid|network.?(?:name|information)|preferred.?network|"
     r"computer.?name|host.?name|user.?name|real.?name|boot.?volume|volume.?name|crashreporterkey|boot-?session|"
     r"displayid|owner|asset.?tag"
 )

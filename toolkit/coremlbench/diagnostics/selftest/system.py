@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import time
 
 from coremlbench.diagnostics.selftest.checks import Context, DoesNotWorkError, NotHereError
@@ -12,12 +11,14 @@ from coremlbench.diagnostics.selftest.processes import ABORT, run_script
 from coremlbench.system import macos
 from coremlbench.system.formatting import format_bytes
 from coremlbench.system.machine import describe_machine
+from coremlbench.system.sleep import CAFFEINATE, kept_awake
 from coremlbench.timing.conditions import read_conditions, thermal_state
 from coremlbench.timing.energy import POWERCAP, energy_meter
 from coremlbench.types.process import Limits
 
 BUSY_SECONDS = 0.3
 CAFFEINATE_SECONDS = 3.0
+STAY_AWAKE = "Keep the Mac awake by hand while it measures: System Settings, Energy."
 REPORT = "Report this together with the file of `coremlbench selftest --bundle FILE`."
 
 
@@ -121,27 +122,21 @@ def check_sleep_prevention(context: Context) -> str:
         DoesNotWorkError: it is missing, or macOS does not list what it asks for.
     """
     del context
-    path = macos.system_tool("caffeinate")
-    if path is None:
-        raise DoesNotWorkError("there is no /usr/bin/caffeinate", "Keep the Mac awake by hand while it measures.")
-    with subprocess.Popen([path, "-i", "-m", "-s"], stdin=subprocess.DEVNULL) as caffeinate:
-        try:
-            deadline = time.monotonic() + CAFFEINATE_SECONDS
-            while not (kinds := caffeinate_assertions(macos.tool_output("pmset", "-g", "assertions"), caffeinate.pid)):
-                if time.monotonic() > deadline or caffeinate.poll() is not None:
-                    raise DoesNotWorkError(
-                        "caffeinate runs, and `pmset -g assertions` does not list it",
-                        "Keep the Mac awake by hand while it measures: System Settings, Lock Screen.",
-                    )
-                time.sleep(0.1)
-        finally:
-            caffeinate.terminate()
-    return f"caffeinate holds {', '.join(kinds)}"
+    before = caffeinate_assertions(macos.tool_output("pmset", "-g", "assertions"))
+    if macos.system_tool(CAFFEINATE[0]) is None:
+        raise DoesNotWorkError("there is no /usr/bin/caffeinate", STAY_AWAKE)
+    with kept_awake():
+        deadline = time.monotonic() + CAFFEINATE_SECONDS
+        while not (held := caffeinate_assertions(macos.tool_output("pmset", "-g", "assertions")) - before):
+            if time.monotonic() > deadline:
+                raise DoesNotWorkError("`pmset -g assertions` lists nothing that caffeinate holds", STAY_AWAKE)
+            time.sleep(0.1)
+    return f"caffeinate holds {', '.join(sorted({kind for _, kind in held}))}"
 
 
-def caffeinate_assertions(text: str, pid: int) -> tuple[str, ...]:
-    """Return the kinds of assertions that the caffeinate of this process id holds, from ``pmset -g assertions``."""
-    return tuple(dict.fromkeys(re.findall(rf"\bpid {pid}\(caffeinate\): \[\w+\] [\d:]+ (\w+)", text)))
+def caffeinate_assertions(text: str) -> set[tuple[str, str]]:
+    """Return process id and kind of each assertion that caffeinate holds, from ``pmset -g assertions``."""
+    return set(re.findall(r"\bpid (\d+)\(caffeinate\): \[\w+\] [\d:]+ (\w+)", text))
 
 
 def check_crash_reports(context: Context) -> str:

@@ -9,6 +9,7 @@ from coremlbench.types.process import Limits
 TINY_MODEL = "a tiny Core ML model"
 COMPILER = "Core ML's compiler"
 DRAWING = "drawn pictures"
+EXTRACTION = "feature extraction"
 
 CHECKS = (
     Check("the machine", system.check_machine, limits=Limits(deadline=30.0)),
@@ -40,7 +41,8 @@ CHECKS = (
         needs=(COMPILER,),
     ),
     Check(DRAWING, createml.check_drawing),
-    Check("feature extraction", createml.check_extraction, needs=(DRAWING,)),
+    Check(EXTRACTION, createml.check_extraction, needs=(DRAWING,)),
+    Check("the built-in solver", createml.check_solver, needs=(EXTRACTION,)),
     Check("Turi Create", createml.check_turicreate, limits=createml.TURICREATE_LIMITS),
     Check("the Swift compiler", createml.check_swift_compiler, macos_only, limits=createml.SWIFT_LIMITS),
     Check(
