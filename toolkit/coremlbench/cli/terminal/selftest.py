@@ -27,7 +27,7 @@ INDENT = 10
 
 
 class Lines:
-    """A context manager that prints results; with ``as_json`` it prints them at the end, as JSON.
+    """A context manager that prints results; with ``as_json`` on standard error, and at the end all of them as JSON.
 
     On a terminal the last line shows which check runs. Elsewhere each line is flushed, so that ``tee`` and logs show
     how far the self-test is.
@@ -37,7 +37,8 @@ class Lines:
         from rich.console import Console
 
         self._checks, self._as_json = checks, as_json
-        self._out, self._progress = plain_console(), Console(stderr=True, highlight=False, markup=False)
+        self._progress = Console(stderr=True, highlight=False, markup=False)
+        self._out = self._progress if as_json else plain_console()
         self._status: Any = None
         self._shown = 0
         self._started = time.monotonic()
@@ -45,12 +46,15 @@ class Lines:
     def __enter__(self) -> Self:
         if self._progress.is_terminal:
             self._status = self._progress.status("")
-            self._status.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._clear()
+
+    def _clear(self) -> None:
+        """Remove the line that shows what is being done: results go to another stream, and would be put behind it."""
         if self._status is not None:
             self._status.stop()
 
@@ -62,12 +66,12 @@ class Lines:
         """Say on a terminal what is being done."""
         if self._status is not None:
             self._status.update(text)
+            self._status.start()
 
     def show(self, result: CheckResult) -> None:
         """Print a result."""
         self._shown += 1
-        if self._as_json:
-            return
+        self._clear()
         from rich.text import Text
 
         status, *rest = self._wrapped(result)
