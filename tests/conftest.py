@@ -135,6 +135,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     ranks = {root / f"{name}.py": rank for rank, name in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
     for item in items:
+        for linux in item.iter_markers("linux"):
+            if not sys.platform.startswith("linux"):
+                item.add_marker(pytest.mark.skip(reason=f"It needs {linux.args[0]}, which only Linux has."))
         for fixture in getattr(item, "fixturenames", ()):
             for marker in MARKED_BY_FIXTURE.get(fixture, ()):
                 item.add_marker(marker)

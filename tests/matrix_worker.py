@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 
 from coremlbench.supervision.worker_main import Report, run
 from coremlbench.types.errors import CoremlbenchError
@@ -97,8 +98,7 @@ def do(deed: str, behaviour: dict[str, Any]) -> None:
     if deed == "raise":
         raise CoremlbenchError("It cannot be loaded.")
     if deed == "interrupt":  # as Ctrl-C in the terminal of the supervising process, two levels up
-        guardian = Path(f"/proc/{os.getppid()}/stat").read_text().rsplit(")", 1)[1].split()
-        os.kill(int(guardian[1]), signal.SIGINT)
+        os.kill(psutil.Process(os.getppid()).ppid(), signal.SIGINT)
         time.sleep(600)
 
 

@@ -16,6 +16,7 @@ import pytest
 
 from coremlbench.system import macos, resources
 from coremlbench.system.machine import describe_machine
+from coremlbench.timing.mac_conditions import DISPLAY_SCRIPT
 
 SYSCTL_LISTING = """\
 hw.ncpu: 8
@@ -27,7 +28,7 @@ hw.perflevel1.physicalcpu: 4
 hw.optional.arm64: 1
 machdep.cpu.brand_string: Apple M2
 """
-DISPLAYS_M2 = """{"SPDisplaysDataType": [{"_name": "Apple M2", "sppci_bus": "spdisplays_builtin", "sppci_cores": "10",
+DISPLAYS = """{"SPDisplaysDataType": [{"_name": "Apple M2", "sppci_bus": "spdisplays_builtin", "sppci_cores": "10",
  "sppci_device_type": "spdisplays_gpu", "sppci_model": "Apple M2"}]}"""
 POWER_SETTINGS = """\
 System-wide power settings:
@@ -84,11 +85,12 @@ class SimulatedMac:
             "sw_vers -productVersion": self.version,
             "sw_vers -buildVersion": self.build,
             "sysctl hw machdep.cpu": SYSCTL_LISTING,
-            "system_profiler -json SPDisplaysDataType": DISPLAYS_M2,
+            "system_profiler -json SPDisplaysDataType": DISPLAYS,
             "ioreg -rd1 -c IOPlatformExpertDevice": PLATFORM_EXPERT,
             "pmset -g batt": ON_MAINS,
             "pmset -g": POWER_SETTINGS,
             "ioreg -r -d 1 -w 0 -c IOAccelerator": IDLE_GPU,
+            f"osascript -l JavaScript -e {DISPLAY_SCRIPT}": "awake",
             **{f"sysctl -n {name}": value for name, value in (SYSCTL_VALUES | dict(self.sysctl)).items()},
             **self.outputs,
         }

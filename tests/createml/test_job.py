@@ -405,6 +405,7 @@ def test_the_next_run_after_a_killed_one_works_and_tidies_up(pictures: Path, tmp
     assert not list(tmp_path.rglob("*.lock"))
 
 
+@pytest.mark.linux("mount namespaces")
 def test_a_full_disk_is_told_and_the_record_saved_all_the_same(pictures: Path, tmp_path: Path) -> None:
     """A file system of its own, in a mount namespace: the results' 230 MB fill up while the data is examined."""
     disk, copy = tmp_path / "disk", tmp_path / "kept"

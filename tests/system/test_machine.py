@@ -83,6 +83,19 @@ def test_an_apple_silicon_mac() -> None:
     assert parse_displays(DISPLAYS_M1) == ("Apple M1 GPU (7 cores)",)
 
 
+def test_the_three_kinds_of_cores_of_an_m6_have_their_names() -> None:
+    listing = """\
+hw.perflevel0.name: Super
+hw.perflevel0.physicalcpu: 2
+hw.perflevel1.name: Performance
+hw.perflevel1.physicalcpu: 4
+hw.perflevel2.name: Efficiency
+hw.perflevel2.physicalcpu: 6
+machdep.cpu.brand_string: Apple M6
+"""
+    assert mac_chip(parse_sysctl(listing)) == "Apple M6 (2 super, 4 performance and 6 efficiency cores)"
+
+
 def test_an_intel_mac() -> None:
     assert mac_chip(parse_sysctl(SYSCTL_INTEL)) == "Intel(R) Core(TM) i9-9980HK CPU @ 2.40GHz"
     assert parse_displays(DISPLAYS_INTEL) == ("Intel UHD Graphics 630 GPU (1536 MB)", "AMD Radeon Pro 5500M GPU (8 GB)")

@@ -76,3 +76,18 @@ def test_a_tool_that_hangs_is_given_up(simulated_mac: Simulate) -> None:
     mac = simulated_mac()
     mac.add_tool("sysctl", "*) exec sleep 600 ;;\n")
     assert macos.tool_output("sysctl", "-n", "hw.model", timeout=0.1) == ""
+
+
+@pytest.mark.parametrize(
+    ("version", "sentence"),
+    [
+        ("", ""),
+        ("15.7", ""),
+        ("26.3", ""),
+        ("26.4", "macOS 27 is the last with the whole of Rosetta, and macOS warns of it."),
+        ("27.0.1", "macOS 27 is the last with the whole of Rosetta."),
+        ("28.0", "macOS 28 translates some games only: there is no Rosetta for other programs since macOS 28."),
+    ],
+)
+def test_the_end_of_rosetta_is_told(version: str, sentence: str) -> None:
+    assert macos.rosetta_end(version) == sentence

@@ -88,6 +88,7 @@ def test_every_call_is_kept_with_core_mls_own_time_of_it(time_round: Round, tmp_
         samples = stored(tmp_path)
         assert result["stand_in"] is True
         assert "stand-in" in result["runtime_version"]
+        assert result["qos_class"] == ("user-initiated" if sys.platform == "darwin" else None)
         assert result["calls"] == len(samples["wall"]) == len(samples["own"]) == 25
         assert result["warmup_calls"] == 3
         assert result["samples_sha256"] == hashlib.sha256((tmp_path / "samples.npz").read_bytes()).hexdigest()

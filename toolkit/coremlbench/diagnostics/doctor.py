@@ -14,9 +14,12 @@ from typing import Literal
 from coremlbench.system import macos
 from coremlbench.system.formatting import format_bytes
 from coremlbench.system.resources import OPEN_FILES, has_avx, vector_instructions
+from coremlbench.timing.chips import accelerator_note
+from coremlbench.timing.condition_texts import describe_conditions, start_problems
+from coremlbench.timing.conditions import read_conditions
 from coremlbench.types.machine import Machine
 
-State = Literal["ok", "later", "no"]
+State = Literal["ok", "later", "warn", "no"]
 
 DISK_BYTES = 6 * 2**30
 """Free space needed: 2 GB for environments, half a GB for drawn images, half a GB for the features of a whole run."""
@@ -30,8 +33,8 @@ FEW_OPEN_FILES = 1024
 class SystemCheck:
     """The result of one check.
 
-    ``state`` is ``ok``, ``later`` (installed at first use) or ``no``. ``found`` says what is there, ``advice`` what to
-    do about it.
+    ``state`` is ``ok``, ``later`` (installed at first use), ``warn`` (it works, and the advice matters) or ``no``.
+    ``found`` says what is there, ``advice`` what to do about it.
     """
 
     name: str
@@ -47,6 +50,8 @@ def run_checks(cache: Path, results: Path, machine: Machine, *, skip_slow: bool 
     """
     checks: list[Callable[[], SystemCheck]] = [
         lambda: _machine(machine),
+        lambda: _accelerators(machine),
+        lambda: _conditions(machine),
         lambda: _turicreate(cache),
         lambda: _extractor(cache),
         _tensorflow,
@@ -70,9 +75,30 @@ def _machine(machine: Machine) -> SystemCheck:
             "machine",
             "no",
             f"{description}; this Python runs under Rosetta",
-            "Install a native arm64 Python, or TensorFlow crashes and every figure is slower than the machine.",
+            "Install a native arm64 Python, or TensorFlow crashes and every figure is slower than the machine. "
+            + macos.rosetta_end(macos.product_version()),
+        )
+    if machine.virtual_machine:
+        return SystemCheck(
+            "machine",
+            "warn",
+            f"{description}; a virtual machine",
+            "Time on a Mac itself: a virtual one has no Neural Engine, and CPU_AND_NE and ALL have hung there.",
         )
     return SystemCheck("machine", "ok", description)
+
+
+def _accelerators(machine: Machine) -> SystemCheck:
+    found = ", ".join(machine.accelerators) or "none that is known"
+    note = accelerator_note(machine.chip)
+    return SystemCheck("accelerators", "ok", f"{found}. {note}" if note else found)
+
+
+def _conditions(machine: Machine) -> SystemCheck:
+    """Return the conditions of timings now; those that make them slower or unlike others are advice."""
+    conditions = read_conditions()
+    advice = " ".join(p.before for p in start_problems(conditions, machine.logical_cores) if p.before)
+    return SystemCheck("conditions", "warn" if advice else "ok", describe_conditions(conditions), advice)
 
 
 def _turicreate(cache: Path) -> SystemCheck:
@@ -90,13 +116,23 @@ def _turicreate(cache: Path) -> SystemCheck:
             name, "no", f"there is no Turi Create for {platform.machine()}", "Use an x86-64 machine or a Mac."
         )
     if installed_python(TURICREATE, cache):
-        return SystemCheck(name, "ok", f"6.4.1, isolated in {environment_folder(TURICREATE, cache)}")
+        ending = f"; {rosetta}" if (rosetta := _end_of_rosetta()) else ""
+        return SystemCheck(name, "ok", f"6.4.1, isolated in {environment_folder(TURICREATE, cache)}{ending}")
     python = find_python38()
     if python is None:
-        advice = f"On a machine without a network, {python38_install_advice()} beforehand."
+        advice = f"On a machine without a network, {python38_install_advice()} beforehand. {_end_of_rosetta()}".rstrip()
         return SystemCheck(name, "later", "no Python 3.8 here; uv will fetch one at first use", advice)
     size = "" if macos.is_macos() else " (600 MB to fetch)"  # the most of it is TensorFlow, which macOS does not need
-    return SystemCheck(name, "later", f"made at first use with Python {python.version_text} {python.location}{size}")
+    found = f"made at first use with Python {python.version_text} {python.location}{size}"
+    return SystemCheck(name, "later", found, _end_of_rosetta())
+
+
+def _end_of_rosetta() -> str:
+    """Return what the end of Rosetta means for Turi Create on Apple silicon; "" where it is far or there is none."""
+    if not macos.has_apple_silicon():
+        return ""
+    ending = macos.rosetta_end(macos.product_version())
+    return f"{ending} Turi Create ends with it." if ending else ""
 
 
 def _extractor(cache: Path) -> SystemCheck:

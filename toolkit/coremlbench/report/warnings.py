@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from coremlbench.report.labels import MAX_OUTPUT_ERROR, output_error_phrase, outputs_are_wrong, unit_phrase
 from coremlbench.report.types import WarningRow
 from coremlbench.system.formatting import format_seconds
+from coremlbench.timing.condition_texts import condition_problems, start_problems
 from coremlbench.types.records import Record
 from coremlbench.types.timing import Conditions, Measurement, TimingRecord
 from coremlbench.types.training_records import TrainingRecord
@@ -55,6 +56,7 @@ def _timing_warnings(record: TimingRecord) -> Iterator[str]:
         yield f"Less than the method asks for: {', '.join(reductions)}."
     if any(cell.stand_in for cell in record.measurements):
         yield "The tests' stand-in for Core ML ran: none of its figures is Core ML's."
+    yield from _start_warnings(record)
     for cell in record.measurements:
         yield from _cell_warnings(cell)
         for timed in cell.rounds:
@@ -113,10 +115,11 @@ def _is_busy(conditions: Conditions, record: TimingRecord) -> bool:
     return conditions.load_average is not None and conditions.load_average > record.machine.logical_cores
 
 
+def _start_warnings(record: TimingRecord) -> Iterator[str]:
+    """Yield what spoke against the conditions in which a matrix was started."""
+    problems = start_problems(record.conditions_before, record.machine.logical_cores)
+    yield from (problem.after for problem in problems if problem.after)
+
+
 def _condition_warnings(conditions: Conditions) -> Iterator[str]:
-    if conditions.thermal_state not in (None, "nominal"):
-        yield f"The machine was hot: macOS called its thermal state {conditions.thermal_state}."
-    if conditions.power_source == "battery":
-        yield "The machine ran on battery."
-    if conditions.low_power_mode:
-        yield "Low power mode was on."
+    yield from (problem.after for problem in condition_problems(conditions) if problem.after)

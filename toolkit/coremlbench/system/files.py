@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import os
 import re
@@ -56,7 +57,7 @@ def _temporary_file(path: Path, rename: Callable[[Path, Path], object]) -> Itera
             yield file
             file.flush()
             os.fchmod(file.fileno(), 0o666 & ~_umask())
-            os.fsync(file.fileno())
+            sync_to_disk(file.fileno())
         rename(Path(name), path)
     except BaseException:
         with suppress(OSError):
@@ -105,6 +106,11 @@ def hash_folder(folder: Path) -> tuple[str, int]:
     return digest.hexdigest(), size
 
 
+def folder_bytes(folder: Path) -> int:
+    """Return the total size of the files in a folder, in bytes."""
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
 def hash_path(path: Path) -> str:
     """Return the SHA-256 of a file, or of a folder as by ``hash_folder``."""
     return hash_folder(path)[0] if path.is_dir() else hash_file(path)
@@ -115,9 +121,23 @@ def _sync_folder(folder: Path) -> None:
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
-            os.fsync(descriptor)
+            sync_to_disk(descriptor)
         finally:
             os.close(descriptor)
+
+
+def sync_to_disk(descriptor: int) -> None:
+    """Wait until the disk itself has what was written to a file or folder.
+
+    On macOS ``fsync`` leaves the data in the disk's own cache, which a power failure empties; ``F_FULLFSYNC`` does not.
+    Some file systems, such as those of servers, refuse it. Raises ``OSError`` when the data cannot be written.
+    """
+    full_sync = getattr(fcntl, "F_FULLFSYNC", None)
+    if full_sync is not None:
+        with suppress(OSError):
+            fcntl.fcntl(descriptor, full_sync)
+            return
+    os.fsync(descriptor)
 
 
 def _umask() -> int:

@@ -162,14 +162,25 @@ def parse_sysctl(text: str) -> dict[str, str]:
 
 
 def mac_chip(values: dict[str, str]) -> str:
-    """Return the chip's name, on Apple silicon with its performance and efficiency cores.
+    """Return the chip's name, on Apple silicon with its cores by kind, the fastest first.
+
+    The M1 to M4 have performance and efficiency cores, later chips also "super" ones.
 
     Under Rosetta ``machdep.cpu.brand_string`` still names the Apple chip, sometimes as "VirtualApple". Without that
     value the name is empty.
     """
     name = values.get("machdep.cpu.brand_string", "")
-    fast, slow = values.get("hw.perflevel0.physicalcpu"), values.get("hw.perflevel1.physicalcpu")
-    return f"{name} ({fast} performance and {slow} efficiency cores)" if name and fast and slow else name
+    levels = [
+        (cores, values.get(f"hw.perflevel{level}.name") or default)
+        for level, default in enumerate(("performance", "efficiency", "efficiency"))
+        if (cores := values.get(f"hw.perflevel{level}.physicalcpu"))
+    ]
+    if not name or len(levels) < 2:
+        return name
+    *others, (cores, kind) = levels
+    return (
+        f"{name} ({', '.join(f'{count} {other.lower()}' for count, other in others)} and {cores} {kind.lower()} cores)"
+    )
 
 
 def parse_platform_uuid(text: str) -> str:

@@ -126,3 +126,21 @@ def _flag(name: str) -> bool | None:
     """Return whether a number of ``sysctl`` is not zero, ``None`` when it is unknown."""
     number = sysctl_number(name)
     return None if number is None else number != 0
+
+
+# --- the end of Rosetta -------------------------------------------------------------------------------------
+
+LAST_WITH_ROSETTA, ROSETTA_WARNINGS = 27, (26, 4)
+"""The last macOS that translates every program, and the first version that warns of it; source: Apple, About Rosetta
+translation environment (developer.apple.com), support article 102527."""
+
+
+def rosetta_end(version: str) -> str:
+    """Return a sentence on the end of Rosetta for a Mac with an Apple chip and this version; "" before macOS 26.4."""
+    numbers = version_numbers(version)
+    if not numbers or numbers < ROSETTA_WARNINGS:
+        return ""
+    if numbers[0] > LAST_WITH_ROSETTA:
+        return f"macOS {numbers[0]} translates some games only: there is no Rosetta for other programs since macOS 28."
+    warns = ", and macOS warns of it" if numbers[0] < LAST_WITH_ROSETTA else ""
+    return f"macOS {LAST_WITH_ROSETTA} is the last with the whole of Rosetta{warns}."

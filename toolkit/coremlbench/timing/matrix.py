@@ -9,10 +9,13 @@ from typing import Any
 
 from coremlbench.runs.lifecycle import FAILED, Run, Save, exit_code_of, run_and_record
 from coremlbench.runs.stages import Stages
+from coremlbench.system import macos
 from coremlbench.system.files import hash_path
 from coremlbench.timing.available_units import MachineCapabilities
+from coremlbench.timing.conditions import read_conditions
 from coremlbench.timing.inputs import has_inputs, provide_inputs
 from coremlbench.timing.kit import check_kit_folder, write_kit
+from coremlbench.timing.large_models import large_model_note
 from coremlbench.timing.plan import (
     Cell,
     MatrixPlan,
@@ -41,7 +44,7 @@ from coremlbench.timing.rounds import RESUME_HINT, MatrixStoppedError, RoundRunn
 from coremlbench.types.errors import InputError
 from coremlbench.types.failure import Evidence, Failure
 from coremlbench.types.process import Progress
-from coremlbench.types.timing import Measurement, Round, Timed, TimingRecord
+from coremlbench.types.timing import Conditions, Measurement, Round, Timed, TimingRecord
 from coremlbench.types.training_records import Phase
 
 EXPERIMENT = "convert-and-time"
@@ -196,6 +199,12 @@ class MatrixRun:
 
     def run(self) -> TimingRecord:
         """Return the record with all rounds; it is saved after each. A matrix that was stopped has a failure."""
+        if self.record.conditions_before == Conditions():
+            self.record = replace(self.record, conditions_before=read_conditions())
+        record = self._run()
+        return replace(record, conditions_after=read_conditions())
+
+    def _run(self) -> TimingRecord:
         try:
             self._update(self.record)
             self._prepare()
@@ -258,6 +267,16 @@ class MatrixRun:
             failure = failures.get(package.path) or self.runner.compile(number, package)
             if failure is not None:
                 failures[package.path] = failure
+        self._note_large_models()
+
+    def _note_large_models(self) -> None:
+        """Note in each Core ML cell whose compiled model is too large for other units what this macOS makes of it."""
+        version = macos.version_numbers(macos.product_version())
+        for cell in self.plan.cells:
+            note = large_model_note(self.runner.compiled_bytes.get(cell.package.path, 0), version)
+            row = self.record.measurements[cell.index]
+            if note and cell.runtime == "coreml" and cell.unit != "CPU_ONLY" and note not in row.notes:
+                self.record = replace_row(self.record, cell.index, replace(row, notes=(*row.notes, note)))
 
     def _mark_failures(self, failures: dict[Path, Failure]) -> None:
         """Mark the cells that cannot run, because inputs or a compiled model are missing."""

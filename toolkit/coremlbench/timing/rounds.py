@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from coremlbench.runs.stages import StageFailedError, Stages
 from coremlbench.system import serialization
 from coremlbench.system.clocks import ClockReading, clock_gap, read_clocks
-from coremlbench.system.files import hash_file
+from coremlbench.system.files import folder_bytes, hash_file
 from coremlbench.system.formatting import format_seconds
 from coremlbench.timing.available_units import MachineCapabilities
 from coremlbench.timing.plan import Cell, TimedPackage, TimingOptions
@@ -42,8 +42,9 @@ class MatrixStoppedError(Exception):
 class RoundRunner:
     """Runs the workers of one matrix. ``worker`` returns the command of a worker by its name.
 
-    ``compiled`` and ``compile_seconds`` are by the path of the package. ``stand_in`` becomes true as soon as a worker
-    reports that the tests' stand-in is in the place of Core ML. ``read_clocks`` is read before and after each round.
+    ``compiled``, ``compile_seconds`` and ``compiled_bytes`` are by the path of the package. ``stand_in`` becomes true
+    as soon as a worker reports that the tests' stand-in is in the place of Core ML. ``read_clocks`` is read before and
+    after each round.
     """
 
     folder: Path
@@ -53,6 +54,7 @@ class RoundRunner:
     stand_in: bool = False
     compiled: dict[Path, Path] = field(default_factory=dict)
     compile_seconds: dict[Path, float] = field(default_factory=dict)
+    compiled_bytes: dict[Path, int] = field(default_factory=dict)
     read_clocks: Callable[[], ClockReading] = read_clocks
 
     def run(self, stage: str, worker: str, request: dict[str, Any]) -> Exit | Failure:
@@ -85,6 +87,7 @@ class RoundRunner:
         assert ended.result is not None
         self.compiled[package.path] = Path(ended.result["compiled"])
         self.compile_seconds[package.path] = ended.result["compile_seconds"]
+        self.compiled_bytes[package.path] = folder_bytes(self.compiled[package.path])
         self.stand_in |= ended.result["stand_in"]
         return None
 
@@ -251,7 +254,7 @@ def _load_samples(samples: Path) -> tuple[NDArray[np.float64], NDArray[np.float6
 
 
 def _add_phases(row: Round, result: dict[str, Any]) -> Round:
-    """Return the round with the phases around the timed calls: warm-up, loading, first prediction, and energy."""
+    """Return the round with what surrounds the timed calls: warm-up, loading, first prediction, energy, scheduling."""
     return replace(
         row,
         warmup_calls=result["warmup_calls"],
@@ -260,4 +263,5 @@ def _add_phases(row: Round, result: dict[str, Any]) -> Round:
         second_load_seconds=result["second_load_seconds"],
         first_predict_seconds=result["first_predict_seconds"],
         energy_joules=result.get("energy_joules"),
+        qos_class=result.get("qos_class"),
     )

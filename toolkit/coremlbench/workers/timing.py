@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from coremlbench.runtimes import RUNTIMES, Loaded, is_stand_in
 from coremlbench.supervision.worker_main import Report, run
 from coremlbench.system import serialization
+from coremlbench.system.scheduling import request_user_initiated
 from coremlbench.types.conversion import ModelFileOptions
 from coremlbench.types.errors import CoremlbenchError, InputError
 from coremlbench.types.timing import Artefact
@@ -50,6 +51,7 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
         InputError: the request has no form of the model that the runtime takes, or no samples.
         WrongOutputError: the outputs differ in name or size from the expected ones, or are not finite.
     """
+    qos_class = request_user_initiated()
     runtime, unit = RUNTIMES[request["runtime"]], request["unit"]
     if "original" not in runtime.takes:
         # coremltools would import TensorFlow, which takes seconds and memory and starts threads beside the timed calls.
@@ -78,6 +80,7 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
         "second_load_seconds": second_load,
         "first_predict_seconds": first_predict,
         "output_error": None,
+        "qos_class": qos_class,
         "notes": [],
     }
     if request.get("expected"):
