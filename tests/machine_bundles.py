@@ -22,7 +22,7 @@ from coremlbench.system.machine import (
     parse_platform_uuid,
     parse_sysctl,
 )
-from coremlbench.timing.conditions import parse_low_power_mode, parse_power_source
+from coremlbench.timing.mac_conditions import parse_gpu_use, parse_lid, parse_power_mode, parse_power_source
 from coremlbench.types.machine import Machine
 from tests.simulated_mac import SimulatedMac
 
@@ -82,7 +82,9 @@ def parsed(bundle: MachineBundle) -> dict[str, Any]:
         "displays": parse_displays(texts["system_profiler -json SPDisplaysDataType"]),
         "uuid": parse_platform_uuid(texts["ioreg -rd1 -c IOPlatformExpertDevice"]),
         "power source": parse_power_source(texts["pmset -g batt"]),
-        "low power": parse_low_power_mode(texts["pmset -g"]),
+        "power mode": parse_power_mode(texts["pmset -g"]),
+        "GPU use": parse_gpu_use(texts["ioreg -r -d 1 -w 0 -c IOAccelerator"]),
+        "lid": parse_lid(texts["ioreg -r -k AppleClamshellState -d 1"]),
     }
 
 

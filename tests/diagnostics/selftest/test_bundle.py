@@ -90,6 +90,7 @@ def test_a_macs_texts_are_read_again_as_if_it_were_there(
         "system_profiler -json SPDisplaysDataType": DISPLAYS,
         "pmset -g assertions": ASSERTIONS,
         "pmset -g": SETTINGS,
+        "ioreg -r -k AppleClamshellState -d 1": '      "AppleClamshellState" = No\n',
     }
     simulated_mac(outputs=outputs)
     before = describe_machine()
@@ -104,7 +105,9 @@ def test_a_macs_texts_are_read_again_as_if_it_were_there(
         "displays": ("Apple M2 GPU (10 cores)",),
         "uuid": NO_UUID,
         "power source": "AC",
-        "low power": True,
+        "power mode": "low",
+        "GPU use": 3,
+        "lid": False,
     }
     after = described_from(bundle, simulated_mac)
     assert after.id != before.id, "the real UUID is not in it"
@@ -140,7 +143,7 @@ def test_the_parsers_read_what_real_machines_say(path: Path, simulated_mac: Call
         assert values["system"][0] in (bundle.machine["system"], "Linux")
         assert values["chip"] == bundle.machine["chip"]
         return
-    for key in ("version", "build", "model", "power source"):
+    for key in ("version", "build", "model", "power source", "power mode"):
         assert values[key], key
     assert values["uuid"] == NO_UUID
     machine = described_from(bundle, simulated_mac)

@@ -14,7 +14,7 @@ from coremlbench.diagnostics.selftest.checks import Context
 from coremlbench.diagnostics.selftest.host import Host, detect_host
 from coremlbench.diagnostics.selftest.run import new_context, run_one
 from coremlbench.diagnostics.selftest.table import CHECKS
-from coremlbench.timing import conditions, energy
+from coremlbench.timing import energy
 from tests.simulated_mac import SimulatedMac
 
 Simulate = Callable[..., SimulatedMac]
@@ -135,15 +135,24 @@ def test_no_crash_report_is_told(context: Context) -> None:
     assert detail.startswith("macOS wrote no report of a child that aborted")
 
 
-def test_power_sources(context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(conditions, "POWER_SUPPLIES", tmp_path)
-    linux = replace(context, host=Host("Linux", "x86_64"))
-    assert outcome("power source", linux) == ("not here", "the system lists no power supply, as in most servers", "")
-    battery = tmp_path / "BAT0"
-    battery.mkdir()
-    for name, text in (("type", "Battery"), ("status", "Discharging")):
-        (battery / name).write_text(text)
-    assert outcome("power source", linux)[:2] == ("works", "battery; time on mains power")
+def test_conditions_are_told_in_a_line(simulated_mac: Simulate, context: Context) -> None:
+    mac = simulated_mac()
+    status, detail, _ = outcome("conditions", context)
+    assert status == "works"
+    assert detail.startswith("AC power, automatic power mode, ")
+    assert "GPU in use 3%" in detail
+    mac.add_tool("pmset", '"-g") echo x ;;\n')
+    assert outcome("conditions", context) == (
+        "does not",
+        "macOS does not say its power source (`pmset -g batt`) nor its power mode (`pmset -g`)",
+        system.REPORT,
+    )
+
+
+def test_the_conditions_of_linux_are_those_that_it_has(context: Context) -> None:
+    status, detail, _ = outcome("conditions", replace(context, host=Host("Linux", "x86_64")))
+    assert status == "works"
+    assert "load " in detail
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import sys
 import warnings
-from importlib import util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from coremlbench.diagnostics.selftest.checks import Context, DoesNotWorkError
 from coremlbench.diagnostics.selftest.host import Host
 from coremlbench.diagnostics.selftest.workers import run_worker
+from coremlbench.system.tensorflow_extra import has_tensorflow, install_advice
 from coremlbench.types.conversion import PROVEN
 from coremlbench.types.process import Limits
 
@@ -34,7 +34,7 @@ REINSTALL = "Install the locked versions again: `make install`."
 def tensorflow_missing(host: Host) -> str:
     """Return why TensorFlow is not here, "" where it is installed."""
     del host
-    return "" if util.find_spec("tensorflow") else "TensorFlow is not installed"
+    return "" if has_tensorflow() else f"TensorFlow is not installed; {install_advice()}"
 
 
 def check_tiny_model(context: Context) -> str:

@@ -12,6 +12,7 @@ from coremlbench.system import macos
 from coremlbench.system.formatting import format_bytes
 from coremlbench.system.machine import describe_machine
 from coremlbench.system.sleep import CAFFEINATE, kept_awake
+from coremlbench.timing.condition_texts import describe_conditions
 from coremlbench.timing.conditions import read_conditions, thermal_state
 from coremlbench.timing.energy import POWERCAP, energy_meter
 from coremlbench.types.process import Limits
@@ -45,21 +46,23 @@ def check_machine(context: Context) -> str:
     )
 
 
-def check_power_source(context: Context) -> str:
-    """Return the power source, and whether the low-power mode is on.
+def check_conditions(context: Context) -> str:
+    """Return the conditions that every round records: power, load, memory, and on a Mac GPU and display.
 
     Raises:
-        DoesNotWorkError: macOS does not say it.
-        NotHereError: another system lists no power supply.
+        DoesNotWorkError: one that every Mac has is not known.
     """
     conditions = read_conditions()
-    if conditions.power_source is None:
-        if context.host.is_mac:
-            raise DoesNotWorkError("`pmset -g batt` names no power source", REPORT)
-        raise NotHereError("the system lists no power supply, as in most servers")
-    low = {True: ", low-power mode on", False: ", low-power mode off", None: ""}[conditions.low_power_mode]
-    advice = "; time on mains power" if conditions.power_source == "battery" else ""
-    return f"{conditions.power_source}{low}{advice}"
+    if context.host.is_mac:
+        known = {
+            "power source (`pmset -g batt`)": conditions.power_source,
+            "power mode (`pmset -g`)": conditions.power_mode,
+            "memory pressure (`sysctl kern.memorystatus_vm_pressure_level`)": conditions.memory_pressure,
+        }
+        unknown = [name for name, value in known.items() if value is None]
+        if unknown:
+            raise DoesNotWorkError(f"macOS does not say its {' nor its '.join(unknown)}", REPORT)
+    return describe_conditions(conditions)
 
 
 def check_thermal_state(context: Context) -> str:

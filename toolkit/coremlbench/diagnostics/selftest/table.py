@@ -19,7 +19,7 @@ CHECKS = (
     Check("timeouts", processes.check_timeouts),
     Check("file locks", storage.check_file_locks),
     Check("durable writes", storage.check_durable_writes),
-    Check("power source", system.check_power_source),
+    Check("conditions", system.check_conditions),
     Check("thermal state", system.check_thermal_state, macos_only),
     Check("energy", system.check_energy),
     Check("sleep prevention", system.check_sleep_prevention, macos_only),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from coremlbench.diagnostics.selftest.host import Host
 from coremlbench.diagnostics.selftest.tools import run_tool
 from coremlbench.system import macos
+from coremlbench.timing.mac_conditions import DISPLAY_SCRIPT
 
 TOOL_SECONDS = 15.0
 MAX_CHARACTERS = 200_000
@@ -29,7 +30,7 @@ SYSCTL_NAMES = (
     "vm.loadavg",
     "vm.swapusage",
 )
-MAC_COMMANDS = (
+MAC_LINES = (
     "sw_vers",
     "sw_vers -productVersion",
     "sw_vers -buildVersion",
@@ -48,17 +49,20 @@ MAC_COMMANDS = (
     "ioreg -rd1 -c IOPlatformExpertDevice",
     "ioreg -r -d 1 -w 0 -c IOAccelerator",
     "ioreg -r -d 1 -w 0 -c H11ANEIn",
+    "ioreg -r -k AppleClamshellState -d 1",
     "ioreg -rd1 -c AppleSmartBattery",
     "vm_stat",
     "xcode-select -p",
     "xcrun --show-sdk-version",
     "xcrun swiftc --version",
 )
-LINUX_COMMANDS = ("uname -srvm", "lscpu", "nvidia-smi -L")
+MAC_COMMANDS = (*map(str.split, MAC_LINES), ["osascript", "-l", "JavaScript", "-e", DISPLAY_SCRIPT])
+LINUX_COMMANDS = (["uname", "-srvm"], ["lscpu"], ["nvidia-smi", "-L"])
 LINUX_FILES = (
     "/proc/cpuinfo",
     "/proc/loadavg",
     "/proc/meminfo",
+    "/proc/pressure/memory",
     "/proc/version",
     "/etc/os-release",
     "/sys/fs/cgroup/cpu.max",
@@ -73,6 +77,7 @@ LINUX_PATTERNS = (
     "sys/class/power_supply/*/online",
     "sys/class/power_supply/*/status",
     "sys/class/power_supply/*/scope",
+    "sys/devices/system/cpu/cpufreq/*/scaling_governor",
     "sys/class/powercap/intel-rapl:*/name",
 )
 
@@ -98,9 +103,9 @@ def collect_texts(host: Host) -> tuple[MachineText, ...]:
     return (*_command_texts(LINUX_COMMANDS), *_file_texts())
 
 
-def _command_texts(lines: Iterable[str]) -> Iterator[MachineText]:
-    for line in lines:
-        name, *arguments = line.split()
+def _command_texts(commands: Iterable[Sequence[str]]) -> Iterator[MachineText]:
+    for command in commands:
+        (name, *arguments), line = command, " ".join(command)
         path = macos.system_tool(name) or name
         found = run_tool(path, *arguments, timeout=TOOL_SECONDS)
         if found.returncode is not None or macos.is_macos():
