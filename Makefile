@@ -101,11 +101,15 @@ test-pythons:  ## run the fast tests under the oldest and the newest Python, whe
 coverage: install  ## run the fast tests and show which lines they and their children reach
 	$(PYTEST) -n $(WORKERS) --dist loadfile -m "$(FAST)" --cov --cov-report=term
 
-lint: install  ## check style, formatting and that no merge-conflict marker is left
+# actionlint is in the lock for Linux only. Without shellcheck, which not every machine has, it says the same everywhere.
+lint: install  ## check style, formatting, layers, workflows, and that no merge-conflict marker is left
 	$(BIN)/python .ci/conflict_markers.py
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/lint-imports
+ifeq ($(shell uname),Linux)
+	$(BIN)/actionlint -shellcheck= -pyflakes=
+endif
 
 types: install  ## check types
 	$(BIN)/mypy

@@ -161,6 +161,7 @@ def test_the_conditions_of_linux_are_those_that_it_has(context: Context) -> None
         (Host("Linux", "x86_64"), "not here", "no energy counters"),
         (MAC, "does not", "zeus-apple-silicon"),
         (replace(MAC, architecture="x86_64"), "not here", "Intel"),
+        (replace(MAC, virtual=True), "not here", "virtual"),
     ],
 )
 def test_a_machine_without_an_energy_meter(

@@ -201,17 +201,21 @@ def check_createml_framework(context: Context) -> str:
     """
     source = context.folder / "createml.swift"
     source.write_text(SWIFT_PROGRAM, encoding="utf-8")
-    _type_check([source], "a program that imports CreateML", INSTALL_XCODE)
+    _type_check([str(source)], "a program that imports CreateML", INSTALL_XCODE)
     own = sorted(SWIFT_SOURCES.glob("*.swift"))
     if own:
-        _type_check(own, "the toolkit's program", "Report it, with the file of `coremlbench selftest --bundle FILE`.")
+        _type_check(
+            ["-parse-as-library", *map(str, own)],
+            "the toolkit's program",
+            "Report it, with the file of `coremlbench selftest --bundle FILE`.",
+        )
     return "a program that names MLImageClassifier compiles" + (", and so does the toolkit's" if own else "")
 
 
-def _type_check(sources: Sequence[Path], name: str, advice: str) -> None:
+def _type_check(arguments: Sequence[str], name: str, advice: str) -> None:
     """Raise ``DoesNotWorkError`` with the first error of Swift's compiler, if there is one."""
     xcrun = macos.system_tool("xcrun") or "xcrun"
-    found = run_tool(xcrun, "swiftc", "-swift-version", "5", "-typecheck", *map(str, sources), timeout=40)
+    found = run_tool(xcrun, "swiftc", "-swift-version", "5", "-typecheck", *arguments, timeout=40)
     if found.returncode != 0:
         errors = [line for line in found.errors.splitlines() if "error:" in line] or [found.errors.strip()]
         raise DoesNotWorkError(f"{name} does not compile: {errors[0].rpartition('error:')[2].strip()[:200]}", advice)

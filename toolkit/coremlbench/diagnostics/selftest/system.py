@@ -106,6 +106,8 @@ def check_energy(context: Context) -> str:
 
 def _no_meter(host: Host) -> Exception:
     """Return the error that says why there is no energy meter."""
+    if host.virtual:
+        return NotHereError("a virtual Mac has no energy counters")
     if host.apple_silicon:
         return DoesNotWorkError(
             "zeus-apple-silicon, which reads the chip's counters, is not installed or does not know this chip",
