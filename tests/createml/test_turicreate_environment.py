@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -115,6 +116,16 @@ def test_a_package_with_another_hash_is_refused(small: Recipe, tmp_path: Path) -
     small.lock.write_text(SIX.replace("8abb2f1d", "00000000"))
     with pytest.raises(EnvironmentBuildError, match="check the connection to your package index"):
         ensure_environment(small, tmp_path, lambda message: None)
+
+
+def test_nothing_is_installed_that_the_lock_does_not_hold(tmp_path: Path) -> None:
+    """Turi Create's wheel for macOS asks for a TensorFlow, which its lock leaves out there."""
+    (block,) = re.findall(r"^python-dateutil==.*\n(?:    --hash=.*\n)+", LOCK.read_text(), re.MULTILINE)
+    (tmp_path / "dateutil.lock").write_text(block.rstrip("\\\n") + "\n")
+    proof = 'import dateutil, json, importlib.util as u; print("proof:" + json.dumps({"six": u.find_spec("six")}))'
+    recipe = Recipe("dateutil", tmp_path / "dateutil.lock", proof)
+    python = ensure_environment(recipe, tmp_path, lambda message: None)
+    assert json.loads(python.parents[1].joinpath("proven.json").read_text())["six"] is None
 
 
 def test_another_lock_gets_another_folder(small: Recipe, tmp_path: Path) -> None:

@@ -141,6 +141,7 @@ def ensure_environment(recipe: Recipe, cache: Path, report: Callable[[str], None
             "--no-config",
             "--python",
             str(target),
+            "--no-deps",  # the lock is complete, and for macOS without the TensorFlow that Turi Create asks for
             "--require-hashes",
             "-r",
             str(recipe.lock),

@@ -112,7 +112,7 @@ def _turicreate(cache: Path) -> SystemCheck:
     )
 
     name = "Turi Create"
-    if platform.system() == "Linux" and platform.machine() != "x86_64":
+    if not macos.is_macos() and platform.machine() != "x86_64":
         return SystemCheck(
             name, "no", f"there is no Turi Create for {platform.machine()}", "Use an x86-64 machine or a Mac."
         )
