@@ -14,6 +14,7 @@ from typing import Literal
 from coremlbench.system import macos
 from coremlbench.system.formatting import format_bytes
 from coremlbench.system.resources import OPEN_FILES, has_avx, vector_instructions
+from coremlbench.system.tensorflow_extra import has_tensorflow, install_advice
 from coremlbench.timing.chips import accelerator_note
 from coremlbench.timing.condition_texts import describe_conditions, start_problems
 from coremlbench.timing.conditions import read_conditions
@@ -55,7 +56,7 @@ def run_checks(cache: Path, results: Path, machine: Machine, *, skip_slow: bool 
         lambda: _turicreate(cache),
         lambda: _extractor(cache),
         _tensorflow,
-        *([] if skip_slow else [_training_device]),
+        *([] if skip_slow or not has_tensorflow() else [_training_device]),
         _core_ml,
         lambda: _disk_space("room for the cache", cache),
         lambda: _disk_space("room for results", results),
@@ -158,15 +159,15 @@ def _extractor(cache: Path) -> SystemCheck:
 
 
 def _tensorflow() -> SystemCheck:
-    try:
-        description = f"{metadata.version('tensorflow')}"
-    except metadata.PackageNotFoundError:
+    if not has_tensorflow():
+        advice = install_advice()
         return SystemCheck(
             "TensorFlow",
             "no",
-            f"not installed: there is none for Python {platform.python_version()} on this system",
-            "Use Python 3.12 or older on an Intel Mac.",
+            "not installed; only training, Keras models and SavedModels need it",
+            f"{advice[0].upper()}{advice[1:]}.",
         )
+    description = metadata.version("tensorflow")
     if macos.is_macos() and platform.machine() == "arm64":
         try:
             description += f" with tensorflow-metal {metadata.version('tensorflow-metal')}"
