@@ -19,7 +19,8 @@ class CreateMLOptions:
 
     ``train`` and ``test`` are numbers of images, None for all that a folder has. ``timeout`` and ``silence`` are
     seconds, ``memory_limit`` is bytes. ``processes`` is the number of processes that extract features, None for one
-    per core.
+    per core. ``feature_revision`` and ``reuse_features`` are Create ML's own: which extractor it has, and whether it
+    starts from the features of an earlier run and keeps them for the next.
     """
 
     dataset: str = "drawn-food"
@@ -31,6 +32,8 @@ class CreateMLOptions:
     extractor: str = "auto"
     extraction: str = "pipelined"
     engine: str = "auto"
+    feature_revision: int = 1
+    reuse_features: bool = False
     seed: int = 0
     timeout: float | None = None
     silence: float | None = None
@@ -39,6 +42,8 @@ class CreateMLOptions:
 
     def remedied(self, retry: Retry) -> tuple[CreateMLOptions, str]:
         """Return the settings for the next attempt, and a description of the change."""
+        if retry is Retry.LESS_MEMORY and self.engine == "createml":
+            return self, f"{UNCHANGED}, as Create ML itself decides how much memory it takes"
         if retry is Retry.LESS_MEMORY:
             processes = self.processes or cores()
             if processes == 1:

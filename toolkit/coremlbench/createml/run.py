@@ -68,7 +68,7 @@ def _set_up(
     ended = run.run_worker(
         "setup",
         {
-            "extractor": run.options.extractor,
+            "extractor": run.options.extractor if choice.engine.trains_on == "features" else None,
             "extractors": choice.engine.extractors,
             "tools": choice.engine.tools,
             "fallback_extractors": ENGINES[FALLBACK].extractors if choice.replaceable else None,
@@ -76,7 +76,10 @@ def _set_up(
         },
     )
     result = result_of(ended)
-    setup = Setup(serialization.from_json(ObtainedExtractor, result["extractor"]), result["tools"])
+    if choice.engine.trains_on == "images":
+        setup = Setup(choice.engine.extractor(run.options), result["tools"])
+    else:
+        setup = Setup(serialization.from_json(ObtainedExtractor, result["extractor"]), result["tools"])
     if result["problem"]:
         choice = EngineChoice(ENGINES[FALLBACK], result["problem"])
     options = replace(run.options, engine=choice.engine.name)

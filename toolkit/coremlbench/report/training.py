@@ -110,6 +110,8 @@ def _work(record: TrainingRecord) -> str:
     extractor = record.options.get("extractor")
     if extractor and extractor != "auto" and f"extractor {extractor}" not in other:  # not twice; auto says nothing
         parts.append(f"features of {extractor}")
+    if record.stand_in:
+        parts.append("the tests' stand-in, not Create ML")
     if record.resumed_from:
         parts.append("resumed, so not a whole run")
     return ", ".join(parts)

@@ -204,7 +204,8 @@ class TrainingRecord(RunRecord):
     """One training run.
 
     ``attempt`` counts from 1; the later ones have the id of the first attempt in ``retry_of``. ``resumed_from`` is the
-    id of the interrupted run that this one resumed: its times are not those of a whole run.
+    id of the interrupted run that this one resumed: its times are not those of a whole run. ``stand_in`` marks a run of
+    the tests' replacement for Create ML, whose figures are not Create ML's.
     """
 
     outcome: Outcome
@@ -218,3 +219,4 @@ class TrainingRecord(RunRecord):
     attempt: int = 1
     retry_of: str = ""
     resumed_from: str = ""
+    stand_in: bool = False

@@ -13,6 +13,8 @@ from coremlbench.types.errors import CoremlbenchError
 def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
     """Return the obtained extractor as JSON, the path of each tool, and why a tool could not be made ("" if all were).
 
+    An engine that has an extractor of its own asks for None, and gets None.
+
     Raises:
         CoremlbenchError: a tool cannot be made, and ``fallback_extractors`` says that no other engine may take over.
     """
@@ -22,6 +24,8 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
     cache, fallback = Path(request["cache"]), request["fallback_extractors"]
 
     def obtain(usable: list[str]) -> Any:
+        if request["extractor"] is None:
+            return None
         obtained = obtain_extractor(request["extractor"], cache, lambda message: report("setup", 0, 2, message), usable)
         report("setup", 1, 2, f"the extractor is {obtained.extractor.name}")
         return serialization.to_json(obtained)
@@ -45,7 +49,14 @@ def _turicreate(cache: Path, report: Callable[[str], None]) -> Path:
     return ensure_environment(TURICREATE, cache, report)
 
 
-TOOLS: dict[str, Callable[[Path, Callable[[str], None]], Path]] = {"turicreate": _turicreate}
+def _createml(cache: Path, report: Callable[[str], None]) -> Path:
+    """Return the program that runs Create ML, which is compiled if it does not exist."""
+    from coremlbench.createml.swift_program import ensure_program
+
+    return ensure_program(cache, report)
+
+
+TOOLS: dict[str, Callable[[Path, Callable[[str], None]], Path]] = {"turicreate": _turicreate, "createml": _createml}
 """How each tool of an engine is made: a function of the cache and of a callback for messages to the tool's path."""
 
 

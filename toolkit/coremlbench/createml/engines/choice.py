@@ -35,6 +35,8 @@ def choose_engine(options: CreateMLOptions) -> EngineChoice:
         InputError: the engine does not exist, or does not run on this machine or with these settings.
     """
     choice = _choice(options)
+    if choice.engine.trains_on != "images" and (options.feature_revision != 1 or options.reuse_features):
+        raise InputError("--feature-revision and --reuse-features are for --engine createml; leave them out.")
     choice.engine.check(options)
     return choice
 
