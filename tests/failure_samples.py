@@ -637,15 +637,12 @@ CREATEML: list[Sample] = [
             ended(
                 -signal.SIGTRAP, log_tail=("Swift/ContiguousArrayBuffer.swift:600: Fatal error: Index out of range",)
             ),
-            ended(
-                -signal.SIGTRAP, log_tail=("Fatal error: Unexpectedly found nil while unwrapping an Optional value",)
-            ),
             ended(-signal.SIGSEGV, log_tail=('Thread 0 "createml_worker" crashed:',)),
             reported(-signal.SIGTRAP, frames=("CreateML MLJob.start() + 24",)),
         ],
         [
             ended(-signal.SIGILL, log_tail=("illegal hardware instruction",)),
-            ended(1, log_tail=("No Fatal error: here",)),
+            ended(1, log_tail=("fatal error: 'CreateML/CreateML.h' file not found",)),
             reported(-signal.SIGTRAP, frames=("libswiftCore.dylib _assertionFailure + 24",)),
         ],
     ),
