@@ -23,13 +23,14 @@ Method = Literal["pipelined", "turicreate"]
 class Features:
     """A file of feature vectors, float32 (rows, ``length``), and the rows [first, last) of each part in it.
 
-    ``size`` is the (height, width) of the images that the extractor saw.
+    ``size`` is the (height, width) of the images that the extractor saw. Turi Create's own features have no hash.
     """
 
     path: Path
     length: int
     parts: Mapping[str, tuple[int, int]]
     size: tuple[int, int]
+    sha256: str | None = None
 
 
 def extract_features(
@@ -72,7 +73,7 @@ def extract_features(
         deviations=(*record.deviations, *(["extraction turicreate"] if is_fallback else [])),
         versions={**record.versions, **result.get("versions", {})},
     )
-    return record, Features(path, result["length"], ranges, obtained.extractor.size)
+    return record, Features(path, result["length"], ranges, obtained.extractor.size, result.get("features_sha256"))
 
 
 def _choose_method(run: RunContext, obtained: ObtainedExtractor) -> tuple[Method, str]:

@@ -37,7 +37,7 @@ def train_classifier(
     ended = engine.fit(run, setup, train_request(run, parts, features))
     trained = result_of(ended)
     record = _with_training(record, ended, trained, images, parts, run.options)
-    record = replace(record, notes=(*record.notes, *engine.notes(record)))
+    record = replace(record, notes=(*record.notes, *engine.notes(record), *trained.get("notes", ())))
     return add_sample_images(record, images, trained["predicted"], run.folder), trained
 
 
@@ -48,6 +48,7 @@ def train_request(run: RunContext, parts: Parts, features: Features) -> dict[str
     return {
         "task": "train",
         "features": str(features.path),
+        "features_sha256": features.sha256,
         "length": features.length,
         "parts": features.parts,
         "labels": {name: [image.label for image in images] for name, images in parts.items()},

@@ -79,12 +79,13 @@ class Phase:
 
 @dataclass(frozen=True)
 class IterationRow:
-    """One iteration of the solver."""
+    """One iteration of the solver; ``passes`` counts its evaluations of all rows so far."""
 
     iteration: int
     seconds: float
     training_accuracy: float | None = None
     validation_accuracy: float | None = None
+    passes: int | None = None
 
 
 @dataclass(frozen=True)
