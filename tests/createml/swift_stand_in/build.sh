@@ -6,7 +6,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "$1"
 folder=$(cd "$1" && pwd)
 for module in Combine CreateML; do
-  swiftc -swift-version 5 -O -parse-as-library -emit-module -emit-library -static -module-name "$module" -I "$folder" \
+  swiftc -swift-version 5 -Onone -parse-as-library -emit-module -emit-library -static -module-name "$module" -I "$folder" \
     -emit-module-path "$folder/$module.swiftmodule" -o "$folder/lib$module.a" "$here/$module"/*.swift
 done
 cat > "$folder/swiftc" <<END
