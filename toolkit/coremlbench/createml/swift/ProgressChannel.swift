@@ -3,11 +3,13 @@ import Foundation
 /// Writes progress and errors to a file descriptor, as JSON lines.
 ///
 /// At most ten lines a second are written for a phase. Its first line, its last one (`done` reaches `total`) and lines
-/// with figures are always written, so that no iteration is missing.
+/// with figures are always written, so that no iteration is missing. A line that says the same as the one before is
+/// not: the supervisor takes lines for a sign that the work goes on.
 final class ProgressChannel: @unchecked Sendable {
     private let descriptor: Int32
     private let lock = NSLock()
     private var phase = ""
+    private var done = -1
     private var sentAt = Date.distantPast
 
     init(descriptor: Int32) {
@@ -20,10 +22,11 @@ final class ProgressChannel: @unchecked Sendable {
         lock.lock()
         defer { lock.unlock() }
         let now = Date()
+        guard phase != self.phase || done != self.done || !figures.isEmpty else { return }
         let isLast = total > 0 && done >= total
         let isDue = phase != self.phase || isLast || !figures.isEmpty || now.timeIntervalSince(sentAt) >= 0.1
         guard isDue else { return }
-        (self.phase, sentAt) = (phase, now)
+        (self.phase, self.done, sentAt) = (phase, done, now)
         write([
             "phase": phase, "done": done, "total": max(total, 0), "message": message,
             "figures": figures.filter { $0.value.isFinite },
