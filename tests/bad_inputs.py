@@ -199,6 +199,22 @@ OPTIONS = (
     Row("an unknown extractor", "createml --extractor alexnet", "Invalid value for '--extractor'"),
     Row("an unknown extraction", "createml --extraction both", "Invalid value for '--extraction'"),
     Row("an unknown engine", "createml --engine caffe", "Invalid value for '--engine'"),
+    Row(
+        "an extractor for Create ML",
+        "createml --engine createml --extractor resnet-50",
+        "extracts with Create ML's own network; leave --extractor out",
+    ),
+    Row(
+        "an extraction for Create ML",
+        "createml --engine createml --extraction pipelined --extractor auto",
+        "leave --extractor and --extraction out",
+    ),
+    Row(
+        "Create ML's extractor for another engine",
+        "createml --engine builtin --feature-revision 2",
+        "--feature-revision and --reuse-features are for --engine createml",
+    ),
+    Row("an unknown revision", "createml --feature-revision 3", "Invalid value for '--feature-revision'"),
     Row("a negative seed", "createml --seed -1", "Invalid value for '--seed'"),
     Row("an archive that is not there", "createml --source {}/none.zip", "does not exist"),
     Row("retries below none", "createml --retries -1", "Invalid value for '--retries'"),

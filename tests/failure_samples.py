@@ -8,45 +8,10 @@ import math
 import os
 import signal
 from dataclasses import replace
-from typing import Any
 
-from coremlbench.types.process import CrashReport, Exit, Progress
-
-FINE = Exit(returncode=0, seconds=1.0, pid=1, result={"accuracy": 0.9})
-BROKEN = Exit(returncode=1, seconds=1.0, pid=1)
-
-
-def log(*lines: str, **fields: Any) -> Exit:
-    return replace(BROKEN, log_tail=lines, **fields)
-
-
-def error(kind: str, message: str = "no", number: int | None = None, **fields: Any) -> Exit:
-    content = {"type": kind, "message": message, "errno": number, "traceback": f"{kind}: {message}"}
-    return replace(BROKEN, error=content, **fields)
-
-
-def shared(number: int | None, **fields: Any) -> Exit:
-    """Return the end of a worker one of whose processes was ended by a signal."""
-    died = error("PoolProcessDiedError", "One of 8 processes that work side by side was ended.", **fields)
-    return replace(died, error={**(died.error or {}), "signal": number})
-
-
-def ended(code: int | None, **fields: Any) -> Exit:
-    return replace(BROKEN, returncode=code, **fields)
-
-
-def stopped(reason: Any, **fields: Any) -> Exit:
-    return replace(BROKEN, returncode=-15, stopped=reason, **fields)
-
-
-def losing(loss: float) -> Exit:
-    return replace(FINE, last_progress=Progress("fit", 2, 5, figures={"loss": loss}))
-
-
-def reported(code: int, **fields: Any) -> Exit:
-    report = CrashReport("python3.11-2026-11-23-101500.ips", "python3.11", 1, "2026-11-23 10:15:00.1234 +0100")
-    return ended(code, crash_report=replace(report, **fields))
-
+from coremlbench.types.process import Progress
+from tests.create_ml_failure_samples import CREATEML
+from tests.failure_exits import FINE, Sample, ended, error, log, losing, reported, shared, stopped
 
 IOAF_MEMORY = "Error: command buffer exited with error status. (IOAF code -536870211)"
 IOAF_FAULT = "Execution of the command buffer was aborted due to an error (IOAF code 4)"
@@ -76,8 +41,6 @@ ANE_ERROR = (
 CONVERTER = (
     '  File "/x/site-packages/coremltools/converters/mil/frontend/tensorflow/ops.py", line 406, in BatchToSpaceND'
 )
-
-Sample = tuple[str, list[Exit], list[Exit]]
 
 SUPERVISION: list[Sample] = [
     ("interrupted", [stopped("interrupted", stop_signal="SIGINT")], [ended(-signal.SIGINT)]),
@@ -575,77 +538,6 @@ REST: list[Sample] = [
     ("no-result", [replace(FINE, result=None)], [FINE, ended(3)]),
     ("unknown", [ended(None)], [ended(None, error={"type": "X", "message": "y"})]),
     ("unknown", [ended(1), ended(3)], [FINE]),
-]
-
-SWIFT_FATAL = "createml_worker/Training.swift:71: Fatal error: Index out of range"
-
-CREATEML: list[Sample] = [
-    ("swift-compiler", [error("SwiftCompilerError", "It needs a Swift compiler.")], [error("CompileError")]),
-    (
-        "createml-cancelled",
-        [error("MLCreateError.cancelled", "The training was cancelled.")],
-        [stopped("interrupted", error={"type": "MLCreateError.cancelled", "message": "x"}), error("CancellationError")],
-    ),
-    (
-        "createml-parameters",
-        [error("MLCreateError.incompatibleParameters", "The parameter revision was 1.")],
-        [error("MLCreateError.generic", "incompatible parameters")],
-    ),
-    (
-        "createml-images",
-        [error("MLCreateError.modifiedTrainingData", "The training images have changed.")],
-        [error("MLCreateError.io", "The training data was modified.")],
-    ),
-    (
-        "createml-feature-length",
-        [
-            error("MLCreateError.generic", "Must allow 2048-element vector as output"),
-            error("MLCreateError.type", "Must allow 768-element vector as output."),
-        ],
-        [
-            error("MLCreateError.generic", "Must allow a vector as output"),
-            log("Must allow 2048-element vector as output"),
-        ],
-    ),
-    (
-        "createml-files",
-        [error("MLCreateError.io", "The file 3.jpg could not be opened.")],
-        [
-            error("MLCreateError.io", "The file could not be saved.", errno.ENOSPC),
-            error("MLCreateError.io", "You can't save the file because there isn't enough space."),
-            error("OSError", "io"),
-        ],
-    ),
-    (
-        "createml-type",
-        [error("MLCreateError.type", "The column holds another type.")],
-        [error("TypeError", "The column holds another type.")],
-    ),
-    (
-        "createml-error",
-        [
-            error("MLCreateError.generic", "Something went wrong."),
-            error("MLCreateError", "unknown"),
-            error("CreateMLError", "Create ML ended the training without a classifier."),
-        ],
-        [error("CreateMLErrors"), error("MLCreateError.other")],
-    ),
-    (
-        "createml-crash",
-        [
-            ended(-signal.SIGILL, log_tail=(SWIFT_FATAL,)),
-            ended(
-                -signal.SIGTRAP, log_tail=("Swift/ContiguousArrayBuffer.swift:600: Fatal error: Index out of range",)
-            ),
-            ended(-signal.SIGSEGV, log_tail=('Thread 0 "createml_worker" crashed:',)),
-            reported(-signal.SIGTRAP, frames=("CreateML MLJob.start() + 24",)),
-        ],
-        [
-            ended(-signal.SIGILL, log_tail=("illegal hardware instruction",)),
-            ended(1, log_tail=("fatal error: 'CreateML/CreateML.h' file not found",)),
-            reported(-signal.SIGTRAP, frames=("libswiftCore.dylib _assertionFailure + 24",)),
-        ],
-    ),
 ]
 
 SAMPLES: list[Sample] = [*SUPERVISION, *GPU, *WORKER, *SOFTWARE, *COREML, *SYSTEM, *CREATEML, *ENDS, *REST]

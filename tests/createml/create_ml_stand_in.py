@@ -11,7 +11,8 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from coremlbench.createml.labelled_folders import link_images
 from coremlbench.createml.swift_program import COMPILER_VARIABLE, ensure_program
 from coremlbench.supervision.supervisor import supervise
 from coremlbench.types.data import LabelledImage
-from coremlbench.types.process import Exit, Limits
+from coremlbench.types.process import Exit, Limits, Progress
 
 SOURCES = Path(__file__).with_name("swift_stand_in")
 REQUIRED = "COREMLBENCH_REQUIRE_SWIFT"
@@ -111,13 +112,25 @@ class Driver:
             **changes,
         }
 
-    def run(self, behaviour: str = "", limits: Limits = Limits(silence=60), **changes: Any) -> Exit:  # noqa: B008 - frozen
+    def run(
+        self,
+        behaviour: str = "",
+        limits: Limits = Limits(silence=60),  # noqa: B008 - frozen
+        on_progress: Callable[[Progress], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        **changes: Any,
+    ) -> Exit:
         """Return how the program ended with this behaviour of the stand-in and these changes of the request."""
         folder = self.folder / "stage"
         folder.mkdir(exist_ok=True)
-        environment = {BEHAVIOUR: behaviour, "SWIFT_BACKTRACE": "enable=no"}
         return supervise(
-            [str(self.program)], folder=folder, request=self.request(**changes), limits=limits, environment=environment
+            [str(self.program)],
+            folder=folder,
+            request=self.request(**changes),
+            limits=limits,
+            on_progress=on_progress,
+            environment={BEHAVIOUR: behaviour, "SWIFT_BACKTRACE": "enable=no"},
+            clock=clock,
         )
 
     def progress(self) -> list[dict[str, Any]]:

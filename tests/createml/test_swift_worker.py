@@ -11,9 +11,9 @@ import psutil
 import pytest
 
 from coremlbench.failures.classify import classify
-from coremlbench.supervision.supervisor import supervise
 from coremlbench.types.process import Exit, Limits, Progress
 from tests.createml.create_ml_stand_in import Driver, digest
+from tests.gated_clock import GatedClock
 
 pytestmark = pytest.mark.long  # the stand-in and the program are compiled first, for all tests here
 
@@ -89,9 +89,16 @@ def test_each_kind_of_failure_is_told(behaviour: str, driver: Driver) -> None:
 
 
 def test_a_hang_is_stopped(driver: Driver) -> None:
-    failure = classify(driver.run("train:3:hang", Limits(silence=1)))
+    reached: list[int] = []
+    clock = GatedClock((0, lambda: 3 in reached))
+    ended = driver.run("train:3:hang", Limits(silence=1), lambda progress: reached.append(iteration(progress)), clock)
+    failure = classify(ended)
     assert failure is not None
     assert (failure.kind, failure.evidence.phase) == ("hang", "train")
+
+
+def iteration(progress: Progress) -> int:
+    return progress.done if progress.phase == "train" else 0
 
 
 def test_too_much_memory_is_stopped(driver: Driver) -> None:
@@ -116,7 +123,7 @@ def test_a_signal_cancels_the_training(number: signal.Signals, driver: Driver) -
     sent: list[psutil.Process] = []
 
     def send(progress: Progress) -> None:
-        if progress.phase == "train" and progress.done == 4 and not sent:
+        if iteration(progress) == 4 and not sent:
             (program,) = (
                 process
                 for process in psutil.Process().children(recursive=True)
@@ -125,17 +132,8 @@ def test_a_signal_cancels_the_training(number: signal.Signals, driver: Driver) -
             sent.append(program)
             program.send_signal(number)
 
-    folder = driver.folder / "stage"
-    folder.mkdir()
-    ended = supervise(
-        [str(driver.program)],
-        folder=folder,
-        request=driver.request(iterations=2000),
-        limits=Limits(silence=60),
-        on_progress=send,
-        environment={"CREATEML_STAND_IN": "slow"},
-    )
-    assert sent
+    ended = driver.run("slow", on_progress=send, iterations=2000)
+    assert sent, (ended.error, ended.log_tail)
     failure = classify(ended)
     assert failure is not None
     assert failure.kind == "createml-cancelled"

@@ -25,8 +25,8 @@ public struct MLProgress {
     public var metrics: [Metric: Any] = [:]
 
     public init?(progress: Progress) {
-        guard let state = progress.userInfo[stateKey] as? ProgressState else { return nil }
-        self = state.take()
+        guard let current = (progress.userInfo[stateKey] as? ProgressState)?.take() else { return nil }
+        self = current
     }
 
     init(phase: MLPhase) { self.phase = phase }
@@ -114,6 +114,7 @@ public final class MLJob<Result>: @unchecked Sendable {
     public let progress = Progress(totalUnitCount: 100)
     public let startDate = Date()
     public private(set) var isCanceled = false
+    let state = ProgressState()
     let results = StandInSubject<Result, any Error>(replays: true)
     let phases = StandInSubject<MLPhase, Never>(replays: true)
     let savedCheckpoints = StandInSubject<MLCheckpoint, Never>(replays: false)
@@ -123,6 +124,8 @@ public final class MLJob<Result>: @unchecked Sendable {
     public var checkpoints: AnyPublisher<MLCheckpoint, Never> { savedCheckpoints.eraseToAnyPublisher() }
 
     public func cancel() { isCanceled = true }
+
+    init() { progress.setUserInfoObject(state, forKey: stateKey) }
 }
 
 public struct MLImageClassifier {

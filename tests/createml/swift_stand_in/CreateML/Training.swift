@@ -2,20 +2,25 @@ import Foundation
 
 let stateKey = ProgressUserInfoKey("createml.stand-in")
 
-/// What a progress says now. Key-value observation would deliver each state before the next: the stand-in waits until it
-/// was read.
+/// What a job's progress says now. Key-value observation would deliver each state before the next: the stand-in waits
+/// until it was read. It is put into the progress once, as that is no place for two threads on Linux.
 final class ProgressState: @unchecked Sendable {
     private let lock = NSLock()
-    private let state: MLProgress
+    private var current: MLProgress?
     private var wasTaken = false
 
-    init(_ state: MLProgress) { self.state = state }
-
-    func take() -> MLProgress {
+    /// The state to be read, nil before the first.
+    func take() -> MLProgress? {
         lock.lock()
         defer { lock.unlock() }
         wasTaken = true
-        return state
+        return current
+    }
+
+    func show(_ state: MLProgress) {
+        lock.lock()
+        defer { lock.unlock() }
+        (current, wasTaken) = (state, false)
     }
 
     var isTaken: Bool {
@@ -156,9 +161,8 @@ struct StandInTraining {
     ) throws {
         var progress = MLProgress(phase: phase)
         (progress.itemCount, progress.totalItemCount, progress.metrics) = (count, total, metrics)
-        let state = ProgressState(progress)
-        job.progress.setUserInfoObject(state, forKey: stateKey)
-        while !state.isTaken {
+        job.state.show(progress)
+        while !job.state.isTaken {
             if job.isCanceled { throw MLCreateError.cancelled }
             usleep(200)
         }
