@@ -57,7 +57,8 @@ def features(problem: Problem) -> npt.NDArray[np.float32]:
     means = np.array([source.random() for _ in range(problem.classes * problem.features)])
     noise = np.array([source.random() for _ in range(count * problem.features)]).reshape(count, problem.features)
     own = means.reshape(problem.classes, problem.features)[np.arange(count) % problem.classes]
-    return (np.floor(np.maximum(noise * 2 + own * 0.4 - 0.9, 0) * 32) / 8).astype(np.float32)
+    values: npt.NDArray[np.float32] = (np.floor(np.maximum(noise * 2 + own * 0.4 - 0.9, 0) * 32) / 8).astype(np.float32)
+    return values
 
 
 def training_rows(folder: Path, problem: Problem, **settings: Any) -> FeatureRows:

@@ -164,7 +164,7 @@ def test_the_agreement_of_equal_trainings() -> None:
 
 
 def test_the_agreement_of_trainings_that_differ() -> None:
-    other = {
+    other: dict[str, Any] = {
         "coefficients": {"1": [0.5, -2.0, 1.25]},
         "iterations": [{"training_accuracy": 0.5, "passes": 4}, {"training_accuracy": 0.67, "passes": 7}],
         "predicted": [0, 0, 1],

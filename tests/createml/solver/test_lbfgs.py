@@ -78,7 +78,7 @@ def noisy_rows(folder: Path) -> FeatureRows:
 
 
 def test_it_converges_to_the_optimum_that_scikit_learn_finds(tmp_path: Path) -> None:
-    from sklearn.linear_model import LogisticRegression
+    from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]  # it has no types
 
     rows = noisy_rows(tmp_path)
     result = fit(rows, None, 2, 200)
@@ -129,7 +129,7 @@ def ended(
     for _ in range(after):
         state = lbfgs.iterate(objective, state)
     changed = Changed(rows, 2)
-    changed.change = change  # type: ignore[method-assign]  # it is a function of the class
+    changed.change = change
     before = state = replace(state, **settings)  # type: ignore[arg-type]  # all of them are numbers
     while not state.status and state.iterations < 100:
         state = lbfgs.iterate(changed, state)

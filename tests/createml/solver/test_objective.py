@@ -36,7 +36,7 @@ def test_the_gradient_is_that_of_the_value(classes: int, folder: Path) -> None:
     random = np.random.default_rng(classes)
     for size in (0.0, 0.1, 1.0):
         point = random.normal(0, size, objective.size)
-        assert check_grad(value, gradient, point) <= 1e-5 * max(1.0, np.linalg.norm(gradient(point)))
+        assert check_grad(value, gradient, point) <= 1e-5 * max(1.0, float(np.linalg.norm(gradient(point))))
 
 
 def test_the_value_is_the_sum_by_hand(folder: Path) -> None:

@@ -192,8 +192,9 @@ def check_same_settings(record: TrainingRecord, requested: Mapping[str, Any]) ->
     Raises:
         InputError: a setting differs, so that the result would belong to neither of the two runs.
     """
+    saved = {"engine": record.engine, **record.options}  # the options of older records do not name the engine
     for name, value in requested.items():
-        recorded = record.options.get(name)
+        recorded = saved.get(name)
         if json.dumps(value, default=list) != json.dumps(recorded, default=list):
             raise InputError(
                 f"Run {record.id} had {name.replace('_', ' ')} {recorded}, not {value}; leave the option out to "

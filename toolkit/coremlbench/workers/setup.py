@@ -13,7 +13,7 @@ from coremlbench.types.errors import CoremlbenchError
 def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
     """Return the obtained extractor as JSON, the path of each tool, and why a tool could not be made ("" if all were).
 
-    Of optional tools that could not be made, ``missing`` says why.
+    ``missing`` says of each tool that could not be made, optional ones too, why.
 
     Raises:
         CoremlbenchError: a tool cannot be made, and ``fallback_extractors`` says that no other engine may take over.
@@ -36,7 +36,7 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
         if fallback is None:
             raise
         extractor, tools, problem = obtain(fallback), {}, str(error).rstrip(".")
-    missing = {}
+    missing = dict.fromkeys(request["tools"], problem) if problem else {}
     for name in request["optional_tools"]:
         try:
             tools[name] = str(TOOLS[name](cache, lambda message: report("setup", 1, 2, message)))

@@ -78,7 +78,7 @@ class FeatureRows:
         def read(start: int, last: int) -> Array:
             block = raw[: last - start]
             file.seek(start * self.length * raw.itemsize)
-            if file.readinto(memoryview(block).cast("B")) != block.nbytes:
+            if file.readinto(block.data.cast("B")) != block.nbytes:
                 raise OSError(f"{self.path} ends before row {last}")
             np.copyto(rows[: len(block)], block)
             return rows[: len(block)]
