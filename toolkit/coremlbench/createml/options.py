@@ -19,8 +19,9 @@ class CreateMLOptions:
 
     ``train`` and ``test`` are numbers of images, None for all that a folder has. ``timeout`` and ``silence`` are
     seconds, ``memory_limit`` is bytes. ``processes`` is the number of processes that extract features, None for one
-    per core. ``feature_revision`` and ``reuse_features`` are Create ML's own: which extractor it has, and whether it
-    starts from the features of an earlier run and keeps them for the next.
+    per core. ``verify`` lets the other solver train on the same features, to compare. ``feature_revision`` and
+    ``reuse_features`` are Create ML's own: which extractor it has, and whether it starts from the features of an
+    earlier run and keeps them for the next.
     """
 
     dataset: str = "drawn-food"
@@ -34,6 +35,7 @@ class CreateMLOptions:
     engine: str = "auto"
     feature_revision: int = 1
     reuse_features: bool = False
+    verify: bool = False
     seed: int = 0
     timeout: float | None = None
     silence: float | None = None

@@ -17,6 +17,7 @@ from coremlbench.createml.options import CreateMLOptions, deviations_of
 from coremlbench.createml.run_context import Parts, RunContext
 from coremlbench.createml.train_stage import train_classifier
 from coremlbench.createml.validation_split import split_validation
+from coremlbench.createml.verify_stage import verification_tools, verify_classifier
 from coremlbench.runs import resume_data
 from coremlbench.runs.stages import Stages
 from coremlbench.runs.steps import data_request, dataset_record, result_of, with_phase
@@ -55,6 +56,9 @@ def train(
     save(record)
     record, trained = train_classifier(run, record, engine, setup, images, parts, features)
     save(record)
+    if options.verify:
+        record = verify_classifier(run, record, engine, setup, parts, features, trained)
+        save(record)
     return export_model(run, record, setup.obtained, trained, features, images)
 
 
@@ -71,15 +75,17 @@ def _set_up(
             "extractor": run.options.extractor if choice.engine.trains_on == "features" else None,
             "extractors": choice.engine.extractors,
             "tools": choice.engine.tools,
+            "optional_tools": verification_tools(run.options, choice.engine),
             "fallback_extractors": ENGINES[FALLBACK].extractors if choice.replaceable else None,
             "cache": str(run.cache),
         },
     )
     result = result_of(ended)
     if choice.engine.trains_on == "images":
-        setup = Setup(choice.engine.extractor(run.options), result["tools"])
+        obtained = choice.engine.extractor(run.options)
     else:
-        setup = Setup(serialization.from_json(ObtainedExtractor, result["extractor"]), result["tools"])
+        obtained = serialization.from_json(ObtainedExtractor, result["extractor"])
+    setup = Setup(obtained, result["tools"], result["missing"])
     if result["problem"]:
         choice = EngineChoice(ENGINES[FALLBACK], result["problem"])
     options = replace(run.options, engine=choice.engine.name)

@@ -21,6 +21,7 @@ SILENCE = {
     "extract": 300.0,
     "turicreate-extract": 300.0,  # the first batch waits for TensorFlow to start
     "train": 1200.0,  # the solver prints its first iterations and then about every tenth
+    "verify": 1200.0,
     "export": 300.0,
     "link": 300.0,
     "createml": 1200.0,  # how often Create ML reports its progress is not documented

@@ -24,8 +24,8 @@ def comparison_rows(
     """Return the rows of each experiment: published figures first, then every measured run, oldest first.
 
     ``machine_id`` tells which runs are this machine's. The reference of the ratios is the run of this machine with the
-    fewest workload deviations, of several the newest. A row has a ratio only if its workload is the reference's. Failed
-    runs have rows too.
+    fewest workload deviations, of several the newest. A row has a ratio only if its workload is the reference's, and
+    a run also only if its engine is. Failed runs have rows too.
     """
     records = sorted(records, key=lambda record: record.started)
     rows: list[ComparisonRow] = []
@@ -38,7 +38,9 @@ def comparison_rows(
             if figure.experiment == experiment.name
         ]
         for run in runs:
-            row = _with_ratio(_measured_row(run, experiment), reference, experiment)
+            row = _measured_row(run, experiment)
+            if reference is not None and run.engine == reference.engine:  # other engines do other work for the same
+                row = _with_ratio(row, reference, experiment)
             rows.append(replace(row, this_machine=run.machine.id == machine_id, reference=run is reference))
     return tuple(rows)
 

@@ -112,6 +112,8 @@ def _work(record: TrainingRecord) -> str:
         parts.append(f"features of {extractor}")
     if record.stand_in:
         parts.append("the tests' stand-in, not Create ML")
+    elif record.engine == "createml":  # it is the protocol's, and its times are not those of Turi Create
+        parts.append("engine createml")
     if record.resumed_from:
         parts.append("resumed, so not a whole run")
     return ", ".join(parts)
@@ -127,6 +129,12 @@ def classifier_runs(sources: Sequence[Source]) -> tuple[ClassifierRun, ...]:
             if run is not None:
                 newest[(record.machine.id, *_settings(record))] = run
     return tuple(sorted(newest.values(), key=lambda run: (-(run.train + run.validation), run.machine, run.record)))
+
+
+def _engine_prefix(record: TrainingRecord) -> str:
+    """Return the engine and its version as the beginning of a text; "" for a record of an earlier release."""
+    version = record.versions.get(record.engine, "")
+    return f"{record.engine}{version and f' {version}'}, " if "engine chosen" in record.options else ""
 
 
 def _classifier(record: TrainingRecord, source: Source) -> ClassifierRun | None:
@@ -155,7 +163,8 @@ def _classifier(record: TrainingRecord, source: Source) -> ClassifierRun | None:
         train=data.train,
         validation=data.validation,
         test=data.test,
-        solver=f"{solver.name}, {solver.iterations} of at most {solver.max_iterations} iterations: {solver.status}"
+        solver=_engine_prefix(record)
+        + f"{solver.name}, {solver.iterations} of at most {solver.max_iterations} iterations: {solver.status}"
         if solver
         else "",
         model=f"{record.model.format}, {record.model.precision}; predicts what was trained for {agreement.equal:,} of "

@@ -58,7 +58,8 @@ def describe_progress(folder: Path) -> str:
             return _describe_session(folder / RESUME_DIR)
         with (folder / RESUME_DIR / JOURNAL_FILE).open("rb") as lines:
             images = sum(line.endswith(b"\n") for line in lines) - 1  # the first line is the header
-            return f"the features of {images:,} images" if images > 0 else ""
+            solver = " and the solver's state" if (folder / RESUME_DIR / SOLVER_STATE_FILE).exists() else ""
+            return f"the features of {images:,} images{solver}" if images > 0 else ""
     return ""
 
 
@@ -208,8 +209,9 @@ def check_same_settings(record: TrainingRecord, requested: Mapping[str, Any]) ->
     Raises:
         InputError: a setting differs, so that the result would belong to neither of the two runs.
     """
+    saved = {"engine": record.engine, **record.options}  # the options of older records do not name the engine
     for name, value in requested.items():
-        recorded = record.options.get(name)
+        recorded = saved.get(name)
         if json.dumps(value, default=list) != json.dumps(recorded, default=list):
             raise InputError(
                 f"Run {record.id} had {name.replace('_', ' ')} {recorded}, not {value}; leave the option out to "

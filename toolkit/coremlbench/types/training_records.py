@@ -162,6 +162,27 @@ class Agreement:
 
 
 @dataclass(frozen=True)
+class SolverAgreement:
+    """How far a second solver, ``engine``, came to the same on the same features; ``reason`` says why it did not train.
+
+    ``first_difference`` is the first iteration, from 0, whose training accuracies differ, ``None`` if there is none in
+    all ``iterations`` of the run. ``passes`` count the evaluations of the run's solver and of the other.
+    """
+
+    engine: str
+    version: str = ""
+    reason: str = ""
+    largest_difference: float | None = None
+    largest_coefficient: float | None = None
+    iterations: int = 0
+    first_difference: int | None = None
+    passes: int = 0
+    other_passes: int = 0
+    predictions: int = 0
+    equal_predictions: int = 0
+
+
+@dataclass(frozen=True)
 class SavedModel:
     """A model file of a run; ``path`` is relative to the run's folder."""
 
@@ -217,6 +238,7 @@ class TrainingRecord(RunRecord):
     epochs: tuple[EpochRow, ...] = ()
     placement: Placement | None = None
     model: SavedModel | None = None
+    verification: SolverAgreement | None = None
     attempt: int = 1
     retry_of: str = ""
     resumed_from: str = ""

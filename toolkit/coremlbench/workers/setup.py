@@ -13,7 +13,8 @@ from coremlbench.types.errors import CoremlbenchError
 def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
     """Return the obtained extractor as JSON, the path of each tool, and why a tool could not be made ("" if all were).
 
-    An engine that has an extractor of its own asks for None, and gets None.
+    An engine that has an extractor of its own asks for None, and gets None. ``missing`` says of each tool
+    that could not be made, optional ones too, why.
 
     Raises:
         CoremlbenchError: a tool cannot be made, and ``fallback_extractors`` says that no other engine may take over.
@@ -38,8 +39,14 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
         if fallback is None:
             raise
         extractor, tools, problem = obtain(fallback), {}, str(error).rstrip(".")
+    missing = dict.fromkeys(request["tools"], problem) if problem else {}
+    for name in request["optional_tools"]:
+        try:
+            tools[name] = str(TOOLS[name](cache, lambda message: report("setup", 1, 2, message)))
+        except CoremlbenchError as error:  # noqa: PERF203  a loop over one or two tools
+            missing[name] = str(error)
     report("setup", 2, 2)
-    return {"extractor": extractor, "tools": tools, "problem": problem}
+    return {"extractor": extractor, "tools": tools, "problem": problem, "missing": missing}
 
 
 def _turicreate(cache: Path, report: Callable[[str], None]) -> Path:

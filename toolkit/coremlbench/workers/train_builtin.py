@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from coremlbench.createml.solver.fit import Row
+    from coremlbench.createml.solver.fit import Fit, Row
     from coremlbench.createml.solver.rows import FeatureRows
 
 ONE_THREAD = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
@@ -27,7 +27,11 @@ ONE_THREAD = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "VEC
 
 
 def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
-    """Train and test the classifier; return its coefficients, accuracies, predictions and the solver's table."""
+    """Train and test the classifier; return its coefficients, accuracies, predictions and the solver's table.
+
+    Raises:
+        InputError: the training images are of one class.
+    """
     os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
     import numpy as np
 
@@ -39,18 +43,6 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
         raise InputError("The training images are all of one class; name a dataset with two classes or more.")
     training, validation, test = (_rows(request, name, labels) for name in ("train", "validation", "test"))
     iterations = request["iterations"]
-
-    def on_row(row: Row) -> None:
-        figures = {"training_accuracy": row.training_accuracy, "validation_accuracy": row.validation_accuracy}
-        done = row.iteration + 1
-        report(
-            "train",
-            done,
-            iterations,
-            f"iteration {done}",
-            **{name: value for name, value in figures.items() if value is not None},
-        )
-
     report("train", 0, iterations, "reading features")
     fitted = fit(
         training,
@@ -59,13 +51,39 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
         iterations,
         state_file=Path(request["state"]),
         identity=_identity(request),
-        on_row=on_row,
+        on_row=lambda row: _report_row(row, iterations, report),
     )
     start = time.monotonic()
     report("evaluate", 0, len(test))
     accuracy, predicted = accuracy_and_classes(test, fitted.coefficients)
     report("evaluate", len(test), len(test))
+    return {
+        **_training_result(fitted, labels.tolist()),
+        "test_accuracy": accuracy,
+        "predicted": labels[predicted],
+        "seconds": {"evaluate": time.monotonic() - start},
+        "versions": {"builtin": VERSION, "numpy": np.__version__},
+    }
+
+
+def _report_row(row: Row, iterations: int, report: Report) -> None:
+    """Report an iteration as the worker of Turi Create does."""
+    figures = {"training_accuracy": row.training_accuracy, "validation_accuracy": row.validation_accuracy}
+    done = row.iteration + 1
+    known = {name: value for name, value in figures.items() if value is not None}
+    report("train", done, iterations, f"iteration {done}", **known)
+
+
+def _training_result(fitted: Fit, labels: list[int]) -> dict[str, Any]:
+    """Return what the training adds to the result; the first of the ``labels`` has no coefficients."""
+    from coremlbench.createml.solver.fit import NEWTON_COEFFICIENTS
+
     last = fitted.rows[-1]
+    notes = []
+    if fitted.coefficients.size <= NEWTON_COEFFICIENTS:
+        notes = [
+            f"Up to {NEWTON_COEFFICIENTS} coefficients, as here, Turi Create takes Newton's method and builtin L-BFGS."
+        ]
     return {
         "classes": labels,
         "coefficients": {
@@ -74,8 +92,6 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
         },
         "training_accuracy": last.training_accuracy,
         "validation_accuracy": last.validation_accuracy,
-        "test_accuracy": accuracy,
-        "predicted": labels[predicted],
         "iterations": [
             {
                 "iteration": row.iteration,
@@ -89,9 +105,7 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
         "solver": "lbfgs",
         "solver_status": fitted.status,
         "solver_iterations": fitted.iterations,
-        "seconds": {"evaluate": time.monotonic() - start},
-        "versions": {"builtin": VERSION, "numpy": np.__version__},
-        "notes": _notes(fitted.coefficients.size),
+        "notes": notes,
     }
 
 
@@ -116,14 +130,6 @@ def _identity(request: dict[str, Any]) -> str:
     names = ("features_sha256", "length", "parts", "labels")
     decisive = [*(request[name] for name in names), np.__version__, str(np.show_config(mode="dicts"))]
     return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
-
-
-def _notes(coefficients: int) -> list[str]:
-    from coremlbench.createml.solver.fit import NEWTON_COEFFICIENTS
-
-    if coefficients > NEWTON_COEFFICIENTS:
-        return []
-    return [f"Up to {NEWTON_COEFFICIENTS} coefficients, as here, Turi Create takes Newton's method and builtin L-BFGS."]
 
 
 if __name__ == "__main__":

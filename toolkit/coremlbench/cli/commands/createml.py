@@ -97,6 +97,11 @@ EXTRACTORS = ("auto", "VisionFeaturePrint_Scene", "resnet-50", "squeezenet_v1.1"
     "revision, if there are any, and keep them for the next run.",
 )
 @click.option(
+    "--verify",
+    is_flag=True,
+    help="Train with Turi Create's and the built-in solver on the same features, and compare.",
+)
+@click.option(
     "--seed",
     type=click.IntRange(min=0),
     default=0,

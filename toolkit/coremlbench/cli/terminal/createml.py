@@ -18,7 +18,7 @@ from coremlbench.cli.terminal.tables import (
     print_text,
 )
 from coremlbench.system.formatting import format_bytes, format_seconds
-from coremlbench.types.training_records import Phase, Trained, TrainingRecord
+from coremlbench.types.training_records import Phase, SolverAgreement, Trained, TrainingRecord
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -134,4 +134,25 @@ def _method_lines(record: TrainingRecord) -> list[str]:
         lines.append(
             f"solver: {solver.name}, {solver.iterations} of at most {solver.max_iterations} iterations, {solver.status}"
         )
+    if record.verification is not None:
+        lines.append(_verification_line(record.verification))
     return lines
+
+
+def _verification_line(agreement: SolverAgreement) -> str:
+    """Return how far both solvers agree, or why there was one only."""
+    other = f"{agreement.engine} {agreement.version}".strip()
+    if agreement.largest_difference is None:
+        return f"not verified: {other} did not train on the same features: {agreement.reason}"
+    first = agreement.first_difference
+    same = f"the same in all {agreement.iterations} iterations" if first is None else f"other from iteration {first} on"
+    passes = (
+        f"{agreement.passes} evaluations each"
+        if agreement.passes == agreement.other_passes
+        else f"{agreement.passes} and {agreement.other_passes} evaluations"
+    )
+    return (
+        f"verified: {other} on the same features: coefficients at most {agreement.largest_difference:.1e} apart (the "
+        f"largest is {agreement.largest_coefficient:.3g}), training accuracy {same}, {passes}, "
+        f"{agreement.equal_predictions:,} of {agreement.predictions:,} predictions the same"
+    )

@@ -21,6 +21,7 @@ PHASES = {
     "extract": "augment and extract",
     "train": "train",
     "evaluate": "evaluate",
+    "verify": "verify",
     "export": "save the model",
     "compile": "compile for Core ML",
     "plan": "ask for the plan",

@@ -18,7 +18,7 @@ from coremlbench.types.training_records import TrainingRecord
 
 @dataclass(frozen=True)
 class BuiltinEngine:
-    """A ``FeatureEngine``: the logistic regression of ``createml.logistic_regression``.
+    """A ``FeatureEngine``: the logistic regression of ``createml.solver``.
 
     It needs neither Turi Create nor its environment, and uses the extractors whose network the pipeline can run.
     """
@@ -44,10 +44,20 @@ class BuiltinEngine:
                 f"{', '.join(self.extractors)}, or use --engine turicreate."
             )
 
-    def fit(self, run: RunContext, setup: Setup, request: Mapping[str, Any]) -> Exit:  # noqa: ARG002  one signature
+    def fit(
+        self,
+        run: RunContext,
+        setup: Setup,  # noqa: ARG002  one signature for all engines
+        request: Mapping[str, Any],
+        *,
+        stage: str = "train",
+    ) -> Exit:
         """Train in a worker of our own Python, from the state that a resumed run had reached; see ``FeatureEngine``."""
-        state = run.folder / resume_data.RESUME_DIR / resume_data.SOLVER_STATE_FILE
-        return run.run_worker("train", {**request, "state": str(state)}, module="train_builtin")
+        folder = run.folder / resume_data.RESUME_DIR
+        if stage != "train" or not folder.is_dir():  # features that Turi Create extracted are not kept
+            folder = run.work
+        state = folder / resume_data.SOLVER_STATE_FILE
+        return run.run_worker(stage, {**request, "state": str(state)}, module="train_builtin")
 
     def notes(self, record: TrainingRecord) -> tuple[str, ...]:  # noqa: ARG002  one signature for all engines
         """Return no notes."""

@@ -37,6 +37,11 @@ def choose_engine(options: CreateMLOptions) -> EngineChoice:
     choice = _choice(options)
     if choice.engine.trains_on != "images" and (options.feature_revision != 1 or options.reuse_features):
         raise InputError("--feature-revision and --reuse-features are for --engine createml; leave them out.")
+    if options.verify and choice.engine.trains_on != "features":
+        raise InputError(
+            f"--verify compares two solvers on the same features, and --engine {choice.engine.name} keeps its own; use "
+            "--engine builtin or turicreate."
+        )
     choice.engine.check(options)
     return choice
 

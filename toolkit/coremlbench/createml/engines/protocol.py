@@ -8,7 +8,7 @@ engine* gets the prepared images, and extracts, trains, evaluates and saves a mo
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from coremlbench.createml.extractors import ObtainedExtractor
@@ -26,10 +26,12 @@ class Setup:
     """What the stage ``setup`` obtained: the extractor, and the path of each tool that was asked for.
 
     ``tools`` are named as in ``workers.setup.TOOLS``; "turicreate" is the Python of Turi Create's environment.
+    ``missing`` says of optional tools why they could not be made.
     """
 
     obtained: ObtainedExtractor
     tools: Mapping[str, str]
+    missing: Mapping[str, str] = field(default_factory=dict)
 
 
 class EngineBase(Protocol):
@@ -67,10 +69,11 @@ class FeatureEngine(EngineBase, Protocol):
     def trains_on(self) -> Literal["features"]:
         """Return "features"."""
 
-    def fit(self, run: RunContext, setup: Setup, request: Mapping[str, Any]) -> Exit:
+    def fit(self, run: RunContext, setup: Setup, request: Mapping[str, Any], *, stage: str = "train") -> Exit:
         """Run the stage ``train`` and return how it ended, with the result of ``workers.turicreate.train``.
 
-        ``request`` is that of ``train_stage``: features, parts, labels and settings.
+        ``request`` is that of ``train_stage``: features, parts, labels and settings. ``stage`` is "verify" when the
+        run was trained by another engine, and this one only to compare.
 
         Raises:
             StageFailedError: the stage failed.

@@ -35,9 +35,9 @@ class TuriCreateEngine:
         if reason:
             raise InputError(f"{reason}; use --engine builtin, which trains the same classifier.")
 
-    def fit(self, run: RunContext, setup: Setup, request: Mapping[str, Any]) -> Exit:
+    def fit(self, run: RunContext, setup: Setup, request: Mapping[str, Any], *, stage: str = "train") -> Exit:
         """Train in Turi Create's own Python; see ``FeatureEngine``."""
-        return run.run_turicreate("train", setup.tools["turicreate"], request)
+        return run.run_turicreate(stage, setup.tools["turicreate"], request)
 
     def notes(self, record: TrainingRecord) -> tuple[str, ...]:
         """Return a note if Turi Create ran under Rosetta."""

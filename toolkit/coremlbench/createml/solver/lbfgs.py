@@ -54,7 +54,8 @@ class State:
 
 def start(size: int) -> State:
     """Return the state before the first iteration, at the origin."""
-    return State(*(np.zeros(size) for _ in range(3)), *(np.zeros((0, size)) for _ in range(2)))
+    zero, none = np.zeros(size), np.zeros((0, size))
+    return State(point=zero, move=zero, gradient=zero, moves=none, changes=none)
 
 
 def iterate(objective: Objective, state: State) -> State:
