@@ -87,9 +87,9 @@ lint: install  ## check style, formatting and that no merge-conflict marker is l
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/lint-imports
-	@if command -v swift >/dev/null; then swift format lint --strict --recursive toolkit tests; \
-		elif [ -n "$$COREMLBENCH_REQUIRE_SWIFT" ]; then echo "There is no swift on PATH, which checks the Swift files."; exit 1; \
-		else echo "There is no swift on PATH, so the Swift files were not checked."; fi
+	@if swift format --version >/dev/null 2>&1; then swift format lint --strict --recursive toolkit tests; \
+		elif [ -n "$$COREMLBENCH_REQUIRE_SWIFT" ]; then echo "There is no \`swift format\` on PATH, which checks the Swift files."; exit 1; \
+		else echo "There is no \`swift format\` on PATH, so the Swift files were not checked."; fi
 
 types: install  ## check types
 	$(BIN)/mypy

@@ -160,14 +160,14 @@ def test_a_killed_extraction_is_resumed(colours: Path, tmp_path: Path) -> None:
 
 def test_two_sets_of_parameters_share_one_extraction(colours: Path, tmp_path: Path) -> None:
     records = []
-    for number, iterations in enumerate(("5", "9", "9")):
-        options = ["--reuse-features", "--iterations", iterations, *(["--augment", "flip"] if number == 2 else [])]
+    for number, iterations in enumerate(("5", "9")):
+        options = ["--reuse-features", "--iterations", iterations]
         code, out, err = cli(command(colours, tmp_path / str(number), *options))
         assert code == 0, out + err
         records.append(the_record(tmp_path / str(number)))
     has_extraction = ["extract" in [phase["name"] for phase in record["phases"]] for record in records]
-    assert has_extraction == [True, False, True]  # the third has other augmentation
-    assert ["extraction reused" in record["deviations"] for record in records] == [False, True, False]
+    assert has_extraction == [True, False]
+    assert ["extraction reused" in record["deviations"] for record in records] == [False, True]
     assert any("features are those of an earlier run" in note for note in records[1]["notes"])
     assert [row["iteration"] for row in records[1]["iterations"]] == list(range(1, 10))
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from coremlbench.createml.engines.choice import choose_engine
-from coremlbench.createml.engines.createml import check_revision
+from coremlbench.createml.engines.createml import check_macos
 from coremlbench.createml.options import CreateMLOptions, deviations_of
 from coremlbench.createml.swift_program import COMPILER_VARIABLE
 from coremlbench.failures.retry import Retry
@@ -34,10 +34,15 @@ def test_without_macos_it_is_refused_in_one_sentence(tmp_path: Path, monkeypatch
 
 
 def test_the_second_revision_needs_macos_14() -> None:
-    for revision, system in ((1, "11.0 (20A373)"), (2, "14.0 (23A344)"), (2, "26.1 (25B78)"), (2, "16.0"), (2, "")):
-        check_revision(revision, system)
+    for revision, system in ((1, "12.0 (21A344)"), (2, "14.0 (23A344)"), (2, "26.1 (25B78)"), (2, "16.0"), (2, "")):
+        check_macos(revision, system)
     with pytest.raises(InputError, match=r"--feature-revision 2 needs macOS 14 or later, and this is macOS 13\.6"):
-        check_revision(2, "13.6 (22G120)")
+        check_macos(2, "13.6 (22G120)")
+
+
+def test_the_engine_needs_macos_12() -> None:
+    with pytest.raises(InputError, match=r"--engine createml needs macOS 12 or later, and this is macOS 11\.7"):
+        check_macos(1, "11.7 (20G817)")
 
 
 def test_other_engines_have_no_options_of_create_ml() -> None:

@@ -24,7 +24,8 @@ REVISIONS = {
     2: Extractor("VisionFeaturePrint_Scene revision 2", (360, 360), 768),
 }
 """Create ML's feature extractor by ``--feature-revision``; the second came with macOS 14."""
-REVISION_2_MACOS = 14
+OLDEST_MACOS, REVISION_2_MACOS = 12, 14
+"""The first macOS with all that the Swift program uses, and the first with the second revision."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class CreateMLEngine:
         check_no_extractor({"extraction"} if options.extraction != "pipelined" else set())
         machine = describe_machine()
         if machine.system == "macOS":
-            check_revision(options.feature_revision, machine.system_version)
+            check_macos(options.feature_revision, machine.system_version)
 
     def extractor(self, options: CreateMLOptions) -> ObtainedExtractor:
         """Return Create ML's own extractor; where there is no macOS, one that is named a stand-in's."""
@@ -100,14 +101,21 @@ def check_no_extractor(requested: Collection[str]) -> None:
         )
 
 
-def check_revision(revision: int, system_version: str) -> None:
-    """Check that a macOS, by its version ("15.1 (24B83)"), has a revision of the extractor.
+def check_macos(revision: int, system_version: str) -> None:
+    """Check that a macOS, by its version ("15.1 (24B83)"), has what the program uses and a revision of the extractor.
 
     Raises:
         InputError: it has not.
     """
     major = system_version.partition(".")[0]
-    if revision == 2 and major.isdecimal() and int(major) < REVISION_2_MACOS:
+    if not major.isdecimal():
+        return
+    if int(major) < OLDEST_MACOS:
+        raise InputError(
+            f"--engine createml needs macOS {OLDEST_MACOS} or later, and this is macOS {system_version}; use --engine "
+            "builtin."
+        )
+    if revision == 2 and int(major) < REVISION_2_MACOS:
         raise InputError(
             f"--feature-revision 2 needs macOS {REVISION_2_MACOS} or later, and this is macOS {system_version}; "
             "leave it out."
