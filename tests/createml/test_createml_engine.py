@@ -126,6 +126,12 @@ def test_the_model_is_not_judged_here(trained: Trained, tmp_path: Path) -> None:
     code, out, err = cli(["convert-and-time", record["id"], "--results", str(folder.parent), "--kit", str(kit)])
     assert code == 0, out + err
     assert list(kit.rglob("*.mlmodel"))
+    records = [json.loads(path.read_text()) for path in folder.parent.glob("*/run.json")]
+    (conversion,) = [other for other in records if other["kind"] == "conversion"]
+    assert "stand-in for Create ML" in conversion["source"]["note"]
+    assert conversion["variants"][0]["notes"] == [
+        "Not compared: model.mlmodel is a pipeline of models, and only Core ML executes it."
+    ]
 
 
 def test_a_failed_training_is_a_recorded_failure_that_can_be_resumed(colours: Path, tmp_path: Path) -> None:

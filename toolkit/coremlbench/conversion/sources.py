@@ -152,6 +152,7 @@ def source_of_run(record: TrainingRecord, folder: Path) -> ModelSource:
         experiment=record.experiment,
         training_run=record.id,
         classes=record.dataset.classes if record.dataset else (),
+        note="The tests' stand-in for Create ML made it: it is no classifier." if record.stand_in else "",
     )
 
 
