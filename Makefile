@@ -110,6 +110,9 @@ lint: install  ## check style, formatting, layers, workflows, and that no merge-
 ifeq ($(shell uname),Linux)
 	$(BIN)/actionlint -shellcheck= -pyflakes=
 endif
+	@if swift format --version >/dev/null 2>&1; then swift format lint --strict --recursive toolkit tests; \
+		elif [ -n "$$COREMLBENCH_REQUIRE_SWIFT" ]; then echo "There is no \`swift format\` on PATH, which checks the Swift files."; exit 1; \
+		else echo "There is no \`swift format\` on PATH, so the Swift files were not checked."; fi
 
 types: install  ## check types
 	$(BIN)/mypy

@@ -101,7 +101,7 @@ def resume_createml(
         InputError: no run can be resumed, or a requested setting differs.
     """
     failed, failed_folder = resume_data.find_resumable_run(results, [EXPERIMENT], run_id)
-    if requested.get("engine") in ("auto", failed.engine):  # older records do not have it among their options
+    if requested.get("engine") == "auto":
         requested = {name: value for name, value in requested.items() if name != "engine"}
     resume_data.check_same_settings(failed, requested)
     choice = EngineChoice(ENGINES[failed.engine], "the one of the run that this one resumes")

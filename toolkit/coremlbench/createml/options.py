@@ -22,7 +22,9 @@ class CreateMLOptions:
     ``train`` and ``test`` are numbers of images, None for all that a folder has. ``timeout`` and ``silence`` are
     seconds, ``memory_limit`` is bytes. ``processes`` is the number of processes that extract features, None for one
     per core; where Core ML runs the extractor they only prepare images. ``units`` are its compute units, None for all.
-    ``verify`` lets the other solver train on the same features, to compare.
+    ``verify`` lets the other solver train on the same features, to compare. ``feature_revision`` and
+    ``reuse_features`` are Create ML's own: which extractor it has, and whether it starts from the features of an
+    earlier run and keeps them for the next.
     """
 
     dataset: str = "drawn-food"
@@ -35,6 +37,8 @@ class CreateMLOptions:
     extraction: str = "pipelined"
     engine: str = "auto"
     units: UnitName | None = None
+    feature_revision: int = 1
+    reuse_features: bool = False
     verify: bool = False
     seed: int = 0
     timeout: float | None = None
@@ -44,6 +48,8 @@ class CreateMLOptions:
 
     def remedied(self, retry: Retry) -> tuple[CreateMLOptions, str]:
         """Return the settings for the next attempt, and a description of the change."""
+        if retry is Retry.LESS_MEMORY and self.engine == "createml":
+            return self, f"{UNCHANGED}, as Create ML itself decides how much memory it takes"
         if retry is Retry.LESS_MEMORY:
             processes = self.processes or cores()
             if processes == 1:

@@ -79,7 +79,7 @@ def _set_up(
     ended = run.run_worker(
         "setup",
         {
-            "extractor": run.options.extractor,
+            "extractor": run.options.extractor if choice.engine.trains_on == "features" else None,
             "extractors": choice.engine.extractors,
             "tools": choice.engine.tools,
             "optional_tools": verification_tools(run.options, choice.engine),
@@ -91,12 +91,11 @@ def _set_up(
     result = result_of(ended)
     if result["problem"]:
         choice = EngineChoice(ENGINES[FALLBACK], result["problem"])
-    setup = Setup(
-        serialization.from_json(ObtainedExtractor, result["extractor"]),
-        result["tools"],
-        result["missing"],
-        core_ml=choice.engine.core_ml,
-    )
+    if choice.engine.trains_on == "images":
+        obtained = choice.engine.extractor(run.options)
+    else:
+        obtained = serialization.from_json(ObtainedExtractor, result["extractor"])
+    setup = Setup(obtained, result["tools"], result["missing"], core_ml=choice.engine.core_ml)
     options = replace(run.options, engine=choice.engine.name)
     record = replace(
         record,

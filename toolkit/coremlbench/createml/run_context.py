@@ -24,6 +24,8 @@ SILENCE = {
     "train": 1200.0,  # the solver prints its first iterations and then about every tenth
     "verify": 1200.0,
     "export": 300.0,
+    "link": 300.0,
+    "createml": 1200.0,  # how often Create ML reports its progress is not documented
 }
 """Seconds without progress after which a stage counts as hung."""
 

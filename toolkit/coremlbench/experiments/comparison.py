@@ -48,11 +48,13 @@ def comparison_rows(
 def compared_seconds(record: TrainingRecord, experiment: Experiment) -> float | None:
     """Return the seconds that the experiment compares, ``None`` for a run that failed, was resumed or has no figure.
 
+    A stand-in's run has none either.
+
     "seconds per epoch" is the mean of the epochs from the second on. "total seconds" is the time of training and
     testing, without the start of TensorFlow and the preparation of data. "pictures to model" is the time of all phases
     but setup and data, in which only a machine's first run downloads. ``fsum`` gives the same sum on every Python.
     """
-    if isinstance(record.outcome, Failure) or record.resumed_from:
+    if isinstance(record.outcome, Failure) or record.resumed_from or record.stand_in:
         return None
     if experiment.metric == "seconds per epoch":
         later = [row.seconds for row in record.epochs if row.epoch > 1]
@@ -130,6 +132,8 @@ def _measured_text(record: TrainingRecord, experiment: Experiment) -> str:
         return f"failed{done}: {outcome.reason}"
     if record.resumed_from:
         return f"trained, resumed from {record.resumed_from}: not compared"
+    if record.stand_in:
+        return "trained by the tests' stand-in for Create ML: not compared"
     seconds = compared_seconds(record, experiment)
     if seconds is None:
         return "trained, but no epoch after the first"

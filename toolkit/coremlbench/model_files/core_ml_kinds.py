@@ -103,9 +103,10 @@ def check_ml_program(path: Path) -> None:
     )
     if stages:
         listed = "; ".join(f"{number}: {_stage_text(stage)}" for number, stage in enumerate(stages, 1))
+        apart = "save its stages as packages and give those, or " if ML_PROGRAM in {at.kind for at in stages} else ""
         raise InputError(
             f"{path.name} is a pipeline of {len(stages)} models ({listed}), and only single ML Programs are executed "
-            f"here; save its stages as packages and give those, or {pack}."
+            f"here; {apart}{pack}."
         )
     convert = "convert its original with convert_to='mlprogram', or " if kind.startswith("neuralNetwork") else ""
     raise InputError(

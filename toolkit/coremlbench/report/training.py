@@ -110,7 +110,9 @@ def _work(record: TrainingRecord) -> str:
     extractor = record.options.get("extractor")
     if extractor and extractor != "auto" and f"extractor {extractor}" not in other:  # not twice; auto says nothing
         parts.append(f"features of {extractor}")
-    if record.engine == "createml":  # it is the protocol's, and its times are not those of Turi Create
+    if record.stand_in:
+        parts.append("the tests' stand-in, not Create ML")
+    elif record.engine == "createml":  # it is the protocol's, and its times are not those of Turi Create
         parts.append("engine createml")
     if record.resumed_from:
         parts.append("resumed, so not a whole run")

@@ -42,7 +42,7 @@ def _warnings(record: Record) -> Iterator[str]:
 
 def _training_warnings(record: TrainingRecord) -> Iterator[str]:
     if record.stand_in:
-        yield "The tests' stand-in for Core ML ran: none of its features and figures is Core ML's."
+        yield "The tests' stand-in for Core ML or Create ML ran: none of its features and figures is Apple's."
     if record.resumed_from:
         yield "The run goes on with the work of a broken one: its times are not those of a whole run."
     if record.dataset is not None:

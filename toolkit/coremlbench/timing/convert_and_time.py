@@ -58,7 +58,7 @@ def convert_and_time(
     job.check_options(conversion)
     requested = sources.resolve_models(models, results=results, options=conversion)
     conversions = job.convert_models(
-        requested or sources.default_sources(results, timing.seed),
+        requested or sources.default_sources(results, timing.seed, only_core_ml=conversion.only_core_ml),
         conversion,
         results=results,
         command=command,

@@ -227,7 +227,7 @@ class TrainingRecord(RunRecord):
 
     ``attempt`` counts from 1; the later ones have the id of the first attempt in ``retry_of``. ``resumed_from`` is the
     id of the interrupted run that this one resumed: its times are not those of a whole run. ``stand_in`` marks a run
-    whose Core ML was the tests' replacement: its features, figures and model mean nothing.
+    whose Core ML or Create ML was the tests' replacement: its features, figures and model mean nothing.
     """
 
     outcome: Outcome

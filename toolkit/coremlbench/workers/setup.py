@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
     """Return the obtained extractor as JSON, the path of each tool, and why a tool could not be made ("" if all were).
 
-    Of optional tools that could not be made, ``missing`` says why.
+    An engine that has an extractor of its own asks for None, and gets None. ``missing`` says of each tool
+    that could not be made, optional ones too, why.
 
     Raises:
         InputError: this machine does not have the extractor, or units are given for one that Core ML does not run.
@@ -29,6 +30,8 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
     cache, fallback = Path(request["cache"]), request["fallback_extractors"]
 
     def obtain(usable: list[str]) -> Any:
+        if request["extractor"] is None:
+            return None
         obtained = obtain_extractor(request["extractor"], cache, lambda message: report("setup", 0, 2, message), usable)
         if request["units"] is not None:
             _check_units(request["units"], obtained)
@@ -43,7 +46,7 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
         if fallback is None:
             raise
         extractor, tools, problem = obtain(fallback), {}, str(error).rstrip(".")
-    missing = {}
+    missing = dict.fromkeys(request["tools"], problem) if problem else {}
     for name in request["optional_tools"]:
         try:
             tools[name] = str(TOOLS[name](cache, lambda message: report("setup", 1, 2, message)))
@@ -80,7 +83,14 @@ def _turicreate(cache: Path, report: Callable[[str], None]) -> Path:
     return ensure_environment(TURICREATE, cache, report)
 
 
-TOOLS: dict[str, Callable[[Path, Callable[[str], None]], Path]] = {"turicreate": _turicreate}
+def _createml(cache: Path, report: Callable[[str], None]) -> Path:
+    """Return the program that runs Create ML, which is compiled if it does not exist."""
+    from coremlbench.createml.swift_program import ensure_program
+
+    return ensure_program(cache, report)
+
+
+TOOLS: dict[str, Callable[[Path, Callable[[str], None]], Path]] = {"turicreate": _turicreate, "createml": _createml}
 """How each tool of an engine is made: a function of the cache and of a callback for messages to the tool's path."""
 
 

@@ -92,6 +92,19 @@ EXTRACTORS = ("auto", "VisionFeaturePrint_Scene", "VisionFeaturePrint_Scene-2", 
     "(macOS); auto takes Turi Create where it runs natively, else builtin.",
 )
 @click.option(
+    "--feature-revision",
+    type=click.IntRange(1, 2),
+    default=1,
+    show_default=True,
+    help="With --engine createml: the revision of Create ML's extractor; 1 is the review's, 2 needs macOS 14.",
+)
+@click.option(
+    "--reuse-features",
+    is_flag=True,
+    help="With --engine createml: start from the features of an earlier run of the same images, augmentation and "
+    "revision, if there are any, and keep them for the next run.",
+)
+@click.option(
     "--verify",
     is_flag=True,
     help="Train with Turi Create's and the built-in solver on the same features, and compare.",
@@ -134,6 +147,7 @@ def createml(
     from coremlbench.cli.commands.report import save_run_report
     from coremlbench.cli.terminal.createml import print_createml_run
     from coremlbench.cli.terminal.tables import print_json
+    from coremlbench.createml.engines.createml import check_no_extractor
     from coremlbench.createml.job import image_counts
     from coremlbench.createml.options import CreateMLOptions
     from coremlbench.runs.lifecycle import INTERRUPTED, exit_code_of
@@ -142,6 +156,8 @@ def createml(
 
     if resume is not None and retries:
         raise InputError("--resume goes on with one run and --retries begins anew; use one of them.")
+    if settings["engine"] == "createml":
+        check_no_extractor(explicit_options(click.get_current_context()))
     find(settings["dataset"])  # raises for an unknown name before any folder is created
     train, test = image_counts(settings["dataset"], train, test, scale)
     source = str(Path(source).absolute()) if source else None

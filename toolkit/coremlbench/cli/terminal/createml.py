@@ -40,7 +40,8 @@ def print_createml_run(record: TrainingRecord, folder: Path) -> None:
 
 
 def _print_trained(console: Console, record: TrainingRecord, outcome: Trained, folder: Path) -> None:
-    console.print(f"\nCreate ML run: trained{attempt_label(record)}", style="bold green")
+    mark = " by the tests' stand-in, not by Create ML" if record.stand_in else ""
+    console.print(f"\nCreate ML run: trained{mark}{attempt_label(record)}", style="bold green")
     console.print(_accuracy_table(record, outcome))
     if outcome.per_class:
         classes = new_table("class", "images", "precision", "recall")

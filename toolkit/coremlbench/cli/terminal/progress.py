@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 PHASES = {
     "setup": "set up",
     "data": "data",
+    "link": "link the images",
+    "start": "start Create ML",
     "augment": "augment",
     "extract": "augment and extract",
     "train": "train",

@@ -36,6 +36,8 @@ def choose_engine(options: CreateMLOptions) -> EngineChoice:
         InputError: the engine does not exist, or does not run on this machine or with these settings.
     """
     choice = _choice(options)
+    if choice.engine.trains_on != "images" and (options.feature_revision != 1 or options.reuse_features):
+        raise InputError("--feature-revision and --reuse-features are for --engine createml; leave them out.")
     if options.verify and choice.engine.trains_on != "features":
         raise InputError(
             f"--verify compares two solvers on the same features, and --engine {choice.engine.name} keeps its own; use "

@@ -97,6 +97,9 @@ class ImageEngine(EngineBase, Protocol):
     def trains_on(self) -> Literal["images"]:
         """Return "images"."""
 
+    def extractor(self, options: CreateMLOptions) -> ObtainedExtractor:
+        """Return the extractor that the engine has itself."""
+
     def train(
         self, run: RunContext, record: TrainingRecord, setup: Setup, images: ImageSet, parts: Parts, save: Save
     ) -> TrainingRecord:

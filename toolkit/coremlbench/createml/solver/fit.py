@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import time
+import zipfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -107,10 +108,10 @@ def _write(path: Path, identity: str, state: lbfgs.State, rows: tuple[Row, ...])
 def _read(path: Path, identity: str, size: int) -> tuple[lbfgs.State | None, tuple[Row, ...]]:
     """Return a saved state and its rows; ``None`` if there is none of this training, or it cannot be read."""
     try:
-        with np.load(path, allow_pickle=False) as saved:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as saved:
             about: dict[str, Any] = json.loads(str(saved["about"]))
             values = {name: saved[name] for name in _FIELDS}
-    except (OSError, ValueError, KeyError, EOFError):
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None, ()
     if (about["version"], about["identity"], values["point"].shape) != (VERSION, identity, (size,)):
         return None, ()

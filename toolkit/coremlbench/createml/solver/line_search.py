@@ -1,7 +1,8 @@
 """The line search of Moré and Thuente with Turi Create's constants and habits.
 
 Source: Moré and Thuente, ACM TOMS 20 (1994), 286-307, in the form of Nocedal's L-BFGS. Where Turi Create differs from
-both, the comments say so; SciPy's search (DCSRCH) extrapolates otherwise.
+both, the comments say so; SciPy's search (DCSRCH) extrapolates otherwise. ``min`` and ``max`` are Python's, in the
+order of Turi Create's arguments: like those of C++ they return the first argument when the second is not a number.
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ def _search(line: Line, value: np.float64, slope: np.float64, step: np.float64) 
     width, width_before = np.float64(MIN_STEP - MAX_STEP), np.float64(2 * (MIN_STEP - MAX_STEP))
     for evaluations in range(1, MAX_EVALUATIONS + 1):
         low, high = _bounds(interval, step)
-        step = np.minimum(np.maximum(step, MIN_STEP), MAX_STEP)
+        step = np.float64(min(max(step, MIN_STEP), MAX_STEP))
         too_narrow = interval.bracketed and high - low <= MIN_STEP
         if not interpolated or too_narrow:
             step = interval.best.step
@@ -115,8 +116,8 @@ def _bounds(interval: _Interval, step: np.float64) -> tuple[np.float64, np.float
     """Return the smallest and the largest step that may be tried next."""
     if interval.bracketed:
         return (
-            np.minimum(interval.best.step, interval.other.step),
-            np.maximum(interval.best.step, interval.other.step),
+            min(interval.best.step, interval.other.step),
+            max(interval.best.step, interval.other.step),
         )
     return interval.best.step, step + EXTRAPOLATION * (step - interval.best.step)
 
@@ -146,10 +147,10 @@ def _next(interval: _Interval, trial: _Trial, low: np.float64, high: np.float64)
         if opposite < 0:
             other = best
         best = trial
-    step = np.maximum(np.minimum(step, high), low)
+    step = max(low, min(high, step))
     if bracketed and bounded:
         limit = best.step + SHRINKING * (other.step - best.step)
-        step = np.minimum(limit, step) if other.step > best.step else np.maximum(limit, step)
+        step = min(limit, step) if other.step > best.step else max(limit, step)
     return _Interval(best, other, bracketed), step, True
 
 
@@ -194,7 +195,7 @@ def _cubic_beyond(trial: _Trial, best: _Trial, low: np.float64, high: np.float64
 
     Turi Create uses it only where the cubic's root is nearly zero. Nocedal's code uses it where the root is not zero.
     """
-    theta, scale, root = _cubic(trial, best, lambda square: np.sqrt(np.maximum(0.0, square)))
+    theta, scale, root = _cubic(trial, best, lambda square: np.sqrt(max(np.float64(0), square)))
     gamma = scale * root * (-1 if trial.step > best.step else 1)
     ratio = ((gamma - trial.slope) + theta) / ((gamma + (best.slope - trial.slope)) + gamma)
     if ratio < 0 and np.abs(gamma) <= 1e-10:
@@ -205,5 +206,5 @@ def _cubic_beyond(trial: _Trial, best: _Trial, low: np.float64, high: np.float64
 def _cubic(a: _Trial, b: _Trial, root: Callable[[np.float64], np.float64]) -> tuple[np.float64, np.float64, np.float64]:
     """Return theta, its scale and the scaled root of the cubic through two trials, in the paper's notation."""
     theta = 3 * (a.value - b.value) / (b.step - a.step) + a.slope + b.slope
-    scale = np.maximum(np.abs(theta), np.maximum(np.abs(a.slope), np.abs(b.slope)))
+    scale = max(np.abs(theta), np.abs(a.slope), np.abs(b.slope))
     return theta, scale, root(np.square(theta / scale) - (a.slope / scale) * (b.slope / scale))

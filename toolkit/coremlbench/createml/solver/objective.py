@@ -79,13 +79,14 @@ def _evaluate_block(rows: Array, labels: Labels, weights: Array, intercepts: Arr
     exponentials = np.exp(logits)
     sums = exponentials.sum(axis=1)
     own = np.flatnonzero(labels)  # rows of the reference class have no logit of their own
-    loss = float(np.log1p(sums).sum()) - float(logits[own, labels[own] - 1].sum())
+    losses = np.log1p(sums)
+    losses[own] -= logits[own, labels[own] - 1]
     residuals = exponentials / (1.0 + sums)[:, None]
     residuals[own, labels[own] - 1] -= 1.0
     gradient = np.empty((weights.shape[1], weights.shape[0] + 1))
     np.matmul(residuals.T, rows, out=gradient[:, :-1])
     gradient[:, -1] = residuals.sum(axis=0)
-    return Evaluation(loss, gradient, correct)
+    return Evaluation(float(losses.sum()), gradient, correct)
 
 
 def predicted_classes(logits: Array) -> Labels:

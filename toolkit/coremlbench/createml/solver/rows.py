@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -38,7 +39,6 @@ class FeatureRows:
     labels: Labels
     block_rows: int = BLOCK_ROWS
     threads: int = 1
-    _buffers: threading.local = field(default_factory=threading.local, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if len(self.labels) != len(self):
@@ -57,31 +57,30 @@ class FeatureRows:
             OSError: the file cannot be read, or is too short.
         """
         starts = range(self.first, self.last, self.block_rows)
+        threads = max(1, min(self.threads, MAX_THREADS, len(starts)))
+        with ExitStack() as files, ThreadPoolExecutor(threads) as pool:
+            readers = threading.local()
 
-        def work(start: int) -> T:
-            last = min(start + self.block_rows, self.last)
-            return function(self._read(start, last), self.labels[start - self.first : last - self.first])
+            def work(start: int) -> T:
+                if not hasattr(readers, "read"):
+                    readers.read = self._reader(files)
+                last = min(start + self.block_rows, self.last)
+                return function(readers.read(start, last), self.labels[start - self.first : last - self.first])
 
-        if min(self.threads, MAX_THREADS, len(starts)) <= 1:
-            yield from map(work, starts)
-            return
-        with ThreadPoolExecutor(min(self.threads, MAX_THREADS)) as pool:
-            yield from pool.map(work, starts)
+            yield from map(work, starts) if threads == 1 else pool.map(work, starts)
 
-    def _read(self, start: int, last: int) -> Array:
-        """Return the rows [start, last) of the file in this thread's buffer."""
-        file, raw, rows = self._thread_buffers()
-        count = last - start
-        file.seek(start * self.length * raw.itemsize)
-        if file.readinto(raw[:count].data.cast("B")) != raw[:count].nbytes:  # type: ignore[attr-defined]
-            raise OSError(f"{self.path} ends before row {last}")
-        np.copyto(rows[:count], raw[:count])
-        return rows[:count]
+    def _reader(self, files: ExitStack) -> Callable[[int, int], Array]:
+        """Return a function that reads the rows [start, last) of the file into its own buffer."""
+        file = files.enter_context(self.path.open("rb", buffering=0))
+        shape = (min(self.block_rows, len(self)), self.length)
+        raw, rows = np.empty(shape, np.float32), np.empty(shape, np.float64)
 
-    def _thread_buffers(self) -> tuple[IO[bytes], npt.NDArray[np.float32], Array]:
-        if not hasattr(self._buffers, "file"):
-            shape = (min(self.block_rows, len(self)), self.length)
-            self._buffers.file = self.path.open("rb", buffering=0)
-            self._buffers.raw = np.empty(shape, np.float32)
-            self._buffers.rows = np.empty(shape, np.float64)
-        return self._buffers.file, self._buffers.raw, self._buffers.rows
+        def read(start: int, last: int) -> Array:
+            block = raw[: last - start]
+            file.seek(start * self.length * raw.itemsize)
+            if file.readinto(block.data.cast("B")) != block.nbytes:
+                raise OSError(f"{self.path} ends before row {last}")
+            np.copyto(rows[: len(block)], block)
+            return rows[: len(block)]
+
+        return read
