@@ -106,7 +106,7 @@ def test_nothing_shows_a_figure_as_create_ml_s(trained: Trained) -> None:
     assert row["seconds"] is None
     assert "the tests' stand-in, not Create ML" in row["work"]
     assert content["classifiers"][0]["extractor"] == "stand-in for VisionFeaturePrint_Scene"
-    assert any("none of its figures is Create ML's" in warning["text"] for warning in content["warnings"])
+    assert any("none of its features and figures is Apple's" in warning["text"] for warning in content["warnings"])
     code, out, err = cli(["compare", "--results", str(folder.parent)])
     assert code == 0, err
     assert "trained by the tests' stand-in for Create ML: not compared" in " ".join(out.split())
@@ -118,8 +118,8 @@ def test_the_model_is_not_judged_here(trained: Trained, tmp_path: Path) -> None:
         code, out, err = cli(["convert-and-time", model, "--results", str(folder.parent)])
         assert (code, out) == (2, ""), err
         (sentence,) = [line for line in err.splitlines() if line.startswith("Error: ")]
-        assert "model.mlmodel is a pipeline of 2 models (1: visionFeaturePrint" in sentence
-        assert "--kit kit` packs it for a Mac" in sentence
+        assert "Only Core ML executes" in sentence
+        assert "add `--kit kit` to pack it for a Mac" in sentence
     kit = tmp_path / "kit"
     code, out, err = cli(["convert-and-time", record["id"], "--results", str(folder.parent), "--kit", str(kit)])
     assert code == 0, out + err

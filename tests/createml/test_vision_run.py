@@ -99,7 +99,7 @@ def test_a_run_with_the_stand_in_is_marked(trained: tuple[TrainingRecord, Path])
     assert record.model is not None
     assert record.model.agreement is not None
     assert record.model.agreement.runtime.startswith("stand-in for Core ML")
-    assert any("none of its features and figures is Core ML's" in str(row) for row in warning_rows([record]))
+    assert any("none of its features and figures is Apple's" in str(row) for row in warning_rows([record]))
 
 
 @pytest.fixture(scope="module")
