@@ -1,7 +1,7 @@
 """Imported by the fork server's groups: what most workers import beside their libraries.
 
-Compiling pydantic's schemas and importing a hundred small modules would take each fork a tenth of a second. The workers'
-own modules are not among them: each fork runs one of those.
+Compiling pydantic's schemas and importing a hundred small modules would take each fork a tenth of a second. The
+modules of the workers are not among them: each fork runs one of those.
 """
 
 import importlib
