@@ -76,8 +76,11 @@ def _start_fork_server(config: pytest.Config) -> None:
     libraries = {**GROUPS, "small": ("numpy", "numpy.random", "pydantic", "PIL.Image")}
     groups = {
         "path": [str(tests.parent)],
-        "stand-in": ["tests.coreml_stand_in.preloaded"],
-        **{name: [*modules, "tests.standing_worker_hook"] for name, modules in libraries.items()},
+        "stand-in": ["tests.coreml_stand_in.preloaded", "tests.preloaded_modules"],
+        **{
+            name: [*modules, "tests.preloaded_modules", "tests.standing_worker_hook"]
+            for name, modules in libraries.items()
+        },
     }
     server = subprocess.Popen(
         [sys.executable, "-I", "-m", "coremlbench.supervision.fork_server", folder, json.dumps(groups)],

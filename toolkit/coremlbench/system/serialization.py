@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from contextlib import suppress
+from functools import cache
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -68,7 +69,9 @@ def _set_nan(content: Any, location: tuple[int | str, ...]) -> None:
     content[last] = math.nan
 
 
+@cache
 def _adapter(kind: Any) -> Any:
+    """Return the ``TypeAdapter`` of a type; to make one takes pydantic a tenth of a second."""
     from pydantic import TypeAdapter
 
     return TypeAdapter(kind)
