@@ -20,6 +20,7 @@ PHASES = {
     "train": "train",
     "evaluate": "evaluate",
     "export": "save the model",
+    "kit": "pack the kit",
     "compile": "compile for Core ML",
     "plan": "ask for the plan",
     "time": "time",
