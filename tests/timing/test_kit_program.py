@@ -146,7 +146,7 @@ def machine(tmp_path: Path) -> Machine:
     machine.environment = write_program(machine.kit)
     script = machine.kit / SCRIPT
     text = script.read_text(encoding="utf-8")
-    for folder in ("/opt/homebrew", "/usr/local", "/Library", "/usr/bin/sw_vers", "/usr/sbin/sysctl"):
+    for folder in ("/opt/homebrew", "/usr/local", "/Library", "/usr/bin/sw_vers", "/usr/sbin/sysctl", "/usr/bin/arch"):
         text = text.replace(folder, f"{tmp_path}{folder}")
     script.write_text(text, encoding="utf-8")
     machine.home.mkdir()
@@ -246,6 +246,15 @@ def test_the_release_of_macos_is_checked(machine: Machine, tmp_path: Path, relea
     ended = machine.run()
     assert ended.stderr.strip() == says
     assert ended.returncode == (2 if says else 3)
+
+
+def test_under_rosetta_the_script_starts_itself_natively(machine: Machine, tmp_path: Path) -> None:
+    machine.tool("uname", "#!/bin/sh\ncase $1 in -m) echo x86_64 ;; *) echo Darwin ;; esac\n")
+    for name, text in {"usr/sbin/sysctl": "echo 1", "usr/bin/arch": 'printf "%s\\n" "$@"'}.items():
+        (tmp_path / name).parent.mkdir(parents=True)
+        shutil.copy(machine.tool("stand-in", f"#!/bin/sh\n{text}\n"), tmp_path / name)
+    expected = ["-arm64", "/bin/sh", str(machine.kit / SCRIPT), "--units", "CPU_ONLY,CPU_AND_NE"]
+    assert machine.run(*expected[3:]).stdout.splitlines() == expected
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ lock="$kit/program/requirements.lock"
 
 # Under Rosetta, every figure would be that of a translation.
 if [ "$(uname -s) $(uname -m)" = "Darwin x86_64" ] && [ "$(/usr/sbin/sysctl -n hw.optional.arm64 2>/dev/null)" = 1 ]; then
-    exec /usr/bin/arch -arm64 /bin/sh "$0" "$@"
+    exec /usr/bin/arch -arm64 /bin/sh "$0" ${1+"$@"}
 fi
 processor=$(uname -m)
 case $(uname -s) in
@@ -120,7 +120,7 @@ case ${1:-} in
 esac
 say "Step 3 of 3: timing the models of $kit; results go to $results"
 ended=0
-"$environment/bin/coremlbench" convert-and-time --from-kit "$kit" "$@" || ended=$?
+"$environment/bin/coremlbench" convert-and-time --from-kit "$kit" ${1+"$@"} || ended=$?
 # Beside the kit too, so that they travel with it.
 if mkdir -p "$kit/results" 2>/dev/null && cp -R "$results/." "$kit/results/" 2>/dev/null; then
     say "The results are in $kit/results too."
