@@ -196,6 +196,8 @@ def check(uv: str) -> tuple[dict[str, Any], list[str]]:
 
 
 def _one_line(text: str) -> str:
+    """Return what uv says went wrong as one line, without what it did before."""
+    text = text[text.find("error:") :] if "error:" in text else text
     return " ".join(text.split())[:700]
 
 
