@@ -71,13 +71,13 @@ def install(uv: str, processor: str, folder: Path, python: str) -> int:
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch) / "requirements.lock"
         file.write_text(requirements, encoding="utf-8")
-        into = ["pip", "install", "--quiet", "--no-deps", "--python", str(folder / "bin" / "python")]
+        into = [uv, "pip", "install", "--quiet", "--no-deps", "--python", str(folder / "bin" / "python")]
         for arguments in (
-            ["venv", "--quiet", "--no-project", "--clear", "--python", python, str(folder)],
+            [python, "-m", "venv", "--clear", str(folder)],  # with pip, which tests use
             [*into, "--require-hashes", "-r", str(file)],
             [*into, "--no-build-isolation", "--editable", str(ROOT)],
         ):
-            if subprocess.run([uv, *arguments], check=False).returncode:
+            if subprocess.run(arguments, check=False).returncode:
                 return 1
     versions = {requirement.name: str(requirement.specifier) for requirement, _ in entries(requirements)}
     shown = ", ".join(f"{name} {versions[name][2:]}" for name in ("tensorflow", "keras", "numpy", "protobuf", "onnx"))

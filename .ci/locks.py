@@ -31,6 +31,8 @@ RESULT = ROOT / "docs" / "lock-check.json"
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 SHOWN = ("tensorflow", "tensorflow-metal", "turicreate", "onnxruntime", "zeus-apple-silicon")
 """Packages whose versions are part of the saved result."""
+TRIES = 2
+"""A package index that does not answer once is no defect of a lock."""
 AT_ONCE = 6
 """Resolutions at once; they mostly wait for the package index."""
 
@@ -112,6 +114,15 @@ def compile_lock(uv: str, lock: Lock, output: Path, *, upgrade: bool) -> str:
 def resolve(uv: str, lock: Lock, system: System, python: str) -> dict[str, Any]:
     """Return one cell of the result: whether the lock can be installed there, and the versions that are shown."""
     built = [argument for name in lock.built for argument in ("--no-binary", name)]
+    cell: dict[str, Any] = {}
+    for _ in range(TRIES):
+        cell = _resolve_once(uv, lock, system, python, built)
+        if not cell["problem"]:
+            break
+    return cell
+
+
+def _resolve_once(uv: str, lock: Lock, system: System, python: str, built: list[str]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as target:
         ended = run_uv(
             uv, "pip", "install", "--dry-run", "--no-config", "--python", sys.executable, "--target", target,
@@ -185,6 +196,8 @@ def check(uv: str) -> tuple[dict[str, Any], list[str]]:
 
 
 def _one_line(text: str) -> str:
+    """Return what uv says went wrong as one line, without what it did before."""
+    text = text[text.find("error:") :] if "error:" in text else text
     return " ".join(text.split())[:700]
 
 

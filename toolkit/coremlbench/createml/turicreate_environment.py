@@ -201,10 +201,11 @@ def _candidates() -> Iterator[tuple[Path, str]]:
     """Yield the paths where a Python 3.8 may be, each with its location in words."""
     for folder in os.get_exec_path():
         path = Path(folder) / "python3.8"
-        if path.is_file():
+        if os.access(path, os.X_OK):  # False also for a folder that this user cannot read
             yield path, "on PATH"
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
-    versions = [path for path in pyenv.glob("3.8.*") if re.fullmatch(r"3\.8\.\d+", path.name)]
+    readable = os.access(pyenv, os.R_OK | os.X_OK)
+    versions = [path for path in pyenv.glob("3.8.*") if re.fullmatch(r"3\.8\.\d+", path.name)] if readable else []
     for version in sorted(versions, key=lambda path: int(path.name.rsplit(".", 1)[1]), reverse=True):
         yield version / "bin" / "python3.8", "in pyenv's versions"
     listed = subprocess.run(

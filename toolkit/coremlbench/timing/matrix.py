@@ -11,6 +11,7 @@ from coremlbench.runs.lifecycle import FAILED, Run, Save, exit_code_of, run_and_
 from coremlbench.runs.stages import Stages
 from coremlbench.system import macos
 from coremlbench.system.files import hash_path
+from coremlbench.system.formatting import format_bytes
 from coremlbench.timing.available_units import MachineCapabilities
 from coremlbench.timing.conditions import read_conditions
 from coremlbench.timing.inputs import has_inputs, provide_inputs
@@ -257,12 +258,16 @@ class MatrixRun:
         if self.kit is None:
             return
         usable = tuple(package for package in self.plan.packages if has_inputs(package))
+        packed = TimingInput(self.record.models, usable)
         try:
-            sha256 = write_kit(TimingInput(self.record.models, usable), self.runner.options, self.kit)
+            sha256 = write_kit(packed, self.runner.options, self.kit, self._announce_kit)
         except InputError as problem:
             self._update(replace(self.record, notes=(*self.record.notes, str(problem))))
         else:
             self._update(replace(self.record, kit=sha256))
+
+    def _announce_kit(self, size: int) -> None:
+        self.progress.update("kit", 0, 0, f"writing {format_bytes(size)} to {self.kit}")
 
     def _compile_packages(self, failures: dict[Path, Failure]) -> None:
         """Compile each package that Core ML is to run; add what could not be compiled to ``failures``."""

@@ -23,6 +23,7 @@ PHASES = {
     "evaluate": "evaluate",
     "verify": "verify",
     "export": "save the model",
+    "kit": "pack the kit",
     "compile": "compile for Core ML",
     "plan": "ask for the plan",
     "time": "time",

@@ -20,10 +20,12 @@ from coremlbench.cli.terminal.tables import (
 from coremlbench.report.labels import RATIO_LABEL, RUNTIME_LABELS, UNIT_LABELS, unit_label
 from coremlbench.report.timing import cell_row
 from coremlbench.report.warnings import warning_rows
+from coremlbench.system.files import content_files
 from coremlbench.system.formatting import format_bytes, format_percent, format_seconds, format_short
 from coremlbench.system.macos import product_version, rosetta_end
 from coremlbench.timing.condition_texts import describe_conditions, start_problems
 from coremlbench.timing.kit import MANIFEST
+from coremlbench.timing.kit_program import SCRIPT
 from coremlbench.timing.rounds import clock_gap_phrase
 from coremlbench.timing.statistics import Ratio, ratio_of_rounds
 from coremlbench.types.conversion import Variant
@@ -82,7 +84,8 @@ def print_timing(record: TimingRecord, folder: Path, kit: Path | None = None) ->
     for line in _notes(record):
         print_text(console, line)
     if kit is not None and (kit / MANIFEST).is_file():
-        print_text(console, f"kit: {display_path(kit)}; on a Mac, `coremlbench convert-and-time --from-kit {kit.name}`")
+        size = format_bytes(sum(file.stat().st_size for file in content_files(kit)))
+        print_text(console, f"kit: {display_path(kit)}, {size}; on a Mac, in that folder: `sh {SCRIPT}`")
     print_text(console, f"saved: {display_path(folder / 'run.json')}")
 
 
