@@ -59,7 +59,9 @@ LINUX = System("Linux x86_64", "x86_64-manylinux_2_28")
 class Lock:
     """A lock: its file, the folder and the arguments to resolve it with, and where it must be installable.
 
-    ``built`` names packages that have no wheel and are built from their source; all others must have one.
+    ``built`` names packages that have no wheel and are built from their source; all others must have one. With
+    ``no_dependencies`` the lock is installed as it is: on macOS Turi Create's wheel asks for a TensorFlow that it does
+    not need there.
     """
 
     file: str
@@ -68,6 +70,7 @@ class Lock:
     pythons: tuple[str, ...] = PYTHONS
     systems: tuple[System, ...] = (*MACS, LINUX)
     built: tuple[str, ...] = ()
+    no_dependencies: bool = False
 
     @property
     def path(self) -> Path:
@@ -91,6 +94,7 @@ LOCKS = (
         ("3.8",),
         (*(mac for mac in MACS if mac.platform == "x86_64-apple-darwin"), LINUX),
         ("prettytable", "resampy"),
+        no_dependencies=True,
     ),
 )
 
@@ -114,6 +118,7 @@ def compile_lock(uv: str, lock: Lock, output: Path, *, upgrade: bool) -> str:
 def resolve(uv: str, lock: Lock, system: System, python: str) -> dict[str, Any]:
     """Return one cell of the result: whether the lock can be installed there, and the versions that are shown."""
     built = [argument for name in lock.built for argument in ("--no-binary", name)]
+    built += ["--no-deps"] if lock.no_dependencies else []
     cell: dict[str, Any] = {}
     for _ in range(TRIES):
         cell = _resolve_once(uv, lock, system, python, built)
@@ -207,13 +212,15 @@ def main() -> int:
     parser.add_argument("command", choices=["renew", "check", "save"])
     parser.add_argument("--uv", default=shutil.which("uv") or "uv", help="the uv to run")
     arguments = parser.parse_args()
+    uv = shutil.which(arguments.uv) or arguments.uv
+    uv = str(Path(uv).absolute())  # it runs in several folders
     if arguments.command == "renew":
         for lock in LOCKS:
-            problem = compile_lock(arguments.uv, lock, lock.path, upgrade=True)
+            problem = compile_lock(uv, lock, lock.path, upgrade=True)
             if problem:
                 print(f"{lock.file} cannot be resolved: {problem}")
                 return 1
-    result, problems = check(arguments.uv)
+    result, problems = check(uv)
     for problem in problems:
         print(problem)
     if arguments.command != "check":
