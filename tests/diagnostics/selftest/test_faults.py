@@ -68,11 +68,6 @@ def test_all_of_core_ml_works_on_a_healthy_mac(mac: PlayedMac) -> None:
             "Core ML on CPU and GPU",
             ("timing on CPU_AND_GPU: ", "SIGABRT", "load"),
         ),
-        (
-            Behaviour(failing=(Failing("predict", "SIGSEGV", "ALL"),)),
-            "Core ML on all units",
-            ("timing on ALL: ", "SIGSEGV"),
-        ),
         (Behaviour(failing=(Failing("load", "raise"),)), "Core ML on the CPU", ("error code: -5",)),
         (Behaviour(failing=(Failing("compile", "raise"),)), COMPILER, ("compiling the tiny model: ", "error code: -5")),
         (
@@ -88,7 +83,7 @@ def test_all_of_core_ml_works_on_a_healthy_mac(mac: PlayedMac) -> None:
             ("CPU_ONLY gives other outputs than the model's weights: the largest error is ",),
         ),
     ],
-    ids=["abort", "segfault", "load", "compile", "plan", "no devices", "no NE", "wrong outputs"],
+    ids=["abort", "load", "compile", "plan", "no devices", "no NE", "wrong outputs"],
 )
 def test_a_fault_is_one_line_with_its_reason(
     behaviour: Behaviour, name: str, words: tuple[str, ...], mac: PlayedMac
@@ -113,7 +108,8 @@ def test_a_hang_ends_with_its_time_and_the_others_go_on(mac: PlayedMac) -> None:
     hanging, other = results = run_checks(checks, context, budget=BUDGET)
     assert hanging.status == "does not"
     assert hanging.detail.startswith("timing on CPU_AND_NE: ")
-    assert "6" in hanging.detail, "it names the time that the worker had"
+    assert "6 s" in hanging.detail or "6.0" in hanging.detail, hanging.detail  # the share of its 8 that a worker gets
+    assert "--timeout" not in hanging.advice, "the self-test has no such option"
     assert other.status == "works", other
     assert exit_code(results) == 3
 

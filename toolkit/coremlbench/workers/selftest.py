@@ -12,11 +12,10 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
     from coremlbench.diagnostics.selftest.checks import Context
     from coremlbench.diagnostics.selftest.run import run_one
     from coremlbench.diagnostics.selftest.table import CHECKS
-    from coremlbench.system import serialization
 
     report(request["check"], 0, 1)
     (check,) = [check for check in CHECKS if check.name == request["check"]]
-    return run_one(check, serialization.from_json(Context, request["context"]))
+    return run_one(check, Context.from_json(request["context"]))
 
 
 if __name__ == "__main__":

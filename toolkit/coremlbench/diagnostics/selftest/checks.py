@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from coremlbench.diagnostics.selftest.host import Host
 from coremlbench.types.process import Limits
 
 Status = Literal["works", "does not", "not here"]
 
-DEFAULT_LIMITS = Limits(deadline=20.0, memory_bytes=3 << 30)
+DEFAULT_LIMITS = Limits(deadline=30.0, memory_bytes=3 << 30)
 TEXTS = "texts"
 """The subfolder of the run's folder for what checks leave for the archive of ``--bundle``."""
 
@@ -48,11 +48,24 @@ class Context:
     results: Path
     cache: Path
     launcher: tuple[str, ...]
-    seconds: float = 20.0
+    seconds: float = 30.0
 
     def worker(self, name: str) -> list[str]:
         """Return the command line of a module of ``coremlbench.workers``."""
         return [*self.launcher, f"coremlbench.workers.{name}"]
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Context:
+        """Return a context from JSON values; pydantic, which could do it, is not imported in each child."""
+        host = values["host"]
+        return cls(
+            host=Host(**{**host, "version": tuple(host["version"])}),
+            folder=Path(values["folder"]),
+            results=Path(values["results"]),
+            cache=Path(values["cache"]),
+            launcher=tuple(values["launcher"]),
+            seconds=values["seconds"],
+        )
 
 
 @dataclass(frozen=True)

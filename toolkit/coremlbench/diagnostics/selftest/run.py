@@ -7,16 +7,15 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from coremlbench.diagnostics.selftest.checks import Check, CheckResult, Context, DoesNotWorkError, NotHereError
 from coremlbench.diagnostics.selftest.host import Host
-from coremlbench.diagnostics.selftest.workers import reason_of, save_text
+from coremlbench.diagnostics.selftest.workers import advice_on, reason_of, save_text
 from coremlbench.failures.classify import classify
 from coremlbench.supervision.supervisor import supervise
-from coremlbench.system import serialization
 
 BUDGET_SECONDS = 115.0
 """Seconds for all checks together: what hangs must not take more than two minutes."""
@@ -87,7 +86,7 @@ def _supervised(check: Check, context: Context, left: float) -> CheckResult:
     ended = supervise(
         context.worker("selftest"),
         folder=folder,
-        request={"check": check.name, "context": serialization.to_json(replace(context, seconds=deadline))},
+        request={"check": check.name, "context": asdict(replace(context, seconds=deadline))},
         limits=replace(check.limits, deadline=deadline),
         environment={"COREMLBENCH_CACHE": str(context.folder / "cache")},  # a package of the user's would prove nothing
     )
@@ -96,9 +95,9 @@ def _supervised(check: Check, context: Context, left: float) -> CheckResult:
     save_text(context, f"{check.key}.log", "\n".join(ended.log_tail))
     failure = classify(ended)
     if failure is not None:
-        return CheckResult(check.name, "does not", reason_of(failure), failure.hint)
+        return CheckResult(check.name, "does not", reason_of(failure), advice_on(failure))
     assert ended.result is not None  # otherwise classify returns a failure
-    return serialization.from_json(CheckResult, ended.result)
+    return CheckResult(**ended.result)
 
 
 def run_one(check: Check, context: Context) -> dict[str, Any]:
@@ -109,8 +108,7 @@ def run_one(check: Check, context: Context) -> dict[str, Any]:
         result = CheckResult(check.name, "not here", str(reason))
     except DoesNotWorkError as error:
         result = CheckResult(check.name, "does not", str(error), error.advice)
-    values: dict[str, Any] = serialization.to_json(result)
-    return values
+    return asdict(result)
 
 
 def with_needs(names: Sequence[str], checks: Sequence[Check]) -> tuple[Check, ...]:

@@ -17,6 +17,12 @@ TIME_SHARE = 0.75
 """Share of a check's time that a worker gets, so that the check can say what its worker did."""
 MEMORY_BYTES = 2 << 30
 MESSAGE_CHARACTERS = 300
+LIMIT_ADVICE = {
+    "deadline": "Run it again when the machine has less to do. If it ends the same way, this part hangs: leave it out "
+    "of your runs, and report it.",
+    "memory-limit": "It takes a fraction of that elsewhere: report it.",
+}
+"""What to do about a check that was stopped at one of its limits, by the kind of failure."""
 
 
 def run_worker(context: Context, name: str, request: Mapping[str, Any], task: str) -> dict[str, Any]:
@@ -31,7 +37,7 @@ def run_worker(context: Context, name: str, request: Mapping[str, Any], task: st
     ended = supervise(context.worker(name), folder=folder, request=request, limits=limits)
     failure = classify(ended)
     if failure is not None:
-        raise DoesNotWorkError(f"{task}: {reason_of(failure)}", failure.hint)
+        raise DoesNotWorkError(f"{task}: {reason_of(failure)}", advice_on(failure))
     assert ended.result is not None  # otherwise classify returns a failure
     save_text(context, f"{folder.name}.json", json.dumps(ended.result, indent=1))
     return ended.result
@@ -42,6 +48,11 @@ def reason_of(failure: Failure) -> str:
     message = " ".join(failure.evidence.exception.split())[:MESSAGE_CHARACTERS]
     reason = failure.reason if message in failure.reason or not message else f"{failure.reason} ({message})"
     return " ".join(reason.split())
+
+
+def advice_on(failure: Failure) -> str:
+    """Return what to do about the failure of a check; the hints on limits are about the options of longer runs."""
+    return LIMIT_ADVICE.get(failure.kind, failure.hint)
 
 
 def save_text(context: Context, name: str, text: str) -> None:
