@@ -114,7 +114,10 @@ def _turicreate(cache: Path) -> SystemCheck:
     name = "Turi Create"
     if not macos.is_macos() and platform.machine() != "x86_64":
         return SystemCheck(
-            name, "no", f"there is no Turi Create for {platform.machine()}", "Use an x86-64 machine or a Mac."
+            name,
+            "no",
+            f"there is no Turi Create for {platform.machine()}",
+            "There is nothing to do: --engine auto takes builtin, which trains the same classifier.",
         )
     if installed_python(TURICREATE, cache):
         ending = f"; {rosetta}" if (rosetta := _end_of_rosetta()) else ""
