@@ -120,7 +120,9 @@ class FeaturePrint:
 
         inputs: Any = [self._loaded.prepare({IMAGE_INPUT: image}) for image in images]
         predictions = self._loaded.predict(inputs)
-        features = np.stack([np.asarray(each[FEATURES_OUTPUT], np.float64).reshape(-1) for each in predictions])
+        features = np.stack(
+            [np.asarray(prediction[FEATURES_OUTPUT], np.float64).reshape(-1) for prediction in predictions]
+        )
         if features.shape != (len(images), self.scene.features):
             raise BadFeaturesError(
                 f"Core ML gave {features.shape[1]} features for each of {features.shape[0]} images, and "

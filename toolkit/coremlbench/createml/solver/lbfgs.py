@@ -83,10 +83,10 @@ def _iterate(objective: Objective, state: State) -> State:
         state = _with_last_move(here, state)
         direction = _direction(here.gradient, state)
     if _must_search(here, state):
-        found = _search(objective, here, state.point, direction, state.step)
-        if found.usable or state.iterations == 0:  # Turi Create does not count the evaluations of a later failure
-            state = replace(state, step=found.step, passes=state.passes + found.evaluations)
-        if not found.usable:
+        searched = _search(objective, here, state.point, direction, state.step)
+        if searched.usable or state.iterations == 0:  # Turi Create does not count the evaluations of a later failure
+            state = replace(state, step=searched.step, passes=state.passes + searched.evaluations)
+        if not searched.usable:
             return replace(state, status=SEARCH_FAILED)
     elif state.step < 1:
         state = replace(state, step=min(1.0, 1.25 * state.step))
