@@ -15,8 +15,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import resource
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -174,11 +175,15 @@ def print_cost(options: argparse.Namespace, turicreate: Path) -> None:
 
 def cost_rows(features: Features, turicreate: Path) -> Iterator[str]:
     """Train with both workers, one after the other; yield rows on what they took."""
-    theirs, ours = train_turicreate(features, turicreate), train_builtin(features)
+    (theirs, their_seconds), (ours, our_seconds) = (
+        with_processor_seconds(lambda: train_turicreate(features, turicreate)),
+        with_processor_seconds(lambda: train_builtin(features)),
+    )
     rows = features.parts["train"][1]
     for what, values, text in (
         ("solver, seconds", (solver_seconds(theirs), solver_seconds(ours)), "{:.2f}".format),
         ("whole worker, seconds", (theirs.seconds, ours.seconds), "{:.2f}".format),
+        ("whole worker, seconds of all cores", (their_seconds, our_seconds), "{:.2f}".format),
         ("peak memory", (float(theirs.peak_bytes), float(ours.peak_bytes)), lambda value: format_bytes(int(value))),
     ):
         yield f"| {rows:,} | {what} | {text(values[0])} | {text(values[1])} | {values[0] / values[1]:.1f} |"
@@ -187,6 +192,14 @@ def cost_rows(features: Features, turicreate: Path) -> Iterator[str]:
         f"| {rows:,} | evaluations; coefficients {agreement.largest_difference:.1e} apart | {agreement.other_passes} | "
         f"{agreement.passes} | |"
     )
+
+
+def with_processor_seconds(train: Callable[[], Exit]) -> tuple[Exit, float]:
+    """Return how a training ended, and the processor time of its processes, which other load hardly changes."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    ended = train()
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return ended, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def repeated(features: Features, times: int, folder: Path) -> Features:
