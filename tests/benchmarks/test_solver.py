@@ -17,7 +17,7 @@ def small(folder: Path) -> Features:
 
 
 def first_numbers(features: Features) -> list[float]:
-    return np.fromfile(features.path, np.float32).reshape(-1, LENGTH)[:, 0].tolist()
+    return [float(number) for number in np.fromfile(features.path, np.float32).reshape(-1, LENGTH)[:, 0]]
 
 
 def test_the_first_classes_keep_all_copies_of_their_images(tmp_path: Path) -> None:
