@@ -140,6 +140,22 @@ def test_a_worker_that_is_killed_at_any_moment_comes_to_the_same_bits(kills: int
     assert result_of(tmp_path / "killed") == whole
 
 
+@pytest.mark.long
+@pytest.mark.usefixtures("ordinary_workers")
+def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
+    """Neither the file nor its rows as float64 are in memory as a whole."""
+    few, many = (Problem(classes=3, features=500, rows=rows, iterations=1) for rows in (2_000, 100_000))
+    message = request(tmp_path, few)
+    block = (tmp_path / "features.f32").read_bytes()[: 2_000 * 500 * 4]
+    with (tmp_path / "many.f32").open("wb") as file:
+        for _ in range(51):
+            file.write(block)
+    message |= {"features": str(tmp_path / "many.f32"), "parts": many.parts, "labels": many.labels}
+    ended = supervise(worker("train_builtin"), folder=tmp_path, request=message)
+    assert ended.result is not None, ended.log_tail
+    assert ended.peak_bytes < 100_000 * 500 * 4 < (tmp_path / "many.f32").stat().st_size
+
+
 # --- agreement ----------------------------------------------------------------------------------------------
 
 RESULT: dict[str, Any] = {
