@@ -93,7 +93,7 @@ def bombs(folder: Path) -> None:
     for name in "ab":
         for index in range(2):
             path = pictures(folder) / name / f"bomb{index}.png"
-            Image.new("1", (20_000, 20_000 + index)).save(path)
+            Image.new("1", (14_000, 14_000 + index)).save(path)
 
 
 def no_pictures(folder: Path) -> None:

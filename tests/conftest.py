@@ -139,8 +139,9 @@ MARKED_BY_FIXTURE = {"turicreate": ("turicreate", "network"), "squeezenet": ("ne
 """Fixtures, and the markers of the tests that request them; downloads stay in the cache."""
 
 LONGEST_FIRST = (
-    *("createml/test_job", "runs/test_resume_data", "timing/test_matrix", "conversion/test_job", "training/test_job"),
-    *("benchmarks/test_kills", "conversion/test_outcome", "createml/test_run", "conversion/originals/test_originals"),
+    *("createml/test_job", "conversion/test_job", "conversion/originals/test_originals", "timing/test_matrix"),
+    *("report/render/test_render", "cli/commands/test_convert", "conversion/test_class_names"),
+    *("conversion/originals/test_keras2", "conversion/originals/test_pixel_range", "runs/test_resume_data"),
 )
 """Files of tests that take longest: begun first, they leave no process working alone at the end."""
 
