@@ -3,8 +3,8 @@
     python benchmarks/random_trainings.py [--kinds gamma,classes] [--count 80] [--iterations 25] [--seed 0]
 
 Two trainings part when evaluations, status, predictions or an accuracy differ, or a coefficient by more than a
-millionth of the largest. Each such problem is trained by Turi Create again with its rows in three other orders, which changes
-nothing but the order of summation.
+millionth of the largest. Each such problem is trained by Turi Create again with its rows in three other orders, which
+changes nothing but the order of summation.
 """
 
 from __future__ import annotations

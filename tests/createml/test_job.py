@@ -109,6 +109,7 @@ def test_the_outcome_adds_up(trained: tuple[Path, dict[str, Any], str]) -> None:
     assert record["iterations"][-1]["training_accuracy"] == pytest.approx(outcome["training_accuracy"])
 
 
+@pytest.mark.tensorflow  # coremltools imports it
 def test_the_saved_model_is_the_trained_one(trained: tuple[Path, dict[str, Any], str], pictures: Path) -> None:
     import coremltools
 
