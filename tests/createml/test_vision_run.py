@@ -87,6 +87,7 @@ def test_the_run_trains_and_core_ml_predicts_the_same_with_the_saved_model(
     assert store.load(folder).outcome == record.outcome
     print_createml_run(record, folder)
     shown = " ".join(capsys.readouterr().out.split())
+    assert "trained by the tests' stand-in, not by Core ML" in shown
     assert f"predicts what was trained for {TEST} of {TEST} test images, run on: stand-in for Core ML" in shown
     assert f"{ROWS} extractions, pipelined by stand-in for Core ML of the tests, as macOS 15.1" in shown
     assert "on CPU_ONLY" in shown

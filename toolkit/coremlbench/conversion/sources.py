@@ -152,8 +152,12 @@ def source_of_run(record: TrainingRecord, folder: Path) -> ModelSource:
         experiment=record.experiment,
         training_run=record.id,
         classes=record.dataset.classes if record.dataset else (),
-        note="The tests' stand-in for Create ML made it: it is no classifier." if record.stand_in else "",
+        note=_stand_in_note(record),
     )
+
+
+def _stand_in_note(record: TrainingRecord) -> str:
+    return f"The tests' stand-in for {record.stood_in_for} made it: it is no classifier." if record.stand_in else ""
 
 
 def _trained_format(record: TrainingRecord) -> Literal["createml", "keras", "mlmodel"]:

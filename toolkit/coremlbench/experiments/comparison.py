@@ -133,7 +133,7 @@ def _measured_text(record: TrainingRecord, experiment: Experiment) -> str:
     if record.resumed_from:
         return f"trained, resumed from {record.resumed_from}: not compared"
     if record.stand_in:
-        return "trained by the tests' stand-in for Create ML: not compared"
+        return f"trained by the tests' stand-in for {record.stood_in_for}: not compared"
     seconds = compared_seconds(record, experiment)
     if seconds is None:
         return "trained, but no epoch after the first"

@@ -111,7 +111,7 @@ def _work(record: TrainingRecord) -> str:
     if extractor and extractor != "auto" and f"extractor {extractor}" not in other:  # not twice; auto says nothing
         parts.append(f"features of {extractor}")
     if record.stand_in:
-        parts.append("the tests' stand-in, not Create ML")
+        parts.append(f"the tests' stand-in, not {record.stood_in_for}")
     elif record.engine == "createml":  # it is the protocol's, and its times are not those of Turi Create
         parts.append("engine createml")
     if record.resumed_from:

@@ -243,3 +243,10 @@ class TrainingRecord(RunRecord):
     retry_of: str = ""
     resumed_from: str = ""
     stand_in: bool = False
+
+    @property
+    def stood_in_for(self) -> str:
+        """Return what the tests' replacement stood in for: "Create ML" or "Core ML", "" where nothing was replaced."""
+        if not self.stand_in:
+            return ""
+        return "Create ML" if self.engine == "createml" else "Core ML"

@@ -40,7 +40,7 @@ def print_createml_run(record: TrainingRecord, folder: Path) -> None:
 
 
 def _print_trained(console: Console, record: TrainingRecord, outcome: Trained, folder: Path) -> None:
-    mark = " by the tests' stand-in, not by Create ML" if record.stand_in else ""
+    mark = f" by the tests' stand-in, not by {record.stood_in_for}" if record.stand_in else ""
     console.print(f"\nCreate ML run: trained{mark}{attempt_label(record)}", style="bold green")
     console.print(_accuracy_table(record, outcome))
     if outcome.per_class:
