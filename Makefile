@@ -22,6 +22,8 @@ SCALE ?= 0.1
 WORKERS ?= 3
 VERSIONS ?= 3.10 3.13
 PYTEST = $(BIN)/python -m pytest
+AS_MAC := not slow and not browser and not turicreate
+AS_MAC_TESTS := $(addprefix tests/,conversion mil_onnx model_files report runtimes timing workers)
 FAST := not slow and not long and not browser and not network and not tensorflow and not turicreate
 
 # uv does not read pip's settings: hand over the package index that pip was told to use, if it was.
@@ -31,8 +33,8 @@ export UV_DEFAULT_INDEX ?= $(strip $(PIP_INDEX))
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install test test-fast test-slow test-all test-browser test-pythons coverage lint types format hooks \
-	lock clean docs
+.PHONY: help demo install test test-fast test-slow test-all test-browser test-pythons test-as-mac coverage lint types \
+	format hooks lock lock-check clean docs
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,7 +45,7 @@ demo: install  ## install into .venv, then run the Create ML job at a tenth of i
 install: $(VENV)/installed  ## install into .venv, exactly what the lock holds
 
 $(VENV)/installed: requirements.lock requirements-bootstrap.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(None if (3, 10) <= sys.version_info[:2] <= (3, 13) else "coremlbench needs Python 3.10 to 3.13, and $(PYTHON) is %d.%d; run make PYTHON=python3.12 ..." % sys.version_info[:2])'
+	@$(PYTHON) .ci/check_platform.py $(PYTHON)
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bootstrap.lock
 	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
@@ -61,8 +63,25 @@ test-fast: install  ## run the quick tests without TensorFlow, Turi Create and n
 test-slow: install  ## run the slow tests alone
 	$(PYTEST) -n $(WORKERS) --dist load -m "slow and not browser"
 
-test-all: install  ## run all tests, but for those in a browser
+test-all: install  ## run all tests, but for those in a browser, and test-as-mac
 	$(PYTEST) -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not browser"
+	$(MAKE) --no-print-directory test-as-mac
+
+# What a Mac runs of its own versions and can run here: everything but training, Turi Create and the command line.
+test-as-mac: install  ## on Linux: run the tests of conversion, proof, timing, kits and report in a Mac's versions
+ifeq ($(shell uname),Linux)
+	@for processor in arm64 x86_64; do \
+		environment=.venv-as-mac-$$processor; \
+		$(MAKE) --no-print-directory $$environment/installed && $$environment/bin/python -m pytest \
+			-n $(WORKERS) --dist loadfile -m "$(AS_MAC)" $(AS_MAC_TESTS) || exit 1; \
+	done
+else
+	@echo "This is not Linux: .venv has the versions of this machine already."
+endif
+
+.venv-as-mac-%/installed: requirements.lock pyproject.toml .ci/as_mac.py
+	$(BIN)/python .ci/as_mac.py $* $(@D) --uv $(UV)
+	@touch $@
 
 # Chromium is looked for under its usual names; COREMLBENCH_CHROMIUM names another.
 test-browser: install  ## run the tests of the report in a browser
@@ -82,11 +101,18 @@ test-pythons:  ## run the fast tests under the oldest and the newest Python, whe
 coverage: install  ## run the fast tests and show which lines they and their children reach
 	$(PYTEST) -n $(WORKERS) --dist loadfile -m "$(FAST)" --cov --cov-report=term
 
-lint: install  ## check style, formatting and that no merge-conflict marker is left
+# actionlint is in the lock for Linux only. Without shellcheck, which not every machine has, it says the same everywhere.
+lint: install  ## check style, formatting, layers, workflows, and that no merge-conflict marker is left
 	$(BIN)/python .ci/conflict_markers.py
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/lint-imports
+ifeq ($(shell uname),Linux)
+	$(BIN)/actionlint -shellcheck= -pyflakes=
+endif
+	@if swift format --version >/dev/null 2>&1; then swift format lint --strict --recursive toolkit tests; \
+		elif [ -n "$$COREMLBENCH_REQUIRE_SWIFT" ]; then echo "There is no \`swift format\` on PATH, which checks the Swift files."; exit 1; \
+		else echo "There is no \`swift format\` on PATH, so the Swift files were not checked."; fi
 
 types: install  ## check types
 	$(BIN)/mypy
@@ -98,19 +124,19 @@ format: install  ## mend style and formatting
 hooks: install  ## have git run the checks at each commit
 	$(BIN)/pre-commit install
 
-docs: install  ## write docs/failures.md, docs/known-deviations.md and the drawing in docs/architecture.md
+docs: install  ## write docs/failures.md, docs/known-deviations.md, and parts of docs/architecture.md and docs/install.md
 	$(BIN)/python docs/make_failures.py
+	$(BIN)/python docs/make_install.py
 	$(BIN)/python docs/make_known_deviations.py
 	$(BIN)/python docs/make_architecture.py
 
-# The locks hold hashes and no addresses; renew them on purpose, then run the tests.
-lock: install  ## renew the locked versions
-	$(UV) pip compile --quiet --upgrade --universal --generate-hashes --no-header --python-version 3.10 \
-		pyproject.toml --group dev -o requirements.lock
-	$(UV) pip compile --quiet --upgrade --universal --generate-hashes --no-header --python-version 3.10 \
-		requirements-bootstrap.in -o requirements-bootstrap.lock
-	cd toolkit/coremlbench/createml/turicreate_requirements && $(CURDIR)/$(UV) pip compile --quiet --upgrade \
-		--universal --generate-hashes --no-header --python-version 3.8 pyproject.toml -o requirements.lock
+# The locks hold hashes and no addresses; renew them on purpose, then run the tests. .ci/locks.py lists them.
+lock: install  ## renew the locked versions, then check that they can be installed
+	$(BIN)/python .ci/locks.py renew --uv $(UV)
+	$(MAKE) --no-print-directory docs
+
+lock-check: install  ## resolve every lock for every system and Python that it promises; SAVE=1 saves the result
+	$(BIN)/python .ci/locks.py $(if $(SAVE),save,check) --uv $(UV)
 
 clean:  ## remove the environments and what tools keep
 	rm -rf .venv .venv-* .mypy_cache .ruff_cache .import_linter_cache .pytest_cache .hypothesis .coverage .coverage.* dist

@@ -89,5 +89,5 @@ def compare(name: str) -> float:
 
 
 if __name__ == "__main__":
-    ratios = [compare(wanted) for wanted in sys.argv[1:] or DEFAULT]
+    ratios = [compare(name) for name in sys.argv[1:] or DEFAULT]
     sys.exit(max(ratios) > LIMIT)

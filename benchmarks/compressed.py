@@ -79,8 +79,8 @@ def keep(row: dict[str, Any]) -> None:
 
 def cells(row: dict[str, Any]) -> list[str]:
     """Return each variant's megabytes, and its largest error as a share of the logits' range."""
-    found = {variant["name"]: variant for variant in row["variants"]}
-    return [_cell(found.get(plan.name), row["outcome"]) for plan in VARIANTS]
+    variants = {variant["name"]: variant for variant in row["variants"]}
+    return [_cell(variants.get(plan.name), row["outcome"]) for plan in VARIANTS]
 
 
 def _cell(variant: dict[str, Any] | None, outcome: dict[str, Any]) -> str:

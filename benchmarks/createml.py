@@ -149,7 +149,8 @@ def tell(
         f"{100 * (accuracy - stock['accuracy']):+8.1f} points"
     )
     print(
-        "\nours by phase, seconds: " + ", ".join(f"{each['name']} {each['seconds']:.1f}" for each in record["phases"])
+        "\nours by phase, seconds: "
+        + ", ".join(f"{phase['name']} {phase['seconds']:.1f}" for phase in record["phases"])
     )
 
 

@@ -165,20 +165,20 @@ def _kill(process: subprocess.Popen[bytes], target: str, token: str, draw: rando
 
     Returns what was hit, empty when nothing was alive.
     """
-    workers = [each for each in alive(token) if each.pid != process.pid and not _is_in(each, NO_WORKERS)]
+    workers = [worker for worker in alive(token) if worker.pid != process.pid and not _is_in(worker, NO_WORKERS)]
     if target == "worker":
         draw.shuffle(workers)
-        for each in workers:
+        for worker in workers:
             with suppress(psutil.Error):
-                name = _name(each)
-                if each.status() != psutil.STATUS_ZOMBIE:
-                    each.kill()
+                name = _name(worker)
+                if worker.status() != psutil.STATUS_ZOMBIE:
+                    worker.kill()
                     return name
         return ""
     groups = {process.pid}
-    for each in workers if target == "group" else ():
+    for worker in workers if target == "group" else ():
         with suppress(ProcessLookupError):
-            groups.add(os.getpgid(each.pid))
+            groups.add(os.getpgid(worker.pid))
     for group in groups:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(group, signal.SIGKILL)
@@ -203,12 +203,12 @@ def _is_in(process: psutil.Process, words: Sequence[str]) -> bool:
 
 def alive(token: str) -> list[psutil.Process]:
     """Return the living processes of a run, the oldest first."""
-    found = []
+    processes = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
             if process.status() != psutil.STATUS_ZOMBIE and process.environ().get(MARKER) == token:
-                found.append((process.create_time(), process))
-    return [process for _, process in sorted(found, key=lambda each: each[0])]
+                processes.append((process.create_time(), process))
+    return [process for _, process in sorted(processes, key=lambda entry: entry[0])]
 
 
 def _end(run: Run) -> list[str]:
@@ -235,14 +235,14 @@ def kill(
     Raises:
         LookupError: Nothing that could be hit was alive in any of many runs.
     """
-    found: list[Found] = []
+    findings: list[Found] = []
     for _ in range(MOST_RUNS):
         run = start(ready(command, results), results)
-        each = kill_once(number, command, target, draw, times[command.name], run)
-        if each is not None:
-            found.append(each)
-            if each.phase != AFTER:
-                return found
+        finding = kill_once(number, command, target, draw, times[command.name], run)
+        if finding is not None:
+            findings.append(finding)
+            if finding.phase != AFTER:
+                return findings
     raise LookupError(f"Kill {number}: in {MOST_RUNS} runs of {command.name} there was no {target} to kill.")
 
 
@@ -255,20 +255,20 @@ def campaign(kills: int, seed: int, folder: Path, jobs: int, only: Sequence[str]
     prepare(folder)
     prepare_model(folder)
     table = commands(folder)
-    times = unbroken_times([each for each in table if not only or each.name in only], folder)
+    times = unbroken_times([command for command in table if not only or command.name in only], folder)
     file = folder / f"kills-{seed}.jsonl"
-    done = {each.number for each in read(file) if each.phase != AFTER}
+    done = {finding.number for finding in read(file) if finding.phase != AFTER}
 
     def one(number: int, results: Path) -> None:
         draw = random.Random(f"{seed} {number}")
-        (command,) = draw.choices(table, [each.weight for each in table])
+        (command,) = draw.choices(table, [command.weight for command in table])
         if only and command.name not in only:
             return
-        for found in kill(number, command, draw.choice(TARGETS), draw, times, results):
+        for finding in kill(number, command, draw.choice(TARGETS), draw, times, results):
             with file.open("a", encoding="utf-8") as lines:
-                lines.write(json.dumps(asdict(found)) + "\n")
-            said = "; ".join(found.broken) or "all there"
-            print(f"{number}: {found.command}, {found.victim} in {found.phase}: {said}", flush=True)
+                lines.write(json.dumps(asdict(finding)) + "\n")
+            problems = "; ".join(finding.broken) or "all there"
+            print(f"{number}: {finding.command}, {finding.victim} in {finding.phase}: {problems}", flush=True)
 
     def some(numbers: Sequence[int], results: Path) -> None:
         for number in numbers:
@@ -327,7 +327,9 @@ def ready(command: Command, results: Path) -> Command:
         try:
             resume_data.find_resumable_run(results, [NETWORK if command.resumes == "train" else command.resumes], "")
         except InputError:  # noqa: PERF203 - a turn is a run
-            _break(next(each for each in commands(results.parent) if each.name == command.resumes), results)
+            _break(
+                next(candidate for candidate in commands(results.parent) if candidate.name == command.resumes), results
+            )
         else:
             return command
     if command.resumes:
@@ -345,13 +347,13 @@ def main() -> None:
     parser.add_argument("--report", type=Path, help="a page with a section for the table: docs/failures.md")
     arguments = parser.parse_args()
     folder = arguments.folder.absolute()
-    found = campaign(arguments.kills, arguments.seed, folder, arguments.jobs, arguments.only)
-    table = markdown(found, arguments.seed)
+    findings = campaign(arguments.kills, arguments.seed, folder, arguments.jobs, arguments.only)
+    table = markdown(findings, arguments.seed)
     print(table)
     if arguments.report:
         page = arguments.report.read_text(encoding="utf-8")
         arguments.report.write_text(with_section(page, table), encoding="utf-8")
-    if any(each.broken for each in found):
+    if any(finding.broken for finding in findings):
         raise SystemExit(1)
 
 

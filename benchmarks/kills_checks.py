@@ -76,12 +76,12 @@ def _count(known: Known, record: Record, folder: Path) -> None:
 def variants_of(record: Record) -> int:
     """Return how many variants of a conversion have a package or a failure."""
     variants = record.variants if isinstance(record, ConversionRecord) else ()
-    return sum(bool(each.path or each.failure) for each in variants)
+    return sum(bool(variant.path or variant.failure) for variant in variants)
 
 
 def rounds_of(record: Record) -> int:
     """Return how many rounds of all cells were timed, or failed."""
-    return sum(len(each.rounds) for each in record.measurements) if isinstance(record, TimingRecord) else 0
+    return sum(len(cell.rounds) for cell in record.measurements) if isinstance(record, TimingRecord) else 0
 
 
 def images_kept(folder: Path) -> int:
@@ -121,7 +121,7 @@ def missing(known: Known, results: Path) -> list[str]:
         ):
             if now < before.get(folder, 0):
                 broken.append(f"{before[folder]} {what} were finished, and the record has {now}")
-        packages = [each.path for each in record.variants] if isinstance(record, ConversionRecord) else []
+        packages = [variant.path for variant in record.variants] if isinstance(record, ConversionRecord) else []
         broken += [f"the record names {path}, which is gone" for path in packages if not (folder / path).exists()]
         if status != "failed":
             continue

@@ -41,12 +41,14 @@ def read(file: Path) -> list[Found]:
     """Return the findings in a file."""
     if not file.exists():
         return []
-    return sorted((Found(**json.loads(line)) for line in file.read_text().splitlines()), key=lambda each: each.number)
+    return sorted(
+        (Found(**json.loads(line)) for line in file.read_text().splitlines()), key=lambda finding: finding.number
+    )
 
 
-def markdown(found: Sequence[Found], seed: int) -> str:
+def markdown(findings: Sequence[Found], seed: int) -> str:
     """Return the figures as a section of a page."""
-    running = [each for each in found if each.phase != AFTER]
+    running = [finding for finding in findings if finding.phase != AFTER]
     rows = [
         f"{len(running)} kills of running work with SIGKILL at random moments (seed {seed}):",
         "`python -m benchmarks.kills`.",
@@ -54,21 +56,22 @@ def markdown(found: Sequence[Found], seed: int) -> str:
         f"| {' | '.join(HEADINGS)} |",
         "|---" * len(HEADINGS) + "|",
     ]
-    for name in dict.fromkeys(each.command for each in found):
-        mine = [each for each in found if each.command == name]
-        hit = [each for each in mine if each.phase != AFTER]
-        targets = Counter(each.target for each in hit)
-        said = [sentence for each in mine for sentence in each.broken]
+    for name in dict.fromkeys(finding.command for finding in findings):
+        of_command = [finding for finding in findings if finding.command == name]
+        hit = [finding for finding in of_command if finding.phase != AFTER]
+        targets = Counter(finding.target for finding in hit)
+        said = [sentence for finding in of_command for sentence in finding.broken]
         orphans = sum("outlived" in sentence for sentence in said)
         left = sum("left behind" in sentence for sentence in said)
-        done = ", ".join(f"{sum(getattr(each, f'{what}_before') for each in hit):,}" for what in COUNTED)
+        done = ", ".join(f"{sum(getattr(finding, f'{what}_before') for finding in hit):,}" for what in COUNTED)
         counts = " | ".join(str(targets[target]) for target in TARGETS)
         lost = len(said) - orphans - left
         rows.append(
-            f"| `{name}` | {len(hit)} | {counts} | {done} | {lost} | {orphans} | {left} | {len(mine) - len(hit)} |"
+            f"| `{name}` | {len(hit)} | {counts} | {done} | {lost} | {orphans} | {left} "
+            f"| {len(of_command) - len(hit)} |"
         )
     for heading, of_all in (("Where they were", "phase"), ("What was hit", "victim")):
-        counted = Counter(getattr(each, of_all) for each in running).most_common()
+        counted = Counter(getattr(finding, of_all) for finding in running).most_common()
         rows += ["", f"{heading}: " + ", ".join(f"{name} {count}" for name, count in counted) + "."]
     return "\n".join(rows) + "\n"
 

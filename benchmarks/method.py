@@ -134,11 +134,11 @@ def simulate(
     level = process_levels(noise, rng, begun.shape)
     level += noise.round * rng.standard_normal((matrices, rounds, 1))
     level += np.log1p(noise.drift * begun / (cells * rounds)) + np.log([ratio, 1.0])
-    found = []
+    parts_by_chunk = []
     for first in range(0, matrices, CHUNK):
         calls = level[first : first + CHUNK, :, :, None] + call_noise(noise, rng, min(CHUNK, matrices - first), rounds)
-        found.append((np.median(calls, axis=-1), calls.mean(axis=-1), calls.var(axis=-1)))
-    return Simulated(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
+        parts_by_chunk.append((np.median(calls, axis=-1), calls.mean(axis=-1), calls.var(axis=-1)))
+    return Simulated(*(np.concatenate(parts) for parts in zip(*parts_by_chunk, strict=True)))
 
 
 def process_levels(noise: Noise, rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
@@ -172,8 +172,8 @@ Interval = Callable[[Simulated], tuple[Array, Array]]
 def chosen(simulated: Simulated) -> tuple[Array, Array]:
     """Return what ``statistics.ratio`` says of each matrix."""
     seconds = np.exp(simulated.median)
-    found = [statistics.ratio(each[:, 0].tolist(), each[:, 1].tolist()) for each in seconds]
-    return np.log([each.low or 0.0 for each in found]), np.log([each.high or 0.0 for each in found])
+    ratios = [statistics.ratio(pair[:, 0].tolist(), pair[:, 1].tolist()) for pair in seconds]
+    return np.log([ratio.low or 0.0 for ratio in ratios]), np.log([ratio.high or 0.0 for ratio in ratios])
 
 
 def student(simulated: Simulated) -> tuple[Array, Array]:
@@ -264,8 +264,8 @@ def show_intervals(matrices: int, seed: int) -> None:
     simulated = [simulate(NOISES[0], shuffled, rounds, matrices, seed, ratio=RATIO) for rounds in ROUNDS]
     for name, interval in INTERVALS.items():
         cells = []
-        for each in simulated:
-            low, high = interval(each)
+        for medians in simulated:
+            low, high = interval(medians)
             cells.append(f"{covers((low, high), np.log(RATIO)):.1f} | {100 * np.median(np.expm1(high - low)):.1f}")
         print(f"| {name} | {' | '.join(cells)} |")
 

@@ -59,15 +59,15 @@ def compare(name: str, call: Callable[[], object], rounds: int, calls: int) -> f
         "timed loop with the runtime's own durations": lambda: ours(call, calls, lambda: 1e-6),
         "a sample of the timed loop": lambda: sampled(call, calls),
     }
-    seconds: dict[str, list[float]] = {each: [] for each in contestants}
+    seconds: dict[str, list[float]] = {contestant: [] for contestant in contestants}
     for _ in range(rounds):
-        for each in random.sample(list(contestants), len(contestants)):
-            seconds[each].append(contestants[each]())
+        for contestant in random.sample(list(contestants), len(contestants)):
+            seconds[contestant].append(contestants[contestant]())
     print(f"\n{name}, {rounds} rounds of {calls} calls: microseconds a call, and above the bare loop of the same round")
-    for each, values in seconds.items():
+    for contestant, values in seconds.items():
         added = sorted(1e6 * (mine - base) for mine, base in zip(values, seconds["bare loop"], strict=True))
         low, high = added[rounds // 40], added[-1 - rounds // 40]
-        print(f"  {each:44} {1e6 * statistics.median(values):8.3f}  {statistics.median(added):+7.3f} ", end="")
+        print(f"  {contestant:44} {1e6 * statistics.median(values):8.3f}  {statistics.median(added):+7.3f} ", end="")
         print(f"({low:+.3f} to {high:+.3f})")
     pairs = zip(seconds["timed loop with the runtime's own durations"], seconds["bare loop"], strict=True)
     return statistics.median(mine - base for mine, base in pairs)

@@ -155,10 +155,10 @@ def judge(recipe: Recipe, folder: Path) -> Result:
     save_samples(original, folder, SAMPLES, recipe.seed)
     kind = "random pictures" if len(original.shape) == 3 else "random numbers"
     package = convert(original, recipe.variant, folder)
-    found = prove(package, recipe.variant, folder, original, inputs=kind)
-    if "error" in found:
-        return Result(recipe, "refused", None, found["error"]["message"])
-    proof = found["proof"]
+    outcome = prove(package, recipe.variant, folder, original, inputs=kind)
+    if "error" in outcome:
+        return Result(recipe, "refused", None, outcome["error"]["message"])
+    proof = outcome["proof"]
     return Result(recipe, proof["verdict"], proof["signal_to_noise"], proof["reason"].partition(";")[0])
 
 

@@ -44,7 +44,7 @@ def matrix(rounds: int, calls: int, seed: int, path: Path) -> tuple[statistics.R
     for order in statistics.orders(2, rounds, seed):
         for unit in order:
             samples[unit].append(timed(calls, path))
-    medians = [[float(np.median(each)) for each in samples[unit]] for unit in (0, 1)]
+    medians = [[float(np.median(calls)) for calls in samples[unit]] for unit in (0, 1)]
     naive = ttest_ind(*(np.log(np.concatenate(samples[unit])) for unit in (0, 1)), equal_var=False)
     return statistics.ratio(*medians), bool(naive.pvalue < 0.05)
 
@@ -57,10 +57,10 @@ def main() -> None:
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "calls.npy"
-        found = [matrix(chosen.rounds, chosen.calls, seed, path) for seed in range(chosen.matrices)]
-    ours = sum(each.different for each, _ in found)
-    naive = sum(wrong for _, wrong in found)
-    width = np.median([100 * ((each.high or 0) / (each.low or 1) - 1) for each, _ in found])
+        matrices = [matrix(chosen.rounds, chosen.calls, seed, path) for seed in range(chosen.matrices)]
+    ours = sum(ratio.different for ratio, _ in matrices)
+    naive = sum(wrong for _, wrong in matrices)
+    width = np.median([100 * ((ratio.high or 0) / (ratio.low or 1) - 1) for ratio, _ in matrices])
     print(f"{chosen.matrices} matrices of the same work twice, {chosen.rounds} rounds of at least {chosen.calls} calls")
     print(f"called different by the interval over rounds: {ours} (median width {width:.1f}%)")
     print(f"called different by a t-test on all calls:    {naive}")

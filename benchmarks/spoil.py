@@ -90,8 +90,8 @@ def _judge(kind: str, spoil: Spoil, variant: str, expected: Any, spoiled: Any, o
     ratio = math.inf if ratio is None else ratio
     dead = bool((np.ptp(logits, axis=0) == 0).any())
     row = THRESHOLDS[variant]  # type: ignore[index]  # one of VARIANTS
-    found = prove(convert(spoiled, variant, folder), variant, folder, original, CLASSES)
-    proof = found.get("proof")
+    outcome = prove(convert(spoiled, variant, folder), variant, folder, original, CLASSES)
+    proof = outcome.get("proof")
     return Result(
         kind,
         spoil.name,
@@ -100,7 +100,7 @@ def _judge(kind: str, spoil: Spoil, variant: str, expected: Any, spoiled: Any, o
         counted=ratio < row.wrong_snr or dead or spoil.changes_labels or spoil.overflows,
         between=row.wrong_snr <= ratio < row.proven_snr,
         verdict=proof["verdict"] if proof else "refused",
-        reason=proof["reason"].partition(";")[0] if proof else found["error"]["message"],
+        reason=proof["reason"].partition(";")[0] if proof else outcome["error"]["message"],
     )
 
 
@@ -121,13 +121,13 @@ def summary(results: Sequence[Result], seconds: float) -> list[str]:
     counted = [result for result in results if result.counted]
     between = [result for result in results if result.between and not result.counted]
     weak = [result for result in results if not result.counted and not result.between]
-    found, seen = (
+    noticed, seen = (
         sum(result.found for result in counted),
         sum(result.found or result.verdict == "degraded" for result in between),
     )
-    share = 100 * found / max(1, len(counted))
+    share = 100 * noticed / max(1, len(counted))
     return [
-        f"- {found} of {len(counted)} counted spoils were wrong or refused ({share:.0f} of 100).",
+        f"- {noticed} of {len(counted)} counted spoils were wrong or refused ({share:.0f} of 100).",
         f"- {seen} of {len(between)} spoils between the limits were degraded at least.",
         f"- {len(weak)} weaker spoils are listed apart.",
         f"- {len(results)} packages in {seconds:.0f} s.",

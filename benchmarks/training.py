@@ -48,7 +48,9 @@ def main() -> None:
         seconds = run(contestants, chosen.rounds)
     middle = {name: statistics.median(times[1:]) for name, times in seconds.items()}
     for name, times in seconds.items():
-        print(f"{name:14}", " ".join(f"{each:7.2f}" for each in times), f"  median from round 2: {middle[name]:.2f} s")
+        print(
+            f"{name:14}", " ".join(f"{epoch:7.2f}" for epoch in times), f"  median from round 2: {middle[name]:.2f} s"
+        )
     print(f"pipeline / preloaded:    {paired(seconds, 'pipeline', 'preloaded'):.3f}  (at most 1.05 is wanted)")
     print(f"plain script / pipeline: {paired(seconds, 'plain script', 'pipeline'):.3f}  (above 1: ours is faster)")
 
@@ -115,10 +117,10 @@ def plain_script(images: ImageSet, shape: tuple[int, int, int], folder: Path) ->
         link.parent.mkdir(exist_ok=True)
         link.symlink_to(image.path)
     model = network(shape, len(images.classes))
-    found = keras.utils.image_dataset_from_directory(
+    dataset = keras.utils.image_dataset_from_directory(
         folder, image_size=shape[:2], batch_size=BATCH, seed=0, verbose=False
     )
-    scaled = found.map(lambda pixels, labels: (pixels / 255.0, labels))
+    scaled = dataset.map(lambda pixels, labels: (pixels / 255.0, labels))
     return lambda _: fit_seconds(model, scaled)
 
 

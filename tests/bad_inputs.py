@@ -93,7 +93,7 @@ def bombs(folder: Path) -> None:
     for name in "ab":
         for index in range(2):
             path = pictures(folder) / name / f"bomb{index}.png"
-            Image.new("1", (20_000, 20_000 + index)).save(path)
+            Image.new("1", (14_000, 14_000 + index)).save(path)
 
 
 def no_pictures(folder: Path) -> None:
@@ -199,6 +199,32 @@ OPTIONS = (
     Row("an unknown extractor", "createml --extractor alexnet", "Invalid value for '--extractor'"),
     Row("an unknown extraction", "createml --extraction both", "Invalid value for '--extraction'"),
     Row("an unknown engine", "createml --engine caffe", "Invalid value for '--engine'"),
+    Row(
+        "an extractor for Create ML",
+        "createml --engine createml --extractor resnet-50",
+        "extracts with Create ML's own network; leave --extractor out",
+    ),
+    Row(
+        "an extraction for Create ML",
+        "createml --engine createml --extraction pipelined --extractor auto",
+        "leave --extractor and --extraction out",
+    ),
+    Row(
+        "Create ML's extractor for another engine",
+        "createml --engine builtin --feature-revision 2",
+        "--feature-revision and --reuse-features are for --engine createml",
+    ),
+    Row("an unknown revision", "createml --feature-revision 3", "Invalid value for '--feature-revision'"),
+    Row(
+        "Turi Create's extraction without Turi Create",
+        "createml --engine builtin --extraction turicreate",
+        "--extraction turicreate needs Turi Create, which --engine builtin does without; leave one of them out",
+    ),
+    Row(
+        "a verification of Create ML itself",
+        "createml --engine createml --verify",
+        "--verify compares two solvers on the same features, and --engine createml keeps its own",
+    ),
     Row("a negative seed", "createml --seed -1", "Invalid value for '--seed'"),
     Row("an archive that is not there", "createml --source {}/none.zip", "does not exist"),
     Row("retries below none", "createml --retries -1", "Invalid value for '--retries'"),
@@ -371,7 +397,7 @@ SURROUNDINGS = (
     ),
     Row(
         "no Python for Turi Create",
-        "createml --dataset {}/data --extractor squeezenet_v1.1 --results {}/results",
+        "createml --dataset {}/data --engine turicreate --extractor squeezenet_v1.1 --results {}/results",
         "Turi Create needs Python 3.8",
         3,
         make=all_of(pictures, own_weights),
@@ -379,7 +405,7 @@ SURROUNDINGS = (
     ),
     Row(
         "no package index, after a killed build",
-        "createml --dataset {}/data --extractor squeezenet_v1.1 --results {}/results",
+        "createml --dataset {}/data --engine turicreate --extractor squeezenet_v1.1 --results {}/results",
         "The isolated environment could not be made",
         3,
         make=all_of(pictures, own_weights, killed_build),

@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -20,6 +21,7 @@ from PIL import Image
 
 from coremlbench.supervision.fork_client import GROUPS, SERVER_VARIABLE
 from coremlbench.system.paths import cache_folder
+from tests.simulated_mac import SimulatedMac, forget
 
 # No example is too slow: machines are shared, and no test asserts an absolute time. The examples are those of the run
 # before, so that nothing but a change makes a test fail; `pytest --hypothesis-profile=search` looks for new ones.
@@ -30,6 +32,13 @@ settings.load_profile("same examples")
 for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
     if signal.getsignal(number) is signal.SIG_IGN:  # by nohup or a shell's &, and every child would inherit it
         signal.signal(number, handler)
+
+
+if sys.dont_write_bytecode:
+    # Each of xdist's processes would compile all files of tests again, which takes it ten seconds, and each command
+    # line our modules. Workers write bytecode anyway, as they ignore the variable.
+    sys.dont_write_bytecode = False
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 MEMORY_FILES = Path("/dev/shm")
@@ -55,12 +64,23 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def _start_fork_server(config: pytest.Config) -> None:
     folder = tempfile.mkdtemp(prefix="fork-server-")
-    stand_in = Path(__file__).with_name("coreml_stand_in") / "run.py"
-    (Path(folder) / "scripts.json").write_text(json.dumps({str(stand_in): "stand-in"}))
+    tests = Path(__file__).parent
+    programs = {
+        str(tests / "coreml_stand_in" / "run.py"): "stand-in",
+        str(tests / "matrix_worker.py"): "small",
+        "coremlbench.workers.data": "small",
+        "coremlbench.workers.extract": "packages",
+        "coremlbench.workers.setup": "small",
+    }
+    (Path(folder) / "scripts.json").write_text(json.dumps(programs))
+    libraries = {**GROUPS, "small": ("numpy", "numpy.random", "pydantic", "PIL.Image")}
     groups = {
-        "path": [str(Path(__file__).parents[1])],
-        "stand-in": ["tests.coreml_stand_in.preloaded"],
-        **{name: [*modules, "tests.standing_worker_hook"] for name, modules in GROUPS.items()},
+        "path": [str(tests.parent)],
+        "stand-in": ["tests.coreml_stand_in.preloaded", "tests.preloaded_modules"],
+        **{
+            name: [*modules, "tests.preloaded_modules", "tests.standing_worker_hook"]
+            for name, modules in libraries.items()
+        },
     }
     server = subprocess.Popen(
         [sys.executable, "-I", "-m", "coremlbench.supervision.fork_server", folder, json.dumps(groups)],
@@ -97,6 +117,19 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture
+def simulated_mac(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., SimulatedMac]]:
+    """Makes coremlbench, in this process, ask the tools of a simulated Mac about the system."""
+
+    def install(**changes: Any) -> SimulatedMac:
+        mac = SimulatedMac(tmp_path / "tools of a mac", monkeypatch, **changes)
+        mac.install()
+        return mac
+
+    yield install
+    forget()
+
+
+@pytest.fixture
 def ordinary_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers are started as programs of their own: for tests of their memory, limits or start."""
     monkeypatch.delenv(SERVER_VARIABLE, raising=False)
@@ -106,8 +139,9 @@ MARKED_BY_FIXTURE = {"turicreate": ("turicreate", "network"), "squeezenet": ("ne
 """Fixtures, and the markers of the tests that request them; downloads stay in the cache."""
 
 LONGEST_FIRST = (
-    *("createml/test_job", "runs/test_resume_data", "timing/test_matrix", "conversion/test_job", "training/test_job"),
-    *("benchmarks/test_kills", "conversion/test_outcome", "createml/test_run", "conversion/originals/test_originals"),
+    *("createml/test_job", "conversion/test_job", "conversion/originals/test_originals", "timing/test_matrix"),
+    *("report/render/test_render", "cli/commands/test_convert", "conversion/test_class_names"),
+    *("conversion/originals/test_keras2", "conversion/originals/test_pixel_range", "runs/test_resume_data"),
 )
 """Files of tests that take longest: begun first, they leave no process working alone at the end."""
 
@@ -120,6 +154,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     ranks = {root / f"{name}.py": rank for rank, name in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
     for item in items:
+        for linux in item.iter_markers("linux"):
+            if not sys.platform.startswith("linux"):
+                item.add_marker(pytest.mark.skip(reason=f"It needs {linux.args[0]}, which only Linux has."))
         for fixture in getattr(item, "fixturenames", ()):
             for marker in MARKED_BY_FIXTURE.get(fixture, ()):
                 item.add_marker(marker)

@@ -8,45 +8,10 @@ import math
 import os
 import signal
 from dataclasses import replace
-from typing import Any
 
-from coremlbench.types.process import CrashReport, Exit, Progress
-
-FINE = Exit(returncode=0, seconds=1.0, pid=1, result={"accuracy": 0.9})
-BROKEN = Exit(returncode=1, seconds=1.0, pid=1)
-
-
-def log(*lines: str, **fields: Any) -> Exit:
-    return replace(BROKEN, log_tail=lines, **fields)
-
-
-def error(kind: str, message: str = "no", number: int | None = None, **fields: Any) -> Exit:
-    content = {"type": kind, "message": message, "errno": number, "traceback": f"{kind}: {message}"}
-    return replace(BROKEN, error=content, **fields)
-
-
-def shared(number: int | None, **fields: Any) -> Exit:
-    """Return the end of a worker one of whose processes was ended by a signal."""
-    died = error("PoolProcessDiedError", "One of 8 processes that work side by side was ended.", **fields)
-    return replace(died, error={**(died.error or {}), "signal": number})
-
-
-def ended(code: int | None, **fields: Any) -> Exit:
-    return replace(BROKEN, returncode=code, **fields)
-
-
-def stopped(reason: Any, **fields: Any) -> Exit:
-    return replace(BROKEN, returncode=-15, stopped=reason, **fields)
-
-
-def losing(loss: float) -> Exit:
-    return replace(FINE, last_progress=Progress("fit", 2, 5, figures={"loss": loss}))
-
-
-def reported(code: int, **fields: Any) -> Exit:
-    report = CrashReport("python3.11-2026-11-23-101500.ips", "python3.11", 1, "2026-11-23 10:15:00.1234 +0100")
-    return ended(code, crash_report=replace(report, **fields))
-
+from coremlbench.types.process import Progress
+from tests.create_ml_failure_samples import CREATEML
+from tests.failure_exits import FINE, Sample, ended, error, log, losing, reported, shared, stopped
 
 IOAF_MEMORY = "Error: command buffer exited with error status. (IOAF code -536870211)"
 IOAF_FAULT = "Execution of the command buffer was aborted due to an error (IOAF code 4)"
@@ -76,8 +41,6 @@ ANE_ERROR = (
 CONVERTER = (
     '  File "/x/site-packages/coremltools/converters/mil/frontend/tensorflow/ops.py", line 406, in BatchToSpaceND'
 )
-
-Sample = tuple[str, list[Exit], list[Exit]]
 
 SUPERVISION: list[Sample] = [
     ("interrupted", [stopped("interrupted", stop_signal="SIGINT")], [ended(-signal.SIGINT)]),
@@ -388,8 +351,25 @@ COREML: list[Sample] = [
         [replace(FINE, log_tail=(ANE,)), ended(-9, log_tail=("ANECompilerService started",))],
     ),
     (
+        "coreml-input",
+        [
+            error("PredictionError", "Core ML could not predict on ALL: value type not convertible"),
+            error("RuntimeError", '{ NSLocalizedDescription = "Feature x is required but not specified."; }'),
+            error("RuntimeError", '{ NSLocalizedDescription = "Image size 8 x 6 not in allowed set of image sizes"; }'),
+            error(
+                "PredictionError",
+                "Core ML could not predict on ALL: For input feature 'x', the provided shape 1 × 2 is not compatible "
+                "with the model's feature description. (MultiArray shape (1 x 2) does not match)",
+            ),
+            error("RuntimeError", "The model expects input feature 0 to be an image, but the input is of type 5."),
+            error("RuntimeError", "The input feature for keys must be an MLState, but it was not."),
+        ],
+        [error("RuntimeError", "a value is not convertible"), log("the feature x is required")],
+    ),
+    (
         "coreml-prediction",
         [
+            error("PredictionError", "Core ML could not predict on ALL: something new."),
             error("RuntimeError", '{ NSLocalizedDescription = "Error computing NN outputs."; }'),
             log(ANE_ERROR),
             log("ANEProgramProcessRequestDirect() Failed with status=0x15 : statusType=0x9: Program Inference timeout"),
@@ -577,5 +557,5 @@ REST: list[Sample] = [
     ("unknown", [ended(1), ended(3)], [FINE]),
 ]
 
-SAMPLES: list[Sample] = [*SUPERVISION, *GPU, *WORKER, *SOFTWARE, *COREML, *SYSTEM, *ENDS, *REST]
+SAMPLES: list[Sample] = [*SUPERVISION, *GPU, *WORKER, *SOFTWARE, *COREML, *SYSTEM, *CREATEML, *ENDS, *REST]
 """One row a rule, in the order of the table: what it is called, what it matches, and what it all but matches."""

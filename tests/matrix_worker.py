@@ -96,9 +96,8 @@ def do(deed: str, behaviour: dict[str, Any]) -> None:
         time.sleep(600)
     if deed == "raise":
         raise CoremlbenchError("It cannot be loaded.")
-    if deed == "interrupt":  # as Ctrl-C in the terminal of the supervising process, two levels up
-        guardian = Path(f"/proc/{os.getppid()}/stat").read_text().rsplit(")", 1)[1].split()
-        os.kill(int(guardian[1]), signal.SIGINT)
+    if deed == "interrupt":  # as Ctrl-C in the terminal of the supervising process
+        os.kill(behaviour["supervisor"], signal.SIGINT)
         time.sleep(600)
 
 

@@ -89,6 +89,23 @@ def package_of(
         model.save(str(package))
 
 
+def converted(program: Any, target: str, **how: Any) -> Program:
+    """Return a program after a trip through a saved package, not optimised; ``how`` is for ``ct.convert``."""
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # coremltools leaves its folder of weights to the collector
+        model = ct.convert(
+            program,
+            convert_to="mlprogram",
+            minimum_deployment_target=getattr(ct.target, target),
+            pass_pipeline=ct.PassPipeline.EMPTY,
+            skip_model_load=True,
+            **how,
+        )
+        package = Path(folder) / "model.mlpackage"
+        model.save(str(package))
+        return load_program(package)
+
+
 def _opened(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[Any, ...]:
     return tuple(get_new_symbol() if axis in axes else size for axis, size in enumerate(shape))
 
@@ -156,6 +173,7 @@ def apples(build: Callable[..., Any], target: str = "iOS17", **inputs: np.ndarra
 
 def close(actual: np.ndarray, expected: np.ndarray, tolerance: float = 2e-6) -> None:
     """Assert equal shapes and values within ``tolerance`` of the largest; float16 outputs may differ by a rounding."""
+    expected = np.atleast_1d(expected)  # the runtime returns no scalars, as Core ML does not
     assert actual.shape == expected.shape
     if actual.dtype == np.float16:
         tolerance = max(tolerance, 2 * HALF)

@@ -53,6 +53,32 @@ def classifier(folder: Path, labels: Sequence[str | int] = ("dog", "bird", "cat"
     return _save(folder, "classifier", model, samples)
 
 
+def picture_to_picture(folder: Path, colour: str) -> Small:
+    """Return a program from a picture of 8x6 (height, width) to its negative, in a colour space of Core ML."""
+    channels = 1 if colour.startswith("GRAYSCALE") else 3
+
+    @Builder.program(
+        input_specs=[Builder.TensorSpec(shape=(1, channels, 8, 6), dtype=types.fp32)], opset_version=ct.target.iOS16
+    )
+    def program(image: Any) -> Any:
+        return Builder.sub(x=np.float32(255), y=image, name="negative")
+
+    layout = ct.colorlayout.GRAYSCALE if channels == 1 else ct.colorlayout.RGB
+    model = _convert(
+        program,
+        inputs=[ct.ImageType(name="image", shape=(1, channels, 8, 6), color_layout=layout)],
+        compute_precision=ct.precision.FLOAT32,
+    )
+    spec = model.get_spec()
+    kind = spec.description.input[0].type.imageType.ColorSpace.Value(colour)
+    spec.description.input[0].type.imageType.colorSpace = kind
+    output = spec.description.output[0].type.imageType
+    output.width, output.height, output.colorSpace = 6, 8, kind
+    model = ct.models.MLModel(spec, weights_dir=model.weights_dir, skip_model_load=True)
+    shape = (3, 8, 6) if channels == 1 else (3, 8, 6, 3)
+    return _save(folder, "negative", model, {"image": RANDOM.integers(0, 256, shape, dtype=np.uint8)})
+
+
 def _input(kind: Any) -> Any:
     return Builder.TensorSpec(shape=(1, 3, 8, 6), dtype=kind)
 
@@ -73,7 +99,7 @@ def _convert(program: Any, **settings: Any) -> Any:
 
 
 def _save(folder: Path, name: str, model: Any, samples: dict[str, np.ndarray]) -> Small:
-    from coremlbench.runtimes.coreml import numeric_outputs
+    from coremlbench.runtimes.core_ml_values import numeric_outputs
 
     small = Small(folder / f"{name}.mlpackage", folder / f"{name}-inputs.npz", folder / f"{name}-expected.npz")
     model.save(str(small.package))

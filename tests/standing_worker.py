@@ -59,10 +59,12 @@ def python_that_stands(folder: Path, *points: dict[str, Any]) -> Path:
 
 def stand_at(patch: pytest.MonkeyPatch, folder: Path, *points: dict[str, Any]) -> None:
     """Let the workers of this process stand at points."""
-    from coremlbench.supervision.fork_client import SERVER_VARIABLE, WORKERS
+    from coremlbench.supervision.fork_client import SERVER_VARIABLE, WORKERS, scripts_of
 
     folder.mkdir()
-    if SERVER_VARIABLE in os.environ and all(at["worker"] in WORKERS for at in points):
+    server = os.environ.get(SERVER_VARIABLE)
+    forked = {*WORKERS, *(program.rpartition(".")[2] for program in scripts_of(Path(server or "")))}
+    if server and all(at["worker"] in forked for at in points):
         patch.setenv(POINTS_VARIABLE, str(write_points(folder, *points)))
     else:
         patch.setattr(sys, "executable", str(python_that_stands(folder, *points)))

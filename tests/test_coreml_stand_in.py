@@ -27,11 +27,7 @@ def test_all_that_coremltools_takes_from_its_native_module_is_there() -> None:
     assert {name for name in names if not hasattr(module, name)} == set()
     called = set(re.findall(r"_MLModelProxy\.(\w+)\(", source))
     assert len(called) >= 7
-    # Models in memory are not stood in for.
-    assert {name for name in called if not hasattr(module._MLModelProxy, name)} == {
-        "create_model_asset_from_memory",
-        "create_model_asset_from_path",
-    }
+    assert {name for name in called if not hasattr(module._MLModelProxy, name)} == set()
 
 
 def test_a_behaviour_survives_its_file(tmp_path: Path) -> None:
@@ -45,18 +41,30 @@ def test_a_behaviour_survives_its_file(tmp_path: Path) -> None:
     assert read(write(tmp_path / "behaviour.json", told)) == told
 
 
-@pytest.mark.parametrize(("model", "returncode"), [("a.mlpackage", -signal.SIGABRT), ("a.mlmodelc", 1)])
-def test_a_compute_plan_of_a_package_aborts_as_core_mls_does(model: str, returncode: int) -> None:
+@pytest.mark.parametrize(
+    ("shown", "model", "made", "returncode"),
+    [
+        ("MLComputePlan", "a.mlpackage", True, -signal.SIGABRT),
+        ("MLModelStructure", "a.mlmodelc", True, -signal.SIGABRT),
+        ("MLComputePlan", "a.mlpackage", False, 1),
+    ],
+)
+def test_a_plan_or_structure_of_what_is_not_compiled_aborts_as_core_mls_does(
+    tmp_path: Path, shown: str, model: str, made: bool, returncode: int
+) -> None:
+    path = tmp_path / model
+    if made:
+        path.mkdir()
     code = (
         f"import sys; sys.path.insert(0, {str(ROOT)!r}); sys.modules['tensorflow'] = None\n"
         "from tests import coreml_stand_in as stand_in; stand_in.install(stand_in.Behaviour())\n"
-        "from coremltools.models.compute_plan import MLComputePlan\n"
-        f"MLComputePlan.load_from_path({model!r})"
+        f"from coremltools.models.compute_plan import {shown}\n"
+        f"{shown}.load_from_path({str(path)!r})"
     )
     ended = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, check=False, text=True)
     assert ended.returncode == returncode
-    if model.endswith(".mlmodelc"):
-        assert "is not a valid .mlmodelc file" in ended.stderr
+    if not made:
+        assert f'RuntimeError: {{\n    NSLocalizedDescription = "{model} is not a valid .mlmodelc file' in ended.stderr
 
 
 def test_nothing_of_the_stand_in_is_in_the_package() -> None:

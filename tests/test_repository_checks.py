@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import pytest_collection_modifyitems
+
 CI = Path(__file__).parents[1] / ".ci"
 ENDS = ("<" * 7, ">" * 7, "|" * 7)
 MIDDLE = "=" * 7
@@ -156,3 +158,15 @@ def test_an_interpreter_that_is_not_there_is_said_and_the_rest_go_on(makefile: P
     )
     said = "is neither on PATH nor among pyenv's versions, so nothing was tried under it."
     assert (ended.returncode, ended.stdout) == (0, f"Python 3.97 {said}\nPython 3.98 {said}\n")
+
+
+@pytest.mark.linux("a name in /proc")
+def test_what_needs_linux_is_skipped_elsewhere_with_a_reason(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert request.node.get_closest_marker("skip") is None
+    monkeypatch.setattr(sys, "platform", "darwin")
+    pytest_collection_modifyitems([request.node])
+    assert request.node.get_closest_marker("skip").kwargs == {
+        "reason": "It needs a name in /proc, which only Linux has."
+    }

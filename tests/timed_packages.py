@@ -1,9 +1,10 @@
 """Tiny Core ML packages to time, and machines with the stand-in for Core ML or with quick workers."""
 
 import json
+import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,12 +76,15 @@ def timing_input_of(paths: Sequence[Path]) -> TimingInput:
 
 def stand_in(folder: Path, behaviour: Behaviour = Behaviour(), units: Any = UNITS) -> MachineCapabilities:  # noqa: B008 - frozen
     """Return a machine whose Core ML is the stand-in with this behaviour."""
+    return MachineCapabilities(
+        units=units, unavailable_reason=lambda runtime, unit: "", worker=stand_in_workers(folder, behaviour)
+    )
+
+
+def stand_in_workers(folder: Path, behaviour: Behaviour = Behaviour()) -> Callable[[str], Sequence[str]]:  # noqa: B008 - frozen
+    """Return the commands of the workers, with the stand-in for those that call Core ML."""
     file = write(folder / "behaviour.json", behaviour)
-
-    def command_of(name: str) -> Sequence[str]:
-        return worker(name) if name == "inputs" else [*command(file), f"coremlbench.workers.{name}"]
-
-    return MachineCapabilities(units=units, unavailable_reason=lambda runtime, unit: "", worker=command_of)
+    return lambda name: worker(name) if name == "inputs" else [*command(file), f"coremlbench.workers.{name}"]
 
 
 def quick_machine(behaviour: Path, units: Any = UNITS) -> MachineCapabilities:
@@ -94,8 +98,13 @@ def quick_machine(behaviour: Path, units: Any = UNITS) -> MachineCapabilities:
 
 
 def behave(folder: Path, **deeds: Any) -> Path:
-    """Write the behaviour of the quick workers to a JSON file and return it; they log to ``trace`` what they time."""
+    """Write the behaviour of the quick workers to a JSON file and return it; they log to ``trace`` what they time.
+
+    They take the calling process for the one that supervises them.
+    """
     file = folder / "behaviour.json"
     seconds = {"CPU_ONLY": 4e-3, "CPU_AND_GPU": 2e-3, "CPU_AND_NE": 1e-3, "ALL": 1e-3, "host-cpu": 5e-3}
-    file.write_text(json.dumps({"trace": str(folder / "trace"), "seconds": seconds, **deeds}))
+    file.write_text(
+        json.dumps({"trace": str(folder / "trace"), "seconds": seconds, "supervisor": os.getpid(), **deeds})
+    )
     return file

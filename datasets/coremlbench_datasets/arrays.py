@@ -16,12 +16,12 @@ import pickle
 import shutil
 import struct
 import tempfile
-import urllib.request
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from coremlbench.system.connections import open_url
 from coremlbench.system.downloads import download, ignore_progress
 from coremlbench.system.formatting import format_count
 from coremlbench.types.data import ArraySet, Provenance
@@ -197,7 +197,7 @@ def keras_copy(url: str, existing: Path, cache: Path, report: ReportProgress, sh
     if existing.is_file() and (sha256 is None or file_sha256(existing) == sha256):
         return existing
     try:
-        urllib.request.urlopen(url, timeout=REACH_SECONDS).close()  # noqa: S310 - the addresses are literals
+        open_url(url, REACH_SECONDS).close()
     except OSError as error:  # URLError is one
         raise UnavailableError(f"{url} does not answer ({getattr(error, 'reason', error)}).") from error
     return download(url, cache / url.rpartition("/")[2], sha256=sha256, report=report)

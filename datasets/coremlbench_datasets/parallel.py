@@ -20,7 +20,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 CHUNK_ITEMS = 16
-"""Items handed to a process at a time."""
+"""Items handed to a process at a time, by default."""
 
 MIN_PARALLEL_ITEMS = 100
 """Fewer items are processed here, as starting processes takes longer than the work."""
@@ -47,11 +47,14 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def in_processes(work: Callable[[T], R], items: Sequence[T], *, workers: int | None = None) -> Iterator[R]:
+def in_processes(
+    work: Callable[[T], R], items: Sequence[T], *, workers: int | None = None, chunk: int = CHUNK_ITEMS
+) -> Iterator[R]:
     """Yield ``work(item)`` for every item, in the order of completion.
 
-    ``work`` is a function of a module; its items and results can be pickled. The first exception ends all work. At
-    most two chunks a process are submitted, so that memory is bounded for any number of items.
+    ``work`` is a function of a module; its items and results can be pickled. The first exception ends all work.
+    ``chunk`` items are handed to a process at a time, and at most two chunks a process are submitted, so that memory is
+    bounded for any number of items.
 
     Raises:
         PoolProcessDiedError: a process was killed or crashed.
@@ -62,16 +65,16 @@ def in_processes(work: Callable[[T], R], items: Sequence[T], *, workers: int | N
         return
     # Spawned, not forked: the parent may hold threads and locks of native libraries.
     context = multiprocessing.get_context("spawn")
-    chunks = _chunks(items)
+    chunks = _chunks(items, chunk)
     processes: Mapping[int, BaseProcess] = {}
     try:
         with ProcessPoolExecutor(workers, mp_context=context, initializer=_initialize_process) as pool:
             processes = pool._processes  # noqa: SLF001 - no public attribute has their exit codes
-            pending = {pool.submit(_process_chunk, work, chunk) for chunk in islice(chunks, 2 * workers)}
+            pending = {pool.submit(_process_chunk, work, part) for part in islice(chunks, 2 * workers)}
             try:
                 while pending:
                     done, pending = wait(pending, return_when=FIRST_COMPLETED)
-                    pending |= {pool.submit(_process_chunk, work, chunk) for chunk in islice(chunks, len(done))}
+                    pending |= {pool.submit(_process_chunk, work, part) for part in islice(chunks, len(done))}
                     for finished in done:
                         yield from finished.result()
             finally:
@@ -92,9 +95,9 @@ def _pool_error(codes: Sequence[int | None]) -> PoolProcessDiedError:
     return PoolProcessDiedError(f"{of} was ended by {name}.", number)
 
 
-def _chunks(items: Iterable[T]) -> Iterator[list[T]]:
+def _chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
     rest = iter(items)
-    while chunk := list(islice(rest, CHUNK_ITEMS)):
+    while chunk := list(islice(rest, size)):
         yield chunk
 
 

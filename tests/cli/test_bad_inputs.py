@@ -14,7 +14,15 @@ from click.testing import CliRunner
 from coremlbench.cli.main import cli
 from tests.bad_inputs import DOC, ROWS, Row, document
 
-ALL = [pytest.param(row, id=row.what) for rows in ROWS.values() for row in rows]
+ALL = [
+    pytest.param(
+        row,
+        id=row.what,
+        marks=[pytest.mark.linux("namespaces and /proc")] if row.wrap or "/proc/" in row.arguments else [],
+    )
+    for rows in ROWS.values()
+    for row in rows
+]
 
 
 def answer(row: Row, folder: Path) -> tuple[int, str, str]:

@@ -17,6 +17,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "known-deviations.md"
 HALF, FULL = np.float16, np.float32
 
 pytestmark = [
+    pytest.mark.tensorflow,
     pytest.mark.filterwarnings(
         "ignore:Implicitly cleaning up:ResourceWarning",  # coremltools leaves its folder to the collector
         "ignore::pytest.PytestUnraisableExceptionWarning",  # as above

@@ -1,8 +1,12 @@
 """A stand-in for Core ML, so that all of coremltools' Python and all of ours run for real where there is no macOS.
 
-It takes the place of ``coremltools.libcoremlpython`` alone, coremltools' native module, and executes models with the
-reference runtime. It can be told to misbehave as Core ML has been seen to. Whatever it touches says ``stand_in``: its
-figures are made up, and never Core ML's.
+It takes the place of ``coremltools.libcoremlpython`` alone, coremltools' native module, as ``interface.py`` describes
+it, and executes models with the reference runtime. It can be told to misbehave as Core ML has been seen to. Whatever it
+touches says ``stand_in``: its figures are made up, and never Core ML's.
+
+What it does not play: functions other than the default one, models from memory, states that a model changes, the
+rounding of a device. Waits hold the interpreter lock as the native module does; the reference runtime releases it while
+it computes.
 
 A worker is started with the command of ``worker(file)(name)`` in place of ``runs.steps.worker(name)``; the JSON
 file, made by ``write``, holds a ``Behaviour``.
@@ -21,6 +25,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
+
+from tests.coreml_stand_in.interpreter_lock import wait_with_lock
 
 NATIVE = "coremltools.libcoremlpython"
 
@@ -48,23 +54,27 @@ class Behaviour:
     ``NE``); ``jitter`` is the relative spread of single calls, and ``drift`` by how much of itself a prediction gets
     longer in a thousand calls. ``first_load_seconds`` is the wait of the first load on a unit, for each model, as the
     Neural Engine has it; ``cache`` is the folder that remembers it across processes, and where a file ``hanging``
-    appears when something begins to hang. ``fallback`` are units that are
-    planned on the CPU whatever was asked, ``cpu_ops`` kinds of ops that no other device takes. ``wrong`` is added to
-    each output. With ``played_time`` nothing is waited for: the process's performance counter stands still but for what
-    the stand-in is told to take, so that every figure is known, however busy the machine is.
+    appears when something begins to hang. ``specification_version`` is the newest that can be compiled, 0 for that of
+    ``macos``; ``temporary`` is the folder of compiled models, "" for the one that Python uses. ``fallback`` are units
+    that are planned on the CPU whatever was asked, ``cpu_ops`` kinds of ops that no other device takes, ``unplanned``
+    those whose usage names no device. ``wrong`` is added to each output. With ``played_time`` nothing is waited for:
+    the process's performance counter stands still but for what the stand-in is told to take, so that every figure is
+    known, however busy the machine is.
     """
 
     macos: tuple[int, ...] = (15, 1)
     devices: tuple[str, ...] = ("CPU", "GPU", "NE")
-    specification_version: int = 10
+    specification_version: int = 0
     seconds: Mapping[str, float] = field(default_factory=dict)
     jitter: float = 0.0
     drift: float = 0.0
     compile_seconds: float = 0.0
     first_load_seconds: Mapping[str, float] = field(default_factory=dict)
     cache: str = ""
+    temporary: str = ""
     fallback: tuple[str, ...] = ()
     cpu_ops: tuple[str, ...] = ()
+    unplanned: tuple[str, ...] = ()
     wrong: float = 0.0
     played_time: bool = False
     failing: tuple[Failing, ...] = ()
@@ -131,7 +141,7 @@ class PlayedTime:
     def wait(self, seconds: float) -> None:
         """Let so many seconds pass: at least so many real ones, or exactly so many played ones."""
         if not self.installed:
-            time.sleep(seconds)
+            wait_with_lock(seconds)
         self._now += math.ceil(seconds * 1e9)
 
 

@@ -1,9 +1,4 @@
-"""What ``coremltools.libcoremlpython`` offers, with the same names, arguments, results and errors.
-
-After coremlpython/CoreMLPython.mm and CoreMLPythonUtils.mm of github.com/apple/coremltools: errors of Core ML are
-``RuntimeError``; a compiled model is told by its suffix; float16 outputs come as float32, a classifier's probabilities
-as a dictionary.
-"""
+"""What ``coremltools.libcoremlpython`` offers, with the names, arguments, results and errors of ``interface.py``."""
 
 from __future__ import annotations
 
@@ -12,9 +7,9 @@ import os
 import random
 import shutil
 import signal
-import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -22,12 +17,36 @@ from typing import Any
 import numpy as np
 
 from tests.coreml_stand_in import PLAYED, Behaviour
-from tests.coreml_stand_in.plan import Planned, plan_program, structure_of
+from tests.coreml_stand_in.compiled import (
+    MARK,
+    compile_model,
+    description_of,
+    newest_specification,
+    package_in,
+    read_spec,
+)
+from tests.coreml_stand_in.errors import FrameworkError, handed_on
+from tests.coreml_stand_in.execution import load_executable
+from tests.coreml_stand_in.inputs import check_inputs, features_of, to_feature
+from tests.coreml_stand_in.interface import (
+    CLASSES,
+    MODULE_DOCUMENTATION,
+    NEWEST_SPECIFICATION,
+    apply,
+    framework_text,
+    make,
+    text,
+)
+from tests.coreml_stand_in.interpreter_lock import wait_with_lock
+from tests.coreml_stand_in.outputs import to_python
+from tests.coreml_stand_in.plan import Planned, plan_model, structure_of
 
-PACKAGE = "model.mlpackage"
-"""A model compiled by the stand-in holds the package that it was made from."""
+__all__ = ["Core", "make_module", "read_spec"]
+
 SPIN_SECONDS = 0.0003
 """A sleep may end this much too late: the rest of a wait is spent awake."""
+NEURAL_ENGINE_CORES = 16
+DAY = 86_400.0
 
 
 class Core:
@@ -43,31 +62,33 @@ class Core:
             if each.at != at or each.model not in model or call < each.call or each.unit not in ("", unit):
                 continue
             if each.how == "raise":
-                raise RuntimeError(
-                    '{\n    NSLocalizedDescription = "Failed to build the model execution plan using a model '
-                    "architecture file 'model.mil' with error code: -5.\";\n}"
+                raise FrameworkError(
+                    "Failed to build the model execution plan using a model architecture file 'model.mil' with error "
+                    "code: -5."
                 )
             if each.how == "hang":
-                _make(Path(self.behaviour.cache) / "hanging")
+                _touch(Path(self.behaviour.cache) / "hanging")
             while each.how == "hang":
-                time.sleep(60)
+                wait_with_lock(DAY)
             os.kill(os.getpid(), getattr(signal, each.how))
 
     def needs(self, what: str, version: tuple[int, int]) -> None:
-        """Refuse what the version of macOS that is played does not have."""
+        """Refuse what the version of macOS that is played does not have, with a text of the native module."""
         if self.behaviour.macos < version:
-            raise RuntimeError(f"{what} is only available on macOS >= {version[0]}.{version[1]}")
+            raise RuntimeError(text(what))
 
     def compile(self, path: Path) -> Path:
-        """Return the folder of the compiled model in a new temporary folder."""
+        """Return the folder of a compiled model that is new; ``FrameworkError`` for a model that is refused."""
         self.strike("compile", path.name)
         PLAYED.wait(self.behaviour.compile_seconds)
-        if not path.exists():
-            raise RuntimeError(f'{{\n    NSLocalizedDescription = "{path.name} does not exist.";\n}}')
-        compiled = Path(tempfile.mkdtemp(prefix="stand-in-")) / f"{path.stem}.mlmodelc"
-        copy = shutil.copytree if path.is_dir() else _copy_file
-        copy(path, compiled / PACKAGE if path.is_dir() else compiled / "model.mlmodel")
-        return compiled
+        newest = self.behaviour.specification_version or newest_specification(self.behaviour.macos)
+        return compile_model(path, newest, self.behaviour.temporary)
+
+    def read(self, path: str) -> Any:
+        """Return the specification of a compiled model for its structure; what is there but no model aborts."""
+        if Path(path).exists() and not (Path(path) / MARK).exists():
+            os.abort()
+        return read_spec(Path(path))
 
     def wait_for_first_load(self, package: Path, unit: str) -> None:
         """Take the time of a first load, once for a model and unit as long as the cache is kept."""
@@ -75,63 +96,105 @@ class Core:
         if not seconds:
             return
         digest = hashlib.sha256(unit.encode())
-        for file in sorted(each for each in package.rglob("*") if each.is_file()):
+        for file in sorted(each for each in (package, *package.rglob("*")) if each.is_file()):
             digest.update(file.read_bytes())
         mark = Path(self.behaviour.cache) / digest.hexdigest()
         if not mark.exists():
             PLAYED.wait(seconds)
-            _make(mark)
+            _touch(mark)
 
 
-def _make(mark: Path) -> None:
+def _touch(mark: Path) -> None:
     mark.parent.mkdir(parents=True, exist_ok=True)
     mark.touch()
+
+
+def is_compiled_path(path: str) -> bool:
+    """Return whether the native module takes a path for that of a compiled model (CoreMLPythonUtils.mm:21-31)."""
+    return path.removesuffix("/").endswith(".mlmodelc")
 
 
 class Model:
     """``_MLModelProxy``, but for its static functions, which ``make_module`` adds."""
 
-    def __init__(self, core: Core, path: str, unit: str, function: str, hints: Mapping[str, str], asset: Any) -> None:
-        from coremlbench.runtimes.reference import ReferenceRuntime
+    _core: Core
+    _state: type
 
-        if asset is not None or function not in ("", "main"):
-            raise RuntimeError("The stand-in loads neither assets from memory nor functions other than main.")
-        self._core, self._unit, self._compiled, self._own = core, unit, Path(path), not path.endswith(".mlmodelc")
+    def __init__(self, path: str, unit: str, function: str, hints: Mapping[str, str], asset: Any = None) -> None:
+        core = self._core
+        # An unknown unit is ALL: the assertion is not compiled in.
+        self._unit = unit if unit in ("CPU_ONLY", "CPU_AND_GPU", "CPU_AND_NE") else "ALL"
+        self._own = asset is None and not is_compiled_path(path)
+        self._compiled = asset.path if asset is not None else Path(path)
         self._name = self._compiled.name
         if self._own:
             try:
                 self._compiled = core.compile(self._compiled)
-            except RuntimeError as problem:
-                raise RuntimeError(f'Error compiling model: "{problem}".') from problem
+            except FrameworkError as problem:
+                self._own = False
+                raise RuntimeError(text("compile", problem.description)) from problem
+        self._configure(function, hints)
         began = time.perf_counter_ns()
-        core.strike("load", self._name, unit)
-        package = self._compiled / PACKAGE
-        core.wait_for_first_load(package, unit)
-        self._model = ReferenceRuntime.load(package, threads=1)
-        devices = plan_program(read_spec(self._compiled), unit, core.behaviour)
+        with handed_on():
+            core.strike("load", self._name, self._unit)
+            package, spec = package_in(self._compiled), read_spec(self._compiled)
+            core.wait_for_first_load(package, self._unit)
+        self._description = description_of(spec)
+        self._model = load_executable(package, spec)
+        devices = plan_model(spec, self._unit, core.behaviour)
         self._seconds = core.behaviour.seconds.get(_most(devices), 0.0)
         self._calls = 0
         self._load_duration = time.perf_counter_ns() - began
         self._last_duration: int | None = None
 
-    def __del__(self) -> None:
-        if getattr(self, "_own", False) and self._compiled.suffix == ".mlmodelc":
-            shutil.rmtree(self._compiled.parent, ignore_errors=True)
+    def _configure(self, function: str, hints: Mapping[str, str]) -> None:
+        """Refuse what the version of macOS that is played cannot be configured to do."""
+        core = self._core
+        if self._unit == "CPU_AND_NE":
+            core.needs("CPU_AND_NE", (13, 0))
+        if core.behaviour.macos < (15, 0) and hints:
+            raise RuntimeError(text("hint", next(iter(hints))))
+        if function:
+            core.needs("function", (15, 0))
+        if function not in ("", "main"):
+            raise NotImplementedError("The stand-in loads no functions other than main.")
 
-    def predict(self, inputs: dict[str, Any], state: Any = None) -> dict[str, Any]:
+    def __del__(self) -> None:
+        if getattr(self, "_own", False):
+            shutil.rmtree(self._compiled, ignore_errors=True)
+
+    def predict(self, inputs: dict[str, Any], state: Any) -> dict[str, Any]:
+        features = features_of(inputs)
+        if state is not None:
+            self._core.needs("predict with state", (15, 0))
         began = time.perf_counter_ns()
-        self._calls += 1
-        self._core.strike("predict", self._name, self._unit, self._calls)
-        try:
-            outputs = self._model.predict(inputs)
-        except Exception as problem:
-            raise RuntimeError(f'{{\n    NSLocalizedDescription = "{problem}";\n}}') from problem
-        self._wait(began)
+        outputs = self._execute(features, state)
         self._last_duration = time.perf_counter_ns() - began
-        return {name: _to_python(value, self._core.behaviour.wrong) for name, value in outputs.items()}
+        return to_python(self._description, outputs, self._core.behaviour.wrong)
 
     def batchPredict(self, batch: list[dict[str, Any]]) -> list[dict[str, Any]]:  # noqa: N802 - Apple's
-        return [self.predict(each) for each in batch]
+        features = [features_of(inputs) for inputs in batch]
+        began = time.perf_counter_ns()
+        outputs = [self._execute(each, None) for each in features]
+        self._last_duration = time.perf_counter_ns() - began
+        return [to_python(self._description, each, self._core.behaviour.wrong) for each in outputs]
+
+    def _execute(self, features: Mapping[str, Any], state: Any) -> Mapping[str, Any]:
+        """Return the outputs of one prediction after the time that it takes."""
+        began = time.perf_counter_ns()
+        self._calls += 1
+        with handed_on():
+            self._core.strike("predict", self._name, self._unit, self._calls)
+            check_inputs(self._description, features)
+            for item in self._description.state if state is None else ():
+                raise FrameworkError(framework_text("state missing", item.name))
+            known = {item.name for item in self._description.input}
+            try:
+                outputs = self._model.predict({name: features[name].value for name in features if name in known})
+            except Exception as problem:
+                raise FrameworkError(str(problem)) from problem
+        self._wait(began)
+        return outputs
 
     def get_compiled_model_path(self) -> str:
         return str(self._compiled)
@@ -143,7 +206,12 @@ class Model:
         return self._last_duration
 
     def newState(self) -> Any:  # noqa: N802 - Apple's
-        raise RuntimeError("The stand-in has no models with state.")
+        self._core.needs("state", (15, 0))
+        arrays = {
+            item.name: np.zeros(tuple(item.type.stateType.arrayType.shape), np.float32)
+            for item in self._description.state
+        }
+        return make(self._state, _arrays=arrays)
 
     def _wait(self, began: int) -> None:
         """Let the prediction take as long as is told, drift and spread included."""
@@ -162,143 +230,190 @@ class Model:
 def make_module(name: str, behaviour: Behaviour) -> ModuleType:
     """Return the stand-in for the native module; ``__stand_in__`` tells it from the real one."""
     core = Core(behaviour)
+    classes = {"_MLModelProxy": _model_class(core), "_State": State, **_plan_classes(), **_device_classes()}
+    classes["_MLModelAssetProxy"] = ModelAsset
+    module: Any = ModuleType(name, MODULE_DOCUMENTATION)
+    for table in CLASSES:
+        original = classes[table.name]
+        setattr(module, table.name, apply(table, type(original.__name__, (original,), {})))
+    module._MLModelProxy._state = module._State
+    module.__stand_in__ = True
+    module.core = core
+    module.macos_version = lambda: core.behaviour.macos
+    installed: ModuleType = module
+    return installed
 
-    class MLModelProxy(Model):
-        def __init__(self, path: str, unit: str, function: str, hints: Mapping[str, str], asset: Any = None) -> None:
-            super().__init__(core, path, unit, function, hints, asset)
+
+def _model_class(core: Core) -> type:
+    """Return ``_MLModelProxy`` with its static functions."""
+
+    class ModelProxy(Model):
+        _core = core
 
         @staticmethod
         def compileModel(path: str) -> str:  # noqa: N802 - Apple's
-            return str(core.compile(Path(path)))
+            with handed_on():
+                return str(core.compile(Path(path)))
 
         @staticmethod
         def maximum_supported_specification_version() -> int:
-            return core.behaviour.specification_version
+            return NEWEST_SPECIFICATION
 
         @staticmethod
-        def auto_set_specification_version(specification: Any) -> Any:
+        def auto_set_specification_version(specification: bytes) -> bytes:
             return specification
 
         @staticmethod
+        def create_model_asset_from_path(path: str) -> Any:
+            from coremltools.models.model import MLModelAsset
+
+            core.needs("asset", (15, 0))
+            return MLModelAsset(make(_native("_MLModelAssetProxy"), path=Path(path)))
+
+        @staticmethod
+        def create_model_asset_from_memory(specification: bytes, blobs: dict[str, bytes]) -> Any:
+            raise NotImplementedError("The stand-in loads no models from memory.")
+
+        @staticmethod
         def get_all_compute_devices() -> list[Any]:
-            core.needs("MLComputeDevice", (14, 0))
+            core.needs("devices", (14, 0))
             return [make_device(each) for each in core.behaviour.devices]
 
         get_available_compute_devices = get_all_compute_devices
 
         @staticmethod
         def get_model_structure(path: str) -> Any:
-            core.needs("MLModelStructure", (14, 4))
-            return structure_of(read_spec(Path(path)), [])
+            core.needs("structure", (14, 4))
+            with handed_on():
+                return structure_of(core.read(path), [])
 
         @staticmethod
         def get_compute_plan(path: str, unit: str) -> Any:
             from coremltools.models.compute_plan import MLComputePlan
 
-            if not path.endswith(".mlmodelc"):
-                os.abort()  # coremltools issue 2757
-            core.strike("plan", Path(path).name, unit)
-            core.needs("MLComputePlan", (14, 4))
-            planned = plan_program(read_spec(Path(path)), unit, core.behaviour)
-            structure = structure_of(read_spec(Path(path)), planned)
-            return MLComputePlan(ComputePlan(structure))
+            core.needs("plan", (14, 4))
+            with handed_on():
+                core.strike("plan", Path(path).name, unit)
+                spec = core.read(path)
+            planned = plan_model(spec, unit, core.behaviour)
+            proxy = make(_native("_MLComputePlanProxy"), model_structure=structure_of(spec, planned), _planned=planned)
+            return MLComputePlan(proxy)
 
-    module: Any = ModuleType(name)
-    module.__stand_in__ = True
-    module.core = core
-    module.macos_version = lambda: core.behaviour.macos
-    module._MLModelProxy = MLModelProxy
-    module._MLModelAssetProxy = ModelAsset
-    module._MLComputePlanProxy = ComputePlan
-    module._MLCPUComputeDeviceProxy = CPU
-    module._MLGPUComputeDeviceProxy = GPU
-    module._MLNeuralEngineComputeDeviceProxy = NeuralEngine
-    installed: ModuleType = module
-    return installed
+    return ModelProxy
+
+
+class State:
+    """``_State``."""
+
+    _arrays: dict[str, Any]
+
+    def read_state(self, name: str) -> Any:
+        return np.array(self._array(name))
+
+    def write_state(self, name: str, value: Any) -> None:
+        feature = to_feature(value)
+        if feature is None or feature.kind != "multiArray":
+            raise RuntimeError(text("write state"))
+        self._array(name)[...] = feature.value
+
+    def _array(self, name: str) -> Any:
+        with suppress(KeyError):
+            return self._arrays[name]
+        raise RuntimeError(f"There is no state named {name}.")
 
 
 class ModelAsset:
     """``_MLModelAssetProxy``."""
 
-
-class CPU:
-    """``_MLCPUComputeDeviceProxy``."""
+    path: Path
 
 
-class GPU:
-    """``_MLGPUComputeDeviceProxy``."""
+def _native(name: str) -> Any:
+    import sys
+
+    from tests.coreml_stand_in import NATIVE
+
+    return getattr(sys.modules[NATIVE], name)
 
 
-class NeuralEngine:
-    """``_MLNeuralEngineComputeDeviceProxy``."""
+def _device_classes() -> dict[str, type]:
+    """Return the proxies of devices."""
 
-    def get_total_core_count(self) -> int:
-        return 16
+    class Processor:
+        def __init__(self) -> None:
+            """Make one in Python, of no device."""
+
+    class NeuralEngine(Processor):
+        _cores = 0
+
+        def get_total_core_count(self) -> int:
+            return self._cores
+
+    return {
+        "_MLCPUComputeDeviceProxy": Processor,
+        "_MLGPUComputeDeviceProxy": Processor,
+        "_MLNeuralEngineComputeDeviceProxy": NeuralEngine,
+    }
 
 
 def make_device(name: str) -> Any:
     """Return coremltools' device of a kind, of ``CPU``, ``GPU`` and ``NE``."""
     from coremltools.models import compute_device
 
-    kinds = {
-        "CPU": (compute_device.MLCPUComputeDevice, CPU),
-        "GPU": (compute_device.MLGPUComputeDevice, GPU),
-        "NE": (compute_device.MLNeuralEngineComputeDevice, NeuralEngine),
+    if name == "NE":
+        proxy = make(_native("_MLNeuralEngineComputeDeviceProxy"), _cores=NEURAL_ENGINE_CORES)
+        return compute_device.MLNeuralEngineComputeDevice(proxy)
+    kinds = {"CPU": compute_device.MLCPUComputeDevice, "GPU": compute_device.MLGPUComputeDevice}
+    return kinds[name](_native(f"_ML{name}ComputeDeviceProxy")())
+
+
+def _plan_classes() -> dict[str, type]:
+    """Return the proxies of plans and of what they plan; an operation's own proxy refers weakly to its place."""
+
+    class Plan:
+        model_structure: Any = None
+
+        def __init__(self) -> None:
+            """Make one in Python, of no plan."""
+
+        def get_compute_device_usage_for_mlprogram_operation(self, operation: Any) -> Any:
+            from coremltools.models.compute_plan import MLComputePlanDeviceUsage
+
+            planned = _planned(operation)
+            if planned is None:
+                return None
+            preferred = None if planned.device is None else make_device(planned.device)
+            return MLComputePlanDeviceUsage(preferred, [make_device(each) for each in planned.supported])
+
+        get_compute_device_usage_for_neuralnetwork_layer = get_compute_device_usage_for_mlprogram_operation
+
+        def get_estimated_cost_for_mlprogram_operation(self, operation: Any) -> Any:
+            from coremltools.models.compute_plan import MLComputePlanCost
+
+            planned = _planned(operation)
+            return None if planned is None or planned.cost is None else MLComputePlanCost(planned.cost)
+
+    class Operation:
+        """The proxy of an operation or a layer."""
+
+    return {
+        "_MLComputePlanProxy": Plan,
+        "_MLModelStructureProgramOperationProxy": Operation,
+        "_MLModelStructureNeuralNetworkLayerProxy": Operation,
     }
-    kind, proxy = kinds[name]
-    return kind(proxy())
 
 
-class ComputePlan:
-    """``_MLComputePlanProxy``; an operation's own proxy is what is planned for it."""
-
-    def __init__(self, structure: Any = None) -> None:
-        self.model_structure = structure
-
-    def get_compute_device_usage_for_mlprogram_operation(self, operation: Any) -> Any:
-        from coremltools.models.compute_plan import MLComputePlanDeviceUsage
-
-        planned: Planned | None = operation.__proxy__
-        if planned is None:
-            return None
-        return MLComputePlanDeviceUsage(make_device(planned.device), [make_device(each) for each in planned.supported])
-
-    def get_compute_device_usage_for_neuralnetwork_layer(self, layer: Any) -> Any:
-        return None
-
-    def get_estimated_cost_for_mlprogram_operation(self, operation: Any) -> Any:
-        from coremltools.models.compute_plan import MLComputePlanCost
-
-        planned: Planned | None = operation.__proxy__
-        return None if planned is None else MLComputePlanCost(planned.cost)
-
-
-def read_spec(compiled: Path) -> Any:
-    """Return the specification of a model that the stand-in compiled."""
-    import coremltools
-
-    package = compiled / PACKAGE
-    if not package.exists():
-        raise RuntimeError(f'{{\n    NSLocalizedDescription = "{compiled.name} is not a valid .mlmodelc file.";\n}}')
-    return coremltools.utils.load_spec(str(package))
+def _planned(operation: Any) -> Planned | None:
+    """Return what is planned for an operation or layer; ``None`` for a constant, or when its plan is gone."""
+    reference = operation.__proxy__._planned
+    planned: Planned | None = None if reference is None else reference()
+    return planned
 
 
 def _most(planned: list[Planned | None]) -> str:
+    """Return the device with the largest cost."""
     cost: dict[str, float] = {}
     for each in planned:
-        if each is not None:
-            cost[each.device] = cost.get(each.device, 0.0) + each.cost
+        if each is not None and each.device is not None:
+            cost[each.device] = cost.get(each.device, 0.0) + (each.cost or 0.0)
     return max(cost, key=lambda device: cost[device], default="CPU")
-
-
-def _to_python(value: Any, wrong: float) -> Any:
-    if isinstance(value, np.ndarray):
-        return (value.astype(np.float32) if value.dtype == np.float16 else value) + value.dtype.type(wrong)
-    if isinstance(value, Mapping):
-        return {name: float(each) + wrong for name, each in value.items()}
-    return value
-
-
-def _copy_file(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True)
-    shutil.copyfile(source, target)

@@ -40,6 +40,7 @@ def out_of_memory() -> None:
 
 def file_too_large() -> None:
     signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # Python ignores it
+    sys.dont_write_bytecode = True  # the limit would cut it short
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
     with tempfile.TemporaryFile() as file:
         file.write(b"x" * 100_000)

@@ -98,6 +98,7 @@ def test_room_is_taken_before_it_is_needed(tmp_path: Path) -> None:
 def test_no_room_is_an_error_that_can_be_told_and_not_a_bus_error(tmp_path: Path) -> None:
     code = (
         "import resource, signal, sys; from pathlib import Path\n"
+        "sys.dont_write_bytecode = True\n"  # a module imported below the limit would leave a cut-off .pyc file
         "from coremlbench.system.files import allocate\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))\n"

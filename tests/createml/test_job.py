@@ -20,6 +20,7 @@ from coremlbench.cli.terminal.createml import print_createml_run
 from coremlbench.createml.classifier import Head
 from coremlbench.createml.feature_extraction import prepare_image
 from coremlbench.runs import store
+from coremlbench.supervision.fork_client import SERVER_VARIABLE
 from tests.standing_worker import COMMAND_LINE, point, python_that_stands
 
 pytestmark = [pytest.mark.usefixtures("turicreate", "squeezenet"), pytest.mark.timeout(240)]
@@ -27,7 +28,7 @@ pytestmark = [pytest.mark.usefixtures("turicreate", "squeezenet"), pytest.mark.t
 OPTIONS = ("--extractor", "squeezenet_v1.1")
 
 
-FEW = ("--augment", "flip")  # where it does not matter how much is trained
+FEW = ("--augment", "none")  # where it does not matter how much is trained
 
 
 def command(pictures: Path, results: Path, *options: str) -> list[str]:
@@ -109,6 +110,7 @@ def test_the_outcome_adds_up(trained: tuple[Path, dict[str, Any], str]) -> None:
     assert record["iterations"][-1]["training_accuracy"] == pytest.approx(outcome["training_accuracy"])
 
 
+@pytest.mark.tensorflow
 def test_the_saved_model_is_the_trained_one(trained: tuple[Path, dict[str, Any], str], pictures: Path) -> None:
     import coremltools
 
@@ -244,14 +246,18 @@ def reap(process: subprocess.Popen[str]) -> None:
 
 @contextmanager
 def started(pictures: Path, results: Path, *options: str, stand: str = "") -> Iterator[subprocess.Popen[str]]:
-    """Start a run; the worker ``stand`` does not go on from its first line of progress, unless it is Turi Create's."""
+    """Start a run; the worker ``stand`` does not go on from its first line of progress, unless it is Turi Create's.
+
+    Its workers are programs, so that they are found below the run and by their commands.
+    """
     beside = results.with_name(f"{results.name}-beside")
     beside.mkdir()
     words = command(pictures, results, *options)
     if stand:
         assert words[1:3] == ["-m", "coremlbench"]
         words[1:3] = ["-c", COMMAND_LINE, str(python_that_stands(beside, point(stand, "")))]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    environment = {name: value for name, value in os.environ.items() if name != SERVER_VARIABLE}
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
     try:
         yield process
     finally:
@@ -353,6 +359,7 @@ def test_a_killed_worker_is_a_recorded_failure(
     assert (stage in done) is False
 
 
+@pytest.mark.usefixtures("ordinary_workers")  # a fork counts what it shares too
 def test_a_run_past_its_memory_limit_is_stopped(pictures: Path, tmp_path: Path) -> None:
     ended = run(pictures, tmp_path, "--memory-limit", "120MiB")
     assert ended.returncode == 3
@@ -405,6 +412,7 @@ def test_the_next_run_after_a_killed_one_works_and_tidies_up(pictures: Path, tmp
     assert not list(tmp_path.rglob("*.lock"))
 
 
+@pytest.mark.linux("mount namespaces")
 def test_a_full_disk_is_told_and_the_record_saved_all_the_same(pictures: Path, tmp_path: Path) -> None:
     """A file system of its own, in a mount namespace: the results' 230 MB fill up while the data is examined."""
     disk, copy = tmp_path / "disk", tmp_path / "kept"

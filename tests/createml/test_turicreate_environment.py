@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -9,8 +10,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from coremlbench.createml.options import CreateMLOptions
+from coremlbench.createml.run_context import RunContext
 from coremlbench.createml.turicreate_environment import (
     LOCK,
+    TURICREATE,
     EnvironmentBuildError,
     Recipe,
     ensure_environment,
@@ -18,7 +22,9 @@ from coremlbench.createml.turicreate_environment import (
     find_python38,
     installed_python,
     package_index,
+    run_self_test,
 )
+from coremlbench.runs.stages import Stages
 
 SIX = "six==1.16.0 --hash=sha256:8abb2f1d86890a2dfb989f9a77cfcfd3e47c2a354b01111771326f8aa26e0254\n"
 ENDLESS = "import os, time\nwhile str(os.getppid()) == os.environ['BUILDER']: time.sleep(0.01)"
@@ -112,6 +118,16 @@ def test_a_package_with_another_hash_is_refused(small: Recipe, tmp_path: Path) -
         ensure_environment(small, tmp_path, lambda message: None)
 
 
+def test_nothing_is_installed_that_the_lock_does_not_hold(tmp_path: Path) -> None:
+    """Turi Create's wheel for macOS asks for a TensorFlow, which its lock leaves out there."""
+    (block,) = re.findall(r"^python-dateutil==.*\n(?:    --hash=.*\n)+", LOCK.read_text(), re.MULTILINE)
+    (tmp_path / "dateutil.lock").write_text(block.rstrip("\\\n") + "\n")
+    proof = 'import dateutil, json, importlib.util as u; print("proof:" + json.dumps({"six": u.find_spec("six")}))'
+    recipe = Recipe("dateutil", tmp_path / "dateutil.lock", proof)
+    python = ensure_environment(recipe, tmp_path, lambda message: None)
+    assert json.loads(python.parents[1].joinpath("proven.json").read_text())["six"] is None
+
+
 def test_another_lock_gets_another_folder(small: Recipe, tmp_path: Path) -> None:
     before = environment_folder(small, tmp_path)
     small.lock.write_text(SIX + "# another\n")
@@ -124,6 +140,42 @@ def test_the_lock_has_hashes_and_no_addresses() -> None:
     pinned = [line for line in text.splitlines() if line and line[0].isalnum()]
     assert len(pinned) > 40
     assert all("==" in line and line.endswith("\\") for line in pinned)
+
+
+def test_the_lock_for_macos_has_turi_create_and_no_tensorflow() -> None:
+    pinned = [line for line in LOCK.read_text().splitlines() if line and line[0].isalnum()]
+    on_macos = {line.partition("==")[0] for line in pinned if "sys_platform == 'darwin'" in line}
+    on_linux = {line.partition("==")[0] for line in pinned if "sys_platform == 'linux'" in line}
+    needed = {"turicreate", "numpy", "protobuf", "coremltools"}
+    assert needed <= on_macos < on_linux
+    assert {"tensorflow", "keras", "h5py"} <= on_linux - on_macos
+
+
+ON_A_MAC = """
+import sys, turicreate
+sys.platform = "darwin"
+sys.modules["tensorflow"] = None
+"""
+"""Makes the self-test, after the import of Turi Create, behave as on macOS, where there is no TensorFlow."""
+
+
+def test_on_macos_turi_create_is_proven_without_tensorflow(turicreate: Path) -> None:
+    versions = run_self_test(Recipe("Turi Create", LOCK, ON_A_MAC + TURICREATE.self_test), turicreate)
+    assert versions == {"turicreate": "6.4.1"}
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="on a Mac there is no TensorFlow to be proven")
+def test_on_linux_tensorflow_is_proven_too(turicreate: Path) -> None:
+    assert run_self_test(TURICREATE, turicreate) == {"turicreate": "6.4.1", "tensorflow": "2.13.1"}
+
+
+def test_rosetta_is_told_to_show_avx_to_the_self_test_and_to_the_worker(small: Recipe, tmp_path: Path) -> None:
+    shows = "import json, os; print('proof:' + json.dumps({'avx': os.environ['ROSETTA_ADVERTISE_AVX']}))"
+    assert run_self_test(Recipe("small", small.lock, shows), Path(sys.executable)) == {"avx": "1"}
+    writes = f'printf \'{{"avx": "%s"}}\' "$ROSETTA_ADVERTISE_AVX" > {tmp_path}/setup/result.json'
+    python = executable(tmp_path / "python", writes)
+    run = RunContext(CreateMLOptions(), tmp_path, tmp_path, Stages(tmp_path, lambda progress: None))
+    assert run.run_turicreate("setup", str(python), {}).result == {"avx": "1"}
 
 
 def executable(path: Path, script: str) -> Path:

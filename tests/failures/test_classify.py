@@ -9,7 +9,8 @@ import pytest
 from coremlbench.failures.classify import RULES, Rule, classify
 from coremlbench.failures.rules.worker import WORKER
 from coremlbench.types.process import Exit, MemorySample, Progress
-from tests.failure_samples import FINE, SAMPLES, ended, error, log, stopped
+from tests.failure_exits import FINE, ended, error, log, stopped
+from tests.failure_samples import SAMPLES
 
 ROOT = Path(__file__).parents[2]
 

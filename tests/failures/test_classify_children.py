@@ -26,8 +26,8 @@ def child(folder: Path, deed: str, script: str = "failing.py", **request: Any) -
     ("deed", "kind"),
     [
         ("too_many_files", "too-many-files"),
-        ("too_many_threads", "too-many-threads"),
-        ("out_of_memory", "out-of-memory"),
+        pytest.param("too_many_threads", "too-many-threads", marks=pytest.mark.linux("an enforced RLIMIT_AS")),
+        pytest.param("out_of_memory", "out-of-memory", marks=pytest.mark.linux("an enforced RLIMIT_AS")),
         ("file_too_large", "file-size-limit"),
         ("cpu_time", "cpu-time-limit"),
         ("bus_error", "bus-error"),
@@ -35,7 +35,7 @@ def child(folder: Path, deed: str, script: str = "failing.py", **request: Any) -
         ("refused_connection", "network"),
         ("wrong_architecture", "wrong-architecture"),
         ("damaged_weights", "unreadable-model"),
-        ("no_room", "disk-full"),
+        pytest.param("no_room", "disk-full", marks=pytest.mark.linux("/dev/full")),
         ("nan_loss", "loss-nan"),
         ("damaged_archive", "exception"),  # a cause that no rule knows: nothing is guessed
         ("SIGILL", "illegal-instruction"),

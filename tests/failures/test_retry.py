@@ -20,7 +20,7 @@ def test_causes_that_the_user_has_to_remove_are_never_retried() -> None:
         *("turicreate-platform", "turicreate-environment", "disk-full", "permission", "file-size-limit"),
         *("module-missing", "library-missing", "wrong-architecture", "system-too-old", "illegal-instruction"),
         *("code-signature", "numpy-version", "protobuf-twice", "openmp-twice", "developer-tools", "certificate"),
-        *("forbidden-call", "unreadable-model"),
+        *("forbidden-call", "unreadable-model", "coreml-input", "swift-compiler", "createml-feature-length"),
     }
 
 

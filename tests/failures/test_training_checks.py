@@ -126,3 +126,17 @@ def test_the_interval_holds_the_share(right: int, more: int) -> None:
     count = right + more
     low, high = accuracy_interval(right, count)
     assert -1e-9 <= low <= right / count <= high <= 1 + 1e-9
+
+
+@pytest.mark.parametrize(
+    ("right", "count", "low", "high"),
+    [
+        (0, 158, 0.0, 0.0569953),
+        (3, 30, 0.0203461, 0.3728200),
+        (250, 2500, 0.0829535, 0.1200907),
+        (30, 30, 0.7585424, 1),
+    ],
+)
+def test_the_interval_is_wilson_s(right: int, count: int, low: float, high: float) -> None:
+    """The bounds are those of ``scipy.stats.binomtest(right, count).proportion_ci(0.998, method="wilson")``."""
+    assert accuracy_interval(right, count) == pytest.approx((low, high), abs=1e-7)

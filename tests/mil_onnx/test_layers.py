@@ -372,18 +372,21 @@ def stepped(x: np.ndarray, direction: str, step: Callable[[np.ndarray, int], np.
 
 
 @pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
-@given(names=st.tuples(*[st.sampled_from(list(ACTIVATIONS))] * 3), seed=seeds)
-@example(names=("hard_sigmoid", "tanh", "scaled_tanh"), seed=0)
-@example(names=("sigmoid", "linear", "hard_sigmoid"), seed=0)
+@given(names=st.tuples(*[st.sampled_from(list(ACTIVATIONS))] * 3), clip=st.sampled_from([None, 0.2]), seed=seeds)
+@example(names=("hard_sigmoid", "tanh", "scaled_tanh"), clip=None, seed=0)
+@example(names=("sigmoid", "linear", "hard_sigmoid"), clip=0.1, seed=0)
 @few
-def test_an_lstm_takes_any_activations(direction: str, names: tuple[str, str, str], seed: int) -> None:
+def test_an_lstm_takes_any_activations(
+    direction: str, names: tuple[str, str, str], clip: float | None, seed: int
+) -> None:
     sides, size = 2 if direction == "bidirectional" else 1, 5
     x = numbers((4, 2, 3), seed)
     h, c = (numbers((2, sides * size), seed + step, low=-1, high=1) for step in (1, 2))
     inner = [numbers((4 * size, 3), seed + 3 + side, low=-0.5, high=0.5) for side in range(sides)]
     outer = [numbers((4 * size, size), seed + 5 + side, low=-0.5, high=0.5) for side in range(sides)]
-    how = {"direction": direction, "output_sequence": True}
+    how: dict[str, Any] = {"direction": direction, "output_sequence": True}
     how |= dict(zip(("recurrent_activation", "cell_activation", "activation"), names, strict=True))
+    how |= {} if clip is None else {"clip": np.float32(clip)}
     for side, tail in enumerate(("", "_back")[:sides]):
         how |= {f"weight_ih{tail}": inner[side], f"weight_hh{tail}": outer[side]}
     recurrent, cell, last = (ACTIVATIONS[name] for name in names)
@@ -391,7 +394,8 @@ def test_an_lstm_takes_any_activations(direction: str, names: tuple[str, str, st
 
     def step(given: np.ndarray, side: int) -> np.ndarray:
         i, f, o, z = np.split(given @ inner[side].T + states[0][side] @ outer[side].T, 4, axis=1)
-        states[1][side] = recurrent(f) * states[1][side] + recurrent(i) * cell(z)
+        cells = recurrent(f) * states[1][side] + recurrent(i) * cell(z)
+        states[1][side] = cells if clip is None else np.clip(cells, -clip, clip)
         states[0][side] = recurrent(o) * last(states[1][side])
         return states[0][side]
 
@@ -428,6 +432,28 @@ def test_a_gru_takes_any_activations(direction: str, names: tuple[str, str], see
     every, hidden = run(lambda x, h: Builder.gru(x=x, initial_h=h, **how), x=x, h=h)
     close(every, expected, 2e-5)
     close(hidden, state[-1], 2e-5)
+
+
+@pytest.mark.parametrize("every", [True, False])
+def test_a_clipped_lstm_has_biases_and_peepholes(every: bool) -> None:
+    x, size = numbers((3, 2, 4), 0), 3
+    inner, outer = numbers((4 * size, 4), 1, low=-1, high=1), numbers((4 * size, size), 2, low=-1, high=1)
+    bias, peephole = numbers((4 * size,), 3, low=-1, high=1), numbers((3 * size,), 4, low=-1, high=1)
+    start = np.zeros((2, size), np.float32)
+    weights = {"weight_ih": inner, "weight_hh": outer, "bias": bias, "peephole": peephole}
+    states, cell, (p_i, p_f, p_o) = [start.astype(np.float64)], start.astype(np.float64), np.split(peephole, 3)
+    for row in x:
+        i, f, o, z = np.split(row @ inner.T + states[-1] @ outer.T + bias, 4, axis=1)
+        cell = np.clip(sigmoid(f + cell * p_f) * cell + sigmoid(i + cell * p_i) * np.tanh(z), -0.1, 0.1)
+        states.append(sigmoid(o + cell * p_o) * np.tanh(cell))
+    outputs = run(
+        lambda x: Builder.lstm(
+            x=x, initial_h=start, initial_c=start, output_sequence=every, clip=np.float32(0.1), **weights
+        ),
+        x=x,
+    )
+    for actual, expected in zip(outputs, [np.stack(states[1 if every else -1 :]), states[-1], cell], strict=True):
+        close(actual, expected, 2e-5)
 
 
 def test_a_bidirectional_lstm_is_two_of_one_direction() -> None:

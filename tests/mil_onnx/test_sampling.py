@@ -285,12 +285,14 @@ def between(start: float, end: float, count: int, mode: str) -> np.ndarray:
         offsets = steps * (size - 1) / max(count - 1, 1)
     elif mode == "DEFAULT":
         offsets = steps * size / count
+    elif mode == "UNALIGN_CORNERS":
+        offsets = (steps + 0.5) * size / count - 0.5
     else:
         offsets = (steps + 0.5) * max(1, size - 1) / count
     return np.asarray(start + np.clip(offsets, 0, size - 1))
 
 
-@pytest.mark.parametrize("mode", ["STRICT_ALIGN_CORNERS", "DEFAULT", "OFFSET_CORNERS"])
+@pytest.mark.parametrize("mode", ["STRICT_ALIGN_CORNERS", "DEFAULT", "OFFSET_CORNERS", "UNALIGN_CORNERS"])
 @given(shape=st.tuples(*[sizes] * 4), target=st.tuples(sizes, sizes), seed=seeds)
 @few
 def test_boxes_are_sampled_by_the_formulas(mode: str, shape: Any, target: Any, seed: int) -> None:
@@ -325,9 +327,3 @@ def test_boxes_are_cut_from_images_of_any_number_and_size(target: str) -> None:
     rows = boxes.reshape(2, 1, 4, 1, 1)
     (actual,) = run(lambda x: Builder.crop_resize(x=x, roi=rows, **how), target, (0, 2, 3), x=x)
     close(actual, np.stack([first, second]))
-
-
-def test_a_sampling_of_boxes_that_no_source_settles_is_refused() -> None:
-    how = {"boxes": np.zeros((1, 4), np.float32), "sampling_mode": "UNALIGN_CORNERS", "name": "cut"}
-    with pytest.raises(UnsupportedProgramError, match="crop_resize that makes 'cut' samples with UNALIGN_CORNERS"):
-        run_one(lambda x: Builder.crop_resize(x=x, **how), x=numbers((1, 1, 2, 2), 0))

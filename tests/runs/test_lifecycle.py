@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from coremlbench.runs.lifecycle import Run, exit_code_of, run_and_record
 from coremlbench.types.errors import InputError
 from coremlbench.types.failure import Failure
 from coremlbench.types.training_records import Phase, Trained, TrainingRecord
+from tests.simulated_mac import SimulatedMac
 
 Work = Callable[[TrainingRecord, Path, Any, Any], TrainingRecord]
 
@@ -104,6 +106,43 @@ def test_a_result_is_told_also_when_its_folder_takes_nothing_any_more(tmp_path: 
     assert isinstance(record.outcome, Trained)
     assert folder.is_relative_to(home)
     assert store.load(folder).outcome == record.outcome
+
+
+LIMITED = """
+import resource, sys
+from dataclasses import replace
+from pathlib import Path
+from coremlbench.types.training_records import Trained
+from tests.runs.test_lifecycle import run
+resource.setrlimit(resource.RLIMIT_NOFILE, (256, 4096))
+def work(record, folder, stages, save):
+    print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+    return replace(record, outcome=Trained(test_accuracy=0.9))
+run(work, Path(sys.argv[1]))
+"""
+
+
+def test_a_run_raises_the_limit_of_open_files(tmp_path: Path) -> None:
+    root = str(Path(__file__).parents[2])
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, str(tmp_path)], cwd=root, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["4096"]
+
+
+def test_a_mac_is_kept_awake_while_a_run_works(simulated_mac: Callable[..., SimulatedMac], tmp_path: Path) -> None:
+    mac = simulated_mac()
+    mac.add_tool(
+        "caffeinate", '*) echo "$*" >"$0.started.part"; mv "$0.started.part" "$0.started"; exec sleep 600 ;;\n'
+    )
+
+    def work(record: TrainingRecord, folder: Path, stages: Any, save: Any) -> TrainingRecord:
+        while not (mac.folder / "caffeinate.started").exists():
+            time.sleep(0.001)
+        return replace(record, outcome=Trained(test_accuracy=0.9))
+
+    run(work, tmp_path / "results")
+    assert (mac.folder / "caffeinate.started").read_text() == f"-i -m -s -w {os.getpid()}\n"
 
 
 INTERRUPTED = """

@@ -368,10 +368,12 @@ def test_a_results_folder_that_is_a_file_or_below_one_is_told(tmp_path: Path) ->
 
 FULL = """
 import resource, sys
+sys.dont_write_bytecode = True  # a module imported below the limit would leave a cut-off .pyc file
 from dataclasses import replace
 from pathlib import Path
 from coremlbench.runs import store
 from tests.runs.test_store import RECORD, UNFINISHED
+sys.dont_write_bytecode = True  # the limit would cut it short
 resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
 folder = Path(sys.argv[1])
 print(store.save(replace(RECORD, outcome=UNFINISHED), folder))

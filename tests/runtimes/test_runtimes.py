@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from coremlbench.runtimes import RUNTIMES, is_stand_in
-from coremlbench.runtimes.coreml import LoadedModel, numeric_outputs
+from coremlbench.runtimes.core_ml_values import numeric_outputs
+from coremlbench.runtimes.coreml import LoadedModel
 from coremlbench.runtimes.tensorflow import LoadedFunction
 
 

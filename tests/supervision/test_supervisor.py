@@ -115,7 +115,7 @@ def test_progress_is_limited_to_ten_lines_a_second(start: Start) -> None:
         ("exception", "exception"),
         ("unusable", "unusable-data"),
         ("memory_error", "out-of-memory"),
-        ("disk_full", "disk-full"),
+        pytest.param("disk_full", "disk-full", marks=pytest.mark.linux("/dev/full")),
         ("segfault", "segmentation-fault"),
         ("abort", "aborted"),
         ("leave", "no-result"),
@@ -270,6 +270,7 @@ def test_progress_that_is_not_valid_is_left_out_and_noted(start: Start) -> None:
     assert ended.notes == ("5 progress lines of the worker were not valid and are left out.",)
 
 
+@pytest.mark.linux("/dev/full")
 def test_a_full_disk_under_the_log_does_not_end_the_supervision(start: Start, tmp_path: Path) -> None:
     (tmp_path / "log.txt").symlink_to("/dev/full")
     ended = start(WORKER, "finish")

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import http.server
+import shutil
+import ssl
+import subprocess
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
@@ -11,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import certifi
 import pytest
 
 from coremlbench.system.downloads import download, fetch_wheel_member
@@ -98,6 +102,53 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     server.http.shutdown()
     server.http.server_close()
     thread.join()
+
+
+@pytest.fixture
+def encrypted(server: Server, tmp_path: Path) -> Path:
+    """Makes the server answer https with a certificate of its own, which is returned; nobody knows its issuer."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("it makes a certificate with the command openssl, which is not here")
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    command = f"req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=127.0.0.1 -keyout {key} -out {certificate}"
+    options = ["-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run([openssl, *command.split(), *options], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    server.http.socket = context.wrap_socket(server.http.socket, server_side=True)
+    server.url = server.url.replace("http://", "https://")
+    return certificate
+
+
+def test_a_python_without_certificates_downloads_with_those_of_certifi(
+    server: Server, encrypted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pythons from python.org look for their certificates where there are none."""
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.setenv(name, str(tmp_path / "absent"))
+    with pytest.raises(DownloadError, match="CERTIFICATE_VERIFY_FAILED"):
+        download(server.url, tmp_path / "file.bin", pause=0.001)
+    monkeypatch.setattr(certifi, "where", lambda: str(encrypted))
+    download(server.url, tmp_path / "file.bin", sha256=SHA256)
+    assert (tmp_path / "file.bin").read_bytes() == CONTENT
+
+
+def test_certificates_of_the_system_stay_in_use(
+    server: Server, encrypted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A company's proxy may be known to them alone."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(encrypted))
+    download(server.url, tmp_path / "file.bin", sha256=SHA256)
+    assert (tmp_path / "file.bin").read_bytes() == CONTENT
+
+
+def test_nothing_opens_an_address_with_pythons_own_certificates_alone() -> None:
+    root = Path(__file__).parents[2]
+    sources = [file for name in ("toolkit", "datasets", "models") for file in (root / name).rglob("*.py")]
+    assert sources
+    opening = {file.name for file in sources if "urlopen(" in file.read_text(encoding="utf-8")}
+    assert opening == {"connections.py"}
 
 
 def leftovers(folder: Path) -> set[str]:

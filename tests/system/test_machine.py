@@ -5,6 +5,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -20,10 +21,10 @@ from coremlbench.system.machine import (
     parse_nvidia_smi,
     parse_os_release,
     parse_platform_uuid,
-    parse_sw_vers,
     parse_sysctl,
     smallest_limit,
 )
+from tests.simulated_mac import SimulatedMac
 
 SYSCTL_M1 = """\
 hw.ncpu: 8
@@ -34,16 +35,13 @@ hw.logicalcpu: 8
 hw.perflevel0.physicalcpu: 4
 hw.perflevel1.physicalcpu: 4
 hw.optional.arm64: 1
-hw.model: MacBookAir10,1
 machdep.cpu.brand_string: Apple M1
 machdep.cpu.core_count: 8
-sysctl.proc_translated: 0
 """
 SYSCTL_INTEL = """\
 hw.memsize: 68719476736
 hw.physicalcpu: 8
 hw.logicalcpu: 16
-hw.model: MacBookPro16,1
 machdep.cpu.brand_string: Intel(R) Core(TM) i9-9980HK CPU @ 2.40GHz
 """
 DISPLAYS_M1 = """{"SPDisplaysDataType": [{"_name": "Apple M1", "spdisplays_mtlgpufamilysupport": "spdisplays_metal3",
@@ -82,9 +80,20 @@ CPUINFO_PI = (
 def test_an_apple_silicon_mac() -> None:
     values = parse_sysctl(SYSCTL_M1)
     assert mac_chip(values) == "Apple M1 (4 performance and 4 efficiency cores)"
-    assert values["hw.model"] == "MacBookAir10,1"
-    assert values["sysctl.proc_translated"] == "0"
     assert parse_displays(DISPLAYS_M1) == ("Apple M1 GPU (7 cores)",)
+
+
+def test_the_three_kinds_of_cores_of_an_m6_have_their_names() -> None:
+    listing = """\
+hw.perflevel0.name: Super
+hw.perflevel0.physicalcpu: 2
+hw.perflevel1.name: Performance
+hw.perflevel1.physicalcpu: 4
+hw.perflevel2.name: Efficiency
+hw.perflevel2.physicalcpu: 6
+machdep.cpu.brand_string: Apple M6
+"""
+    assert mac_chip(parse_sysctl(listing)) == "Apple M6 (2 super, 4 performance and 6 efficiency cores)"
 
 
 def test_an_intel_mac() -> None:
@@ -97,10 +106,27 @@ def test_a_mac_without_displays(text: str) -> None:
     assert parse_displays(text) == ()
 
 
-def test_the_system_of_a_mac() -> None:
-    text = "ProductName:\t\tmacOS\nProductVersion:\t\t15.1\nBuildVersion:\t\t24B83\n"
-    assert parse_sw_vers(text) == "15.1 (24B83)"
-    assert parse_sw_vers("") == ""
+def test_a_mac_names_its_model_and_system(simulated_mac: Callable[..., SimulatedMac]) -> None:
+    simulated_mac()
+    machine = describe_machine()
+    assert machine.model == "Mac14,2"
+    assert machine.chip == "Apple M2 (4 performance and 4 efficiency cores)"
+    assert (machine.system, machine.system_version) == ("macOS", "26.1 (25B78)")
+    assert machine.accelerators == ("Apple M2 GPU (10 cores)", "Neural Engine")
+    assert (machine.rosetta, machine.virtual_machine) == (False, False)
+
+
+def test_a_virtual_mac_has_no_neural_engine(simulated_mac: Callable[..., SimulatedMac]) -> None:
+    simulated_mac(sysctl={"kern.hv_vmm_present": "1", "hw.model": "VirtualMac2,1"})
+    machine = describe_machine()
+    assert machine.virtual_machine
+    assert "Neural Engine" not in machine.accelerators
+
+
+def test_a_python_under_rosetta_is_recognised(simulated_mac: Callable[..., SimulatedMac]) -> None:
+    simulated_mac(architecture="x86_64")
+    machine = describe_machine()
+    assert (machine.rosetta, machine.architecture) == (True, "arm64")
 
 
 def test_the_uuid_of_a_mac_becomes_an_id_that_does_not_hold_it() -> None:

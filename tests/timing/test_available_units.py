@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from coremlbench.runtimes import RUNTIMES
+from coremlbench.supervision.supervisor import supervise
 from coremlbench.timing.available_units import UnitAvailability, probe_units, static_availability, unit_availability
 from coremlbench.types.timing import UnitName
 from tests import coreml_stand_in
@@ -32,6 +33,14 @@ def test_a_mac_is_asked_what_it_has(behaviour: Behaviour, reasons: dict[UnitName
         assert bool(reason) == bool(availability.reasons["coreml"][unit])
 
 
+@pytest.mark.tensorflow
+def test_several_gpus_are_one_kind_of_device(tmp_path: Path) -> None:
+    file = coreml_stand_in.write(tmp_path / "behaviour.json", Behaviour(devices=("CPU", "GPU", "GPU")))
+    ended = supervise(coreml_stand_in.worker(file)("runtimes"), folder=tmp_path, request={})
+    assert ended.result is not None
+    assert ended.result["devices"] == ["CPU", "GPU"]
+
+
 def test_every_unit_of_every_runtime_has_an_answer() -> None:
     availability = unit_availability()
     assert {name: tuple(units) for name, units in availability.reasons.items()} == {
@@ -44,10 +53,8 @@ def test_every_unit_of_every_runtime_has_an_answer() -> None:
 
 
 INTERRUPTS = """
-import os, signal, time
-from pathlib import Path
-guardian = Path(f"/proc/{os.getppid()}/stat").read_text().rsplit(")", 1)[1].split()
-os.kill(int(guardian[1]), signal.SIGINT)
+import os, psutil, signal, time
+os.kill(psutil.Process(os.getppid()).ppid(), signal.SIGINT)
 time.sleep(600)
 """
 

@@ -1,6 +1,8 @@
 """Conditions: parsed from captured output of other machines, and read on this one."""
 
+import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -8,12 +10,20 @@ import pytest
 
 from coremlbench.timing.conditions import (
     THERMAL_STATES,
-    parse_low_power_mode,
-    parse_power_source,
+    cpu_governor,
+    parse_memory_stalls,
     power_source,
     read_conditions,
     thermal_name,
 )
+from coremlbench.timing.mac_conditions import (
+    DISPLAY_SCRIPT,
+    parse_gpu_use,
+    parse_lid,
+    parse_power_mode,
+    parse_power_source,
+)
+from tests.simulated_mac import IDLE_GPU, SimulatedMac
 
 ON_MAINS = """\
 Now drawing from 'AC Power'
@@ -58,18 +68,21 @@ def test_pmset_tells_the_power_source(text: str, source: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "low"),
+    ("text", "mode"),
     [
-        (SETTINGS.format(mode=1), True),
-        (SETTINGS.format(mode=0), False),
-        (SETTINGS.replace("lowpowermode", "powermode   ").format(mode=1), True),
-        (SETTINGS.replace("lowpowermode", "powermode   ").format(mode=2), False),  # the high-power mode
+        (SETTINGS.format(mode=1), "low"),
+        (SETTINGS.format(mode=0), "automatic"),
+        (SETTINGS.replace("lowpowermode", "powermode   ").format(mode=0), "automatic"),
+        (SETTINGS.replace("lowpowermode", "powermode   ").format(mode=1), "low"),
+        (SETTINGS.replace("lowpowermode", "powermode   ").format(mode=2), "high"),
+        (SETTINGS.format(mode=0) + " highpowermode        1\n", "high"),
+        (SETTINGS.format(mode=1) + " highpowermode        0\n", "low"),
         (SETTINGS.replace(" lowpowermode         {mode}\n", ""), None),
         ("", None),
     ],
 )
-def test_pmset_tells_the_low_power_mode(text: str, low: bool | None) -> None:
-    assert parse_low_power_mode(text) is low
+def test_pmset_tells_the_power_mode(text: str, mode: str | None) -> None:
+    assert parse_power_mode(text) == mode
 
 
 @pytest.mark.parametrize(
@@ -103,6 +116,66 @@ def test_a_server_tells_no_power_source(tmp_path: Path) -> None:
     assert power_source(tmp_path / "absent") is None
 
 
+@pytest.mark.parametrize(
+    ("text", "closed"),
+    [('  |   "AppleClamshellState" = Yes\n', True), ('  |   "AppleClamshellState" = No\n', False), ("", None)],
+)
+def test_ioreg_tells_whether_the_lid_is_closed(text: str, closed: bool | None) -> None:
+    assert parse_lid(text) is closed
+
+
+@pytest.mark.parametrize(
+    ("text", "use"),
+    [
+        (IDLE_GPU, 3),
+        (IDLE_GPU + IDLE_GPU.replace('"Device Utilization %"=3', '"Device Utilization %"=97'), 97),  # two GPUs
+        ("", None),
+    ],
+)
+def test_ioreg_tells_how_busy_the_gpu_is(text: str, use: int | None) -> None:
+    assert parse_gpu_use(text) == use
+
+
+def test_a_mac_tells_its_conditions(simulated_mac: Callable[..., SimulatedMac]) -> None:
+    simulated_mac(
+        sysctl={"kern.memorystatus_vm_pressure_level": "2"},
+        outputs={
+            "pmset -g batt": ON_BATTERY,
+            "pmset -g": SETTINGS.replace("lowpowermode", "powermode   ").format(mode=2),
+            "ioreg -r -k AppleClamshellState -d 1": '  |   "AppleClamshellState" = No',
+            f"osascript -l JavaScript -e {DISPLAY_SCRIPT}": "asleep",
+        },
+    )
+    conditions = read_conditions()
+    assert (conditions.power_source, conditions.power_mode, conditions.low_power_mode) == ("battery", "high", False)
+    assert (conditions.memory_pressure, conditions.lid_closed, conditions.gpu_use_percent) == ("warning", False, 3)
+    assert conditions.display_asleep is True
+    assert conditions.nice == os.getpriority(os.PRIO_PROCESS, 0)
+    assert conditions.swap_used_bytes is not None
+
+
+def test_a_mac_that_tells_nothing_has_unknown_conditions(simulated_mac: Callable[..., SimulatedMac]) -> None:
+    mac = simulated_mac()
+    for tool in mac.folder.iterdir():
+        tool.unlink()
+    conditions = read_conditions()
+    assert {conditions.power_source, conditions.power_mode, conditions.low_power_mode, conditions.memory_pressure} == {
+        None
+    }
+    assert {conditions.gpu_use_percent, conditions.lid_closed, conditions.display_asleep} == {None}
+
+
+def test_linux_tells_governors_and_stalls(tmp_path: Path) -> None:
+    for name, governor in (("policy0", "performance"), ("policy4", "powersave"), ("policy8", "performance")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "scaling_governor").write_text(governor + "\n")
+    assert cpu_governor(tmp_path) == "performance, powersave"
+    assert cpu_governor(tmp_path / "absent") is None
+    stalls = "some avg10=12.50 avg60=3.00 avg300=0.80 total=1\nfull avg10=9.00 avg60=0.10 avg300=0.00 total=1\n"
+    assert parse_memory_stalls(stalls) == 12.5
+    assert parse_memory_stalls("") is None
+
+
 def test_this_machine_is_described_with_what_it_tells() -> None:
     conditions = read_conditions()
     assert conditions.load_average is not None
@@ -110,9 +183,12 @@ def test_this_machine_is_described_with_what_it_tells() -> None:
     assert conditions.free_memory_bytes is not None
     assert 0 < conditions.free_memory_bytes <= psutil.virtual_memory().total
     assert conditions.power_source in {"AC", "battery", None}
+    assert conditions.nice is not None
     if sys.platform == "darwin":
         assert conditions.thermal_state in THERMAL_STATES
         assert conditions.low_power_mode in {True, False}
+        assert conditions.memory_pressure in {"normal", "warning", "critical"}
     else:
         assert conditions.thermal_state is None
         assert conditions.low_power_mode is None
+        assert conditions.memory_pressure is None

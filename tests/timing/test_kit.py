@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from coremlbench.system.files import hash_file
+from coremlbench.system.files import hash_file, hash_path
 from coremlbench.timing.kit import MANIFEST, README, Kit, read_kit, write_kit
 from coremlbench.timing.matrix import time_models
 from coremlbench.timing.plan import FULL, QUICK, TimingInput, TimingOptions
@@ -69,7 +70,6 @@ def test_a_kit_comes_back_as_it_was_packed(tmp_path: Path) -> None:
         assert package.original is None
     assert [model.name for model in kit_read.timing_input.models] == ["one", "two"]
     text = (tmp_path / "elsewhere" / README).read_text()
-    assert "coremlbench convert-and-time --from-kit ." in text
     assert str(tmp_path) not in text + (tmp_path / "elsewhere" / MANIFEST).read_text()
 
 
@@ -144,6 +144,9 @@ MODEL = "packages/000-one_fp16_1.mlpackage/model"
         (lambda kit: (kit / MODEL).unlink(), f"lacks {MODEL}"),
         (put(MODEL, "eno"), f"{MODEL} in the kit"),
         (put("packages/000-one_fp16_1.mlpackage/extra", "x"), "is not in its manifest"),
+        (put("program/another-1.0-py3-none-any.whl", "x"), "is not in its manifest"),
+        (put("program/requirements.lock", "x"), "program/requirements.lock in the kit"),
+        (put("run.sh", "x"), "run.sh in the kit"),
         (link_out, f"lacks {INPUTS}"),
         (manifest(lambda m: m["files"].update({"../outside": {"sha256": "", "bytes": 0}})), "outside of it"),
         (manifest(lambda m: m["files"].update({"/etc/passwd": {"sha256": "", "bytes": 0}})), "outside of it"),
@@ -167,13 +170,95 @@ def test_a_kit_that_is_not_as_it_was_packed_is_refused(
     assert "\n" not in str(refused.value)
 
 
-def test_what_the_finder_leaves_in_a_kit_does_no_harm(tmp_path: Path) -> None:
+PACKAGE = "packages/000-one_fp16_1.mlpackage"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("inputs/._000-one_fp16_1.npz", "inputs/._a.npz", f"{PACKAGE}/._model", f"{PACKAGE}/.DS_Store", "._packages"),
+        *("program/._requirements.lock", "packages/.Trashes/501/thrown away", "inputs/.fseventsd/0000000000d5e1a3"),
+        *(".Spotlight-V100/Store-V2/x", "expected/Thumbs.db", "packages/System Volume Information/x"),
+    ],
+)
+def test_what_systems_leave_on_a_disk_is_no_content_of_a_kit(tmp_path: Path, name: str) -> None:
     kit = packed(tmp_path)
-    for folder in (kit, kit / "packages", kit / "packages" / "000-one_fp16_1.mlpackage"):
-        (folder / ".DS_Store").write_bytes(b"x")
+    before = hash_path(kit / PACKAGE)
+    (kit / name).parent.mkdir(parents=True, exist_ok=True)
+    (kit / name).write_bytes(bytes.fromhex("0005160700020000"))
+    assert len(read_kit(kit).timing_input.packages) == 2
+    assert hash_path(kit / PACKAGE) == before, "a resumed matrix finds the same package"
+
+
+def test_results_in_a_kit_do_no_harm(tmp_path: Path) -> None:
+    kit = packed(tmp_path)
     (kit / "results").mkdir()
     (kit / "results" / "run.json").write_text("made here, later")
     assert len(read_kit(kit).timing_input.packages) == 2
+
+
+def test_what_only_looks_like_a_file_of_the_system_is_refused(tmp_path: Path) -> None:
+    kit = packed(tmp_path)
+    (kit / PACKAGE / "._more").mkdir()
+    (kit / PACKAGE / "._more" / "weight.bin").write_bytes(b"x")
+    with pytest.raises(InputError, match=r"\._more/weight\.bin in the kit .* is not in its manifest"):
+        read_kit(kit)
+
+
+def test_a_kit_can_be_written_to_the_top_of_a_stick(tmp_path: Path) -> None:
+    """There a system has its own folders, and a package that came from a stick has files of its own beside its."""
+    stick = tmp_path / "STICK"
+    (stick / ".Spotlight-V100" / "Store-V2").mkdir(parents=True)
+    (stick / "._.Trashes").write_bytes(b"x")
+    kit = read_kit(packed(tmp_path))
+    (kit.timing_input.packages[0].path / "._model").write_bytes(b"x")
+    write_kit(kit.timing_input, OPTIONS, stick)
+    assert len(read_kit(stick).timing_input.packages) == 2
+    assert not list((stick / "packages").rglob("._*"))
+
+
+def test_the_size_of_a_kit_is_told_before_it_is_written(tmp_path: Path) -> None:
+    kit = read_kit(packed(tmp_path))
+    told: list[tuple[int, bool]] = []
+    target = tmp_path / "second"
+    write_kit(kit.timing_input, OPTIONS, target, lambda size: told.append((size, (target / "packages").exists())))
+    sizes = [file["bytes"] for file in json.loads((target / MANIFEST).read_text())["files"].values()]
+    assert told == [(sum(sizes), False)]
+
+
+def test_a_disk_without_room_for_a_kit_is_refused(tmp_path: Path) -> None:
+    kit = read_kit(packed(tmp_path))
+    huge = kit.timing_input.packages[0].path / "weights.bin"
+    with huge.open("wb") as file:
+        file.truncate(1 << 43)  # sparse: 8 TiB
+    target = tmp_path / "second"
+    with pytest.raises(
+        InputError, match=r"The kit has 8192\.00 GiB and the disk of .* of room; name a folder on another"
+    ):
+        write_kit(kit.timing_input, OPTIONS, target)
+    assert list(target.iterdir()) == []
+
+
+def test_a_kit_says_what_it_needs_and_holds_it(tmp_path: Path) -> None:
+    """ONNX Runtime has no package for macOS 13 any more."""
+    kit = packed(tmp_path)
+    text = (kit / README).read_text(encoding="utf-8")
+    assert "macOS 14 or later" in text
+    assert "13 or later" not in text
+    files = json.loads((kit / MANIFEST).read_text())["files"]
+    assert {"run.sh", "program/requirements.lock"} <= set(files)
+    assert [name for name in files if name.endswith(".whl")]
+    install = [line.strip() for line in text.splitlines() if line.startswith("    ")]
+    folder = re.search(r"python3 -m venv (~/\S+)", text)
+    assert folder is not None
+    assert install == [
+        "sh run.sh --quick",
+        f"python3 -m venv {folder[1]}",
+        f"{folder[1]}/bin/pip install --no-deps --no-compile -r program/requirements.lock",
+        f"{folder[1]}/bin/coremlbench convert-and-time --from-kit . --quick",
+        "coremlbench report results/",
+    ]
+    assert folder[1].removeprefix("~/") in (kit / "run.sh").read_text(encoding="utf-8")
 
 
 def test_a_kit_is_not_written_over_something(tmp_path: Path) -> None:

@@ -323,6 +323,7 @@ def test_outputs_are_checked_though_the_copying_of_a_kit_broke_off(tmp_path: Pat
 
 TOO_LARGE = """
 import resource, signal, sys
+sys.dont_write_bytecode = True  # a module imported below the limit would leave a cut-off .pyc file
 from pathlib import Path
 from coremlbench.runs.stages import Stages
 from coremlbench.timing.inputs import provide_inputs
@@ -495,12 +496,14 @@ def command_line(process: psutil.Process) -> list[str]:
 
 
 @pytest.mark.slow  # kills at random; each way in which a matrix ends is tested once in every suite
+@pytest.mark.usefixtures("ordinary_workers")  # what is left is found by its command
 def test_a_matrix_survives_kills_at_random_moments(tmp_path: Path) -> None:
     assert check_broken_matrix(tmp_path, seed=1, kills=3) >= 1
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
+@pytest.mark.usefixtures("ordinary_workers")
 def test_a_matrix_on_the_stand_in_survives_kills_at_random_moments(tmp_path: Path) -> None:
     assert check_broken_matrix(tmp_path, seed=1, kills=5, core_ml=True) >= 1
 
@@ -508,5 +511,6 @@ def test_a_matrix_on_the_stand_in_survives_kills_at_random_moments(tmp_path: Pat
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("seed", range(2, 12))
+@pytest.mark.usefixtures("ordinary_workers")  # what is left is found by its command
 def test_many_matrices_survive_kills_at_random_moments(tmp_path: Path, seed: int) -> None:
     assert check_broken_matrix(tmp_path, seed=seed, kills=6) >= 1

@@ -10,6 +10,7 @@ import pytest
 
 from coremlbench.timing.matrix import time_models
 from coremlbench.timing.plan import TimingOptions
+from coremlbench.timing.rounds import SILENCE
 from coremlbench.timing.statistics import ratio_of_rounds
 from coremlbench.types.timing import Measurement, Timed, TimingRecord
 from tests.coreml_stand_in import Behaviour, Failing
@@ -32,6 +33,11 @@ def row_of(record: TimingRecord, unit: str, model: str = "small") -> Measurement
         measurement for measurement in record.measurements if (measurement.model, measurement.unit) == (model, unit)
     ]
     return row
+
+
+def test_all_that_loads_a_model_is_given_the_time_of_a_first_load() -> None:
+    """A plan is made for the Neural Engine too, and before the first load."""
+    assert SILENCE["plan"] == SILENCE["timing"] == SILENCE["compile"]
 
 
 @pytest.mark.tensorflow
@@ -69,6 +75,7 @@ def test_each_misbehaviour_of_core_ml_is_a_cells_own(tmp_path: Path) -> None:
     assert refused.failure.kind.startswith("coreml")
 
 
+@pytest.mark.tensorflow
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_whole_matrix_with_hangs_drift_and_a_known_ratio(tmp_path: Path) -> None:

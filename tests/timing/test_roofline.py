@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coremlbench.timing.chips import CHIPS, Chip, find_chip
+from coremlbench.timing.chips import CHIPS, Chip, accelerator_note, find_chip
 from coremlbench.timing.roofline import roofline_bound
 from coremlbench.types.conversion import Variant
 from coremlbench.types.machine import Machine
@@ -78,6 +78,9 @@ def test_a_batch_scales_the_arithmetic_and_reads_the_weights_once() -> None:
         ("Apple M5", "CPU_AND_GPU", "no peak figure of the M5's GPU"),
         ("Apple M5 Pro", "CPU_AND_NE", "no peak figure of the M5 Pro's Neural Engine"),
         ("Apple M5 Max", "ALL", "M5 Max"),
+        ("Apple M5 Ultra (12 super and 24 performance cores)", "CPU_AND_GPU", "no peak figure of the M5 Ultra's GPU"),
+        ("Apple M6", "CPU_AND_NE", "no peak figure of the M6's Neural Engine"),
+        ("Apple A18 Pro", "ALL", "no peak figure of the A18 Pro's GPU"),
         ("Apple M1", "host-cpu", "host-cpu"),
     ],
 )
@@ -123,6 +126,8 @@ def test_a_floor_is_never_above_either_bound_computed_by_hand(
         ("VirtualApple @ 2.50GHz processor", None),
         ("Apple M1 Firestorm", "M1"),
         ("Apple M10", None),
+        ("Apple M6 (2 super, 4 performance and 6 efficiency cores)", "M6"),
+        ("Apple A18 Pro (2 performance and 4 efficiency cores)", "A18 Pro"),
     ],
 )
 def test_a_chip_is_found_by_what_the_machine_says_of_it(described: str, name: str | None) -> None:
@@ -148,3 +153,12 @@ def test_the_gpus_figures_are_apples_where_apple_gives_them(name: str, teraflops
     assert chip is not None
     assert chip.gpu_core is not None
     assert teraflops <= chip.gpu_core * chip.gpu_cores / 1e12 <= 1.03 * teraflops  # never the lower: a floor
+
+
+def test_chips_whose_gpu_has_matrix_units_are_told() -> None:
+    families = {chip.name.split()[0] for chip in CHIPS if chip.neural_accelerators}
+    assert families == {"M5", "M6"}
+    assert accelerator_note("Apple M5 Max (6 super and 12 performance cores)").startswith(
+        "Each core of the M5 Max's GPU has a Neural Accelerator"
+    )
+    assert accelerator_note("Apple M4 Max") == accelerator_note("Apple A18 Pro") == accelerator_note("Xeon") == ""

@@ -28,10 +28,8 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("compiled")
-    temporary = Core(Behaviour()).compile(network(folder).package)
-    compiled = temporary.rename(folder / "network.mlmodelc")
-    temporary.parent.rmdir()
-    return compiled
+    temporary = Core(Behaviour(temporary=str(folder))).compile(network(folder).package)
+    return temporary.rename(folder / "network.mlmodelc")
 
 
 @pytest.fixture
@@ -60,6 +58,14 @@ def test_ops_and_costs_are_told_by_device_and_constants_are_not_counted(read_pla
     assert plan.cost == pytest.approx({"NE": 0.8, "CPU": 0.2})
     assert [(op.op, op.kind, op.device) for op in plan.elsewhere] == [("scores", "softmax", "CPU")]
     assert ran_on(plan, "CPU_AND_NE") == "Neural Engine"
+
+
+def test_ops_without_a_preferred_device_are_left_out(read_plan: Read) -> None:
+    plan = read_plan("CPU_AND_GPU", Behaviour(unplanned=("softmax", "relu")))
+    assert plan.ops == {"GPU": 3}
+    assert plan.elsewhere == ()
+    nothing = read_plan("ALL", Behaviour(unplanned=("conv", "relu", "reduce_mean", "linear", "softmax")))
+    assert nothing.failure == "Core ML's compute plan names no device for any operation."
 
 
 def test_a_silent_fallback_is_told(read_plan: Read) -> None:

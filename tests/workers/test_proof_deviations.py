@@ -15,6 +15,7 @@ from coremlbench.workers.proof import _prove
 from tests.mil_programs import Builder, numbers, package_of
 
 pytestmark = [
+    pytest.mark.tensorflow,
     pytest.mark.filterwarnings(
         "ignore:Implicitly cleaning up:ResourceWarning",  # coremltools leaves its folder to the collector
         "ignore::pytest.PytestUnraisableExceptionWarning",  # as above

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,7 +22,7 @@ from coremlbench.workers import timing as timing_worker
 from tests import coreml_stand_in
 from tests.coreml_stand_in import Behaviour, Failing
 from tests.gated_clock import GatedClock
-from tests.small_packages import Small, classifier, network
+from tests.small_packages import Small, classifier, network, picture_to_picture
 
 pytestmark = [
     pytest.mark.tensorflow,
@@ -88,6 +90,7 @@ def test_every_call_is_kept_with_core_mls_own_time_of_it(time_round: Round, tmp_
         samples = stored(tmp_path)
         assert result["stand_in"] is True
         assert "stand-in" in result["runtime_version"]
+        assert result["qos_class"] == ("user-initiated" if sys.platform == "darwin" else None)
         assert result["calls"] == len(samples["wall"]) == len(samples["own"]) == 25
         assert result["warmup_calls"] == 3
         assert result["samples_sha256"] == hashlib.sha256((tmp_path / "samples.npz").read_bytes()).hexdigest()
@@ -104,6 +107,54 @@ def test_pictures_reach_core_ml_as_pictures_and_probabilities_come_back_in_order
     assert result["output_error"] == pytest.approx(0, abs=1e-6)
     assert result["sustained"][0]["calls"] > 0
     assert result["sustained"][-1]["seconds"] >= 0.1
+
+
+@pytest.mark.parametrize("colour", ["RGB", "BGR", "GRAYSCALE", "GRAYSCALE_FLOAT16"])
+def test_pictures_come_back_from_core_ml_as_pictures_of_its_own_layout(
+    time_round: Round, tmp_path: Path, colour: str
+) -> None:
+    result = time_round("CPU_ONLY", Behaviour(), picture_to_picture(tmp_path, colour))
+    assert result["output_error"] == 0
+
+
+def test_a_package_without_a_file_of_inputs_that_fits_is_refused_in_core_mls_words(
+    time_round: Round, small: Small, tmp_path: Path
+) -> None:
+    np.savez(tmp_path / "other.npz", x=np.zeros((2, 1, 3, 8, 5), np.float32))
+    failure = failure_of(time_round, "CPU_ONLY", Behaviour(), inputs=tmp_path / "other.npz")
+    assert failure.kind == "coreml-input"
+    assert failure.evidence.exception == (
+        "PredictionError: Core ML could not predict on CPU_ONLY: For input feature 'x', the provided shape "
+        "1 × 3 × 8 × 5 is not compatible with the model's feature description. (MultiArray shape (1 x 3 x 8 x 5) does "
+        "not match the shape (1 x 3 x 8 x 6) specified in the model description)"
+    )
+
+
+@pytest.mark.parametrize("wrong", [0.0, float("nan")])
+def test_what_core_ml_compiled_is_removed_before_the_worker_ends(
+    time_round: Round, tmp_path: Path, wrong: float
+) -> None:
+    """The worker ends without the interpreter's teardown, in which the last model would be freed."""
+    (tmp_path / "system").mkdir()
+    behaviour = Behaviour(temporary=str(tmp_path / "system"), wrong=wrong)
+    if wrong:
+        assert failure_of(time_round, "CPU_ONLY", behaviour).kind == "wrong-output"
+    else:
+        time_round("CPU_ONLY", behaviour)
+    assert list((tmp_path / "system").iterdir()) == []
+
+
+def test_each_sample_that_is_compared_is_reported(small: Small) -> None:
+    """Nothing else can be: a prediction of Core ML's holds the interpreter lock, and may take minutes."""
+    reports: list[tuple[str, int, int]] = []
+    loaded: Any = SimpleNamespace(predict=lambda sample: sample, outputs=lambda predicted: {"scores": predicted})
+    expected = {"scores": np.arange(6.0).reshape(3, 2)}
+
+    def report(phase: str, done: int, total: int, message: str = "", **figures: Any) -> None:
+        reports.append((phase, done, total))
+
+    assert timing_worker.output_error(loaded, list(expected["scores"]), expected, report) == 0
+    assert reports == [("check outputs", number, 3) for number in range(3)]
 
 
 def test_a_sustained_run_tells_of_itself_within_a_stretch_too(tmp_path: Path) -> None:
@@ -132,10 +183,28 @@ def test_a_load_that_only_warns_is_a_failure_in_core_mls_words(time_round: Round
     assert "Failed to build the model execution plan" in failure.evidence.exception
 
 
-def test_a_model_that_is_newer_than_macos_is_a_failure_though_coremltools_says_nothing(time_round: Round) -> None:
-    failure = failure_of(time_round, "ALL", Behaviour(specification_version=6))
+def test_a_model_that_is_newer_than_macos_cannot_be_compiled(time_round: Round) -> None:
+    failure = failure_of(time_round, "ALL", Behaviour(macos=(12, 6)))
+    assert failure.kind == "coreml-model"
+    assert "a specification newer than this macOS" in failure.reason
+    assert "supports model version 6 or earlier" in failure.evidence.exception
+
+
+def test_a_model_that_is_newer_than_coremltools_is_a_failure_though_coremltools_says_nothing(
+    time_round: Round, small: Small, tmp_path: Path
+) -> None:
+    newer = tmp_path / "newer größe.mlpackage"
+    shutil.copytree(small.package, newer)
+    (specification,) = newer.rglob("*.mlmodel")
+    content = specification.read_bytes()
+    assert content[:2] == b"\x08\x07", "the field of the version"
+    specification.write_bytes(b"\x08\x0b" + content[2:])
+    failure = failure_of(time_round, "ALL", Behaviour(specification_version=11), replace(small, package=newer))
     assert failure.kind == "model-load"
-    assert "newer than this macOS" in failure.reason
+    assert failure.reason == (
+        "Core ML could not load 'newer größe.mlpackage' for ALL: coremltools said nothing, as it does for a model that "
+        "is newer than it knows; install a newer coremltools."
+    )
 
 
 def test_a_kill_at_the_first_prediction_is_a_failure_of_that_unit_alone(time_round: Round) -> None:

@@ -178,7 +178,7 @@ def test_a_normalisation_that_has_learnt_nothing_keeps_its_epsilon(tmp_path: Pat
 def test_recurrent_layers_are_unrolled(tmp_path: Path) -> None:
     keras.utils.set_random_seed(0)
     sequence = [layers.Bidirectional(layers.LSTM(4, return_sequences=True)), layers.GRU(3, go_backwards=True)]
-    pictures = [layers.Reshape((3, 2, 2, 1)), layers.ConvLSTM2D(2, 2), layers.Flatten(), layers.RepeatVector(3)]
+    pictures = [layers.Reshape((3, 2, 2, 1)), layers.ConvLSTM2D(2, 2), layers.Flatten(), layers.RepeatVector(2)]
     cells = layers.RNN([layers.SimpleRNNCell(3), layers.GRUCell(4, reset_after=False)], return_sequences=True)
     model = keras.Sequential([keras.Input((4, 3)), *pictures, cells, *sequence])
     model.save(tmp_path / "model.keras")

@@ -1,7 +1,7 @@
 """Which range of pixels a model wants, told by its first ops."""
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,7 @@ def residual(image: Any) -> Any:
     return layers.add([x, layers.Rescaling(0.2)(layers.Conv2D(3, 3, padding="same")(x))])
 
 
+@cache
 def efficientnet() -> Any:
     return applications.EfficientNetB0(weights=None, include_top=False, input_shape=(32, 32, 3))
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +40,11 @@ SPECIAL = np.array([0, -0.0, 1, -1, math.pi, -math.e, 1e-8, -1e-8, math.inf, -ma
 PLAIN = SPECIAL[[0, 2, 3, 4, 5, 6, 7]]
 BYTE_VALUES = np.arange(256, dtype=np.float32)
 
+# Up to 1.23, which Intel Macs and Python 3.10 have, ONNX Runtime's Erf gives 1 for NaN.
+ERF_KEEPS_NAN = tuple(map(int, metadata.version("onnxruntime").split(".")[:2])) > (1, 23)
+
 CASES: dict[str, tuple[Callable[[Any], Any], Any]] = {
-    "Erfc": (tf.math.erfc, SPECIAL),
+    "Erfc": (tf.math.erfc, SPECIAL if ERF_KEEPS_NAN else SPECIAL[~np.isnan(SPECIAL)]),
     "Expm1": (tf.math.expm1, SPECIAL),
     "IsInf": (lambda x: tf.where(tf.math.is_inf(x), x + 1, 2 * tf.ones_like(x)), SPECIAL),
     "IsNan": (lambda x: tf.where(tf.math.is_nan(x), 5 * tf.ones_like(x), x), SPECIAL),

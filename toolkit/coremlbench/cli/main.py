@@ -26,6 +26,7 @@ COMMANDS = {
     "report": "coremlbench.cli.commands.report:report",
     "datasets": "coremlbench.cli.commands.datasets:datasets",
     "doctor": "coremlbench.cli.commands.doctor:doctor",
+    "selftest": "coremlbench.cli.commands.selftest:selftest",
     "completion": "coremlbench.cli.commands.completion:completion",
 }
 """The commands by name, in the order of --help. Each module is imported when its command is called or described."""

@@ -75,7 +75,7 @@ def convert_one(
         StageFailedError: a stage failed as a whole; the results of single packages were saved before.
     """
     if is_only_for_core_ml(source, options):
-        return copy_model(source, record, folder)
+        return copy_model(source, options, record, folder, stages)
     conversion = _Conversion(source, options, folder, cache, stages, save)
     record = replace(record, source=source)
     save(record)

@@ -14,6 +14,7 @@ from typing import Any
 from coremlbench.conversion.convert_model import convert_one
 from coremlbench.conversion.options import ConvertOptions
 from coremlbench.conversion.sources import PACKAGE_FORMATS
+from coremlbench.conversion.tensorflow_sources import without_unopenable
 from coremlbench.conversion.variants import TARGETS, find_variants
 from coremlbench.model_files.formats import CHECK_FORMATS
 from coremlbench.runs.lifecycle import FAILED, INTERRUPTED, Run, run_and_record
@@ -59,9 +60,11 @@ def convert_models(
     missing.
 
     Raises:
-        InputError: an option is wrong, the results folder cannot be used, or the only model cannot be opened.
+        InputError: an option is wrong, the results folder cannot be used, or the only model cannot be opened; also if
+            all of them need TensorFlow, which is not installed.
     """
     check_options(options)
+    sources = without_unopenable(sources)
     options = replace(options, batches=tuple(dict.fromkeys(options.batches)))
     convert = partial(_convert_and_record, options=options, results=results, command=command, several=len(sources) > 1)
     jobs = min(len(sources), options.jobs or default_jobs())

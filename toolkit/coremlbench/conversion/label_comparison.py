@@ -92,8 +92,8 @@ def indices_of(names: Sequence[str], classes: Sequence[str]) -> list[int] | None
     """Return the index among ``classes`` of each of ``names``, ``None`` if one of them is no class."""
     name_keys, class_keys = _comparable(names, classes)
     indices = {key: index for index, key in reversed([*enumerate(class_keys)])}
-    found = [indices.get(key) for key in name_keys]
-    return None if None in found else [index for index in found if index is not None]
+    positions = [indices.get(key) for key in name_keys]
+    return None if None in positions else [index for index in positions if index is not None]
 
 
 def _comparable(*lists: Sequence[str]) -> list[list[str]]:

@@ -112,7 +112,7 @@ def read_signature(program: Any) -> PackageSignature:
 
 
 def read_inputs(program: Any) -> tuple[PackageInput, ...]:
-    """Return the inputs of a loaded program, in its order.
+    """Return the inputs of a loaded program, in its order, without its states.
 
     Raises:
         InputError: an input has a flexible shape.
@@ -122,6 +122,8 @@ def read_inputs(program: Any) -> tuple[PackageInput, ...]:
     features = {feature.name: feature.type for feature in program.description.input}
     inputs = []
     for name, var in program.function.inputs.items():
+        if name not in features:
+            continue  # a state, which every prediction begins with zeros
         shape = dims(var)
         fixed = tuple(size for size in shape if size is not None)
         if len(fixed) < len(shape):

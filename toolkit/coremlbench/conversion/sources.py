@@ -10,6 +10,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from coremlbench.conversion.options import ConvertOptions
 from coremlbench.experiments.catalogue import EXPERIMENTS, select
@@ -54,7 +55,7 @@ def resolve_model(model: str, *, results: Path, options: ConvertOptions = DEFAUL
     Raises:
         InputError: it is none of these, the run has no model, or the file must not be opened.
     """
-    return _trained_source(model, results) or source_of_file(_model_path(model, results), options, results)
+    return _trained_source(model, results, options) or source_of_file(_model_path(model, results), options, results)
 
 
 def resolve_models(
@@ -80,7 +81,7 @@ def resolve_models(
 
 def _source_or_unopened(model: str, results: Path, options: ConvertOptions) -> ModelSource | UnopenedModel:
     """Return a model's source, or an ``UnopenedModel`` with the reason; an unknown name raises ``InputError``."""
-    trained = _trained_source(model, results)
+    trained = _trained_source(model, results, options)
     if trained is not None:
         return trained
     path = _model_path(model, results)
@@ -94,8 +95,15 @@ def _source_or_unopened(model: str, results: Path, options: ConvertOptions) -> M
         return UnopenedModel(name=path.stem or path.name, path=str(path), failure=failure)
 
 
-def _trained_source(model: str, results: Path) -> ModelSource | None:
+def _trained_source(model: str, results: Path, options: ConvertOptions) -> ModelSource | None:
     """Return the source of an experiment's name or of a run's id, ``None`` for any other name."""
+    source = _source_of_name(model, results)
+    if source is not None and source.format in PACKAGE_FORMATS and not options.only_core_ml:
+        check_ml_program(Path(source.path))
+    return source
+
+
+def _source_of_name(model: str, results: Path) -> ModelSource | None:
     if model in {experiment.name for experiment in EXPERIMENTS}:
         record = _newest_trainings(results).get(model)
         if record is None:
@@ -141,13 +149,25 @@ def source_of_run(record: TrainingRecord, folder: Path) -> ModelSource:
     return ModelSource(
         name=record.experiment,
         kind="training-run",
-        format="createml" if record.experiment == "createml" else "keras",
+        format=_trained_format(record),
         path=str(path),
         sha256=hash_path(path),
         experiment=record.experiment,
         training_run=record.id,
         classes=record.dataset.classes if record.dataset else (),
+        note=_stand_in_note(record),
     )
+
+
+def _stand_in_note(record: TrainingRecord) -> str:
+    return f"The tests' stand-in for {record.stood_in_for} made it: it is no classifier." if record.stand_in else ""
+
+
+def _trained_format(record: TrainingRecord) -> Literal["createml", "keras", "mlmodel"]:
+    """Return the format of a trained model; what Create ML itself saved is a model as any other file of a user's."""
+    if record.engine == "createml":
+        return "mlmodel"
+    return "createml" if record.experiment == "createml" else "keras"
 
 
 def source_of_file(path: Path, options: ConvertOptions = DEFAULTS, results: Path | None = None) -> ModelSource:
@@ -201,16 +221,18 @@ def random_weights_source(experiment: str, seed: int, results: Path | None = Non
     )
 
 
-def default_sources(results: Path, seed: int = 0) -> tuple[ModelSource, ...]:
+def default_sources(results: Path, seed: int = 0, *, only_core_ml: bool = False) -> tuple[ModelSource, ...]:
     """Return the newest trained run of every experiment, or random weights where there is none.
 
-    ``createml`` is included only when it was trained.
+    ``createml`` is included only when it was trained, and what Create ML itself trained only with ``only_core_ml``.
     """
     records, sources = _newest_trainings(results), []
     for experiment in EXPERIMENTS:
         if experiment.name in records:
             record = records[experiment.name]
-            sources.append(source_of_run(record, results / record.id))
+            source = source_of_run(record, results / record.id)
+            if only_core_ml or source.format not in PACKAGE_FORMATS:
+                sources.append(source)
         elif experiment.network:
             sources.append(random_weights_source(experiment.name, seed))
     return tuple(sources)

@@ -253,8 +253,8 @@ def _uncorrelated(statistics: ValueStatistics) -> Flags:
         return none
     product = np.nan_to_num(statistics.signal) * np.nan_to_num(statistics.package_signal)
     correlation = np.nan_to_num(statistics.covariance) / np.sqrt(np.where(product > 0, product, np.inf))
-    kept = float(np.quantile(correlation, 0.5, method="higher")) >= KEPT_CORRELATION
-    return correlation < LOST_CORRELATION if kept else none
+    mostly_correlated = float(np.quantile(correlation, 0.5, method="higher")) >= KEPT_CORRELATION
+    return correlation < LOST_CORRELATION if mostly_correlated else none
 
 
 class _Totals:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from coremlbench.createml.network import Layer, Network, same_padding
+from coremlbench.types.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,6 +47,23 @@ def read_head(classes: Sequence[str], coefficients: Mapping[str, Sequence[float]
         bias[int(label)] = intercept
         weights[int(label)] = values
     return Head(tuple(classes), weights, bias)
+
+
+def load_head(folder: Path) -> Head:
+    """Return the classifier that a run saved in ``head.npz`` of its folder.
+
+    Raises:
+        InputError: it is missing or damaged.
+    """
+    import numpy as np
+
+    try:
+        with np.load(folder / "head.npz", allow_pickle=False) as file:
+            return Head(tuple(str(name) for name in file["classes"]), file["weights"], file["bias"])
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(
+            f"The classifier of the run {folder.name} cannot be read (head.npz: {error}); run createml again."
+        ) from error
 
 
 def save_classifier(

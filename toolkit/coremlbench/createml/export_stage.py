@@ -1,4 +1,4 @@
-"""The export of a Create ML run: the trained classifier as a Core ML package, and its agreement with Turi Create."""
+"""The export of a Create ML run: the trained classifier as a Core ML package, which is then tested."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ def export_model(
 ) -> TrainingRecord:
     """Save the classifier as ``model.mlpackage`` in the run's folder; return the record with the model.
 
-    ``trained`` is the result of Turi Create's training. ``head.npz`` gets the logistic regression's float64 weights.
+    ``trained`` is the result of the training. ``head.npz`` gets the logistic regression's float64 weights.
+    ``pipeline_export`` does the same for an extractor that is part of macOS.
 
     Raises:
         StageFailedError: the stage failed.
@@ -62,8 +63,6 @@ def _export_request(
     features: Features,
     images: ImageSet,
 ) -> dict[str, Any]:
-    assert isinstance(record.outcome, Trained)
-    accuracy = record.outcome.test_accuracy
     return {
         "folder": str(run.work),
         "package": str(run.work / PACKAGE),
@@ -75,15 +74,29 @@ def _export_request(
         "coefficients": trained["coefficients"],
         "images": [str(image.path) for image in images.test],
         "predicted": trained["predicted"],
-        "description": (
-            f"Classifies an image as one of {len(images.classes)} classes of {images.name}. "
-            f"Test accuracy {accuracy:.1%} on {format_count(len(images.test), 'image')}."
-        ),
-        "metadata": {
-            "test accuracy": f"{accuracy:.4f}",
-            "dataset": images.name,
-            "extractor": obtained.extractor.name,
-            "iterations": str(run.options.iterations),
-            "run": record.id,
-        },
+        "description": model_description(record, images),
+        "metadata": model_metadata(run, record, obtained, images),
+    }
+
+
+def model_description(record: TrainingRecord, images: ImageSet) -> str:
+    """Return the description that is saved in the model of a trained run."""
+    assert isinstance(record.outcome, Trained)
+    return (
+        f"Classifies an image as one of {len(images.classes)} classes of {images.name}. "
+        f"Test accuracy {record.outcome.test_accuracy:.1%} on {format_count(len(images.test), 'image')}."
+    )
+
+
+def model_metadata(
+    run: RunContext, record: TrainingRecord, obtained: ObtainedExtractor, images: ImageSet
+) -> dict[str, str]:
+    """Return the metadata that are saved in the model of a trained run."""
+    assert isinstance(record.outcome, Trained)
+    return {
+        "test accuracy": f"{record.outcome.test_accuracy:.4f}",
+        "dataset": images.name,
+        "extractor": obtained.extractor.name,
+        "iterations": str(run.options.iterations),
+        "run": record.id,
     }

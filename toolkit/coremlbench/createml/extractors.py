@@ -1,17 +1,17 @@
-"""The feature extractors of Turi Create: which this machine can use, and where their weights come from."""
+"""The feature extractors: which this machine can use, and where their weights come from."""
 
 from __future__ import annotations
 
 import io
 import json
-import platform
-import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from coremlbench.createml.vision_feature_print import SCENES, unavailable_reason
+from coremlbench.runtimes.coreml import macos_version
 from coremlbench.system.files import atomic_write, hash_file, remove_temporary_files
 from coremlbench.system.formatting import format_bytes
 from coremlbench.system.locks import locked
@@ -36,7 +36,8 @@ class Extractor:
     """A feature extractor: Turi Create's name for it, its input (height, width) and the length of its feature vector.
 
     ``bgr`` is True if it expects BGR pixels. ``file`` is the name of Turi Create's weights file on Linux, "" if the
-    network is part of macOS. ``md5`` is the file's hash as Turi Create knows it, "" if it knows none.
+    network is part of macOS. ``md5`` is the file's hash as Turi Create knows it, "" if it knows none. ``scene`` is the
+    version of Apple's ``VisionFeaturePrint.Scene``, 0 for other extractors.
     """
 
     name: str
@@ -45,12 +46,16 @@ class Extractor:
     bgr: bool = False
     file: str = ""
     md5: str = ""
+    scene: int = 0
 
+
+SCENE_PRINT, SCENE_PRINT_2 = "VisionFeaturePrint_Scene", "VisionFeaturePrint_Scene-2"
+"""Apple's extractors, which are part of macOS: version 1, which Turi Create knows by this name, and version 2."""
 
 EXTRACTORS = {
     extractor.name: extractor
     for extractor in (
-        Extractor("VisionFeaturePrint_Scene", (299, 299), 2048),
+        Extractor(SCENE_PRINT, SCENES[1].size, SCENES[1].features, scene=1),
         Extractor(
             "resnet-50",
             (224, 224),
@@ -59,9 +64,12 @@ EXTRACTORS = {
             md5="ac73d2cc03700035c6cd756742bd59d6",
         ),
         Extractor("squeezenet_v1.1", (227, 227), 1000, bgr=True, file="squeezenet_v1.1-TuriCreate-6.0.h5"),
+        Extractor(SCENE_PRINT_2, SCENES[2].size, SCENES[2].features, scene=2),
     )
 }
-"""By preference: ``auto`` selects the first one that is available."""
+
+AUTOMATIC = tuple(name for name in EXTRACTORS if name != SCENE_PRINT_2)
+"""By preference: ``auto`` selects the first one that is available. Version 2 is not the protocol's extractor."""
 
 
 @dataclass(frozen=True)
@@ -74,24 +82,33 @@ class ObtainedExtractor:
     reason: str
 
 
-def obtain_extractor(choice: str, cache: Path, report: Callable[[str], None]) -> ObtainedExtractor:
+def obtain_extractor(
+    choice: str, cache: Path, report: Callable[[str], None], usable: Collection[str] = tuple(EXTRACTORS)
+) -> ObtainedExtractor:
     """Return the named extractor, or for ``auto`` the first available one; its weights are downloaded if needed.
 
-    ``report`` is called with messages on the progress.
+    ``auto`` selects only ``usable`` ones. ``report`` is called with messages on the progress.
 
     Raises:
-        InputError: there is no extractor of that name.
+        InputError: there is no extractor of that name, or this system does not have the named one.
         MissingWeightsError: the extractor is not available here; the message says why and what to do.
     """
     if choice != "auto":
         if choice not in EXTRACTORS:
             raise InputError(f"There is no extractor called {choice!r}; choose from auto, {', '.join(EXTRACTORS)}.")
-        return _OBTAIN[choice](EXTRACTORS[choice], cache, report, "the requested one")
+        extractor = EXTRACTORS[choice]
+        if extractor.scene:
+            check_scene_print(extractor)
+        return _OBTAIN[choice](extractor, cache, report, "the requested one")
     unavailable: list[str] = []
-    for name, extractor in EXTRACTORS.items():
+    last = MissingWeightsError("no extractor is usable with this engine; use --engine turicreate")
+    for name in AUTOMATIC:
+        if name not in usable:
+            unavailable.append(f"this engine cannot run {name}")
+            continue
         reason = "the best available here" + (f": {'; '.join(unavailable)}" if unavailable else "")
         try:
-            return _OBTAIN[name](extractor, cache, report, reason)
+            return _OBTAIN[name](EXTRACTORS[name], cache, report, reason)
         except MissingWeightsError as error:
             unavailable.append(str(error).split(";")[0].rstrip("."))
             last = error
@@ -103,13 +120,27 @@ def turicreate_models(cache: Path) -> Path:
     return cache / "turicreate" / "model_cache"
 
 
-def _vision(extractor: Extractor, cache: Path, report: Callable[[str], None], reason: str) -> ObtainedExtractor:  # noqa: ARG001  one signature for all
-    if platform.system() != "Darwin":
-        raise MissingWeightsError(
-            f"{extractor.name} is part of macOS; on this system choose resnet-50 or squeezenet_v1.1."
-        )
-    version = platform.mac_ver()[0]
-    provenance = Provenance(extractor.name, "macOS Vision framework", version=f"macOS {version}, revision 1")
+def check_scene_print(extractor: Extractor) -> None:
+    """Check that this system has one of Apple's extractors.
+
+    Raises:
+        InputError: it does not.
+    """
+    reason = unavailable_reason(SCENES[extractor.scene], macos_version())
+    if reason:
+        other = f"--extractor {SCENE_PRINT}" if macos_version() else "--extractor squeezenet_v1.1 or resnet-50"
+        raise InputError(f"{extractor.name} {reason}; use {other} here.")
+
+
+def _scene_print(extractor: Extractor, cache: Path, report: Callable[[str], None], reason: str) -> ObtainedExtractor:  # noqa: ARG001  one signature for all
+    version = macos_version()
+    missing = unavailable_reason(SCENES[extractor.scene], version)
+    if missing:
+        raise MissingWeightsError(f"{extractor.name} {missing}; on this system choose resnet-50 or squeezenet_v1.1.")
+    system = ".".join(map(str, version))
+    provenance = Provenance(
+        extractor.name, "macOS Vision framework", version=f"macOS {system}, revision {extractor.scene}"
+    )
     return ObtainedExtractor(extractor, None, provenance, reason)
 
 
@@ -152,10 +183,11 @@ def _progress_messages(report: Callable[[str], None]) -> ReportProgress:
 
 def _check_reachable(url: str) -> None:
     """Raise ``DownloadError`` within seconds if the host cannot be reached: ``auto`` then tries the next extractor."""
+    from coremlbench.system.connections import open_url
+
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=5):  # noqa: S310  a constant https address
-            pass
-    except (OSError, urllib.error.URLError) as error:
+        open_url(urllib.request.Request(url, method="HEAD"), 5).close()  # noqa: S310 - a constant https address
+    except OSError as error:
         raise DownloadError(f"Apple's host cannot be reached ({error})") from error
 
 
@@ -196,7 +228,12 @@ def _squeezenet(extractor: Extractor, cache: Path, report: Callable[[str], None]
     return ObtainedExtractor(extractor, path, provenance, reason)
 
 
-_OBTAIN = {"VisionFeaturePrint_Scene": _vision, "resnet-50": _resnet, "squeezenet_v1.1": _squeezenet}
+_OBTAIN = {
+    SCENE_PRINT: _scene_print,
+    SCENE_PRINT_2: _scene_print,
+    "resnet-50": _resnet,
+    "squeezenet_v1.1": _squeezenet,
+}
 
 
 def _is_intact(path: Path, stamp: Path) -> bool:

@@ -55,15 +55,18 @@ class Target:
     """The output file: the features of an ONNX network, or without a network the prepared pixels.
 
     Features are float32 (rows, length), pixels are uint8 RGB (rows, height, width, 3); ``size`` is the (height, width)
-    of the network's input.
+    of the network's input. ``length`` is given for the features of an extractor other than an ONNX network.
     """
 
     path: Path
     size: tuple[int, int]
     network: Path | None = None
+    length: int | None = None
 
     def row_bytes(self) -> int:
-        """Return the size of a row in bytes; for features this loads the network."""
+        """Return the size of a row in bytes; for features of an ONNX network this loads it."""
+        if self.length is not None:
+            return 4 * self.length
         if self.network is None:
             return self.size[0] * self.size[1] * 3
         return 4 * feature_length(self.network)
@@ -80,6 +83,10 @@ class Task:
     target: Target
 
 
+Extract = Callable[[Sequence[Task]], Iterator[JournalEntry]]
+"""Writes the rows of images to their targets, and yields what was written, in any order."""
+
+
 def write_rows(
     parts: Sequence[Part],
     target: Target,
@@ -88,12 +95,13 @@ def write_rows(
     finished: Mapping[int, int] | None = None,
     on_written: Callable[[JournalEntry], None] = lambda _: None,
     processes: int | None = None,
+    extract: Extract | None = None,
 ) -> int:
     """Write the rows of all images of the parts to the target; return their number.
 
     ``report`` is called with the number of rows done and in all, ``on_written`` after the rows of each image are
     written. ``finished`` is {first row: number of rows} of the images that the target already holds. ``processes`` is
-    one per core unless given.
+    one per core unless given. ``extract`` writes the rows of images in place of ``extract_image``.
 
     Raises:
         UnusableDataError: an image cannot be read any more.
@@ -108,7 +116,7 @@ def write_rows(
     done = sum(finished.values())
     report(done, total)
     tasks = [task for task in _tasks(parts, target) if task.row not in finished]
-    for written in in_processes(extract_image, tasks, workers=processes):
+    for written in extract(tasks) if extract else in_processes(extract_image, tasks, workers=processes):
         on_written(written)
         done += written.rows
         report(done, total)
@@ -131,13 +139,13 @@ def extract_image(task: Task) -> JournalEntry:
 
     pixels = np.stack(prepare_image(task.path, task.target.size, task.options, task.seed))
     if task.target.network is None:
-        _rows(task.target.path, task.target.size, None)[task.row : task.row + len(pixels)] = pixels
+        open_rows(task.target.path, task.target.size, None)[task.row : task.row + len(pixels)] = pixels
         return JournalEntry(task.row, len(pixels))
     session = _session(task.target.network)
     features = np.concatenate(
         [session.run(None, {"pixels": pixels[start : start + BATCH]})[0] for start in range(0, len(pixels), BATCH)]
     ).astype(np.float32, copy=False)
-    _rows(task.target.path, task.target.size, features.shape[1])[task.row : task.row + len(pixels)] = features
+    open_rows(task.target.path, task.target.size, features.shape[1])[task.row : task.row + len(pixels)] = features
     return JournalEntry(task.row, len(pixels), hashlib.sha256(features.tobytes()).hexdigest())
 
 
@@ -178,7 +186,7 @@ def feature_length(network: Path) -> int:
 
 
 @lru_cache(maxsize=1)
-def _rows(path: Path, size: tuple[int, int], length: int | None) -> Any:
+def open_rows(path: Path, size: tuple[int, int], length: int | None) -> Any:
     """Return the target's file, mapped into memory, as rows of ``length`` features, or of pixels if that is None."""
     import numpy as np
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -17,6 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from coremlbench.system.files import sync_to_disk
 from coremlbench.types.errors import InputError
 
 HEADER_KEY = "plan"
@@ -100,9 +100,9 @@ def open_journal(journal: Path, fingerprint: str) -> Iterator[Callable[[JournalE
             with suppress(OSError):
                 file.write(json.dumps(asdict(entry)).encode() + b"\n")
                 if time.monotonic() >= due:
-                    os.fsync(file.fileno())
+                    sync_to_disk(file.fileno())
                     due = time.monotonic() + SYNC_SECONDS
 
         yield append
         with suppress(OSError):
-            os.fsync(file.fileno())
+            sync_to_disk(file.fileno())

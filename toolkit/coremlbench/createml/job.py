@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from coremlbench.createml.engines.choice import ENGINES, EngineChoice, choose_engine
 from coremlbench.createml.options import CreateMLOptions, deviations_of
 from coremlbench.createml.run import train
+from coremlbench.createml.run_context import WorkerCommand
 from coremlbench.experiments.catalogue import select
 from coremlbench.runs import resume_data
+from coremlbench.runs.steps import worker as worker_command
 from coremlbench.runs.training_job import Engine, TrainingJob
 from coremlbench.system.paths import cache_folder
 from coremlbench.types.errors import InputError
@@ -18,26 +22,46 @@ from coremlbench.types.training_records import TrainingRecord
 
 EXPERIMENT = "createml"
 
-TURICREATE_ENGINE = Engine(
-    name="turicreate",
-    options_type=CreateMLOptions,
-    experiment_of=lambda _: EXPERIMENT,
-    deviations_of=deviations_of,
-    train=lambda options, record, folder, stages, save, previous_run: train(
-        options, record, folder, cache_folder(), stages, save, previous_run
-    ),
-)
+
+def _job(
+    choice: EngineChoice,
+    results: Path,
+    command: Sequence[str],
+    on_progress: Callable[[Progress], None],
+    worker: WorkerCommand,
+) -> TrainingJob[CreateMLOptions]:
+    """Return the job that runs the chosen engine; ``worker`` is that of ``RunContext``."""
+    engine = Engine(
+        name=choice.engine.name,
+        options_type=CreateMLOptions,
+        experiment_of=lambda _: EXPERIMENT,
+        deviations_of=deviations_of,
+        train=lambda options, record, folder, stages, save, previous_run: train(
+            options, choice, record, folder, cache_folder(), stages, save, previous_run, worker=worker
+        ),
+    )
+    return TrainingJob(engine, results, command, on_progress)
 
 
 def run_createml(
-    options: CreateMLOptions, *, results: Path, command: Sequence[str], on_progress: Callable[[Progress], None]
+    options: CreateMLOptions,
+    *,
+    results: Path,
+    command: Sequence[str],
+    on_progress: Callable[[Progress], None],
+    worker: WorkerCommand = worker_command,
 ) -> tuple[TrainingRecord, Path]:
     """Run Create ML's training once; return the record, of a failed run too, and the run's folder.
 
+    ``worker`` is that of ``RunContext``.
+
     Raises:
-        InputError: the results folder or the data cannot be used; nothing was measured and no record is left.
+        InputError: the engine, the results folder or the data cannot be used; nothing was measured and no record is
+            left.
     """
-    return TrainingJob(TURICREATE_ENGINE, results, command, on_progress).run_once(options)
+    choice = choose_engine(options)
+    options = replace(options, engine=choice.engine.name)
+    return _job(choice, results, command, on_progress, worker).run_once(options)
 
 
 def run_createml_with_retries(
@@ -51,9 +75,11 @@ def run_createml_with_retries(
     """Run Create ML's training, and repeat it after failures up to ``retries`` times; return all attempts in order.
 
     Raises:
-        InputError: the results folder or the data cannot be used.
+        InputError: the engine, the results folder or the data cannot be used.
     """
-    return TrainingJob(TURICREATE_ENGINE, results, command, on_progress).run_with_retries(options, retries)
+    choice = choose_engine(options)
+    options = replace(options, engine=choice.engine.name)
+    return _job(choice, results, command, on_progress, worker_command).run_with_retries(options, retries)
 
 
 def resume_createml(
@@ -64,6 +90,7 @@ def resume_createml(
     results: Path,
     command: Sequence[str],
     on_progress: Callable[[Progress], None],
+    worker: WorkerCommand = worker_command,
 ) -> tuple[TrainingRecord, Path]:
     """Resume a failed run, the newest one if ``run_id`` is ""; return the new record and its folder.
 
@@ -74,8 +101,11 @@ def resume_createml(
         InputError: no run can be resumed, or a requested setting differs.
     """
     failed, failed_folder = resume_data.find_resumable_run(results, [EXPERIMENT], run_id)
+    if requested.get("engine") == "auto":
+        requested = {name: value for name, value in requested.items() if name != "engine"}
     resume_data.check_same_settings(failed, requested)
-    return TrainingJob(TURICREATE_ENGINE, results, command, on_progress).resume(failed, failed_folder, limits)
+    choice = EngineChoice(ENGINES[failed.engine], "the one of the run that this one resumes")
+    return _job(choice, results, command, on_progress, worker).resume(failed, failed_folder, limits)
 
 
 def image_counts(

@@ -6,10 +6,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from coremlbench.createml.extractors import ObtainedExtractor
+from coremlbench.createml.vision_feature_print import ALL_UNITS
 from coremlbench.experiments.catalogue import deviations, select
 from coremlbench.failures.retry import Retry
 from coremlbench.runs.retries import UNCHANGED
 from coremlbench.types.data import ImageSet
+from coremlbench.types.timing import UnitName
 from coremlbench_datasets.parallel import cores
 
 
@@ -19,7 +21,10 @@ class CreateMLOptions:
 
     ``train`` and ``test`` are numbers of images, None for all that a folder has. ``timeout`` and ``silence`` are
     seconds, ``memory_limit`` is bytes. ``processes`` is the number of processes that extract features, None for one
-    per core.
+    per core; where Core ML runs the extractor they only prepare images. ``units`` are its compute units, None for all.
+    ``verify`` lets the other solver train on the same features, to compare. ``feature_revision`` and
+    ``reuse_features`` are Create ML's own: which extractor it has, and whether it starts from the features of an
+    earlier run and keeps them for the next.
     """
 
     dataset: str = "drawn-food"
@@ -30,6 +35,11 @@ class CreateMLOptions:
     augment: tuple[str, ...] = ("rotation", "flip")
     extractor: str = "auto"
     extraction: str = "pipelined"
+    engine: str = "auto"
+    units: UnitName | None = None
+    feature_revision: int = 1
+    reuse_features: bool = False
+    verify: bool = False
     seed: int = 0
     timeout: float | None = None
     silence: float | None = None
@@ -38,6 +48,8 @@ class CreateMLOptions:
 
     def remedied(self, retry: Retry) -> tuple[CreateMLOptions, str]:
         """Return the settings for the next attempt, and a description of the change."""
+        if retry is Retry.LESS_MEMORY and self.engine == "createml":
+            return self, f"{UNCHANGED}, as Create ML itself decides how much memory it takes"
         if retry is Retry.LESS_MEMORY:
             processes = self.processes or cores()
             if processes == 1:
@@ -56,7 +68,8 @@ def deviations_of(
 
     The extractor counts, because ``auto`` selects what the machine offers and extractors differ in their amount of
     computation: runs with different ones must not be compared as equal. ``--extraction turicreate`` is no deviation
-    for the protocol's own extractor, which only Turi Create can run.
+    for the protocol's own extractor, which only Turi Create can run. Create ML and Turi Create are the protocol's
+    engines; another one computes the same in another time, and so do fewer compute units.
     """
     (experiment,) = select(["createml"])
     settings: dict[str, Any] = {
@@ -72,4 +85,8 @@ def deviations_of(
     settings |= {"extractor": None if extractor == "auto" else extractor, "processes": options.processes}
     if options.extraction == "turicreate" and extractor != experiment.extractor:
         settings["extraction"] = options.extraction
+    if options.engine not in ("auto", "turicreate", "createml"):
+        settings["engine"] = options.engine
+    if options.units not in (None, ALL_UNITS):
+        settings["units"] = options.units
     return deviations(experiment, {name: value for name, value in settings.items() if value is not None})

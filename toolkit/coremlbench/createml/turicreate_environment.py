@@ -20,19 +20,36 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from coremlbench.system import macos
 from coremlbench.types.errors import CoremlbenchError
 
 LOCK = Path(__file__).with_name("turicreate_requirements") / "requirements.lock"
 
 SELF_TEST = """
-import json, turicreate
+import json, sys, turicreate
 from array import array
-frame = turicreate.SFrame({"features": turicreate.SArray([array("d", [0.0, 1.0])]), "label": [1]})
-assert list(frame["label"]) == [1] and list(frame["features"][0]) == [0.0, 1.0]
-import tensorflow
-print("proof:" + json.dumps({"tensorflow": tensorflow.__version__}))
+features = turicreate.SArray([array("d", [value, 1.0]) for value in (0.0, 1.0, 2.0, 3.0)])
+frame = turicreate.SFrame({"features": features, "label": ["low", "low", "high", "high"]})
+model = turicreate.logistic_classifier.create(frame, "label", ["features"], validation_set=None, verbose=False)
+assert list(model.predict(frame)) == ["low", "low", "high", "high"], "the classifier learned nothing"
+versions = {"turicreate": turicreate.__version__}
+if sys.platform != "darwin":
+    import tensorflow
+    versions["tensorflow"] = tensorflow.__version__
+print("proof:" + json.dumps(versions))
 """
-"""Run in a new environment: ``import turicreate`` alone succeeds in environments where SFrames do not work."""
+"""Run in a new environment: ``import turicreate`` alone succeeds in environments where SFrames do not work.
+
+A tiny classifier is trained as in a run, which loads no TensorFlow. On Linux, Turi Create's own extractors need it; on
+macOS they are native code and the lock has none.
+"""
+
+CHILD_ENVIRONMENT = {"ROSETTA_ADVERTISE_AVX": "1"}
+"""Variables for every process of Turi Create's Python.
+
+From macOS 15 on, Rosetta translates AVX, but shows a process that its processor has AVX only with this variable. Other
+systems and native processes ignore it.
+"""
 
 INTERPRETER_QUERY = "import json, platform, sys; print(json.dumps([list(sys.version_info[:3]), platform.machine()]))"
 
@@ -124,6 +141,7 @@ def ensure_environment(recipe: Recipe, cache: Path, report: Callable[[str], None
             "--no-config",
             "--python",
             str(target),
+            "--no-deps",  # the lock is complete, and for macOS without the TensorFlow that Turi Create asks for
             "--require-hashes",
             "-r",
             str(recipe.lock),
@@ -144,7 +162,7 @@ def run_self_test(recipe: Recipe, python: Path) -> dict[str, str]:
     with tempfile.TemporaryDirectory(prefix="coremlbench-") as scratch:
         ended = subprocess.run(
             [str(python), "-I", "-c", recipe.self_test],
-            env={**os.environ, "TMPDIR": scratch, "TURI_LOG_PATH": scratch},
+            env={**os.environ, **CHILD_ENVIRONMENT, "TMPDIR": scratch, "TURI_LOG_PATH": scratch},
             capture_output=True,
             text=True,
             errors="replace",
@@ -183,10 +201,11 @@ def _candidates() -> Iterator[tuple[Path, str]]:
     """Yield the paths where a Python 3.8 may be, each with its location in words."""
     for folder in os.get_exec_path():
         path = Path(folder) / "python3.8"
-        if path.is_file():
+        if os.access(path, os.X_OK):  # False also for a folder that this user cannot read
             yield path, "on PATH"
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
-    versions = [path for path in pyenv.glob("3.8.*") if re.fullmatch(r"3\.8\.\d+", path.name)]
+    readable = os.access(pyenv, os.R_OK | os.X_OK)
+    versions = [path for path in pyenv.glob("3.8.*") if re.fullmatch(r"3\.8\.\d+", path.name)] if readable else []
     for version in sorted(versions, key=lambda path: int(path.name.rsplit(".", 1)[1]), reverse=True):
         yield version / "bin" / "python3.8", "in pyenv's versions"
     listed = subprocess.run(
@@ -230,7 +249,7 @@ def _install_python38(report: Callable[[str], None]) -> Python:
 
 def _uv_request() -> str:
     """Return uv's name of the x86-64 Python 3.8 for this system."""
-    return "cpython-3.8-macos-x86_64-none" if platform.system() == "Darwin" else "cpython-3.8-linux-x86_64-gnu"
+    return "cpython-3.8-macos-x86_64-none" if macos.is_macos() else "cpython-3.8-linux-x86_64-gnu"
 
 
 def no_python38_message() -> str:
@@ -243,7 +262,7 @@ def no_python38_message() -> str:
 
 def python38_install_advice() -> str:
     """Return how to install a Python 3.8 that Turi Create can use, as a clause for a message."""
-    if platform.system() == "Darwin" and platform.machine() == "arm64":
+    if macos.is_macos() and platform.machine() == "arm64":
         return (
             "install Rosetta with `softwareupdate --install-rosetta` and an x86-64 Python 3.8 with `arch -x86_64 pyenv "
             "install 3.8`"

@@ -55,7 +55,7 @@ pass it on: names of your own folders and files are left in.
 
 
 @dataclass(frozen=True)
-class _Entry:
+class ArchiveEntry:
     """A file of the archive before redaction; ``form`` is ``json``, ``lines`` (JSON lines), ``crash`` or ``text``."""
 
     name: str
@@ -76,19 +76,19 @@ def write_bundle(
     """
     if out.exists():
         raise InputError(f"{out} exists already; name another file.")
-    entries = [_Entry("doctor.json", json.dumps([asdict(check) for check in checks]).encode(), "json")]
+    entries = [ArchiveEntry("doctor.json", json.dumps([asdict(check) for check in checks]).encode(), "json")]
     for record in records:
         entries += _run_files(record, results / record.id)
-    redactor = Redactor(owner, _ordinary_words(records))
+    redactor = Redactor(owner, ordinary_words(records))
     for entry in entries:
         redactor.learn(entry.name)
         redactor.learn(entry.data.decode("utf-8", "replace"))
     content = {"README.txt": README.format(user="<user>").encode()}
     for entry in entries:
         name = _unique(redactor.text(entry.name).replace("~/", ""), content)
-        content[name] = _redacted(entry, redactor)
+        content[name] = redact_entry(entry, redactor)
     try:
-        write_new(out, _zip(content))
+        write_new(out, zip_archive(content))
     except FileExistsError:
         raise InputError(f"{out} exists already; name another file.") from None
     except OSError as error:
@@ -96,16 +96,16 @@ def write_bundle(
     return tuple(content)
 
 
-def _run_files(record: Record, folder: Path) -> Iterator[_Entry]:
+def _run_files(record: Record, folder: Path) -> Iterator[ArchiveEntry]:
     """Yield a run's record and logs; the logs of a killed run are still in the folders of its stages."""
-    yield _Entry(f"{record.id}/run.json", store.to_bytes(record), "json")
+    yield ArchiveEntry(f"{record.id}/run.json", store.to_bytes(record), "json")
     logs = [(path, path.name) for path in sorted(folder.glob("logs/*"))]
     for file_name in ("log.txt", "progress.jsonl", REPORT_COPY):
         logs += [(path, f"{path.parent.name}-{file_name}") for path in sorted(folder.glob(f"work/*/{file_name}"))]
     for path, name in logs:
         form = {".jsonl": "lines", ".ips": "crash"}.get(path.suffix, "text")
         with suppress(OSError):
-            yield _Entry(f"{record.id}/logs/{name}", _head_and_tail(path), form)
+            yield ArchiveEntry(f"{record.id}/logs/{name}", _head_and_tail(path), form)
 
 
 def _head_and_tail(path: Path) -> bytes:
@@ -120,7 +120,7 @@ def _head_and_tail(path: Path) -> bytes:
     return data[:HEAD_BYTES] + b"\n... %d bytes are left out here ...\n" % rest + end
 
 
-def _ordinary_words(records: Iterable[Record]) -> frozenset[str]:
+def ordinary_words(records: Iterable[Record]) -> frozenset[str]:
     """Return the words of schema, catalogue, failure rules and records: as user names they are ordinary words."""
     values: list[Any] = [store.json_schema(), serialization.to_json(list(EXPERIMENTS))]
     values += [[rule.kind, rule.reason, rule.hint] for rule in RULES]
@@ -130,7 +130,8 @@ def _ordinary_words(records: Iterable[Record]) -> frozenset[str]:
     return collect_words(values)
 
 
-def _redacted(entry: _Entry, redactor: Redactor) -> bytes:
+def redact_entry(entry: ArchiveEntry, redactor: Redactor) -> bytes:
+    """Return a file's content with personal data replaced; what cannot be read as its form is treated as text."""
     text = entry.data.decode("utf-8", "replace")
     if entry.form == "json":
         return _json_bytes(redactor.value(json.loads(text)))
@@ -170,7 +171,7 @@ def _unique(name: str, taken: dict[str, bytes]) -> str:
     return unique
 
 
-def _zip(content: dict[str, bytes]) -> bytes:
+def zip_archive(content: dict[str, bytes]) -> bytes:
     """Return a ZIP archive of the files by name; equal contents give equal bytes, as times and modes are fixed."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -11,22 +11,31 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
+from coremlbench.system import macos
 from coremlbench.system.formatting import format_bytes
-from coremlbench.system.resources import has_avx, vector_instructions
+from coremlbench.system.resources import OPEN_FILES, has_avx, vector_instructions
+from coremlbench.system.tensorflow_extra import has_tensorflow, install_advice
+from coremlbench.timing.chips import accelerator_note
+from coremlbench.timing.condition_texts import describe_conditions, start_problems
+from coremlbench.timing.conditions import read_conditions
 from coremlbench.types.machine import Machine
 
-State = Literal["ok", "later", "no"]
+State = Literal["ok", "later", "warn", "no"]
 
 DISK_BYTES = 6 * 2**30
 """Free space needed: 2 GB for environments, half a GB for drawn images, half a GB for the features of a whole run."""
+
+
+FEW_OPEN_FILES = 1024
+"""Runs may fail with fewer open files."""
 
 
 @dataclass(frozen=True)
 class SystemCheck:
     """The result of one check.
 
-    ``state`` is ``ok``, ``later`` (installed at first use) or ``no``. ``found`` says what is there, ``advice`` what to
-    do about it.
+    ``state`` is ``ok``, ``later`` (installed at first use), ``warn`` (it works, and the advice matters) or ``no``.
+    ``found`` says what is there, ``advice`` what to do about it.
     """
 
     name: str
@@ -42,10 +51,12 @@ def run_checks(cache: Path, results: Path, machine: Machine, *, skip_slow: bool 
     """
     checks: list[Callable[[], SystemCheck]] = [
         lambda: _machine(machine),
+        lambda: _accelerators(machine),
+        lambda: _conditions(machine),
         lambda: _turicreate(cache),
         lambda: _extractor(cache),
         _tensorflow,
-        *([] if skip_slow else [_training_device]),
+        *([] if skip_slow or not has_tensorflow() else [_training_device]),
         _core_ml,
         lambda: _disk_space("room for the cache", cache),
         lambda: _disk_space("room for results", results),
@@ -65,9 +76,30 @@ def _machine(machine: Machine) -> SystemCheck:
             "machine",
             "no",
             f"{description}; this Python runs under Rosetta",
-            "Install a native arm64 Python, or TensorFlow crashes and every figure is slower than the machine.",
+            "Install a native arm64 Python, or TensorFlow crashes and every figure is slower than the machine. "
+            + macos.rosetta_end(macos.product_version()),
+        )
+    if machine.virtual_machine:
+        return SystemCheck(
+            "machine",
+            "warn",
+            f"{description}; a virtual machine",
+            "Time on a Mac itself: a virtual one has no Neural Engine, and CPU_AND_NE and ALL have hung there.",
         )
     return SystemCheck("machine", "ok", description)
+
+
+def _accelerators(machine: Machine) -> SystemCheck:
+    found = ", ".join(machine.accelerators) or "none that is known"
+    note = accelerator_note(machine.chip)
+    return SystemCheck("accelerators", "ok", f"{found}. {note}" if note else found)
+
+
+def _conditions(machine: Machine) -> SystemCheck:
+    """Return the conditions of timings now; those that make them slower or unlike others are advice."""
+    conditions = read_conditions()
+    advice = " ".join(p.before for p in start_problems(conditions, machine.logical_cores) if p.before)
+    return SystemCheck("conditions", "warn" if advice else "ok", describe_conditions(conditions), advice)
 
 
 def _turicreate(cache: Path) -> SystemCheck:
@@ -80,27 +112,46 @@ def _turicreate(cache: Path) -> SystemCheck:
     )
 
     name = "Turi Create"
-    if platform.system() == "Linux" and platform.machine() != "x86_64":
+    if not macos.is_macos() and platform.machine() != "x86_64":
         return SystemCheck(
-            name, "no", f"there is no Turi Create for {platform.machine()}", "Use an x86-64 machine or a Mac."
+            name,
+            "no",
+            f"there is no Turi Create for {platform.machine()}",
+            "There is nothing to do: --engine auto takes builtin, which trains the same classifier.",
         )
     if installed_python(TURICREATE, cache):
-        return SystemCheck(name, "ok", f"6.4.1, isolated in {environment_folder(TURICREATE, cache)}")
+        ending = f"; {rosetta}" if (rosetta := _end_of_rosetta()) else ""
+        return SystemCheck(name, "ok", f"6.4.1, isolated in {environment_folder(TURICREATE, cache)}{ending}")
     python = find_python38()
     if python is None:
-        advice = f"On a machine without a network, {python38_install_advice()} beforehand."
+        advice = f"On a machine without a network, {python38_install_advice()} beforehand. {_end_of_rosetta()}".rstrip()
         return SystemCheck(name, "later", "no Python 3.8 here; uv will fetch one at first use", advice)
-    return SystemCheck(
-        name, "later", f"made at first use with Python {python.version_text} {python.location} (600 MB to fetch)"
-    )
+    size = "" if macos.is_macos() else " (600 MB to fetch)"  # the most of it is TensorFlow, which macOS does not need
+    found = f"made at first use with Python {python.version_text} {python.location}{size}"
+    return SystemCheck(name, "later", found, _end_of_rosetta())
+
+
+def _end_of_rosetta() -> str:
+    """Return what the end of Rosetta means for Turi Create on Apple silicon; "" where it is far or there is none."""
+    if not macos.has_apple_silicon():
+        return ""
+    ending = macos.rosetta_end(macos.product_version())
+    return f"{ending} Turi Create ends with it." if ending else ""
 
 
 def _extractor(cache: Path) -> SystemCheck:
     from coremlbench.createml.extractors import EXTRACTORS, turicreate_models
+    from coremlbench.createml.vision_feature_print import SCENES, unavailable_reason
+    from coremlbench.runtimes.coreml import macos_version
 
     name = "feature extractor"
-    if platform.system() == "Darwin":
-        return SystemCheck(name, "ok", "VisionFeaturePrint_Scene, part of macOS")
+    if macos.is_macos():
+        prints = [
+            extractor.name
+            for extractor in EXTRACTORS.values()
+            if extractor.scene and not unavailable_reason(SCENES[extractor.scene], macos_version())
+        ]
+        return SystemCheck(name, "ok", f"{', '.join(prints)}, part of macOS")
     models = turicreate_models(cache)
     cached = [
         extractor.name for extractor in EXTRACTORS.values() if extractor.file and (models / extractor.file).is_file()
@@ -111,16 +162,16 @@ def _extractor(cache: Path) -> SystemCheck:
 
 
 def _tensorflow() -> SystemCheck:
-    try:
-        description = f"{metadata.version('tensorflow')}"
-    except metadata.PackageNotFoundError:
+    if not has_tensorflow():
+        advice = install_advice()
         return SystemCheck(
             "TensorFlow",
             "no",
-            f"not installed: there is none for Python {platform.python_version()} on this system",
-            "Use Python 3.12 or older on an Intel Mac.",
+            "not installed; only training, Keras models and SavedModels need it",
+            f"{advice[0].upper()}{advice[1:]}.",
         )
-    if platform.system() == "Darwin" and platform.machine() == "arm64":
+    description = metadata.version("tensorflow")
+    if macos.is_macos() and platform.machine() == "arm64":
         try:
             description += f" with tensorflow-metal {metadata.version('tensorflow-metal')}"
         except metadata.PackageNotFoundError:
@@ -147,8 +198,8 @@ def _training_device() -> SystemCheck:
 
 def _core_ml() -> SystemCheck:
     version = metadata.version("coremltools")
-    if platform.system() == "Darwin":
-        return SystemCheck("Core ML", "ok", f"macOS {platform.mac_ver()[0]}, coremltools {version}")
+    if macos.is_macos():
+        return SystemCheck("Core ML", "ok", f"macOS {macos.product_version()}, coremltools {version}")
     return SystemCheck(
         "Core ML",
         "no",
@@ -175,11 +226,16 @@ def _disk_space(name: str, folder: Path) -> SystemCheck:
 
 
 def _open_file_limit() -> SystemCheck:
-    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    name = "open files"
-    if limit != resource.RLIM_INFINITY and limit < 1024:
-        return SystemCheck(name, "no", f"a limit of {limit}", "Raise it for this terminal with `ulimit -n 4096`.")
-    return SystemCheck(name, "ok", "no limit" if limit == resource.RLIM_INFINITY else f"a limit of {limit:,}")
+    name, infinity = "open files", resource.RLIM_INFINITY
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == infinity or soft >= OPEN_FILES:
+        return SystemCheck(name, "ok", "no limit" if soft == infinity else f"a limit of {soft:,}")
+    if hard == infinity or hard >= OPEN_FILES:
+        return SystemCheck(name, "ok", f"a limit of {soft:,}, which each run raises to {OPEN_FILES:,}")
+    if hard >= FEW_OPEN_FILES:
+        return SystemCheck(name, "ok", f"a limit of {hard:,}")
+    advice = f"Ask whoever set it for {OPEN_FILES:,}: `ulimit -H -n` shows it."
+    return SystemCheck(name, "no", f"a limit of {hard:,}, which only the administrator can raise", advice)
 
 
 def _vector_instructions() -> SystemCheck:

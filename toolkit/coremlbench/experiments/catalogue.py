@@ -160,8 +160,8 @@ def select(names: Iterable[str] = ()) -> tuple[Experiment, ...]:
 def deviations(experiment: Experiment, options: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the texts of the settings in ``options`` that differ from the protocol, in a fixed order.
 
-    Settings that are not in ``options`` are not compared. No protocol has ``extraction`` and ``processes``; they are
-    in ``options`` only if the user chose them.
+    Settings that are not in ``options`` are not compared. No protocol has ``extraction``, ``engine``, ``processes`` and
+    ``units``; they are in ``options`` only if they were chosen.
     """
     protocol: dict[str, Any] = {
         "dataset": experiment.dataset,
@@ -177,7 +177,9 @@ def deviations(experiment: Experiment, options: Mapping[str, Any]) -> tuple[str,
         "augmentation": experiment.augmentation,
         "extractor": experiment.extractor,
         "extraction": "",
+        "engine": "",
         "processes": 0,
+        "units": "",
     }
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in options.items()}
     return tuple(

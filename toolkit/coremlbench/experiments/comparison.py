@@ -25,8 +25,8 @@ def comparison_rows(
     """Return the rows of each experiment: published figures first, then every measured run, oldest first.
 
     ``machine_id`` tells which runs are this machine's. The reference of the ratios is the run of this machine with the
-    fewest workload deviations, of several the newest. A row has a ratio only if its workload is the reference's. Failed
-    runs have rows too.
+    fewest workload deviations, of several the newest. A row has a ratio only if its workload is the reference's, and
+    a run also only if its engine is. Failed runs have rows too.
     """
     records = sorted(records, key=lambda record: record.started)
     rows: list[ComparisonRow] = []
@@ -39,7 +39,9 @@ def comparison_rows(
             if figure.experiment == experiment.name
         ]
         for run in runs:
-            row = _with_ratio(_measured_row(run, experiment), reference, experiment)
+            row = _measured_row(run, experiment)
+            if reference is not None and run.engine == reference.engine:  # other engines do other work for the same
+                row = _with_ratio(row, reference, experiment)
             rows.append(replace(row, this_machine=run.machine.id == machine_id, reference=run is reference))
     return tuple(rows)
 
@@ -47,11 +49,13 @@ def comparison_rows(
 def compared_seconds(record: TrainingRecord, experiment: Experiment) -> float | None:
     """Return the seconds that the experiment compares, ``None`` for a run that failed, was resumed or has no figure.
 
+    A stand-in's run has none either.
+
     "seconds per epoch" is the mean of the epochs from the second on. "total seconds" is the time of training and
     testing, without the start of TensorFlow and the preparation of data. "pictures to model" is the time of all phases
     but setup and data, in which only a machine's first run downloads. ``fsum`` gives the same sum on every Python.
     """
-    if isinstance(record.outcome, Failure) or record.resumed_from:
+    if isinstance(record.outcome, Failure) or record.resumed_from or record.stand_in:
         return None
     if experiment.metric == "seconds per epoch":
         later = [row.seconds for row in record.epochs if row.epoch > 1]
@@ -129,6 +133,8 @@ def _measured_text(record: TrainingRecord, experiment: Experiment) -> str:
         return f"failed{done}: {outcome.reason}"
     if record.resumed_from:
         return f"trained, resumed from {record.resumed_from}: not compared"
+    if record.stand_in:
+        return f"trained by the tests' stand-in for {record.stood_in_for}: not compared"
     seconds = compared_seconds(record, experiment)
     if seconds is None:
         return "trained, but no epoch after the first"

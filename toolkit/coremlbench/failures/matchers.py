@@ -171,8 +171,8 @@ def _loss_was_logged_nan(ended: Exit) -> Match:
     bad: list[str] = []
     infinite: dict[str, list[str]] = {}
     for line in (*ended.retained_lines, *ended.log_tail, *_error_lines(ended)):
-        for found in LOSS.finditer(line):
-            name, value = found["name"].lower(), found["value"].lower().lstrip("+-")
+        for match in LOSS.finditer(line):
+            name, value = match["name"].lower(), match["value"].lower().lstrip("+-")
             if value == "nan" or (name == "loss" and value.startswith("inf")):
                 bad.append(line)
             elif value.startswith("inf"):

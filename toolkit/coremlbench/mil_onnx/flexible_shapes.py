@@ -18,7 +18,7 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class FlexibleInput:
-    """The only input of a program, of flexible shape.
+    """An input of a program, of flexible shape.
 
     Shapes are those of the program, batch first, and (batch, channels, height, width) for an image. ``ranges`` has the
     smallest and the largest size of each dimension, ``None`` for no limit. ``shapes`` lists the permitted shapes if the
@@ -39,13 +39,17 @@ class FlexibleInput:
         inner = (sample[2], *sample[:2]) if self.image and len(sample) == 3 else tuple(sample)
         if self.shapes:
             return min((shape for shape in self.shapes if shape[1:] == inner), default=None)
-        low, high = zip(*self.ranges, strict=True)
-        shape = (low[0], *inner)
-        fits = len(shape) == len(low) and all(
+        shape = (self.ranges[0][0], *inner)
+        return shape if self.permits(shape) else None
+
+    def permits(self, shape: Sequence[int]) -> bool:
+        """Return whether the package permits a shape, the batch included."""
+        if self.shapes:
+            return tuple(shape) in self.shapes
+        return len(shape) == len(self.ranges) and all(
             smallest <= size and (largest is None or size <= largest)
-            for size, smallest, largest in zip(shape, low, high, strict=True)
+            for size, (smallest, largest) in zip(shape, self.ranges, strict=True)
         )
-        return shape if fits else None
 
     @property
     def example(self) -> str:
@@ -59,6 +63,14 @@ class FlexibleInput:
             listed = list(dict.fromkeys("x".join(map(str, self.of_sample(shape))) for shape in self.shapes))
             return " or ".join(filter(None, [", ".join(listed[:-1]), listed[-1]]))
         return " x ".join(_range_text(*limits) for limits in self.of_sample(self.ranges))
+
+    @property
+    def all_permitted(self) -> str:
+        """Return the permitted shapes of the program's tensor, the batch included, in words."""
+        if self.shapes:
+            listed = [" x ".join(map(str, shape)) for shape in self.shapes]
+            return " or ".join(filter(None, [", ".join(listed[:-1]), listed[-1]]))
+        return " x ".join(_range_text(*limits) for limits in self.ranges)
 
     def of_sample(self, values: Sequence[Any]) -> tuple[Any, ...]:
         """Return the values of a sample's dimensions, in its order, from those of the program's."""
@@ -80,6 +92,10 @@ def flexible_input(program: Program) -> FlexibleInput | None:
     if None not in declared:
         return None
     feature = next(feature for feature in program.description.input if feature.name == name)
+    return _of_feature(name, feature, declared)
+
+
+def _of_feature(name: str, feature: Any, declared: tuple[int | None, ...]) -> FlexibleInput:
     if feature.type.WhichOneof("Type") == "imageType":
         return _image(name, feature.type.imageType, declared)
     return _array(name, feature.type.multiArrayType, declared)
@@ -118,6 +134,16 @@ def _limits(limits: Any) -> tuple[int, int | None]:
     """Return the smallest and the largest size of a range; an upper bound below the lower one means no limit."""
     smallest, largest = max(1, int(limits.lowerBound)), int(limits.upperBound)
     return smallest, None if largest < smallest else largest
+
+
+def permitted_sizes(program: Program) -> dict[str, FlexibleInput]:
+    """Return the inputs of a program whose declared sizes are open, by name; states have none."""
+    features = {feature.name: feature for feature in program.description.input}
+    return {
+        name: _of_feature(name, features[name], dims(var))
+        for name, var in program.function.inputs.items()
+        if name in features and None in dims(var)
+    }
 
 
 def fix_input_shape(program: Program, sample: Sequence[int] | None) -> Program:

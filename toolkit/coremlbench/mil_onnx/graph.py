@@ -91,6 +91,14 @@ def static_shape(var: Var) -> tuple[int, ...] | None:
     return None if any(size is None for size in shape) else tuple(size for size in shape if size is not None)
 
 
+def has_unknown_rank(var: Var) -> bool:
+    """Return whether the number of a value's dimensions is known only at run time."""
+    from coremltools.converters.mil.mil import types
+    from coremltools.converters.mil.mil.types.symbolic import any_variadic
+
+    return bool(types.is_tensor(var.sym_type)) and any_variadic(var.shape)
+
+
 def dims(var: Var) -> tuple[int | None, ...]:
     """Return the sizes of a value's dimensions, ``None`` for those that are known only at run time.
 
@@ -114,6 +122,7 @@ class Graph:
 
     ``nodes`` and ``initializers`` are ONNX protos in order. A subgraph (the branch of a condition, the body of a
     loop) has a ``parent``, whose values it can use, as in ONNX. ``builders`` are the functions of the ops by name.
+    ``states`` are the tensors with the present values of the program's states; a subgraph has none.
     """
 
     def __init__(self, builders: Mapping[str, Builder], parent: Graph | None = None) -> None:
@@ -123,6 +132,7 @@ class Graph:
         self.initializers: list[Any] = []
         self.names: dict[Var, str] = {}
         self.pending: dict[Var, str] = {}
+        self.states: dict[Var, str] = {}
         self.through = False
         self.took_unrounded = False
         self.place = ""

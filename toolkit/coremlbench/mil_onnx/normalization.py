@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from coremlbench.mil_onnx.graph import Graph, Operation, Var, dims
+from coremlbench.mil_onnx.open_sizes import as_vector, sizes_of
 
 
 def _or_filled(graph: Graph, var: Var | None, channels: int, value: float) -> str:
@@ -66,13 +67,11 @@ def local_response_norm(graph: Graph, op: Operation) -> str:
     Of an even number of neighbours one more lies before than behind, as in PyTorch, whose op is converted to this.
     """
     name, size = graph.tensor(op.x), int(op.size.val)
-    squares = graph.node("Unsqueeze", [graph.node("Mul", [name, name]), graph.ints([1])])
-    if op.x.rank == 3:
-        squares = graph.node("Unsqueeze", [squares, graph.ints([4])])
-    pads = [0, 0, size // 2, 0, 0, 0, 0, (size - 1) // 2, 0, 0]
-    padded = graph.node("Pad", [squares, graph.ints(pads)])
-    total = graph.node("LpPool", [padded], p=1, kernel_shape=[size, 1, 1], strides=[1, 1, 1])
-    total = graph.node("Squeeze", [total, graph.ints([1, 4] if op.x.rank == 3 else [1])])
+    squares = graph.node("Mul", [name, name])
+    rows = graph.node("Unsqueeze", [graph.node("Reshape", [squares, graph.ints([0, 0, -1])]), graph.ints([1])])
+    padded = graph.node("Pad", [rows, graph.ints([0, 0, size // 2, 0, 0, 0, (size - 1) // 2, 0])])
+    total = graph.node("LpPool", [padded], p=1, kernel_shape=[size, 1], strides=[1, 1])
+    total = graph.node("Reshape", [total, as_vector(graph, sizes_of(graph, op.x))])
     scaled = graph.node("Mul", [total, graph.like(op.x, op.alpha.val / size)])
     base = graph.node("Add", [scaled, graph.like(op.x, op.k.val)])
     return graph.node("Div", [name, graph.node("Pow", [base, graph.like(op.x, op.beta.val)])])

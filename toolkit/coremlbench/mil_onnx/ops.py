@@ -23,6 +23,7 @@ from coremlbench.mil_onnx import (
     sampling,
     scatter_gather,
     slicing,
+    states,
     tensor,
 )
 from coremlbench.mil_onnx.graph import Builder
@@ -48,5 +49,6 @@ OPS: dict[str, Builder] = {
     **recurrent.OPS,
     **control.OPS,
     **lists.OPS,
+    **states.OPS,
     **classify.OPS,
 }

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from coremlbench.mil_onnx.repairs import repair
 from coremlbench.types.errors import InputError
 
 OTHER_KINDS = {
@@ -118,6 +119,7 @@ def _from_spec(spec: Any, weights: Path, name: str) -> Program:
             "reference runtime executes ML Programs only; run it on a Mac."
         )
     try:
+        repair(spec.mlProgram)
         program = load(spec, spec.specificationVersion, str(weights))
     except Exception as error:  # whatever the reader of foreign bytes raises, one sentence comes of it
         raise InputError(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
-import numpy as np
+from coremlbench.mil_onnx.graph import Graph, Operation
+from coremlbench.mil_onnx.open_sizes import Size, as_vector, combine, sizes_of
 
-from coremlbench.mil_onnx.graph import Graph, Operation, UnsupportedProgramError, static_shape
+INT64_MAX = 2**63 - 1
+"""As the end of a slice: to the end of the dimension."""
 
 
 def depth_to_space(graph: Graph, op: Operation) -> str:
@@ -24,50 +27,53 @@ def pixel_shuffle(graph: Graph, op: Operation) -> str:
     return graph.node("DepthToSpace", [graph.tensor(op.x)], blocksize=int(op.upscale_factor.val), mode="CRD")
 
 
-def _sizes(op: Operation) -> tuple[int, ...]:
-    sizes = static_shape(op.x)
-    if sizes is None:
-        raise UnsupportedProgramError(f"The {op.op_type} that makes '{op.outputs[0].name}' has an input of open size.")
-    return sizes
-
-
-def _rearranged(graph: Graph, name: str, split: list[int], perm: list[int], joined: list[int]) -> str:
+def _rearranged(graph: Graph, name: str, split: list[Size], perm: list[int], joined: list[Size]) -> str:
     """Return ``name`` reshaped to ``split``, its dimensions reordered, and reshaped to ``joined``."""
-    parts = graph.node("Transpose", [graph.node("Reshape", [name, graph.ints(split)])], perm=perm)
-    return graph.node("Reshape", [parts, graph.ints(joined)])
+    parts = graph.node("Transpose", [graph.node("Reshape", [name, as_vector(graph, split)])], perm=perm)
+    return graph.node("Reshape", [parts, as_vector(graph, joined)])
+
+
+def _product(graph: Graph, size: Size, *factors: int) -> Size:
+    return combine(graph, "Mul", size, math.prod(factors))
+
+
+def _quotient(graph: Graph, size: Size, *divisors: int) -> Size:
+    return combine(graph, "Div", size, math.prod(divisors))
 
 
 def pixel_unshuffle(graph: Graph, op: Operation) -> str:
     """Return blocks of space stacked as channels, the channel first, as in PyTorch."""
-    n, channels, height, width = _sizes(op)
+    n, channels, height, width = sizes_of(graph, op.x)
     factor = int(op.downscale_factor.val)
-    high, wide = height // factor, width // factor
+    high, wide = _quotient(graph, height, factor), _quotient(graph, width, factor)
     split = [n, channels, high, factor, wide, factor]
-    joined = [n, channels * factor * factor, high, wide]
+    joined = [n, _product(graph, channels, factor, factor), high, wide]
     return _rearranged(graph, graph.tensor(op.x), split, [0, 1, 3, 5, 2, 4], joined)
 
 
 def space_to_batch(graph: Graph, op: Operation) -> str:
     """Return blocks of the padded space as samples, the block's place first."""
-    n, channels, height, width = _sizes(op)
+    n, channels, height, width = sizes_of(graph, op.x)
     rows, columns = (int(size) for size in op.block_shape.val)
-    (top, bottom), (left, right) = op.paddings.val
+    (top, bottom), (left, right) = ((int(first), int(last)) for first, last in op.paddings.val)
     pads = graph.ints([0, 0, top, left, 0, 0, bottom, right])
-    name = graph.node("Pad", [graph.tensor(op.x), pads, graph.constant(0, np.float32)])
-    high, wide = (height + int(top + bottom)) // rows, (width + int(left + right)) // columns
-    split, joined = [n, channels, high, rows, wide, columns], [n * rows * columns, channels, high, wide]
+    name = graph.node("Pad", [graph.tensor(op.x), pads, graph.like(op.x, 0)])
+    high = _quotient(graph, combine(graph, "Add", height, top + bottom), rows)
+    wide = _quotient(graph, combine(graph, "Add", width, left + right), columns)
+    split, joined = [n, channels, high, rows, wide, columns], [_product(graph, n, rows, columns), channels, high, wide]
     return _rearranged(graph, name, split, [3, 5, 0, 1, 2, 4], joined)
 
 
 def batch_to_space(graph: Graph, op: Operation) -> str:
     """Return blocks of samples laid out in space, cropped."""
-    n, channels, height, width = _sizes(op)
+    n, channels, height, width = sizes_of(graph, op.x)
     rows, columns = (int(size) for size in op.block_shape.val)
-    (top, bottom), (left, right) = op.crops.val
-    samples, high, wide = n // (rows * columns), height * rows, width * columns
-    split, joined = [rows, columns, samples, channels, height, width], [samples, channels, high, wide]
+    (top, bottom), (left, right) = ((int(first), int(last)) for first, last in op.crops.val)
+    samples = _quotient(graph, n, rows, columns)
+    split: list[Size] = [rows, columns, samples, channels, height, width]
+    joined = [samples, channels, _product(graph, height, rows), _product(graph, width, columns)]
     name = _rearranged(graph, graph.tensor(op.x), split, [2, 3, 4, 0, 5, 1], joined)
-    ends = graph.ints([high - bottom, wide - right])
+    ends = graph.ints([-crop if crop else INT64_MAX for crop in (bottom, right)])
     return graph.node("Slice", [name, graph.ints([top, left]), ends, graph.ints([2, 3])])
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from coremlbench.mil_onnx.graph import Array, Graph, Operation, UnsupportedProgramError, Var
+from coremlbench.mil_onnx.clipped_lstm import Direction, clipped_lstm
+from coremlbench.mil_onnx.graph import Array, Graph, Operation, Var
 
 ACTIVATIONS: dict[str, tuple[str, tuple[float, ...], tuple[float, ...]]] = {
     "tanh": ("Tanh", (), ()),
@@ -78,9 +79,7 @@ def lstm(graph: Graph, op: Operation) -> list[str]:
     input, output, forget.
     """
     if op.clip is not None:
-        raise UnsupportedProgramError(
-            f"The lstm that makes '{op.outputs[0].name}' clips its cells, which ONNX cannot express."
-        )
+        return _clipped(graph, op)
     size, both = int(op.weight_hh.shape[1]), op.direction.val == "bidirectional"
     sides = ("", "_back") if both else ("",)
     tables: dict[str, list[Array]] = {"weight_ih": [], "weight_hh": [], "bias": [], "peephole": []}
@@ -104,6 +103,36 @@ def lstm(graph: Graph, op: Operation) -> list[str]:
     width = size * len(sides)
     final = _final(graph, hidden, width)
     return [_sequence(graph, op, every, final, width), final, _final(graph, cell, width)]
+
+
+def _clipped(graph: Graph, op: Operation) -> list[str]:
+    """Return what ``lstm`` returns, with the cell states clipped after each step."""
+    sides = ("", "_back") if op.direction.val == "bidirectional" else ("",)
+    size = int(op.weight_hh.shape[1])
+    parts = []
+    for number, side in enumerate(sides):
+        weights, recurrent, bias, peepholes = (
+            graph.value(getattr(op, name + side)) for name in ("weight_ih", "weight_hh", "bias", "peephole")
+        )
+        assert weights is not None, "by the op's definition its weights are constant"
+        assert recurrent is not None, "by the op's definition its weights are constant"
+        direction = Direction(
+            weights,
+            recurrent,
+            np.zeros(4 * size, np.float32) if bias is None else bias,
+            peepholes,
+            reverse=op.direction.val == "reverse" or bool(side),
+        )
+        bounds = [graph.ints([value]) for value in (number * size, (number + 1) * size, 1)]
+        hidden, cell = (graph.node("Slice", [graph.tensor(var), *bounds]) for var in (op.initial_h, op.initial_c))
+        parts.append(clipped_lstm(graph, op, direction, hidden, cell, in_order=len(sides) == 2))
+    every, last_hidden, last_cell = (
+        names[0] if len(names) == 1 else graph.node("Concat", list(names), axis=-1)
+        for names in zip(*parts, strict=True)
+    )
+    if not op.output_sequence.val:
+        every = graph.node("Unsqueeze", [last_hidden, graph.ints([0])])
+    return [every, last_hidden, last_cell]
 
 
 def gru(graph: Graph, op: Operation) -> list[str]:

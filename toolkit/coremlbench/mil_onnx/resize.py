@@ -132,11 +132,20 @@ def _linear(graph: Graph, op: Operation, mode: str, count: int = 2) -> str:
         weights = linear_weights(grid(size, target, mode), size)
         if np.array_equal(weights, np.eye(size)):
             continue
-        if place == -1:
-            name = graph.node("MatMul", [name, graph.constant(weights.T, np.float32)])
-        else:
-            name = graph.node("MatMul", [graph.constant(weights, np.float32), name])
+        name = _weighted(graph, name, weights, place, op.x.rank)
     return name
+
+
+def _weighted(graph: Graph, name: str, weights: Array, place: int, rank: int) -> str:
+    """Return the product of weights (target, size) with the dimension ``place``, counted from the end."""
+    if place == -2:
+        return graph.node("MatMul", [graph.constant(weights, np.float32), name])
+    if place == -1:
+        return graph.node("MatMul", [name, graph.constant(weights.T, np.float32)])
+    perm = list(range(rank))
+    perm[place], perm[-1] = perm[-1], perm[place]
+    product = graph.node("MatMul", [graph.transpose(name, perm), graph.constant(weights.T, np.float32)])
+    return graph.transpose(product, perm)
 
 
 def _between(graph: Graph, op: Operation, name: str, place: int, mode: str) -> str:
@@ -145,8 +154,8 @@ def _between(graph: Graph, op: Operation, name: str, place: int, mode: str) -> s
     points = side.grid(mode)
     low, high = side.floor(points), side.floor(points, 1)
     part = graph.cast(graph.node("Sub", [points, graph.cast(low, np.float64)]), np.float32)
-    if place == -2:
-        part = graph.node("Unsqueeze", [part, graph.ints([1])])
+    if place < -1:
+        part = graph.node("Unsqueeze", [part, graph.ints(range(1, -place))])
     before = graph.node("Sub", [graph.constant(1, np.float32), part])
     shares = [
         graph.node("Mul", [graph.node("Gather", [name, index], axis=op.x.rank + place), weight])
@@ -212,10 +221,8 @@ def upsample_nearest_neighbor(graph: Graph, op: Operation) -> str:
 
 
 def resize(graph: Graph, op: Operation) -> str:
-    """Return ``x`` with its last one or two dimensions resized."""
+    """Return ``x`` with its last ``resized_dims`` dimensions resized."""
     mode, count = op.sampling_mode.val, int(op.resized_dims.val)
-    if count > 2:
-        raise UnsupportedProgramError(f"The resize that makes '{op.outputs[0].name}' resizes more than two dimensions.")
     if op.interpolation_mode.val == "LINEAR":
         return _linear(graph, op, mode, count)
     if mode in {"DEFAULT", "UNALIGN_CORNERS"}:

@@ -258,11 +258,13 @@ def _spread(graph: Graph, mode: str, start: str, end: str, count: int) -> str:
         before = graph.node("Mul", [start, graph.constant(1 - part, np.float32)])
         return graph.node("Add", [before, graph.node("Mul", [end, graph.constant(part, np.float32)])])
     extent, one = graph.node("Sub", [end, start]), graph.constant(1, np.float32)
-    if mode == "DEFAULT":
-        whole, part = graph.node("Add", [extent, one]), steps / count
+    if mode in {"DEFAULT", "UNALIGN_CORNERS"}:
+        whole, part = graph.node("Add", [extent, one]), (steps if mode == "DEFAULT" else steps + 0.5) / count
     else:
         whole, part = graph.node("Max", [extent, one]), (steps + 0.5) / count
     moved = graph.node("Add", [start, graph.node("Mul", [whole, graph.constant(part, np.float32)])])
+    if mode == "UNALIGN_CORNERS":
+        moved = graph.node("Sub", [moved, graph.constant(0.5, np.float32)])
     return graph.node("Min", [end, graph.node("Max", [start, moved])])
 
 
@@ -284,11 +286,6 @@ def crop_resize(graph: Graph, op: Operation) -> str:
     the boxes: the images, if the boxes do not name one, else 1.
     """
     mode = op.sampling_mode.val
-    if mode == "UNALIGN_CORNERS":
-        raise UnsupportedProgramError(
-            f"The crop_resize that makes '{op.outputs[0].name}' samples with UNALIGN_CORNERS, of which coremltools' "
-            "documentation and its tests say different things."
-        )
     boxes, images = _boxes(graph, op)
     table = _table(graph, op.x, images)
     size = int(op.target_height.val), int(op.target_width.val)

@@ -54,13 +54,22 @@ def transpose(graph: Graph, op: Operation) -> str:
 
 
 def squeeze(graph: Graph, op: Operation) -> str:
-    """Return ``x`` without dimensions of size 1: those of ``axes``, or all. Axes of another size stay."""
+    """Return ``x`` without dimensions of size 1: those of ``axes``, or all. Axes of another size stay.
+
+    So do axes of open size that are not 1 at run time.
+    """
     sizes = dims(op.x)
     given = list(range(op.x.rank)) if op.axes is None else known_axes(op)
     axes = [axis for axis in given if sizes[axis] == 1 or (sizes[axis] is None and op.axes is not None)]
     if not axes:
         return graph.tensor(op.x)  # ONNX Runtime takes an empty list of axes for all of them
-    return graph.node("Squeeze", [graph.tensor(op.x), graph.ints(axes)])
+    if all(sizes[axis] == 1 for axis in axes):
+        return graph.node("Squeeze", [graph.tensor(op.x), graph.ints(axes)])
+    shape = graph.node("Shape", [graph.tensor(op.x)])
+    stays = graph.constant([axis not in axes for axis in range(op.x.rank)], np.bool_)
+    not_one = graph.node("Not", [graph.node("Equal", [shape, graph.constant(1, np.int64)])])
+    remaining = graph.node("Compress", [shape, graph.node("Or", [stays, not_one])], axis=0)
+    return graph.node("Reshape", [graph.tensor(op.x), remaining])
 
 
 def expand_dims(graph: Graph, op: Operation) -> str:

@@ -17,11 +17,14 @@ from coremlbench.mil_onnx.graph import (
     carrier,
     dims,
     dtype_name,
+    has_unknown_rank,
     is_half,
+    is_list,
     onnx_type,
 )
 from coremlbench.mil_onnx.ops import OPS
 from coremlbench.mil_onnx.program import Program
+from coremlbench.mil_onnx.states import STATES_KEY, add_state, is_state, state_outputs
 from coremlbench.mil_onnx.walk import walk
 from coremlbench.types.errors import InputError
 
@@ -34,9 +37,10 @@ CLASSES_KEY = "coremlbench.classes"
 def to_onnx(program: Program, *, also: Sequence[str] = ()) -> Any:
     """Return an ``onnx.ModelProto`` that computes the same as the program.
 
-    Inputs and outputs keep their names, shapes and types. A classifier's label is a string or int64 tensor of one
-    element, its probabilities a float vector; the labels are in the model's metadata. The values named by ``also``
-    become outputs too, so that two programs can be compared op by op.
+    Inputs and outputs keep their names, shapes and types; an output without dimensions has one of size 1, as Core ML
+    returns it. Each state is an input and an output more (``states.py``). A classifier's label is a string or int64
+    tensor of one element, its probabilities a float vector; the labels are in the model's metadata. The values named by
+    ``also`` become outputs too, so that two programs can be compared op by op.
 
     Raises:
         UnknownOpError: the program has an op without an entry in OPS.
@@ -49,31 +53,34 @@ def to_onnx(program: Program, *, also: Sequence[str] = ()) -> Any:
     exposed = _exposed(program, also)
     graph = Graph(OPS)
     for var in exposed:
-        if var.val is not None or is_half(var):
+        if var.val is not None or is_half(var) or _is_scalar(var):
             graph.reserve(var.name)
-    inputs = [_input(graph, name, var) for name, var in function.inputs.items()]
+    inputs = [
+        add_state(graph, name, var) if is_state(var) else _input(graph, name, var)
+        for name, var in function.inputs.items()
+    ]
     walk(graph, function.operations)
     outputs = [_output(graph, var) for var in exposed]
+    states = state_outputs(graph, {name: var for name, var in function.inputs.items() if is_state(var)})
+    outputs += states.values()
     nodes = _needed(graph.nodes, {info.name for info in outputs})
     graph_proto = helper.make_graph(nodes, "main", inputs, outputs, initializer=graph.initializers)
     model = helper.make_model(
         graph_proto, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="coremlbench", ir_version=IR_VERSION
     )
+    properties = {}
     classes = _classes(function.operations)
     if classes is not None:
-        helper.set_model_props(model, {CLASSES_KEY: json.dumps(classes)})
+        properties[CLASSES_KEY] = json.dumps(classes)
+    if states:
+        properties[STATES_KEY] = json.dumps({name: info.name for name, info in states.items()})
+    helper.set_model_props(model, properties)
     return model
 
 
 def _input(graph: Graph, name: str, var: Var) -> Any:
-    from coremltools.converters.mil.mil import types
     from onnx import helper
 
-    if types.is_state(var.sym_type):
-        raise UnsupportedProgramError(
-            f"The program keeps a state '{name}' between predictions, which the reference runtime does not hold; "
-            "run this model on a Mac."
-        )
     half = dtype_name(var) == "fp16"
     kind = np.dtype(np.float16) if half else carrier(dtype_name(var))
     shape = [f"{name}_{index}" if size is None else size for index, size in enumerate(dims(var))]
@@ -108,20 +115,35 @@ def _output(graph: Graph, var: Var) -> Any:
     """Add the tensor with the output's name and type; return its description."""
     from onnx import TensorProto, helper
 
-    if var.op is not None and var.op.op_type == "classify":
+    if _is_classified(var):
         class_labels = labels(var.op)
         if var is not var.op.outputs[0]:
             return helper.make_tensor_value_info(graph.tensor(var), TensorProto.FLOAT, [len(class_labels)])
         kind = TensorProto.STRING if isinstance(class_labels[0], str) else TensorProto.INT64
         return helper.make_tensor_value_info(graph.tensor(var), kind, [1])
     element = np.dtype(np.float16) if is_half(var) else carrier(dtype_name(var))
-    shape = [f"{var.name}_{index}" if size is None else size for index, size in enumerate(dims(var))]
+    if has_unknown_rank(var):
+        shape = None
+    else:
+        shape = [f"{var.name}_{index}" if size is None else size for index, size in enumerate(dims(var))] or [1]
+    source = (graph.pending.get(var) if is_half(var) else None) or graph.tensor(var)
+    if _is_scalar(var):
+        graph.place = var.name
+        source = graph.node("Reshape", [source, graph.ints([1])])
     if is_half(var):
-        source = graph.pending.get(var) or graph.tensor(var)
         graph.nodes.append(helper.make_node("Cast", [source], [var.name], to=onnx_type(element)))
-    elif graph.tensor(var) != var.name:
-        graph.nodes.append(helper.make_node("Identity", [graph.tensor(var)], [var.name]))
+    elif source != var.name:
+        graph.nodes.append(helper.make_node("Identity", [source], [var.name]))
     return helper.make_tensor_value_info(var.name, onnx_type(element), shape)
+
+
+def _is_scalar(var: Var) -> bool:
+    """Return whether an output has no dimensions; the label of a classifier is none of these."""
+    return not is_list(var) and not has_unknown_rank(var) and var.rank == 0 and not _is_classified(var)
+
+
+def _is_classified(var: Var) -> bool:
+    return var.op is not None and var.op.op_type == "classify"
 
 
 def _needed(nodes: Sequence[Any], required: set[str]) -> list[Any]:

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from coremlbench.mil_onnx.constexpr import is_compressed
-from coremlbench.mil_onnx.graph import Graph, Operation, UnknownOpError, UnsupportedProgramError, is_half
+from coremlbench.mil_onnx.graph import (
+    Graph,
+    Operation,
+    UnknownOpError,
+    UnsupportedProgramError,
+    has_unknown_rank,
+    is_half,
+)
 from coremlbench.mil_onnx.program import first_line
 from coremlbench.mil_onnx.rounding import COMMUTES, EXACT
 from coremlbench.types.errors import CoremlbenchError
@@ -27,6 +34,12 @@ def walk(graph: Graph, operations: Iterable[Operation], block: str = "the progra
                 f"The reference runtime does not know the op '{op.op_type}' ({_place(op, number, block)}); "
                 "run this model on a Mac, or convert it without that op."
             )
+        for var in op.inputs.values():
+            if not isinstance(var, (list, tuple)) and var is not None and has_unknown_rank(var):
+                raise UnsupportedProgramError(
+                    f"The op '{op.op_type}' ({_place(op, number, block)}) takes the value '{var.name}', whose "
+                    "number of dimensions is known only at run time; run this model on a Mac."
+                )
         outer = (graph.place, graph.through, graph.took_unrounded)
         graph.begin(op.outputs[0].name, through=op.op_type in COMMUTES)
         try:

@@ -19,6 +19,7 @@ from coremlbench.system.formatting import format_count
 from coremlbench.types.errors import InputError
 
 ML_PROGRAM = "mlProgram"
+FEATURE_PRINT = "visionFeaturePrint"
 MODEL_KINDS = {
     200: "pipelineClassifier",
     201: "pipelineRegressor",
@@ -51,7 +52,7 @@ MODEL_KINDS = {
     900: "identity",
     2000: "textClassifier",
     2001: "wordTagger",
-    2002: "visionFeaturePrint",
+    2002: FEATURE_PRINT,
     2003: "soundAnalysisPreprocessing",
     2004: "gazetteer",
     2005: "wordEmbedding",
@@ -84,21 +85,29 @@ def core_ml_kind(path: Path) -> str:
     return _read(path)[0]
 
 
+def has_feature_print(path: Path) -> bool:
+    """Return whether a model is an extractor that is part of macOS, or a pipeline with one."""
+    kind, stages = _read(path)
+    return FEATURE_PRINT in {kind, *(stage.kind for stage in stages)}
+
+
 def check_ml_program(path: Path, results: Path | None = None) -> None:
     """Raise ``InputError`` for a Core ML model that only Core ML executes; a file that cannot be read passes.
 
-    The message advises a command for the folder of records ``results``.
+    So does a model with an extractor that is part of macOS, which gets a verdict of its own. The message advises a
+    command for the folder of records ``results``.
     """
     kind, stages = _read(path)
-    if kind in {"", ML_PROGRAM}:
+    if kind in {"", ML_PROGRAM} or has_feature_print(path):
         return
     command = advised_command("convert-and-time", path, "--kit", "kit", results=results)
     pack = f"`{command}` packs it for a Mac, which times it without a proof"
     if stages:
         listed = "; ".join(f"{number}: {_stage_text(stage)}" for number, stage in enumerate(stages, 1))
+        apart = "save its stages as packages and give those, or " if ML_PROGRAM in {at.kind for at in stages} else ""
         raise InputError(
             f"{path.name} is a pipeline of {format_count(len(stages), 'model')} ({listed}), and only single ML "
-            f"Programs are executed here; save its stages as packages and give those, or {pack}."
+            f"Programs are executed here; {apart}{pack}."
         )
     convert = "convert its original with convert_to='mlprogram', or " if kind.startswith("neuralNetwork") else ""
     raise InputError(
@@ -136,6 +145,20 @@ def _read(path: Path) -> tuple[str, tuple[Stage, ...]]:
     except (OSError, ValueError, KeyError, TypeError):
         pass
     return "", ()
+
+
+def description_bytes(path: Path) -> bytes:
+    """Return the ``ModelDescription`` in an ``.mlpackage`` or ``.mlmodel``, without reading the rest.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError, KeyError, TypeError: it is no Core ML model.
+    """
+    with _specification(path).open("rb") as file:
+        for number, wire_type, length in _fields(file):
+            if number == DESCRIPTION and wire_type == BYTES:
+                return file.read(length)
+    return b""
 
 
 def _specification(path: Path) -> Path:

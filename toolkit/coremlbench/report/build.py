@@ -122,7 +122,7 @@ def _machine_row(records: Sequence[Record]) -> MachineRow:
 
 
 def _machine_name(machine: Machine) -> str:
-    memory = f"{machine.memory_bytes / 2**30:.0f} GB"
+    memory = f"{machine.memory_bytes / 2**30:.0f} GB" + (", virtual machine" if machine.virtual_machine else "")
     return f"{machine.model} ({machine.chip}, {memory})" if machine.model else f"{machine.chip} ({memory})"
 
 

@@ -111,6 +111,10 @@ def _work(record: TrainingRecord) -> str:
     extractor = record.options.get("extractor")
     if extractor and extractor != "auto" and f"extractor {extractor}" not in other:  # not twice; auto says nothing
         parts.append(f"features of {extractor}")
+    if record.stand_in:
+        parts.append(f"the tests' stand-in, not {record.stood_in_for}")
+    elif record.engine == "createml":  # it is the protocol's, and its times are not those of Turi Create
+        parts.append("engine createml")
     if record.resumed_from:
         parts.append("resumed, so not a whole run")
     return ", ".join(parts)
@@ -126,6 +130,12 @@ def classifier_runs(sources: Sequence[Source]) -> tuple[ClassifierRun, ...]:
             if run is not None:
                 newest[(record.machine.id, *_settings(record))] = run
     return tuple(sorted(newest.values(), key=lambda run: (-(run.train + run.validation), run.machine, run.record)))
+
+
+def _engine_prefix(record: TrainingRecord) -> str:
+    """Return the engine and its version as the beginning of a text; "" for a record of an earlier release."""
+    version = record.versions.get(record.engine, "")
+    return f"{record.engine}{version and f' {version}'}, " if "engine chosen" in record.options else ""
 
 
 def _classifier(record: TrainingRecord, source: Source) -> ClassifierRun | None:
@@ -154,8 +164,8 @@ def _classifier(record: TrainingRecord, source: Source) -> ClassifierRun | None:
         train=data.train,
         validation=data.validation,
         test=data.test,
-        solver=f"{solver.name}, {solver.iterations} of at most {format_count(solver.max_iterations, 'iteration')}: "
-        f"{solver.status}"
+        solver=f"{_engine_prefix(record)}{solver.name}, {solver.iterations} of at most "
+        f"{format_count(solver.max_iterations, 'iteration')}: {solver.status}"
         if solver
         else "",
         model=f"{record.model.format}, {record.model.precision}; predicts what was trained for {agreement.equal:,} of "

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from coremlbench.report.labels import MAX_OUTPUT_ERROR, output_error_phrase, outputs_are_wrong, unit_phrase
 from coremlbench.report.types import WarningRow
-from coremlbench.system.formatting import format_count
+from coremlbench.system.formatting import format_count, format_seconds
+from coremlbench.timing.condition_texts import condition_problems, start_problems
 from coremlbench.types.records import Record
 from coremlbench.types.timing import Conditions, Measurement, TimingRecord
 from coremlbench.types.training_records import TrainingRecord
@@ -30,6 +31,8 @@ def warning_rows(records: Sequence[Record]) -> tuple[WarningRow, ...]:
 def _warnings(record: Record) -> Iterator[str]:
     if record.machine.rosetta:
         yield "Python ran under Rosetta: these are not the figures of native code."
+    if record.machine.virtual_machine:
+        yield "macOS ran in a virtual machine: these are not the figures of a Mac, and it has no Neural Engine."
     if isinstance(record, TrainingRecord):
         yield from _training_warnings(record)
     if isinstance(record, TimingRecord):
@@ -38,6 +41,8 @@ def _warnings(record: Record) -> Iterator[str]:
 
 
 def _training_warnings(record: TrainingRecord) -> Iterator[str]:
+    if record.stand_in:
+        yield "The tests' stand-in for Core ML or Create ML ran: none of its features and figures is Apple's."
     if record.resumed_from:
         yield "The run goes on with the work of a broken one: its times are not those of a whole run."
     if record.dataset is not None:
@@ -53,11 +58,17 @@ def _timing_warnings(record: TimingRecord) -> Iterator[str]:
         yield f"Less than the method asks for: {', '.join(reductions)}."
     if any(cell.stand_in for cell in record.measurements):
         yield "The tests' stand-in for Core ML ran: none of its figures is Core ML's."
+    yield from _start_warnings(record)
     for cell in record.measurements:
         yield from _cell_warnings(cell)
         for timed in cell.rounds:
             for conditions in (timed.before, timed.after):
                 yield from _condition_warnings(conditions)
+    if gaps := [timed.clock_gap_seconds for cell in record.measurements for timed in cell.repeated]:
+        yield (
+            f"Rounds were repeated ({len(gaps)}): the machine slept within them, or its clock was set, by "
+            f"{format_seconds(max(map(abs, gaps)))} at most."
+        )
     yield from _load_warnings(record)
 
 
@@ -106,10 +117,11 @@ def _is_busy(conditions: Conditions, record: TimingRecord) -> bool:
     return conditions.load_average is not None and conditions.load_average > record.machine.logical_cores
 
 
+def _start_warnings(record: TimingRecord) -> Iterator[str]:
+    """Yield what spoke against the conditions in which a matrix was started."""
+    problems = start_problems(record.conditions_before, record.machine.logical_cores)
+    yield from (problem.after for problem in problems if problem.after)
+
+
 def _condition_warnings(conditions: Conditions) -> Iterator[str]:
-    if conditions.thermal_state not in (None, "nominal"):
-        yield f"The machine was hot: macOS called its thermal state {conditions.thermal_state}."
-    if conditions.power_source == "battery":
-        yield "The machine ran on battery."
-    if conditions.low_power_mode:
-        yield "Low power mode was on."
+    yield from (problem.after for problem in condition_problems(conditions) if problem.after)

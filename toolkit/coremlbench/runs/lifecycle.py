@@ -19,8 +19,9 @@ from coremlbench.runs import resume_data, store
 from coremlbench.runs.stages import StageFailedError, Stages
 from coremlbench.supervision.supervisor import describe_error
 from coremlbench.system.machine import describe_machine
-from coremlbench.system.resources import snapshot_resources
+from coremlbench.system.resources import raise_open_file_limit, snapshot_resources
 from coremlbench.system.signals import deferred_signals
+from coremlbench.system.sleep import kept_awake
 from coremlbench.types.conversion import ConversionRecord
 from coremlbench.types.errors import InputError
 from coremlbench.types.failure import Evidence, Failure
@@ -144,7 +145,8 @@ class _Lifecycle(Generic[R]):
         Raises:
             InputError: the input of a new run cannot be used; its folder is removed.
         """
-        with store.lock_run(self.folder):
+        raise_open_file_limit()
+        with store.lock_run(self.folder), kept_awake():
             self.save(self.newest)
             try:
                 record = check_training(work(self.newest, self.folder, self.stages, self.save))

@@ -25,10 +25,13 @@ from coremlbench.types.training_records import TrainingRecord
 
 RESUME_DIR = store.RESUME_DIR
 FEATURES_FILE, JOURNAL_FILE, CHECKPOINT_PATTERN = "features.f32", "features.jsonl", "epoch-*.npz"
+SOLVER_STATE_FILE = "solver-state.npz"
+SESSION_DIR, SESSION_STATE_FILE = "session", "session.json"
+"""Create ML's own session, and a note of its last checkpoint: its ``phase`` and ``iteration``."""
 MAX_RESUMABLE_RUNS = 3
 """Failed runs that keep resume data. A full Create ML run's features take 354 MB, a ResNet50 with Adam 284 MB."""
-UNUSABLE_AFTER = ("disk-full", "gpu-fault", "untrusted-device")
-"""Failure kinds after which resume data is removed: the disk has no room for it, or it may be wrong."""
+UNUSABLE_AFTER = ("disk-full", "gpu-fault", "untrusted-device", "createml-parameters", "createml-images")
+"""Failure kinds after which resume data is removed: the disk has no room for it, it may be wrong, or it was refused."""
 
 
 def note_resume_data(record: TrainingRecord, folder: Path) -> TrainingRecord:
@@ -51,9 +54,22 @@ def describe_progress(folder: Path) -> str:
         checkpoint = newest_checkpoint(folder)
         if checkpoint is not None:
             return f"the network after epoch {int(checkpoint.stem.rpartition('-')[2])}"
+        if (folder / RESUME_DIR / SESSION_STATE_FILE).is_file():
+            return _describe_session(folder / RESUME_DIR)
         with (folder / RESUME_DIR / JOURNAL_FILE).open("rb") as lines:
             images = sum(line.endswith(b"\n") for line in lines) - 1  # the first line is the header
-            return f"the features of {format_count(images, 'image')}" if images > 0 else ""
+            solver = " and the solver's state" if (folder / RESUME_DIR / SOLVER_STATE_FILE).exists() else ""
+            return f"the features of {format_count(images, 'image')}{solver}" if images > 0 else ""
+    return ""
+
+
+def _describe_session(data: Path) -> str:
+    """Return in words how far the session of Create ML in a run's resume data is, "" when there is none."""
+    with suppress(ValueError, KeyError):
+        state = json.loads((data / SESSION_STATE_FILE).read_bytes())
+        if (data / SESSION_DIR).is_dir():
+            phase = {"extract": "extraction", "train": "training"}.get(state["phase"], state["phase"])
+            return f"the session of Create ML after iteration {state['iteration']} of the {phase}"
     return ""
 
 
@@ -65,9 +81,9 @@ def newest_checkpoint(folder: Path) -> Path | None:
 def resume_data_bytes(folder: Path) -> int:
     """Return the size of a run's resume data in bytes."""
     total = 0
-    for path in (folder / RESUME_DIR).glob("*"):
+    for path in (folder / RESUME_DIR).rglob("*"):
         with suppress(OSError):
-            total += path.stat().st_size
+            total += path.stat().st_size if path.is_file() else 0
     return total
 
 
@@ -124,6 +140,9 @@ def link_resume_data(source: Path, folder: Path) -> None:
     target.mkdir(exist_ok=True)
     for path in sorted((source / RESUME_DIR).iterdir()):
         if path.name.startswith(TEMPORARY_PREFIX):
+            continue
+        if path.is_dir():
+            shutil.copytree(path, target / path.name)
             continue
         if path.name == FEATURES_FILE:
             with suppress(OSError):
@@ -192,8 +211,9 @@ def check_same_settings(record: TrainingRecord, requested: Mapping[str, Any]) ->
     Raises:
         InputError: a setting differs, so that the result would belong to neither of the two runs.
     """
+    saved = {"engine": record.engine, **record.options}  # the options of older records do not name the engine
     for name, value in requested.items():
-        recorded = record.options.get(name)
+        recorded = saved.get(name)
         if json.dumps(value, default=list) != json.dumps(recorded, default=list):
             raise InputError(
                 f"Run {record.id} had {name.replace('_', ' ')} {recorded}, not {value}; leave the option out to "

@@ -53,8 +53,11 @@ class Stages:
         *,
         silence: float,
         on_progress: Callable[[Progress], None] | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> Exit:
-        """Run a worker and return how it ended, with its result; ``on_progress`` replaces the run's own callback.
+        """Run a worker and return how it ended, with its result.
+
+        ``on_progress`` replaces the run's own callback; ``environment`` are variables in addition to this process's.
 
         Raises:
             StageFailedError: the worker failed; the exception holds the failure and how the child process ended.
@@ -70,6 +73,7 @@ class Stages:
             request=request,
             limits=Limits(deadline=remaining, silence=self.silence or silence, memory_bytes=self.memory_bytes),
             on_progress=on_progress or self.on_progress,
+            environment=environment,
             keep=invalidates_run,
             clock=self.clock,
         )

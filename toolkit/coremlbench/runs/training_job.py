@@ -100,8 +100,12 @@ class TrainingJob(Generic[Options]):
         )
 
     def _options_of(self, record: TrainingRecord) -> Options:
-        """Return the settings that a record holds; entries that the run added to them are left out."""
+        """Return the settings that a record holds; entries that the run added to them are left out.
+
+        The options of older records do not name the engine.
+        """
+        saved = {"engine": record.engine, **record.options}
         names = {field.name for field in fields(self.engine.options_type)}  # type: ignore[arg-type]  # as above
         return serialization.from_json(
-            self.engine.options_type, {name: value for name, value in record.options.items() if name in names}
+            self.engine.options_type, {name: value for name, value in saved.items() if name in names}
         )

@@ -8,14 +8,23 @@ from __future__ import annotations
 
 import gc
 import importlib.metadata
-import os
-import platform
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from coremlbench.runtimes.core_ml_values import (
+    NO_FEATURES,
+    Features,
+    numeric_outputs,
+    read_features,
+    readable,
+    to_feature,
+)
+from coremlbench.system import macos
 from coremlbench.types.conversion import NO_FILE_OPTIONS, ModelFileOptions
 from coremlbench.types.errors import CoremlbenchError
 from coremlbench.types.timing import Artefact, RuntimeName, UnitName
@@ -45,6 +54,19 @@ class NoSuchUnitError(CoremlbenchError):
     """The requested unit does not exist on this machine."""
 
 
+class PredictionError(CoremlbenchError):
+    """Core ML refused an input, or could not run a model that it had loaded."""
+
+
+@contextmanager
+def core_ml_errors(unit: UnitName) -> Iterator[None]:
+    """Raise ``PredictionError`` for an error of Core ML in a prediction, with its message in words."""
+    try:
+        yield
+    except RuntimeError as problem:
+        raise PredictionError(f"Core ML could not predict on {unit}: {readable(str(problem))}") from problem
+
+
 class CoreML:
     """Core ML with its four sets of compute units. The CPU is in each: no set has only the GPU or the Neural Engine."""
 
@@ -66,9 +88,7 @@ class CoreML:
             return "Core ML runs on macOS only: pack a kit here with --kit, and time it on a Mac with --from-kit."
         if version < needed:
             return f"{unit} needs macOS {needed[0]} or later, and this is {'.'.join(map(str, version))}."
-        if (
-            unit == "CPU_AND_NE" and "RELEASE_X86_64" in os.uname().version
-        ):  # the kernel's architecture, also under Rosetta
+        if unit == "CPU_AND_NE" and macos.has_apple_silicon() is False:
             return "This Mac has no Neural Engine: Macs with Intel processors have none."
         return ""
 
@@ -94,8 +114,11 @@ class CoreML:
         *,
         allow_code: bool = False,  # noqa: ARG002 - it holds no code
         file_options: ModelFileOptions = NO_FILE_OPTIONS,  # noqa: ARG002 - the shape of an input is that of its array
+        package: Path | None = None,
     ) -> LoadedModel:
         """Return a model loaded from an ``.mlmodelc``, or from an ``.mlpackage`` or ``.mlmodel``, compiled first.
+
+        ``package`` is what a compiled model was made from: its description tells of images and states.
 
         When an uncompiled model fails to load, coremltools only warns and returns a model that cannot predict.
 
@@ -115,37 +138,45 @@ class CoreML:
                     loaded = coremltools.models.MLModel(str(model), compute_units=compute_units)
                     proxy = loaded.__proxy__
             except RuntimeError as problem:
-                raise ModelLoadError(f"Core ML could not load '{model.name}' for {unit}: {problem}") from problem
+                message = readable(str(problem))
+                raise ModelLoadError(f"Core ML could not load '{model.name}' for {unit}: {message}") from problem
         if proxy is None:
-            messages = " ".join(str(warning.message) for warning in caught) or (
-                "it said nothing, as it does for a model that is newer than this macOS"
+            messages = " ".join(readable(str(warning.message)) for warning in caught) or (
+                "coremltools said nothing, as it does for a model that is newer than it knows; install a newer "
+                "coremltools."
             )
             raise ModelLoadError(f"Core ML could not load '{model.name}' for {unit}: {messages}")
         for warning in caught:
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
-        return LoadedModel(loaded, proxy)
+        described = package if model.suffix == ".mlmodelc" else model
+        return LoadedModel(loaded, proxy, read_features(described) if described is not None else NO_FEATURES)
 
 
 class LoadedModel:
     """A model that Core ML has loaded."""
 
     predict: Callable[[dict[str, Any]], Any]
-    """coremltools' own ``predict`` without a wrapper: it converts inputs and outputs and calls Core ML."""
+    """coremltools' own ``predict`` without a wrapper: it converts inputs and outputs and calls Core ML.
 
-    def __init__(self, model: Any, proxy: Any) -> None:
-        self.predict = model.predict
+    A model with states gets one set of them for all its predictions.
+    """
+
+    def __init__(self, model: Any, proxy: Any, features: Features = NO_FEATURES) -> None:
+        self.predict = partial(model.predict, state=model.make_state()) if features.has_states else model.predict
+        self._images = features.images
         self._duration = getattr(proxy, "get_last_predict_duration_in_nano_seconds", None)
 
     def prepare(self, sample: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
-        """Return a sample as coremltools takes it: uint8 of shape (height, width[, 3]) as images, 32-bit numbers.
+        """Return a sample as coremltools takes it, so that no call has to convert it; see ``to_feature``.
 
-        coremltools would convert float16 to float32 in each call, and does not take 64-bit integers.
+        Raises:
+            InputError: Core ML takes no such values.
         """
-        return {name: _to_feature(value) for name, value in sample.items()}
+        return {name: to_feature(name, value, self._images.get(name, "")) for name, value in sample.items()}
 
     def outputs(self, predicted: Mapping[str, Any], /) -> dict[str, NDArray[np.float64]]:
         """Return the numeric outputs by name, each of shape (values,)."""
-        return numeric_outputs(predicted)
+        return numeric_outputs(predicted, self._images)
 
     def runtime_seconds(self) -> float | None:
         """Return the seconds of the last prediction by Core ML's clock, without converting inputs and outputs."""
@@ -167,16 +198,17 @@ def macos_version() -> tuple[int, ...]:
     """Return macOS's version, () on other systems; with the stand-in the version that it imitates."""
     if is_stand_in():
         return tuple(sys.modules[NATIVE_MODULE].macos_version())
-    return tuple(int(part) for part in platform.mac_ver()[0].split(".") if part)
+    return macos.version_numbers(macos.product_version())
 
 
 def devices() -> tuple[str, ...] | None:
-    """Return Core ML's devices on this machine (``CPU``, ``GPU``, ``NE``); ``None`` before macOS 14."""
+    """Return the kinds of Core ML's devices on this machine (``CPU``, ``GPU``, ``NE``); ``None`` before macOS 14."""
     if macos_version() < (14, 0):
         return None
     from coremltools.models.compute_device import MLComputeDevice
 
-    return tuple(device_name(device) for device in MLComputeDevice.get_all_compute_devices())
+    names = [device_name(device) for device in MLComputeDevice.get_all_compute_devices()]
+    return tuple(dict.fromkeys(names))  # a Mac with an Intel processor may have several GPUs
 
 
 def device_name(device: Any) -> str:
@@ -189,34 +221,3 @@ def device_name(device: Any) -> str:
         compute_device.MLNeuralEngineComputeDevice: "NE",
     }
     return kinds.get(type(device), type(device).__name__)
-
-
-def numeric_outputs(predicted: Mapping[str, Any]) -> dict[str, NDArray[np.float64]]:
-    """Return the numeric outputs of a prediction by name, float64 of shape (values,); labels are left out.
-
-    Probabilities come as a dictionary by class and are sorted by class name as text. A single integer is a label.
-    """
-    import numpy as np
-
-    outputs = {}
-    for name, value in predicted.items():
-        if isinstance(value, Mapping):
-            value = [value[key] for key in sorted(value, key=str)]  # noqa: PLW2901 - the same value, sorted
-        array = np.asarray(value)
-        if array.dtype.kind in "fiub" and not (array.ndim == 0 and array.dtype.kind in "iu"):
-            outputs[name] = array.reshape(-1).astype(np.float64)
-    return outputs
-
-
-def _to_feature(value: NDArray[Any]) -> Any:
-    """Return an input as a Pillow image or an array that coremltools passes on without conversion."""
-    import numpy as np
-
-    array = np.ascontiguousarray(value)
-    if array.dtype == np.uint8:
-        from PIL import Image
-
-        return Image.fromarray(array)
-    if array.dtype == np.float16:
-        return array.astype(np.float32)
-    return array.astype(np.int32) if array.dtype == np.int64 else array

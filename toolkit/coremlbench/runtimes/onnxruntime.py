@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from coremlbench.runtimes.coreml import numeric_outputs
+from coremlbench.runtimes.core_ml_values import numeric_outputs
 from coremlbench.types.conversion import NO_FILE_OPTIONS, ModelFileOptions
 from coremlbench.types.timing import Artefact, RuntimeName, UnitName
 

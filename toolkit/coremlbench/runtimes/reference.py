@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from coremlbench.mil_onnx import Program, UnsupportedProgramError, load_program, to_onnx
+from coremlbench.mil_onnx.flexible_shapes import permitted_sizes
 from coremlbench.mil_onnx.program import first_line
+from coremlbench.mil_onnx.states import STATES_KEY
 from coremlbench.mil_onnx.translate import CLASSES_KEY
 from coremlbench.types.errors import InputError
 
@@ -26,15 +28,22 @@ class ReferenceRuntime:
         self.program = program
         model = to_onnx(program, also=also)
         self._session = _make_session(program, model, threads)
-        self.inputs: dict[str, tuple[Any, ...]] = {item.name: tuple(item.shape) for item in self._session.get_inputs()}
-        self.outputs = tuple(item.name for item in self._session.get_outputs())
+        metadata = {entry.key: entry.value for entry in model.metadata_props}
+        self._states: dict[str, str] = json.loads(metadata.get(STATES_KEY, "{}"))
+        shapes = {item.name: tuple(item.shape) for item in self._session.get_inputs()}
+        self._state_shapes = {name: shapes[name] for name in self._states}
+        self.inputs: dict[str, tuple[Any, ...]] = {
+            name: shape for name, shape in shapes.items() if name not in self._states
+        }
+        self._flexible = permitted_sizes(program)
+        names = [item.name for item in self._session.get_outputs()]
+        self.outputs = tuple(name for name in names if name not in self._states.values())
         self._types = {item.name: _numpy_type(item.type) for item in self._session.get_inputs()}
         self._images = {
             feature.name: _colour_space(feature)
             for feature in program.description.input
             if feature.type.WhichOneof("Type") == "imageType"
         }
-        metadata = {entry.key: entry.value for entry in model.metadata_props}
         self.classes: tuple[str | int, ...] = tuple(json.loads(metadata.get(CLASSES_KEY, "[]")))
         self._label = program.description.predictedFeatureName
         self._probabilities = program.description.predictedProbabilitiesName
@@ -52,32 +61,42 @@ class ReferenceRuntime:
         """
         return cls(load_program(package), threads=threads, also=also)
 
-    def predict(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    def make_state(self) -> dict[str, Any]:
+        """Return the state before the first prediction: an array of zeros for each name; empty without states."""
+        return {name: np.zeros(shape, self._types[name]) for name, shape in self._state_shapes.items()}
+
+    def predict(self, inputs: Mapping[str, Any], state: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return the outputs by name: arrays, and for a classifier the label and a dictionary of probabilities.
 
-        An image input takes a Pillow image or a uint8 array of shape (height, width, channels) in RGB order, of the
-        size that the model declares.
+        ``state`` is one of ``make_state``, whose arrays are replaced by those after the prediction; without it a
+        prediction begins with a new one. An image input takes a Pillow image or a uint8 array of shape (height, width,
+        channels) in RGB order, of the size that the model declares.
 
         Raises:
             InputError: an input is missing, unknown, or of another shape.
         """
-        return self.run(self.prepare(inputs))
+        return self.run(self.prepare(inputs), state)
 
-    def run(self, prepared: dict[str, Any]) -> dict[str, Any]:
+    def run(self, prepared: dict[str, Any], state: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return the outputs, as ``predict`` does, for inputs that ``prepare`` returned.
 
         Raises:
             UnsupportedProgramError: ONNX Runtime fails with these inputs; the message names the node.
         """
+        if self._states:
+            state = self.make_state() if state is None else state
+            prepared = {**prepared, **state}
         try:
-            values = self._session.run(None, prepared)
+            values = self._session.run([*self.outputs, *self._states.values()], prepared)
         except MemoryError:
             raise
         except Exception as error:
             raise UnsupportedProgramError(
                 f"ONNX Runtime fails to execute '{self.program.source}': {first_line(error)}"
             ) from error
-        result = dict(zip(self.outputs, values, strict=True))
+        result = dict(zip(self.outputs, values[: len(self.outputs)], strict=True))
+        if state is not None:
+            state.update(zip(self._states, values[len(self.outputs) :], strict=True))
         if self._label in result and self.classes:
             result[self._label] = result[self._label].reshape(-1)[0]
         unique = len(set(self.classes)) == len(self.classes)  # a dictionary would lose values of repeated labels
@@ -113,7 +132,7 @@ class ReferenceRuntime:
         return {name: self._prepare_input(name, value) for name, value in inputs.items()}
 
     def _prepare_input(self, name: str, value: Any) -> Any:
-        """Return one input as an array; ``InputError`` when its shape is wrong."""
+        """Return one input as an array; ``InputError`` when its shape is wrong or not permitted."""
         shape = self.inputs[name]
         if name in self._images:
             value = _image_array(value, self._images[name])
@@ -124,6 +143,12 @@ class ReferenceRuntime:
         if not fits:
             raise InputError(
                 f"The input '{name}' of '{self.program.source}' has the shape {shape}, but was given {array.shape}."
+            )
+        flexible = self._flexible.get(name)
+        if flexible is not None and not flexible.permits(array.shape):
+            raise InputError(
+                f"The input '{name}' of '{self.program.source}' takes {flexible.all_permitted}, but was given "
+                f"{' x '.join(map(str, array.shape))}."
             )
         return array
 

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from coremlbench import __version__
+from coremlbench.system.connections import open_url
 from coremlbench.system.locks import PROGRESS_INTERVAL, locked
 from coremlbench.types.errors import DownloadError
 from coremlbench.types.process import ReportProgress
@@ -145,7 +146,7 @@ def _attempt(remote: _RemoteFile, part: Path, start: int, report: ReportProgress
             headers["If-Range"] = validator
     request = urllib.request.Request(remote.url, headers=headers)  # noqa: S310 - http(s) only, see download()
     try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT) as response:  # noqa: S310 - as above
+        with open_url(request, TIMEOUT) as response:
             return _receive(response, remote, part, start, report)
     except urllib.error.HTTPError as refused:
         with refused:

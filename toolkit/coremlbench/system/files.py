@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import os
 import re
@@ -11,6 +12,11 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import IO
+
+APPLE_DOUBLE_PREFIX = "._"
+MACOS_NAMES = (".DS_Store", ".Spotlight-V100", ".Trashes", ".fseventsd", ".TemporaryItems", ".DocumentRevisions-V100")
+SYSTEM_NAMES = frozenset((*MACOS_NAMES, ".apdisk", "Icon\r", "System Volume Information", "Thumbs.db", "desktop.ini"))
+"""Files and folders that macOS and Windows leave on disks and in folders that they show."""
 
 TEMPORARY_PREFIX = ".writing-"
 """Prefix of a file's name while it is written. One that a killed process left may be removed."""
@@ -56,7 +62,7 @@ def _temporary_file(path: Path, rename: Callable[[Path, Path], object]) -> Itera
             yield file
             file.flush()
             os.fchmod(file.fileno(), 0o666 & ~_umask())
-            os.fsync(file.fileno())
+            sync_to_disk(file.fileno())
         rename(Path(name), path)
     except BaseException:
         with suppress(OSError):
@@ -85,6 +91,28 @@ def remove_temporary_files(folder: Path) -> None:
         leftover.unlink(missing_ok=True)
 
 
+def is_system_file(path: Path) -> bool:
+    """Return whether a file or folder is one that an operating system left, no content.
+
+    On disks without extended attributes, as exFAT, macOS writes those of a file ``name`` to ``._name`` beside it.
+    """
+    return path.name in SYSTEM_NAMES or (path.name.startswith(APPLE_DOUBLE_PREFIX) and not path.is_dir())
+
+
+def content_files(folder: Path) -> Iterator[Path]:
+    """Yield the files below a folder in the order of their paths, without those that an operating system left.
+
+    Links are yielded too, and not followed into folders.
+    """
+    for path in sorted(folder.iterdir()):
+        if is_system_file(path):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            yield from content_files(path)
+        else:
+            yield path
+
+
 def hash_file(path: Path) -> str:
     """Return the SHA-256 of a file's content, read in blocks."""
     digest = hashlib.sha256()
@@ -95,14 +123,22 @@ def hash_file(path: Path) -> str:
 
 
 def hash_folder(folder: Path) -> tuple[str, int]:
-    """Return the SHA-256 over the names and contents of a folder's files, and their total size in bytes."""
+    """Return the SHA-256 over the names and contents of a folder's files, and their total size in bytes.
+
+    What an operating system left in the folder does not count.
+    """
     digest, size = hashlib.sha256(), 0
-    for path in sorted(file for file in folder.rglob("*") if file.is_file()):
+    for path in sorted(file for file in content_files(folder) if file.is_file()):
         content = path.read_bytes()
         digest.update(f"{path.relative_to(folder).as_posix()}\0{len(content)}\0".encode())
         digest.update(content)
         size += len(content)
     return digest.hexdigest(), size
+
+
+def folder_bytes(folder: Path) -> int:
+    """Return the total size of the files in a folder, in bytes."""
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
 def hash_path(path: Path) -> str:
@@ -115,9 +151,23 @@ def _sync_folder(folder: Path) -> None:
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
-            os.fsync(descriptor)
+            sync_to_disk(descriptor)
         finally:
             os.close(descriptor)
+
+
+def sync_to_disk(descriptor: int) -> None:
+    """Wait until the disk itself has what was written to a file or folder.
+
+    On macOS ``fsync`` leaves the data in the disk's own cache, which a power failure empties; ``F_FULLFSYNC`` does not.
+    Some file systems, such as those of servers, refuse it. Raises ``OSError`` when the data cannot be written.
+    """
+    full_sync = getattr(fcntl, "F_FULLFSYNC", None)
+    if full_sync is not None:
+        with suppress(OSError):
+            fcntl.fcntl(descriptor, full_sync)
+            return
+    os.fsync(descriptor)
 
 
 def _umask() -> int:

@@ -8,13 +8,13 @@ import os
 import platform
 import re
 import subprocess
-import sys
 import uuid
 from contextlib import suppress
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 
+from coremlbench.system import macos
 from coremlbench.system.formatting import format_bytes
 from coremlbench.types.machine import Machine
 
@@ -45,7 +45,7 @@ ARM_PARTS = {
 @lru_cache(maxsize=1)
 def describe_machine() -> Machine:
     """Return this machine; cached, as macOS's ``system_profiler`` takes seconds."""
-    return _describe_mac() if sys.platform == "darwin" else _describe_linux()
+    return _describe_mac() if macos.is_macos() else _describe_linux()
 
 
 # --- Linux --------------------------------------------------------------------------------------------------
@@ -122,26 +122,37 @@ def parse_nvidia_smi(text: str) -> tuple[str, ...]:
 
 
 def _describe_mac() -> Machine:
-    values = parse_sysctl(_output("sysctl", "hw", "machdep.cpu", "sysctl.proc_translated"))
-    version = parse_sw_vers(_output("sw_vers"))
-    arm = values.get("hw.optional.arm64") == "1"
-    accelerators = parse_displays(_output("system_profiler", "-json", "SPDisplaysDataType", timeout=20))
+    values = parse_sysctl(macos.tool_output("sysctl", "hw", "machdep.cpu"))
+    apple_silicon, virtual = macos.has_apple_silicon() is True, macos.is_virtual_machine() is True
     logical = int(values.get("hw.logicalcpu", os.cpu_count() or 1))
+    model = macos.sysctl("hw.model")
     return Machine(
-        id=anonymous_id(parse_platform_uuid(_output("ioreg", "-rd1", "-c", "IOPlatformExpertDevice"))),
-        chip=mac_chip(values),
-        architecture="arm64" if arm else platform.machine(),
+        id=anonymous_id(parse_platform_uuid(macos.tool_output("ioreg", "-rd1", "-c", "IOPlatformExpertDevice"))),
+        chip=mac_chip(values) or model or platform.machine(),
+        architecture="arm64" if apple_silicon else platform.machine(),
         physical_cores=int(values.get("hw.physicalcpu", logical)),
         logical_cores=logical,
         memory_bytes=int(values.get("hw.memsize", 0)),
         system="macOS",
-        system_version=version,
-        model=values.get("hw.model", ""),
-        rosetta=values.get("sysctl.proc_translated") == "1",
-        accelerators=(*accelerators, *(("Neural Engine",) if arm else ())),
+        system_version=_mac_version(),
+        model=model,
+        rosetta=macos.is_translated() is True,
+        virtual_machine=virtual,
+        accelerators=_mac_accelerators(neural_engine=apple_silicon and not virtual),
         python=platform.python_version(),
         packages=_packages(),
     )
+
+
+def _mac_version() -> str:
+    """Return macOS's version and build: "15.1 (24B83)"."""
+    version, build = macos.product_version(), macos.build_version()
+    return f"{version} ({build})" if build else version
+
+
+def _mac_accelerators(*, neural_engine: bool) -> tuple[str, ...]:
+    displays = macos.tool_output("system_profiler", "-json", "SPDisplaysDataType", timeout=20)
+    return (*parse_displays(displays), *(("Neural Engine",) if neural_engine else ()))
 
 
 def parse_sysctl(text: str) -> dict[str, str]:
@@ -151,20 +162,25 @@ def parse_sysctl(text: str) -> dict[str, str]:
 
 
 def mac_chip(values: dict[str, str]) -> str:
-    """Return the chip's name, on Apple silicon with its performance and efficiency cores.
+    """Return the chip's name, on Apple silicon with its cores by kind, the fastest first.
 
-    Under Rosetta ``machdep.cpu.brand_string`` still names the Apple chip, sometimes as "VirtualApple".
+    The M1 to M4 have performance and efficiency cores, later chips also "super" ones.
+
+    Under Rosetta ``machdep.cpu.brand_string`` still names the Apple chip, sometimes as "VirtualApple". Without that
+    value the name is empty.
     """
-    name = values.get("machdep.cpu.brand_string", "") or values.get("hw.model", "") or platform.machine()
-    fast, slow = values.get("hw.perflevel0.physicalcpu"), values.get("hw.perflevel1.physicalcpu")
-    return f"{name} ({fast} performance and {slow} efficiency cores)" if fast and slow else name
-
-
-def parse_sw_vers(text: str) -> str:
-    """Return the system's version and build: "15.1 (24B83)"."""
-    values = parse_sysctl(text)
-    version, build = values.get("ProductVersion", ""), values.get("BuildVersion", "")
-    return f"{version} ({build})" if build else version
+    name = values.get("machdep.cpu.brand_string", "")
+    levels = [
+        (cores, values.get(f"hw.perflevel{level}.name") or default)
+        for level, default in enumerate(("performance", "efficiency", "efficiency"))
+        if (cores := values.get(f"hw.perflevel{level}.physicalcpu"))
+    ]
+    if not name or len(levels) < 2:
+        return name
+    *others, (cores, kind) = levels
+    return (
+        f"{name} ({', '.join(f'{count} {other.lower()}' for count, other in others)} and {cores} {kind.lower()} cores)"
+    )
 
 
 def parse_platform_uuid(text: str) -> str:
@@ -233,5 +249,5 @@ def _output(*command: str, timeout: float = 5) -> str:
 
 def format_machine(machine: Machine) -> str:
     """Return "MacBookPro16,1 (Intel Core i9, 64 GiB)", or the chip and its memory without a known model."""
-    memory = format_bytes(machine.memory_bytes)
+    memory = format_bytes(machine.memory_bytes) + (", virtual machine" if machine.virtual_machine else "")
     return f"{machine.model} ({machine.chip}, {memory})" if machine.model else f"{machine.chip} ({memory})"

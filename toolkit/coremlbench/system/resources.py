@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import platform
 import resource
 import shutil
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import psutil
 
+from coremlbench.system import macos
 from coremlbench.types.process import ProcessResources
 
 
@@ -34,24 +34,39 @@ def snapshot_resources(folder: Path) -> ProcessResources:
     )
 
 
+OPEN_FILES = 4096
+"""The limit of open files that runs need at most; a terminal of macOS allows 256."""
+
+
+def raise_open_file_limit() -> None:
+    """Raise this process's soft limit of open files, which children inherit, to ``OPEN_FILES`` if it may be raised.
+
+    It is never lowered. macOS refuses a limit above ``kern.maxfilesperproc``, which is more than ``OPEN_FILES``.
+    """
+    with suppress(OSError, ValueError):
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        limit = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+        if soft != resource.RLIM_INFINITY and soft < limit:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+
+
 @lru_cache(maxsize=1)
 def under_rosetta() -> bool | None:
     """Return whether Rosetta translates this Python, and so its children; ``None`` on other systems than macOS."""
-    if platform.system() != "Darwin":
-        return None
-    return _sysctl("sysctl.proc_translated") == 1
+    return macos.is_translated()
 
 
 @lru_cache(maxsize=1)
 def has_avx() -> bool | None:
     """Return whether this process can use AVX, ``None`` on other processors than x86-64 or when it is unknown.
 
-    Rosetta shows an x86-64 process a processor with AVX from macOS 15 on, and without it before.
+    Rosetta can translate AVX from macOS 15 on, but shows it only to processes with ``ROSETTA_ADVERTISE_AVX=1`` in their
+    environment; without it a library that looks for AVX finds none.
     """
     if platform.machine() not in ("x86_64", "AMD64"):
         return None
-    if platform.system() == "Darwin":
-        value = _sysctl("hw.optional.avx1_0")
+    if macos.is_macos():
+        value = macos.sysctl_number("hw.optional.avx1_0")
         return None if value is None else value == 1
     return cpuinfo_has("avx", _cpuinfo())
 
@@ -73,14 +88,4 @@ def cpuinfo_has(flag: str, cpuinfo: str) -> bool | None:
         name, _, flags = line.partition(":")
         if name.strip() == "flags":
             return flag in flags.split()
-    return None
-
-
-def _sysctl(name: str) -> int | None:
-    """Return an integer of macOS's ``sysctl``, ``None`` for an unknown name."""
-    with suppress(OSError, AttributeError):
-        value = ctypes.c_int(0)
-        size = ctypes.c_size_t(ctypes.sizeof(value))
-        if ctypes.CDLL(None).sysctlbyname(name.encode(), ctypes.byref(value), ctypes.byref(size), None, 0) == 0:
-            return value.value
     return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from contextlib import suppress
+from functools import cache
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -12,7 +13,8 @@ T = TypeVar("T")
 
 def to_json(value: Any) -> Any:
     """Return a dataclass as JSON values: paths as text, tuples as lists, numbers that are not finite as null."""
-    return finite_or_none(_adapter(type(value)).dump_python(value, mode="json"))
+    kind: Any = type(value)
+    return finite_or_none(_adapter(kind).dump_python(value, mode="json"))
 
 
 def from_json(kind: type[T], value: Any) -> T:
@@ -21,7 +23,9 @@ def from_json(kind: type[T], value: Any) -> T:
     Raises:
         ValueError: a field is missing or of the wrong type; the message names it.
     """
-    return validate(_adapter(kind), value)  # type: ignore[no-any-return]
+    key: Any = kind
+    result: T = validate(_adapter(key), value)
+    return result
 
 
 def validate(adapter: Any, content: Any) -> Any:
@@ -68,7 +72,9 @@ def _set_nan(content: Any, location: tuple[int | str, ...]) -> None:
     content[last] = math.nan
 
 
+@cache
 def _adapter(kind: Any) -> Any:
+    """Return the ``TypeAdapter`` of a type; to make one takes pydantic a tenth of a second."""
     from pydantic import TypeAdapter
 
     return TypeAdapter(kind)

@@ -1,102 +1,69 @@
-"""Read a machine's thermal state, power source, load and free memory; ``None`` for what the system does not report."""
+"""Read what a machine's speed depends on besides the machine; ``None`` for what the system does not report."""
 
 from __future__ import annotations
 
 import os
-import platform
 import re
-import subprocess
 from contextlib import suppress
 from pathlib import Path
 
+from coremlbench.system import macos
+from coremlbench.timing import mac_conditions
 from coremlbench.types.timing import Conditions
 
 THERMAL_STATES = ("nominal", "fair", "serious", "critical")
 """``NSProcessInfoThermalState`` by number; source: developer.apple.com/documentation/foundation/processinfo."""
 POWER_SUPPLIES = Path("/sys/class/power_supply")
-FOUNDATION = "/System/Library/Frameworks/Foundation.framework/Foundation"
+GOVERNORS = Path("/sys/devices/system/cpu/cpufreq")
+MEMORY_STALLS = Path("/proc/pressure/memory")
 
 
 def read_conditions() -> Conditions:
     """Return the current conditions. It never raises, since a round must not be lost for want of them.
 
-    On macOS it takes some hundredths of a second, because it runs ``pmset``.
+    On macOS it takes some tenths of a second, because it runs ``pmset``, ``sysctl`` and ``ioreg``.
     """
-    if platform.system() == "Darwin":
-        source, low_power = parse_power_source(_command_output("pmset", "-g", "batt")), _mac_low_power_mode()
-    else:
-        source, low_power = power_source(POWER_SUPPLIES), None
+    return _mac_conditions() if macos.is_macos() else _linux_conditions()
+
+
+def _mac_conditions() -> Conditions:
+    mode = mac_conditions.power_mode()
     return Conditions(
         thermal_state=thermal_state(),
-        power_source=source,
-        low_power_mode=low_power,
+        power_source=mac_conditions.power_source(),
+        low_power_mode=None if mode is None else mode == "low",
+        power_mode=mode,
         load_average=_load_average(),
         free_memory_bytes=_free_memory(),
+        memory_pressure=mac_conditions.memory_pressure(),
+        swap_used_bytes=_swap_used(),
+        nice=_nice(),
+        gpu_use_percent=mac_conditions.gpu_use_percent(),
+        display_asleep=mac_conditions.display_asleep(),
+        lid_closed=mac_conditions.lid_closed(),
+    )
+
+
+def _linux_conditions() -> Conditions:
+    return Conditions(
+        power_source=power_source(POWER_SUPPLIES),
+        load_average=_load_average(),
+        free_memory_bytes=_free_memory(),
+        memory_stall_percent=parse_memory_stalls(_read_text(MEMORY_STALLS)),
+        swap_used_bytes=_swap_used(),
+        nice=_nice(),
+        cpu_governor=cpu_governor(GOVERNORS),
     )
 
 
 def thermal_state() -> str | None:
     """Return macOS's thermal state, ``None`` on other systems; fast enough to be read between blocks of calls."""
-    return thermal_name(_process_info("thermalState"))
+    return thermal_name(mac_conditions.process_info("thermalState"))
 
 
 def thermal_name(level: int | None) -> str | None:
     """Return the name of a thermal state by its number, ``None`` for an unknown number."""
     return THERMAL_STATES[level] if level is not None and 0 <= level < len(THERMAL_STATES) else None
-
-
-# --- macOS --------------------------------------------------------------------------------------------------
-
-
-def _mac_low_power_mode() -> bool | None:
-    enabled = _process_info("isLowPowerModeEnabled")
-    return parse_low_power_mode(_command_output("pmset", "-g")) if enabled is None else bool(enabled)
-
-
-def parse_power_source(text: str) -> str | None:
-    """Return ``AC`` or ``battery`` from the output of ``pmset -g batt``; a UPS counts as a battery."""
-    match = re.search(r"drawing from '(AC|Battery|UPS) Power'", text)
-    return None if match is None else "AC" if match[1] == "AC" else "battery"
-
-
-def parse_low_power_mode(text: str) -> bool | None:
-    """Return whether the low-power mode is on, from the output of ``pmset -g``; ``None`` when it has no such line.
-
-    The line is ``lowpowermode`` 0 or 1. Macs that also have a high-power mode have ``powermode``: 0, 1 (low) or 2
-    (high).
-    """
-    match = re.search(r"^\s*(?:lowpowermode|powermode)\s+(\d)\s*$", text, re.MULTILINE)
-    return None if match is None else match[1] == "1"
-
-
-def _process_info(selector: str) -> int | None:
-    """Return a numeric property of Foundation's ``NSProcessInfo``, read through the C interface of Objective-C.
-
-    It needs no root, unlike ``powermetrics``, and no package, unlike PyObjC. ``None`` for a property that this macOS
-    does not have: reading it would abort the process.
-    """
-    if platform.system() != "Darwin":
-        return None
-    with suppress(OSError, AttributeError, ValueError):
-        import ctypes
-
-        ctypes.CDLL(FOUNDATION)
-        objc = ctypes.CDLL("/usr/lib/libobjc.dylib")
-        objc.objc_getClass.restype = objc.sel_registerName.restype = ctypes.c_void_p
-        objc.objc_getClass.argtypes = objc.sel_registerName.argtypes = [ctypes.c_char_p]
-        address = ctypes.cast(objc.objc_msgSend, ctypes.c_void_p).value
-        assert address is not None
-        pointer = ctypes.c_void_p
-        send = ctypes.CFUNCTYPE(pointer, pointer, pointer)(address)
-        responds = ctypes.CFUNCTYPE(ctypes.c_bool, pointer, pointer, pointer)(address)
-        # A BOOL fills one byte of the register, an NSInteger all of it.
-        kind = ctypes.c_bool if selector.startswith("is") else ctypes.c_long
-        read_number = ctypes.CFUNCTYPE(kind, pointer, pointer)(address)
-        info = send(objc.objc_getClass(b"NSProcessInfo"), objc.sel_registerName(b"processInfo"))
-        getter = objc.sel_registerName(selector.encode())
-        if info and responds(info, objc.sel_registerName(b"respondsToSelector:"), getter):
-            return int(read_number(info, getter))
-    return None
 
 
 # --- Linux --------------------------------------------------------------------------------------------------
@@ -118,6 +85,21 @@ def power_source(folder: Path) -> str | None:
     return "battery" if "0" in mains or discharging else "AC"
 
 
+def cpu_governor(folder: Path) -> str | None:
+    """Return the governors of the processors' clocks, as "performance" or "performance, powersave"; ``None`` without.
+
+    ``folder`` is Linux's ``cpufreq`` folder, which has a folder for each group of cores that share a clock.
+    """
+    governors = {_read_text(policy / "scaling_governor") for policy in folder.glob("policy*")} - {""}
+    return ", ".join(sorted(governors)) or None
+
+
+def parse_memory_stalls(text: str) -> float | None:
+    """Return the percentage of the last ten seconds in which some process waited for memory, from Linux's PSI file."""
+    match = re.search(r"^some avg10=(\d+(?:\.\d+)?)", text, re.MULTILINE)
+    return None if match is None else float(match[1])
+
+
 # --- both systems -------------------------------------------------------------------------------------------
 
 
@@ -135,17 +117,23 @@ def _free_memory() -> int | None:
     return None
 
 
+def _swap_used() -> int | None:
+    with suppress(Exception):  # whatever a sandbox refuses psutil
+        import psutil
+
+        return int(psutil.swap_memory().used)
+    return None
+
+
+def _nice() -> int | None:
+    """Return the nice value of this process, which its children inherit."""
+    with suppress(OSError):
+        return os.getpriority(os.PRIO_PROCESS, 0)
+    return None
+
+
 def _read_text(path: Path) -> str:
     """Return the stripped text of a file, empty when it cannot be read."""
     with suppress(OSError):
         return path.read_text(errors="replace").strip()
-    return ""
-
-
-def _command_output(*command: str) -> str:
-    """Return the standard output of a command, empty when it cannot be run or takes more than five seconds."""
-    with suppress(OSError, subprocess.SubprocessError):
-        return subprocess.run(
-            command, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL, timeout=5, check=False
-        ).stdout
     return ""

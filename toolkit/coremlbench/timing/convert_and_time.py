@@ -58,7 +58,7 @@ def convert_and_time(
     job.check_options(conversion)
     requested = sources.resolve_models(models, results=results, options=conversion)
     conversions = job.convert_models(
-        requested or sources.default_sources(results, timing.seed),
+        requested or sources.default_sources(results, timing.seed, only_core_ml=conversion.only_core_ml),
         conversion,
         results=results,
         command=command,
@@ -85,7 +85,7 @@ def _has_core_ml(timing: TimingOptions, capabilities: MachineCapabilities) -> bo
     """Return whether Core ML is to be timed on this machine."""
     from coremlbench.timing.plan import requested_units
 
-    requested = requested_units(timing, capabilities.units, capabilities.unavailable_reason)
+    requested = requested_units(timing, capabilities.units, capabilities.reasons(timing.units))
     return any(runtime == "coreml" and not reason for (runtime, _), reason in requested.items())
 
 

@@ -1,7 +1,8 @@
 """Kits: folders with all that another machine needs to time the same packages and to check their outputs.
 
-A kit lets a Mac time, with one command, packages that were converted and proven on another machine. Nothing in a kit
-is trusted: every file must have the hash that the manifest lists, and no path may lead out of the folder.
+A kit lets a Mac time, with one command, packages that were converted and proven on another machine; it holds the
+program too. Nothing in a kit is trusted: every file must have the hash that the manifest lists, and no path may lead
+out of the folder. What an operating system leaves on a disk is no content of a kit.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timezone
 from pathlib import Path, PurePosixPath
@@ -16,7 +18,10 @@ from typing import Any
 
 from coremlbench import __version__
 from coremlbench.system import serialization
-from coremlbench.system.files import atomic_write, hash_file
+from coremlbench.system.files import atomic_write, content_files, hash_file, is_system_file
+from coremlbench.system.formatting import format_bytes, format_count
+from coremlbench.timing.kit_program import FOLDER as PROGRAM_FOLDER
+from coremlbench.timing.kit_program import SCRIPT, kit_program
 from coremlbench.timing.plan import FULL, QUICK, TimedPackage, TimingInput, TimingOptions, file_stem
 from coremlbench.types.conversion import ModelFileOptions, Variant
 from coremlbench.types.errors import InputError
@@ -24,25 +29,38 @@ from coremlbench.types.timing import TimedModel
 
 MANIFEST = "manifest.json"
 README = "README.txt"
-FOLDERS = ("packages", "inputs", "expected")
+FOLDERS = ("packages", "inputs", "expected", PROGRAM_FOLDER)
 FORMAT, VERSION = "coremlbench-kit", 1
 MAX_MANIFEST_BYTES = 20_000_000
 
 README_TEXT = """\
-A kit of coremlbench: {count} Core ML packages with inputs and expected outputs.
+A kit of coremlbench: {count} with inputs and expected outputs, and the program that times them.
 
-On a Mac with macOS 13 or later and coremlbench {version}, run in this folder
+On a Mac with macOS 14 or later, open Terminal, type "cd " and a space, drag this folder into the window, press Return,
+and then run
 
-    coremlbench convert-and-time --from-kit .
+    sh run.sh --quick
 
-It checks the hash of every file, times each package on the CPU, the GPU and the Neural Engine in separate processes,
-compares Core ML's outputs with the expected ones, and saves a record under results/. From macOS 14.4 on the record also
-says where each operation ran. `--quick` takes a few minutes. To compare machines, copy the results folder back and run
+It installs the program into your home folder the first time (no administrator rights, no password; it needs a
+connection, and Python 3.10 to 3.13, or it says how to get one), and says what it does at each step. Then it checks the
+hash of every file, times each package on the CPU, the GPU and the Neural Engine in separate processes, compares Core
+ML's outputs with the expected ones, and saves a record and a report under ~/coremlbench-results, and in results/ of
+this folder if it can be written to. From macOS 14.4 on the record also says where each operation ran. `--quick` takes
+a few minutes; `sh run.sh` alone follows the whole method. Linux for x86-64 works too, without Core ML.
+
+The same by hand, with any Python 3.10 to 3.13 (an environment cannot be on a USB stick, as it needs links):
+
+    python3 -m venv ~/{environment}
+    ~/{environment}/bin/pip install --no-deps --no-compile -r program/requirements.lock
+    ~/{environment}/bin/coremlbench convert-and-time --from-kit . --quick
+
+To compare machines, copy the results folder back and run
 
     coremlbench report results/
 
-Contents: packages/ (the models), inputs/ and expected/ (NumPy archives), {manifest} (models, proofs, settings,
-and the SHA-256 of every file). {models}
+Contents: packages/ (the models), inputs/ and expected/ (NumPy archives), program/ (coremlbench {version} and the
+hashes of all that it needs; it does without TensorFlow), {manifest} (models, proofs, settings, and the SHA-256 of
+every file). {models}
 """
 
 
@@ -72,18 +90,32 @@ def check_kit_folder(folder: Path) -> None:
         raise InputError(f"The folder {folder} is not empty; name a new one with --kit.")
 
 
-def write_kit(timing_input: TimingInput, options: TimingOptions, folder: Path) -> str:
+def write_kit(
+    timing_input: TimingInput,
+    options: TimingOptions,
+    folder: Path,
+    on_size: Callable[[int], None] | None = None,
+) -> str:
     """Write a kit to ``folder`` and return the SHA-256 of its manifest. All packages must have inputs.
 
-    The manifest is written last, so an unfinished kit has none and cannot be read.
+    ``on_size`` is called with the bytes of its files before they are written. The manifest is written last, so an
+    unfinished kit has none and cannot be read.
 
     Raises:
-        InputError: the folder is not empty, or cannot be written.
+        InputError: the folder is not empty, has no room, or cannot be written.
     """
     check_kit_folder(folder)
+    program = kit_program()
     try:
+        size = program.bytes + _content_bytes(timing_input)
+        if on_size is not None:
+            on_size(size)
+        _check_room(folder, size)
         for kind in FOLDERS:
             shutil.rmtree(folder / kind, ignore_errors=True)
+        for name, content in program.files.items():
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).write_bytes(content)
         entries = [_pack(folder, number, package) for number, package in enumerate(timing_input.packages)]
         manifest = {
             "format": FORMAT,
@@ -95,13 +127,17 @@ def write_kit(timing_input: TimingInput, options: TimingOptions, folder: Path) -
             "packages": entries,
             "files": {
                 path.relative_to(folder).as_posix(): {"sha256": hash_file(path), "bytes": path.stat().st_size}
-                for kind in FOLDERS
-                for path in sorted((folder / kind).rglob("*"))
-                if path.is_file()
+                for path in [folder / SCRIPT, *(path for kind in FOLDERS for path in content_files(folder / kind))]
             },
         }
         models = f"Models: {', '.join(model.name for model in timing_input.models)}."
-        text = README_TEXT.format(count=len(entries), version=__version__, manifest=MANIFEST, models=models)
+        text = README_TEXT.format(
+            count=format_count(len(entries), "Core ML package"),
+            version=__version__,
+            environment=program.environment,
+            manifest=MANIFEST,
+            models=models,
+        )
         (folder / README).write_text(text, encoding="utf-8")
         atomic_write(folder / MANIFEST, json.dumps(manifest, indent=1).encode() + b"\n")
     except OSError as problem:
@@ -135,8 +171,34 @@ def portable_options(options: TimingOptions) -> TimingOptions:
 
 
 def _is_unfinished_part(path: Path) -> bool:
-    """Return whether a file or folder is part of a kit without a manifest, which is written last."""
-    return path.name in (*FOLDERS, README) and not (path.parent / MANIFEST).exists()
+    """Return whether a file or folder is part of a kit without a manifest, which is written last.
+
+    What an operating system leaves, such as at the top of a disk, does not make a folder one that is in use.
+    """
+    if is_system_file(path):
+        return True
+    return path.name in (*FOLDERS, README, SCRIPT) and not (path.parent / MANIFEST).exists()
+
+
+def _content_bytes(timing_input: TimingInput) -> int:
+    """Return the bytes of all packages, inputs and expected outputs."""
+    paths = [
+        path
+        for package in timing_input.packages
+        for path in (package.path, package.inputs, package.expected)
+        if path is not None
+    ]
+    return sum(file.stat().st_size for path in paths for file in (content_files(path) if path.is_dir() else (path,)))
+
+
+def _check_room(folder: Path, size: int) -> None:
+    """Raise ``InputError`` when a disk has less room than ``size`` bytes."""
+    free = shutil.disk_usage(folder).free
+    if free < size:
+        raise InputError(
+            f"The kit has {format_bytes(size)} and the disk of {folder} {format_bytes(free)} of room; name a folder on "
+            "another disk with --kit."
+        )
 
 
 def _pack(folder: Path, number: int, package: TimedPackage) -> dict[str, Any]:
@@ -153,7 +215,7 @@ def _pack(folder: Path, number: int, package: TimedPackage) -> dict[str, Any]:
     for kind in FOLDERS:
         (folder / kind).mkdir(exist_ok=True)
     if package.path.is_dir():
-        shutil.copytree(package.path, folder / entry["package"])
+        shutil.copytree(package.path, folder / entry["package"], ignore=_system_files)
     else:
         shutil.copyfile(package.path, folder / entry["package"])
     assert package.inputs is not None
@@ -161,6 +223,11 @@ def _pack(folder: Path, number: int, package: TimedPackage) -> dict[str, Any]:
     if package.expected is not None:
         shutil.copyfile(package.expected, folder / entry["expected"])
     return entry
+
+
+def _system_files(folder: str, names: list[str]) -> list[str]:
+    """Return what not to copy: files that an operating system left."""
+    return [name for name in names if is_system_file(Path(folder) / name)]
 
 
 def _portable_model(model: TimedModel) -> dict[str, Any]:
@@ -248,13 +315,13 @@ def _check_files(folder: Path, files: dict[str, tuple[str, int]]) -> None:
             raise InputError(f"The kit {folder} lacks {name}; copy the kit again, whole.")
         if path.stat().st_size != size or hash_file(path) != digest:
             raise InputError(f"{name} in the kit {folder} is not the file that was packed; copy the kit again.")
-    for path in folder.rglob("*"):
-        name = path.relative_to(folder).as_posix()
-        if path.is_dir() and not path.is_symlink():
-            continue
-        # macOS Finder writes .DS_Store into every folder that it shows; Core ML does not read it.
-        if name not in files and path.name != ".DS_Store" and name.split("/", maxsplit=1)[0] in FOLDERS:
-            raise InputError(f"{name} in the kit {folder} is not in its manifest; remove it, or copy the kit again.")
+    for kind in FOLDERS:
+        for path in content_files(folder / kind) if (folder / kind).is_dir() else ():
+            name = path.relative_to(folder).as_posix()
+            if name not in files:
+                raise InputError(
+                    f"{name} in the kit {folder} is not in its manifest; remove it, or copy the kit again."
+                )
 
 
 def _check_relative(folder: Path, name: str) -> PurePosixPath:

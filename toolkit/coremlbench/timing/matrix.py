@@ -9,10 +9,14 @@ from typing import Any
 
 from coremlbench.runs.lifecycle import FAILED, Run, Save, exit_code_of, run_and_record
 from coremlbench.runs.stages import Stages
+from coremlbench.system import macos
 from coremlbench.system.files import hash_path
+from coremlbench.system.formatting import format_bytes
 from coremlbench.timing.available_units import MachineCapabilities
+from coremlbench.timing.conditions import read_conditions
 from coremlbench.timing.inputs import has_inputs, provide_inputs
 from coremlbench.timing.kit import check_kit_folder, write_kit
+from coremlbench.timing.large_models import large_model_note
 from coremlbench.timing.plan import (
     Cell,
     MatrixPlan,
@@ -37,14 +41,17 @@ from coremlbench.timing.records import (
     settle_cell,
     total_seconds,
 )
-from coremlbench.timing.rounds import MatrixStoppedError, RoundRunner, resume_hint
+from coremlbench.timing.rounds import MatrixStoppedError, RoundRunner, clock_failure, resume_hint, round_runner
 from coremlbench.types.errors import InputError
 from coremlbench.types.failure import Evidence, Failure
 from coremlbench.types.process import Progress
-from coremlbench.types.timing import Measurement, Round, Timed, TimingRecord
+from coremlbench.types.timing import Conditions, Measurement, Round, Timed, TimingRecord
 from coremlbench.types.training_records import Phase
 
 EXPERIMENT = "convert-and-time"
+
+MAX_ATTEMPTS = 3
+"""How often one round of a cell is tried when the machine sleeps or its clock is set within it."""
 
 OnRound = Callable[[Measurement, Round], None]
 
@@ -90,14 +97,20 @@ def time_models(
     Raises:
         InputError: nothing that was requested can run on this machine, or a folder cannot be used.
     """
-    plan = plan_cells(timing_input.packages, options, capabilities.units, capabilities.unavailable_reason)
+    plan = plan_cells(timing_input.packages, options, capabilities.units, capabilities.reasons(options.units))
     check_machine(options, kit, capabilities)
     if not plan.cells and kit is None:
+        only_core_ml = dict.fromkeys(package.model for package in plan.packages if package.variant.only_core_ml)
+        if only_core_ml:
+            raise InputError(
+                f"Only Core ML executes {', '.join(only_core_ml)}, so that it is not judged and not timed here; add "
+                "`--kit kit` to pack it for a Mac."
+            )
         raise InputError(f"There is nothing to time. {' '.join(plan.notes)}")
     progress = MatrixProgress(on_progress)
 
     def work(record: TimingRecord, folder: Path, stages: Stages, save: Save[TimingRecord]) -> TimingRecord:
-        runner = RoundRunner(folder, stages, options, capabilities.worker, stand_in=capabilities.stand_in)
+        runner = round_runner(folder, stages, options, capabilities)
         planned = plan_record(record, timing_input, plan, options)
         return MatrixRun(planned, plan, runner, save, progress, on_round, kit).run()
 
@@ -114,7 +127,7 @@ def check_machine(options: TimingOptions, kit: Path | None, capabilities: Machin
     if kit is not None:
         check_kit_folder(kit)
         return
-    requested = requested_units(options, capabilities.units, capabilities.unavailable_reason)
+    requested = requested_units(options, capabilities.units, capabilities.reasons(options.units))
     if not requested:
         raise InputError("No runtime that was asked for has a unit of that name; `--help` lists them.")
     if all(requested.values()):
@@ -193,6 +206,12 @@ class MatrixRun:
 
     def run(self) -> TimingRecord:
         """Return the record with all rounds; it is saved after each. A matrix that was stopped has a failure."""
+        if self.record.conditions_before == Conditions():
+            self.record = replace(self.record, conditions_before=read_conditions())
+        record = self._run()
+        return replace(record, conditions_after=read_conditions())
+
+    def _run(self) -> TimingRecord:
         try:
             self._update(self.record)
             self._prepare()
@@ -240,12 +259,16 @@ class MatrixRun:
         if self.kit is None:
             return
         usable = tuple(package for package in self.plan.packages if has_inputs(package))
+        packed = TimingInput(self.record.models, usable)
         try:
-            sha256 = write_kit(TimingInput(self.record.models, usable), self.runner.options, self.kit)
+            sha256 = write_kit(packed, self.runner.options, self.kit, self._announce_kit)
         except InputError as problem:
             self._update(replace(self.record, notes=(*self.record.notes, str(problem))))
         else:
             self._update(replace(self.record, kit=sha256))
+
+    def _announce_kit(self, size: int) -> None:
+        self.progress.update("kit", 0, 0, f"writing {format_bytes(size)} to {self.kit}")
 
     def _compile_packages(self, failures: dict[Path, Failure]) -> None:
         """Compile each package that Core ML is to run; add what could not be compiled to ``failures``."""
@@ -256,6 +279,16 @@ class MatrixRun:
             failure = failures.get(package.path) or self.runner.compile(number, package)
             if failure is not None:
                 failures[package.path] = failure
+        self._note_large_models()
+
+    def _note_large_models(self) -> None:
+        """Note in each Core ML cell whose compiled model is too large for other units what this macOS makes of it."""
+        version = macos.version_numbers(macos.product_version())
+        for cell in self.plan.cells:
+            note = large_model_note(self.runner.compiled_bytes.get(cell.package.path, 0), version)
+            row = self.record.measurements[cell.index]
+            if note and cell.runtime == "coreml" and cell.unit != "CPU_ONLY" and note not in row.notes:
+                self.record = replace_row(self.record, cell.index, replace(row, notes=(*row.notes, note)))
 
     def _mark_failures(self, failures: dict[Path, Failure]) -> None:
         """Mark the cells that cannot run, because inputs or a compiled model are missing."""
@@ -297,12 +330,25 @@ class MatrixRun:
         self.record = replace(self.record, phases=(*others, timing))
 
     def _time_cell(self, cell: Cell, number: int, position: int) -> None:
-        """Time one round of a cell, unless the cell was given up or a resumed record has this round."""
+        """Time one round of a cell, unless the cell was given up or a resumed record has this round.
+
+        A round within which the machine slept or its clock was set is repeated, and fails after ``MAX_ATTEMPTS``.
+        """
         row = self.record.measurements[cell.index]
         if is_given_up(row) or has_round(row, number):
             return
-        timed, result = self.runner.time_round(cell, number, position)
-        row = add_round(row, timed, result)
+        for _ in range(MAX_ATTEMPTS):
+            timed, result = self.runner.time_round(cell, number, position)
+            if not timed.clock_gap_seconds:
+                break
+            row = replace(row, repeated=(*row.repeated, timed))
+            self._keep(cell, row, timed)
+        else:
+            timed = replace(timed, failure=clock_failure(timed.clock_gap_seconds))
+        self._keep(cell, add_round(row, timed, result), timed)
+
+    def _keep(self, cell: Cell, row: Measurement, timed: Round) -> None:
+        """Save a cell with its newest round, and report the round."""
         self._update(replace_row(self.record, cell.index, row))
         if self.on_round is not None:
             self.on_round(row, timed)

@@ -174,13 +174,13 @@ def requested_units(
 
 
 def unproven_notes(models: Sequence[TimedModel]) -> tuple[str, ...]:
-    """Return the notes on models that only Core ML executes, which are timed without a proof."""
+    """Return the notes on models that only Core ML executes, which are timed without a proof of the whole."""
     return tuple(
         f"{model.name}: {note}"
         for model in models
         for variant in model.variants
         if variant.only_core_ml
-        for note in variant.notes
+        for note in (*variant.notes, *([f"not judged: {variant.proof.reason}"] if variant.proof else []))
     )
 
 

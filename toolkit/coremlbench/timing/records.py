@@ -9,6 +9,7 @@ from typing import Any
 
 from coremlbench.conversion.known_deviations import deviation_notes
 from coremlbench.system.formatting import format_count, format_seconds
+from coremlbench.timing.chips import accelerator_note
 from coremlbench.timing.plan import (
     Cell,
     MatrixPlan,
@@ -22,6 +23,9 @@ from coremlbench.types.timing import ComputePlan, Measurement, RooflineBound, Ro
 
 MAX_FAILED_ROUNDS = 2
 """A cell with so many failed rounds is given up: repeated crashes or hangs would take longer than all other cells."""
+
+
+GPU_UNITS = ("CPU_AND_GPU", "ALL")
 
 
 def plan_record(
@@ -38,6 +42,8 @@ def plan_record(
         [],
         [*timing_input.notes, *unproven_notes(timing_input.models), *(() if timing_input.kit else plan.notes)],
     )
+    if any(cell.runtime == "coreml" and cell.unit in GPU_UNITS for cell in plan.cells):
+        notes += [note for note in (accelerator_note(record.machine.chip),) if note]
     for cell, row in zip(plan.cells, initial_measurements(plan.cells, timing_input.models), strict=True):
         bound = roofline_bound(record.machine, cell.unit, cell.package.variant) if cell.runtime == "coreml" else None
         if isinstance(bound, str):
@@ -134,8 +140,8 @@ def settle_cell(row: Measurement) -> Measurement:
 
 
 def total_seconds(record: TimingRecord) -> float:
-    """Return the seconds that all rounds of all cells took."""
-    return sum(timed.seconds for row in record.measurements for timed in row.rounds)
+    """Return the seconds that all rounds of all cells took, repeated ones included."""
+    return sum(timed.seconds for row in record.measurements for timed in (*row.rounds, *row.repeated))
 
 
 def is_over_budget(record: TimingRecord, number: int, budget: float | None) -> bool:

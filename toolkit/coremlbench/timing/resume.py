@@ -18,7 +18,7 @@ from coremlbench.system.machine import describe_machine
 from coremlbench.timing.available_units import MachineCapabilities, detect_units
 from coremlbench.timing.matrix import MatrixProgress, MatrixRun, OnRound, describe_run
 from coremlbench.timing.plan import ORIGINAL, Cell, MatrixPlan, TimedPackage, TimingOptions
-from coremlbench.timing.rounds import RoundRunner
+from coremlbench.timing.rounds import round_runner
 from coremlbench.types.conversion import ModelFileOptions, Variant
 from coremlbench.types.errors import InputError
 from coremlbench.types.failure import Failure
@@ -53,7 +53,7 @@ def resume(
     kit = Path(record.options["kit"]) if record.options.get("kit") and not record.kit else None  # not written yet
 
     def work(known: TimingRecord, folder: Path, stages: Stages, save: Save[TimingRecord]) -> TimingRecord:
-        runner = RoundRunner(folder, stages, options, capabilities.worker, stand_in=capabilities.stand_in)
+        runner = round_runner(folder, stages, options, capabilities)
         return MatrixRun(known, plan, runner, save, progress, on_round, kit).run()
 
     description = describe_run(

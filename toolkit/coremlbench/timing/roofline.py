@@ -25,6 +25,8 @@ def roofline_bound(machine: Machine, unit: UnitName, variant: Variant) -> Roofli
     """
     if unit in {"host-cpu", "host-gpu"}:
         return f"The roofline bound is given for Core ML's units only, not for {unit}."
+    if machine.virtual_machine:
+        return "A virtual Mac has the name of its host's chip and not all of it: no roofline bound."
     chip = find_chip(machine.chip)
     if chip is None:
         return f"The peak figures of {machine.chip or 'this chip'} are not in the table of chips: no roofline bound."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
@@ -12,7 +11,10 @@ from typing import TYPE_CHECKING, Any
 from coremlbench.runs.stages import StageFailedError, Stages
 from coremlbench.system import serialization
 from coremlbench.system.advised_commands import advised_command
-from coremlbench.system.files import hash_file
+from coremlbench.system.clocks import ClockReading, clock_gap, read_clocks
+from coremlbench.system.files import folder_bytes, hash_file
+from coremlbench.system.formatting import format_seconds
+from coremlbench.timing.available_units import MachineCapabilities
 from coremlbench.timing.plan import Cell, TimedPackage, TimingOptions
 from coremlbench.types.failure import Failure
 from coremlbench.types.process import Exit
@@ -22,8 +24,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-SILENCE = {"inputs": 600.0, "compile": 900.0, "plan": 300.0, "timing": 900.0}
-"""Seconds without a message after which a worker counts as hung. The first load on the Neural Engine takes minutes."""
+SILENCE = {"inputs": 600.0, "compile": 900.0, "plan": 900.0, "timing": 900.0}
+"""Seconds without a message after which a worker counts as hung.
+
+Loading a model or its plan for the Neural Engine takes minutes the first time. Within a call of Core ML no worker can
+say anything: coremltools' native module holds Python's interpreter lock, so that a thread could not either.
+"""
 
 ENDS_THE_MATRIX = ("interrupted", "deadline")
 
@@ -46,8 +52,9 @@ class MatrixStoppedError(Exception):
 class RoundRunner:
     """Runs the workers of one matrix. ``worker`` returns the command of a worker by its name.
 
-    ``compiled`` and ``compile_seconds`` are by the path of the package. ``stand_in`` becomes true as soon as a worker
-    reports that the tests' stand-in is in the place of Core ML.
+    ``compiled``, ``compile_seconds`` and ``compiled_bytes`` are by the path of the package. ``stand_in`` becomes true
+    as soon as a worker reports that the tests' stand-in is in the place of Core ML. ``read_clocks`` is read before and
+    after each round.
     """
 
     folder: Path
@@ -57,6 +64,8 @@ class RoundRunner:
     stand_in: bool = False
     compiled: dict[Path, Path] = field(default_factory=dict)
     compile_seconds: dict[Path, float] = field(default_factory=dict)
+    compiled_bytes: dict[Path, int] = field(default_factory=dict)
+    read_clocks: Callable[[], ClockReading] = read_clocks
 
     def run(self, stage: str, worker: str, request: dict[str, Any]) -> Exit | Failure:
         """Return how a worker ended; the log of one that failed is kept.
@@ -88,6 +97,7 @@ class RoundRunner:
         assert ended.result is not None
         self.compiled[package.path] = Path(ended.result["compiled"])
         self.compile_seconds[package.path] = ended.result["compile_seconds"]
+        self.compiled_bytes[package.path] = folder_bytes(self.compiled[package.path])
         self.stand_in |= ended.result["stand_in"]
         return None
 
@@ -110,6 +120,8 @@ class RoundRunner:
 
         ``position`` is the cell's position in the order of the round. A round that failed has an empty result.
 
+        With a ``clock_gap_seconds`` the result is empty too, and the round is to be repeated.
+
         Raises:
             MatrixStoppedError: see ``run``; nothing of the round is kept.
         """
@@ -117,15 +129,17 @@ class RoundRunner:
 
         stage = f"time-{number}-{cell.slug}"
         samples = self.stages.work / stage / "samples.npz"
-        started, before, start = datetime.now(timezone.utc).isoformat(), read_conditions(), time.monotonic()
+        started, before, start = datetime.now(timezone.utc).isoformat(), read_conditions(), self.read_clocks()
         ended = self.run(stage, "timing", self._timing_request(cell, samples))
+        end = self.read_clocks()
         row = Round(
             round=number,
             place=position,
             started=started,
-            seconds=time.monotonic() - start,
+            seconds=end.monotonic - start.monotonic,
             before=before,
             after=read_conditions(),
+            clock_gap_seconds=clock_gap(start, end),
         )
         if isinstance(ended, Failure):
             return replace(row, failure=ended), {}
@@ -135,6 +149,9 @@ class RoundRunner:
         except (OSError, ValueError, KeyError) as problem:
             reason = f"The worker ended well, but its samples cannot be used: {problem}."
             return replace(row, failure=Failure("no-result", reason, "Run it again.")), {}
+        if row.clock_gap_seconds:
+            samples.unlink()  # the round is repeated: its summary is kept, and no figure is from it
+            return replace(row, samples_sha256=""), {}
         row = replace(row, samples=self._store_samples(samples, f"{cell.slug}-{number}.npz"))
         if number == 0 and cell.runtime == "coreml":
             row = replace(row, compile_seconds=self.compile_seconds.get(cell.package.path))
@@ -149,8 +166,11 @@ class RoundRunner:
         stage = f"time-sustained-{cell.slug}"
         samples = self.stages.work / stage / "samples.npz"
         changes = {"calls": 1, "seconds": 0.0, "sustain_seconds": self.options.sustain}
+        start = self.read_clocks()
         ended = self.run(stage, "timing", self._timing_request(cell, samples) | changes)
         samples.unlink(missing_ok=True)
+        if gap := clock_gap(start, self.read_clocks()):
+            return clock_failure(gap)
         if isinstance(ended, Failure):
             return ended
         return serialization.from_json(tuple[SustainedPoint, ...], (ended.result or {})["sustained"])
@@ -184,6 +204,35 @@ class RoundRunner:
         return str(target.relative_to(self.folder))
 
 
+def round_runner(
+    folder: Path, stages: Stages, options: TimingOptions, capabilities: MachineCapabilities
+) -> RoundRunner:
+    """Return what runs the workers of a matrix, as this machine's capabilities say."""
+    return RoundRunner(
+        folder,
+        stages,
+        options,
+        capabilities.worker,
+        stand_in=capabilities.stand_in,
+        read_clocks=capabilities.read_clocks,
+    )
+
+
+def clock_failure(gap: float) -> Failure:
+    """Return the failure of a measurement within which the machine slept or its clock was set, by ``gap`` seconds."""
+    return Failure(
+        "clock-gap",
+        f"The machine slept, or its clock was set: {clock_gap_phrase(gap)}.",
+        "Keep the machine awake, its lid open and on mains, then run it again.",
+    )
+
+
+def clock_gap_phrase(gap: float) -> str:
+    """Return how the wall clock moved against the monotonic one; ``gap`` is in seconds."""
+    direction = "forward" if gap > 0 else "back"
+    return f"the wall clock went {format_seconds(abs(gap))} {direction} against the monotonic clock"
+
+
 def _add_statistics(row: Round, samples: Path, sha256: str) -> Round:
     """Return the round with the statistics of its samples.
 
@@ -215,7 +264,7 @@ def _load_samples(samples: Path) -> tuple[NDArray[np.float64], NDArray[np.float6
 
 
 def _add_phases(row: Round, result: dict[str, Any]) -> Round:
-    """Return the round with the phases around the timed calls: warm-up, loading, first prediction, and energy."""
+    """Return the round with what surrounds the timed calls: warm-up, loading, first prediction, energy, scheduling."""
     return replace(
         row,
         warmup_calls=result["warmup_calls"],
@@ -224,4 +273,5 @@ def _add_phases(row: Round, result: dict[str, Any]) -> Round:
         second_load_seconds=result["second_load_seconds"],
         first_predict_seconds=result["first_predict_seconds"],
         energy_joules=result.get("energy_joules"),
+        qos_class=result.get("qos_class"),
     )

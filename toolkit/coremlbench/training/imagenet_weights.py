@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import urllib.request
 from dataclasses import replace
 from pathlib import Path
 
@@ -87,10 +86,11 @@ def copy_whole(source: Path, target: Path, report: ReportProgress) -> None:
 
 def _download(target: Path, report: ReportProgress) -> bool:
     """Download the file and return whether that worked; a server that does not answer within seconds is given up."""
+    from coremlbench.system.connections import open_url
     from coremlbench.system.downloads import download
 
     try:
-        urllib.request.urlopen(URL, timeout=CONNECT_SECONDS).close()
+        open_url(URL, CONNECT_SECONDS).close()
         target.parent.mkdir(parents=True, exist_ok=True)
         download(URL, target, md5=MD5, report=report)
     except (OSError, DownloadError):

@@ -23,8 +23,9 @@ PROVEN: tuple[Verdict, ...] = ("proven", "proven with caveats")
 """The verdicts of a package that does what its original does."""
 
 VariantStatus = Literal["compared", "not compared", "unfinished", "failed"]
-"""What became of a package: only ``compared`` ones have a verdict. ``not compared`` has nothing to be compared with;
-``unfinished`` is one that its conversion had not compared yet when it ended."""
+"""What became of a package. ``not compared``: there is nothing to compare it with, or only Core ML executes it;
+``unfinished``: its conversion had not compared it yet when it ended. Neither has a verdict, except ``not judged`` with
+the reason why nothing could be compared."""
 
 UNFINISHED_NOTE = "Not compared: the conversion ended before its turn."
 """The note of an ``unfinished`` package; records of older releases tell it by this note alone."""
@@ -215,7 +216,7 @@ class Variant:
         if self.failure is not None:
             status = "failed"
         elif self.proof is not None:
-            status = "compared"
+            status = "compared" if self.proof.images else "not compared"
         elif UNFINISHED_NOTE in self.notes:
             status = "unfinished"
         object.__setattr__(self, "status", status)  # the class is frozen

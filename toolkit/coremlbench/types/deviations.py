@@ -19,7 +19,9 @@ TEMPLATES = {
     "augmentation": "augmentation {}",
     "extractor": "extractor {}",
     "extraction": "extraction {}",
+    "engine": "engine {}",
     "processes": "processes {}",
+    "units": "units {}",
 }
 """The text of a deviation by setting. The order decides between templates that match the same text."""
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 class Machine:
     """The machine that a run was measured on. ``id`` is an anonymous identifier, the same for all runs on it.
 
-    ``rosetta`` says whether this Python is translated by Rosetta; ``packages`` are the versions of libraries by name.
+    ``rosetta`` says whether this Python is translated by Rosetta, ``virtual_machine`` whether macOS runs in a virtual
+    machine (other systems are not asked). ``packages`` are the versions of libraries by name.
     """
 
     id: str
@@ -22,6 +23,7 @@ class Machine:
     system_version: str
     model: str = ""
     rosetta: bool = False
+    virtual_machine: bool = False
     accelerators: tuple[str, ...] = ()
     python: str = ""
     packages: dict[str, str] = field(default_factory=dict)

@@ -25,10 +25,23 @@ Artefact = Literal["compiled", "package", "original"]
 
 @dataclass(frozen=True)
 class Conditions:
-    """The machine's state before or after a round; ``None`` if unknown.
+    """The state of the machine at one moment; ``None`` for what is unknown.
 
-    ``thermal_state`` is macOS's ``nominal``, ``fair``, ``serious`` or ``critical``; ``power_source`` is ``AC`` or
-    ``battery``; ``load_average`` is the last minute's.
+    Attributes:
+        thermal_state: macOS's ``nominal``, ``fair``, ``serious`` or ``critical``.
+        power_source: ``AC`` or ``battery``.
+        low_power_mode: Whether macOS saves energy at the cost of speed.
+        load_average: That of the last minute.
+        free_memory_bytes: Memory that can be used without swapping.
+        power_mode: macOS's ``low``, ``automatic`` or ``high``.
+        memory_pressure: macOS's ``normal``, ``warning`` or ``critical``.
+        memory_stall_percent: Share of the last ten seconds in which a process waited for memory (Linux).
+        swap_used_bytes: Memory that is swapped out.
+        nice: The nice value of the processes; 0 is normal, above it others go first.
+        gpu_use_percent: How busy the GPU of a Mac is, whoever uses it.
+        display_asleep: Whether the main display of a Mac is off.
+        lid_closed: Whether the lid of a Mac is closed.
+        cpu_governor: What sets the processors' clock (Linux), several separated by commas.
     """
 
     thermal_state: str | None = None
@@ -36,6 +49,15 @@ class Conditions:
     low_power_mode: bool | None = None
     load_average: float | None = None
     free_memory_bytes: int | None = None
+    power_mode: str | None = None
+    memory_pressure: str | None = None
+    memory_stall_percent: float | None = None
+    swap_used_bytes: int | None = None
+    nice: int | None = None
+    gpu_use_percent: int | None = None
+    display_asleep: bool | None = None
+    lid_closed: bool | None = None
+    cpu_governor: str | None = None
 
 
 @dataclass(frozen=True)
@@ -57,6 +79,9 @@ class Round:
         outliers: Number of calls far above the rest; they are not removed.
         warmup_calls: Number of calls before the timed ones; they are not in ``samples``.
         energy_joules: Energy of all ``calls`` together; ``None`` if it cannot be measured.
+        qos_class: macOS's quality-of-service class of the thread that timed; ``None`` on other systems.
+        clock_gap_seconds: By how much the wall clock moved more than the monotonic clock: the machine slept within the
+            round, or its clock was set. 0.0 if they agree.
     """
 
     round: int
@@ -85,6 +110,8 @@ class Round:
     energy_joules: float | None = None
     before: Conditions = Conditions()
     after: Conditions = Conditions()
+    qos_class: str | None = None
+    clock_gap_seconds: float = 0.0
     failure: Failure | None = None
     notes: tuple[str, ...] = ()
 
@@ -145,7 +172,8 @@ class Measurement:
 
     ``ran_on`` says in words which units the plan uses: ``Neural Engine``, or "asked for the Neural Engine, planned on
     CPU". ``stand_in`` marks results of the tests' replacement for Core ML, which are not Core ML's. ``output_error`` is
-    the largest difference from the expected outputs on the kit's inputs, as a share of their range.
+    the largest difference from the expected outputs on the kit's inputs, as a share of their range. ``repeated`` are
+    attempts at rounds within which the machine slept or its clock was set; no figure is from them.
     """
 
     model: str
@@ -157,6 +185,7 @@ class Measurement:
     package_sha256: str = ""
     stand_in: bool = False
     rounds: tuple[Round, ...] = ()
+    repeated: tuple[Round, ...] = ()
     plan: ComputePlan | None = None
     ran_on: str = ""
     floor: RooflineBound | None = None
@@ -196,7 +225,8 @@ class TimingRecord(RunRecord):
 
     ``experiment`` is ``convert-and-time``. ``quick`` marks a run with fewer rounds and calls. ``orders`` are, for each
     round, the indices of the cells in ``measurements`` in the order in which they ran. ``kit`` is the hash of the kit
-    that the packages came from.
+    that the packages came from. ``conditions_before`` are those before the first round, ``conditions_after`` those at
+    the end of the process that saved the record last.
     """
 
     outcome: Timed | Failure
@@ -207,3 +237,5 @@ class TimingRecord(RunRecord):
     measurements: tuple[Measurement, ...] = ()
     orders: tuple[tuple[int, ...], ...] = ()
     kit: str = ""
+    conditions_before: Conditions = Conditions()
+    conditions_after: Conditions = Conditions()

@@ -79,12 +79,13 @@ class Phase:
 
 @dataclass(frozen=True)
 class IterationRow:
-    """One iteration of the solver."""
+    """One iteration of the solver; ``passes`` counts its evaluations of all rows so far."""
 
     iteration: int
     seconds: float
     training_accuracy: float | None = None
     validation_accuracy: float | None = None
+    passes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -161,6 +162,27 @@ class Agreement:
 
 
 @dataclass(frozen=True)
+class SolverAgreement:
+    """How far a second solver, ``engine``, came to the same on the same features; ``reason`` says why it did not train.
+
+    ``first_difference`` is the first iteration, from 0, whose training accuracies differ, ``None`` if there is none in
+    all ``iterations`` of the run. ``passes`` count the evaluations of the run's solver and of the other.
+    """
+
+    engine: str
+    version: str = ""
+    reason: str = ""
+    largest_difference: float | None = None
+    largest_coefficient: float | None = None
+    iterations: int = 0
+    first_difference: int | None = None
+    passes: int = 0
+    other_passes: int = 0
+    predictions: int = 0
+    equal_predictions: int = 0
+
+
+@dataclass(frozen=True)
 class SavedModel:
     """A model file of a run; ``path`` is relative to the run's folder."""
 
@@ -210,7 +232,8 @@ class TrainingRecord(RunRecord):
     ``attempt`` counts from 1; the later ones have the id of the first attempt in ``retry_of``. ``resumed_from`` is the
     id of the interrupted run that this one resumed: its times are not those of a whole run. ``resume_note`` is the one
     of ``notes`` that offers to resume this run, as long as its resume data is kept; records of older releases have it
-    in ``notes`` alone.
+    in ``notes`` alone. ``stand_in`` marks a run whose Core ML or Create ML was the tests' replacement: its features,
+    figures and model mean nothing.
     """
 
     outcome: Outcome
@@ -221,13 +244,22 @@ class TrainingRecord(RunRecord):
     epochs: tuple[EpochRow, ...] = ()
     placement: Placement | None = None
     model: SavedModel | None = None
+    verification: SolverAgreement | None = None
     attempt: int = 1
     retry_of: str = ""
     resumed_from: str = ""
     resume_note: str = ""
+    stand_in: bool = False
 
     def __post_init__(self) -> None:
         """Find the resume note of an older record by its beginning."""
         if not self.resume_note:
             note = next((note for note in self.notes if note.startswith(OLD_RESUME_NOTE)), "")
             object.__setattr__(self, "resume_note", note)  # the class is frozen
+
+    @property
+    def stood_in_for(self) -> str:
+        """Return what the tests' replacement stood in for: "Create ML" or "Core ML", "" where nothing was replaced."""
+        if not self.stand_in:
+            return ""
+        return "Create ML" if self.engine == "createml" else "Core ML"

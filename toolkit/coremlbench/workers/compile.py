@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from coremlbench.runtimes.core_ml_values import readable
 from coremlbench.runtimes.coreml import CoreML, ModelLoadError, is_stand_in
 from coremlbench.supervision.worker_main import Report, run
 
@@ -32,7 +33,7 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
     try:
         temporary = compile_model(str(package))  # in a temporary folder; moving it is not timed
     except RuntimeError as problem:
-        raise ModelLoadError(f"Core ML could not compile '{package.name}': {problem}") from problem
+        raise ModelLoadError(f"Core ML could not compile '{package.name}': {readable(str(problem))}") from problem
     seconds = time.perf_counter() - start
     shutil.rmtree(compiled, ignore_errors=True)
     compiled.parent.mkdir(parents=True, exist_ok=True)

@@ -25,7 +25,8 @@ class UntrustedDeviceError(CoremlbenchError):
 def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
     """Return the device that a training would use and why; with ``compare`` also the losses on the CPU and on it.
 
-    In the request, ``device`` is ``auto``, ``cpu`` or ``gpu``. Two more keys are for tests on machines without a GPU:
+    In the request, ``device`` is ``auto``, ``cpu`` or ``gpu``. With ``one_step`` the result has the ``loss`` of one
+    training step on the device. Two more keys are for tests on machines without a GPU:
     ``against`` is the device to compare with the CPU, and ``cpus`` splits the CPU into that many logical devices.
 
     Raises:
@@ -49,6 +50,8 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
         "versions": devices.versions(),
         "compared": [],
     }
+    if request.get("one_step"):
+        (result["loss"],) = measure_losses(device, request["seed"], report, steps=1)
     if request["compare"] and against != "CPU:0":
         result["compared"] = ["CPU:0", against]
         result["losses"] = [measure_losses(name, request["seed"], report) for name in result["compared"]]
@@ -58,7 +61,7 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
     return result
 
 
-def measure_losses(device: str, seed: int, report: Report) -> list[float]:
+def measure_losses(device: str, seed: int, report: Report, steps: int = STEPS) -> list[float]:
     """Train a small TinyVGG on a device; return the loss of each step. The seed sets the weights and the batches."""
     import keras
     import numpy as np
@@ -73,11 +76,11 @@ def measure_losses(device: str, seed: int, report: Report) -> list[float]:
         keras.utils.set_random_seed(seed)
         model = NETWORKS["tinyvgg"].build((SIDE, SIDE, 3))
         model.compile(optimizer=keras.optimizers.Adam(0.005), loss="sparse_categorical_crossentropy")
-        for step in range(STEPS):
+        for step in range(steps):
             labels = random.integers(0, 10, BATCH)
             noise = random.random((BATCH, SIDE, SIDE, 3), np.float32)
             losses.append(float(model.train_on_batch(0.7 * patterns[labels] + 0.3 * noise, labels)))
-            report(f"train on {device}", step + 1, STEPS, loss=losses[-1])
+            report(f"train on {device}", step + 1, steps, loss=losses[-1])
     return losses
 
 

@@ -5,6 +5,7 @@ It does abort when given an ``.mlpackage`` (coremltools issue 2757), so only com
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -16,6 +17,9 @@ from coremlbench.supervision.worker_main import Report, run
 from coremlbench.timing.compute_plan import MACOS_NEEDED, make_plan
 from coremlbench.types.errors import InputError
 from coremlbench.types.timing import ComputePlan, PlannedOp
+
+OPSET_PREFIX = re.compile(r"^ios\d+\.")
+"""Core ML names an operator with the opset of its definition, such as ``ios17.conv``; constants are ``const``."""
 
 
 def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
@@ -54,9 +58,9 @@ def _planned_ops(plan: Any, structure: Any) -> Iterator[PlannedOp]:
             yield from _block_ops(plan, function.block)
     if structure.neuralnetwork is not None:
         for layer in structure.neuralnetwork.layers:
-            usage = plan.get_compute_device_usage_for_neuralnetwork_layer(layer)
-            if usage is not None:  # Core ML gives no costs of layers
-                yield PlannedOp(layer.name, layer.type, device_name(usage.preferred_compute_device), 0.0)
+            device = _preferred_device(plan.get_compute_device_usage_for_neuralnetwork_layer(layer))
+            if device:  # Core ML gives no costs of layers
+                yield PlannedOp(layer.name, layer.type, device, 0.0)
     if structure.pipeline is not None:
         # A pipeline is a list of (name, structure).
         for _, model in structure.pipeline.sub_models:
@@ -66,14 +70,20 @@ def _planned_ops(plan: Any, structure: Any) -> Iterator[PlannedOp]:
 def _block_ops(plan: Any, block: Any) -> Iterator[PlannedOp]:
     """Yield the planned device and cost of each operation of a block and of the blocks within it."""
     for operation in block.operations:
-        usage = plan.get_compute_device_usage_for_mlprogram_operation(operation)
-        if usage is not None:
+        device = _preferred_device(plan.get_compute_device_usage_for_mlprogram_operation(operation))
+        if device:
             cost = plan.get_estimated_cost_for_mlprogram_operation(operation)
-            name = operation.outputs[0].name if operation.outputs else operation.operator_name
-            device = device_name(usage.preferred_compute_device)
-            yield PlannedOp(name, operation.operator_name, device, cost.weight if cost is not None else 0.0)
+            kind = OPSET_PREFIX.sub("", operation.operator_name)
+            name = operation.outputs[0].name if operation.outputs else kind
+            yield PlannedOp(name, kind, device, cost.weight if cost is not None else 0.0)
         for inner in operation.blocks:
             yield from _block_ops(plan, inner)
+
+
+def _preferred_device(usage: Any) -> str:
+    """Return the device that Core ML prefers for an operation or layer, "" where it names none."""
+    preferred = usage.preferred_compute_device if usage is not None else None
+    return "" if preferred is None else device_name(preferred)
 
 
 if __name__ == "__main__":

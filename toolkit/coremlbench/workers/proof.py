@@ -167,15 +167,17 @@ def _in_order(values: dict[str, Any], order: Sequence[int]) -> dict[str, Any]:
     return {name: array[:, rows] if array.shape[1] == len(rows) else array for name, array in values.items()}
 
 
-def _judged_precision(package: dict[str, Any], found: Any) -> Any:
+def _judged_precision(package: dict[str, Any], precision: Any) -> Any:
     """Return the variant by whose thresholds a package is judged: the requested one, unless nothing was compressed.
 
-    ``found`` is that of the package's program, which also decides for a package that was given.
+    ``precision`` is that of the package's program, which also decides for a package that was given.
     """
     from coremlbench.conversion.proof import UNCOMPRESSED
 
     requested = package["precision"]
-    return found if requested is None or (found in UNCOMPRESSED and requested not in UNCOMPRESSED) else requested
+    return (
+        precision if requested is None or (precision in UNCOMPRESSED and requested not in UNCOMPRESSED) else requested
+    )
 
 
 def _has_numbers(predictions: dict[str, Any]) -> bool:

@@ -17,13 +17,16 @@ import itertools
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from coremlbench.runtimes import RUNTIMES, Loaded, is_stand_in
+from coremlbench.runtimes.coreml import CoreML, core_ml_errors
 from coremlbench.supervision.worker_main import Report, run
 from coremlbench.system import serialization
+from coremlbench.system.scheduling import request_user_initiated
 from coremlbench.types.conversion import ModelFileOptions
 from coremlbench.types.errors import CoremlbenchError, InputError
 from coremlbench.types.timing import Artefact
@@ -50,6 +53,7 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
         InputError: the request has no form of the model that the runtime takes, or no samples.
         WrongOutputError: the outputs differ in name or size from the expected ones, or are not finite.
     """
+    qos_class = request_user_initiated()
     runtime, unit = RUNTIMES[request["runtime"]], request["unit"]
     if "original" not in runtime.takes:
         # coremltools would import TensorFlow, which takes seconds and memory and starts threads beside the timed calls.
@@ -60,6 +64,8 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
     file_options = serialization.from_json(ModelFileOptions, request.get("file_options", {}))
 
     def load() -> Loaded:
+        if isinstance(runtime, CoreML):
+            return runtime.load(model, unit, package=Path(request["package"]) if request.get("package") else None)
         return runtime.load(model, unit, allow_code=request.get("allow_code", False), file_options=file_options)
 
     report("load", 0, 2, f"loading '{model.name}' for {unit}")
@@ -70,22 +76,28 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
     second_load, loaded = _measure(load)
     samples = [loaded.prepare(sample) for sample in _load_samples(Path(request["inputs"]))]
     report("first predict", 0, 1, f"first prediction on {unit}")
-    first_predict, _ = _measure(lambda: loaded.predict(samples[0]))
-    result = {
-        "runtime_version": runtime.version,
-        "stand_in": runtime.name == "coreml" and is_stand_in(),
-        "first_load_seconds": first_load,
-        "second_load_seconds": second_load,
-        "first_predict_seconds": first_predict,
-        "output_error": None,
-        "notes": [],
-    }
-    if request.get("expected"):
-        report("check outputs", 0, len(samples), "comparing the outputs with the expected ones")
-        result["output_error"] = output_error(loaded, samples, _load_arrays(Path(request["expected"])))
-    next_sample, predict = itertools.cycle(samples).__next__, loaded.predict
-    result |= _time(lambda: predict(next_sample()), loaded, request, report)
+    with core_ml_errors(unit) if isinstance(runtime, CoreML) else nullcontext():
+        first_predict, _ = _measure(lambda: loaded.predict(samples[0]))
+        result = {
+            "runtime_version": runtime.version,
+            "stand_in": runtime.name == "coreml" and is_stand_in(),
+            "first_load_seconds": first_load,
+            "second_load_seconds": second_load,
+            "first_predict_seconds": first_predict,
+            "output_error": None,
+            "qos_class": qos_class,
+            "notes": [],
+        }
+        if request.get("expected"):
+            result["output_error"] = output_error(loaded, samples, _load_arrays(Path(request["expected"])), report)
+        result |= _time(_cycle(loaded, samples), loaded, request, report)
     return result
+
+
+def _cycle(loaded: Loaded, samples: list[Any]) -> Callable[[], Any]:
+    """Return a function that predicts one sample after the other, again and again."""
+    next_sample, predict = itertools.cycle(samples).__next__, loaded.predict
+    return lambda: predict(next_sample())
 
 
 def _time(
@@ -148,8 +160,10 @@ def _sustain(call: Callable[[], Any], seconds: float, report: Report, clock: Cal
     return [asdict(point) for point in points]
 
 
-def output_error(loaded: Loaded, samples: list[Any], expected: Mapping[str, NDArray[Any]]) -> float:
+def output_error(loaded: Loaded, samples: list[Any], expected: Mapping[str, NDArray[Any]], report: Report) -> float:
     """Return the largest difference from the expected outputs, as a share of the range of all expected values.
+
+    Each sample is reported: nothing else can be said during a prediction, which holds Python's interpreter lock.
 
     Outputs are matched by name; with one output on both sides the names may differ, as those of an original do.
 
@@ -162,6 +176,7 @@ def output_error(loaded: Loaded, samples: list[Any], expected: Mapping[str, NDAr
         raise WrongOutputError("The file of expected outputs does not hold one for each sample of the inputs.")
     largest, low, high = 0.0, np.inf, -np.inf
     for index, sample in enumerate(samples):
+        report("check outputs", index, len(samples), "comparing the outputs with the expected ones")
         outputs = loaded.outputs(loaded.predict(sample))
         for name, values in expected.items():
             reference = np.asarray(values[index], np.float64).reshape(-1)

@@ -176,6 +176,7 @@ def iteration_row(row):
         "seconds": float(row["Elapsed Time"]),
         "training_accuracy": float(row["Training Accuracy"]),
         "validation_accuracy": float(row["Validation Accuracy"]) if "Validation Accuracy" in row else None,
+        "passes": int(row["Passes"]),
     }
 
 

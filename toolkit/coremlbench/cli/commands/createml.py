@@ -13,6 +13,7 @@ from coremlbench.cli.commands.parameters import (
     AUGMENTATION,
     LIMITS,
     Amount,
+    ComputeUnits,
     DatasetName,
     explicit_options,
     run_options,
@@ -22,10 +23,10 @@ if TYPE_CHECKING:
     from coremlbench.createml.options import CreateMLOptions
     from coremlbench.types.training_records import TrainingRecord
 
-EXTRACTORS = ("auto", "VisionFeaturePrint_Scene", "resnet-50", "squeezenet_v1.1")
+EXTRACTORS = ("auto", "VisionFeaturePrint_Scene", "VisionFeaturePrint_Scene-2", "resnet-50", "squeezenet_v1.1")
 
 
-@click.command(short_help="The Create ML image classification run, through Turi Create.")
+@click.command(short_help="The Create ML image classification run.")
 @click.option(
     "--dataset",
     type=DatasetName(),
@@ -66,22 +67,47 @@ EXTRACTORS = ("auto", "VisionFeaturePrint_Scene", "resnet-50", "squeezenet_v1.1"
     type=click.Choice(EXTRACTORS),
     default="auto",
     show_default=True,
-    help="The network that computes an image's features; auto takes the best available.",
+    help="The network that computes an image's features; the first two are part of macOS; auto takes the first one "
+    "available, but not the second.",
+)
+@click.option(
+    "--units",
+    type=ComputeUnits(),
+    help="Where Core ML runs an extractor that is part of macOS: cpu, gpu, ne or all, each with the CPU.  "
+    "[default: all]",
 )
 @click.option(
     "--extraction",
     type=click.Choice(["pipelined", "turicreate"]),
     default="pipelined",
     show_default=True,
-    help="What runs the extractor: the pipeline on ONNX Runtime, or Turi Create.",
+    help="What runs the extractor: the pipeline, on ONNX Runtime or Core ML, or Turi Create.",
 )
 @click.option(
     "--engine",
-    type=click.Choice(["turicreate"]),
-    default="turicreate",
+    type=click.Choice(["auto", "turicreate", "builtin", "createml"]),
+    default="auto",
     show_default=True,
-    expose_value=False,  # there is one so far
-    help="The library that trains the classifier.",
+    help="What trains the classifier: Turi Create, the same solver in NumPy (any platform), or Apple's Create ML "
+    "(macOS); auto takes Turi Create where it runs natively, else builtin.",
+)
+@click.option(
+    "--feature-revision",
+    type=click.IntRange(1, 2),
+    default=1,
+    show_default=True,
+    help="With --engine createml: the revision of Create ML's extractor; 1 is the review's, 2 needs macOS 14.",
+)
+@click.option(
+    "--reuse-features",
+    is_flag=True,
+    help="With --engine createml: start from the features of an earlier run of the same images, augmentation and "
+    "revision, if there are any, and keep them for the next run.",
+)
+@click.option(
+    "--verify",
+    is_flag=True,
+    help="Train with Turi Create's and the built-in solver on the same features, and compare.",
 )
 @click.option(
     "--seed",
@@ -105,8 +131,9 @@ def createml(
     """Reproduce the Create ML image classification run: train, test and save an image classifier.
 
     7500 training and 2500 test images in 10 classes; each training image becomes 12 flipped and rotated copies; an
-    extractor computes the feature vector of each; Turi Create fits a logistic regression in at most 25 iterations.
-    The run is saved as results/<id>/run.json, also when it fails, and the classifier as model.mlpackage.
+    extractor computes the feature vector of each; a logistic regression is fitted in at most 25 iterations.
+    The run is saved as results/<id>/run.json, also when it fails, and the classifier as model.mlpackage,
+    or model.mlmodel with an extractor that is part of macOS.
 
     \b
     coremlbench createml                      the whole run
@@ -120,6 +147,7 @@ def createml(
     from coremlbench.cli.commands.report import save_run_report
     from coremlbench.cli.terminal.createml import print_createml_run
     from coremlbench.cli.terminal.tables import print_json
+    from coremlbench.createml.engines.createml import check_no_extractor
     from coremlbench.createml.job import image_counts
     from coremlbench.createml.options import CreateMLOptions
     from coremlbench.runs.lifecycle import INTERRUPTED, exit_code_of
@@ -128,6 +156,8 @@ def createml(
 
     if resume is not None and retries:
         raise InputError("--resume goes on with one run and --retries begins anew; use one of them.")
+    if settings["engine"] == "createml":
+        check_no_extractor(explicit_options(click.get_current_context()))
     find(settings["dataset"])  # raises for an unknown name before any folder is created
     train, test = image_counts(settings["dataset"], train, test, scale)
     source = str(Path(source).absolute()) if source else None

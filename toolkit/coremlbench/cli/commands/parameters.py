@@ -18,6 +18,10 @@ _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
+SHORT_UNITS = {"cpu": "CPU_ONLY", "gpu": "CPU_AND_GPU", "ne": "CPU_AND_NE", "all": "ALL"}
+"""Core ML's compute units as records name them, by short names."""
+
+
 class Bytes(click.ParamType[int]):
     """An amount of memory such as 2GiB, 300MiB or 1.5G, in bytes."""
 
@@ -53,6 +57,24 @@ class Amount(click.FloatRange):
         if not math.isfinite(number):
             self.fail(f"{value!r} is not a finite number.", param, ctx)
         return number
+
+
+class ComputeUnits(click.ParamType[str]):
+    """Core ML's compute units, by their names in records or by short ones: cpu, gpu, ne, all."""
+
+    name = "units"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the name in records: CPU_ONLY, CPU_AND_GPU, CPU_AND_NE or ALL."""
+        name = SHORT_UNITS.get(str(value).lower(), str(value).upper())
+        if name not in SHORT_UNITS.values():
+            self.fail(f"{value!r} are no compute units; choose from {', '.join(SHORT_UNITS)}.", param, ctx)
+        return name
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Return the short names that begin so."""
+        del ctx, param
+        return [CompletionItem(name) for name in SHORT_UNITS if name.startswith(incomplete)]
 
 
 class CommaList(click.ParamType[tuple[Any, ...]]):

@@ -147,8 +147,10 @@ def train(
     Exit code 0 when all trained, 3 when one failed, 2 for wrong options or missing input, 130 after Ctrl-C.
     """  # noqa: D301 - \b tells click to keep the lines
     from coremlbench.experiments.catalogue import select
+    from coremlbench.system.tensorflow_extra import require_tensorflow
     from coremlbench.training.job import Overrides, tensorflow_experiments, training_exit_code
 
+    require_tensorflow("Training")
     changes = Overrides(sources=dict(sources), **changed)
     chosen = select(names + experiments) if names + experiments else tensorflow_experiments()
     _check_exclusive(retries, ladder, resume)

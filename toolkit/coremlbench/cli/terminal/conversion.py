@@ -84,8 +84,10 @@ def _row(variant: Variant) -> list[str | Text]:
 
     size = format_bytes(variant.bytes) if variant.bytes else NO_VALUE
     proof = variant.proof
-    if variant.status != "compared" or proof is None:
+    if variant.failure or proof is None:
         return [variant.name, size, *[NO_VALUE] * 5]
+    if not proof.images:  # nothing was compared
+        return [variant.name, size, *[NO_VALUE] * 4, Text(verdict_label(proof.verdict), COLOURS[proof.verdict])]
     ratio = "∞ dB" if proof.signal_to_noise is None else f"{proof.signal_to_noise:.0f} dB"
     before, after = proof.accuracy_before, proof.accuracy_after
     accuracy = NO_VALUE if before is None or after is None else f"{before * 100:.1f}→{format_percent(after)}"
@@ -104,7 +106,7 @@ def _row(variant: Variant) -> list[str | Text]:
 def _note_lines(record: ConversionRecord) -> list[str]:
     """Return lines on what was compared, the columns of the table, the notes of variants and those of the record."""
     lines = []
-    proofs = [variant.proof for variant in record.variants if variant.proof]
+    proofs = [variant.proof for variant in record.variants if variant.proof and variant.proof.images]
     if proofs:
         first = proofs[0]
         lines.append(f"compared: {first.images:,} {first.data}; with {first.original}; executed by {first.runtime}")

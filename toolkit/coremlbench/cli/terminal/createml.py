@@ -18,7 +18,7 @@ from coremlbench.cli.terminal.tables import (
     print_text,
 )
 from coremlbench.system.formatting import format_bytes, format_count, format_seconds
-from coremlbench.types.training_records import Phase, Trained, TrainingRecord
+from coremlbench.types.training_records import Phase, SolverAgreement, Trained, TrainingRecord
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -40,7 +40,8 @@ def print_createml_run(record: TrainingRecord, folder: Path) -> None:
 
 
 def _print_trained(console: Console, record: TrainingRecord, outcome: Trained, folder: Path) -> None:
-    console.print(f"\nCreate ML run: trained{attempt_label(record)}", style="bold green")
+    mark = f" by the tests' stand-in, not by {record.stood_in_for}" if record.stand_in else ""
+    console.print(f"\nCreate ML run: trained{mark}{attempt_label(record)}", style="bold green")
     console.print(_accuracy_table(record, outcome))
     if outcome.per_class:
         classes = new_table("class", "images", "precision", "recall")
@@ -120,9 +121,14 @@ def _data_lines(record: TrainingRecord) -> list[str]:
 def _method_lines(record: TrainingRecord) -> list[str]:
     lines = []
     options = record.options
+    if "engine chosen" in options:
+        version = record.versions.get(record.engine, "")
+        lines.append(f"engine: {record.engine}{version and f' {version}'}, chosen as {options['engine chosen']}")
     if "extractions" in options:
+        core_ml = record.versions.get("core ml")
+        method = options["extraction"] + (f" by {core_ml} on {options['units']}" if core_ml else "")
         lines.append(
-            f"extractor: {options['extractor']}, {options['extractions']:,} extractions, {options['extraction']}; "
+            f"extractor: {options['extractor']}, {options['extractions']:,} extractions, {method}; "
             f"chosen as {options['extractor chosen']}"
         )
     if isinstance(record.outcome, Trained) and record.outcome.solver is not None:
@@ -131,4 +137,25 @@ def _method_lines(record: TrainingRecord) -> list[str]:
             f"solver: {solver.name}, {solver.iterations} of at most "
             f"{format_count(solver.max_iterations, 'iteration')}, {solver.status}"
         )
+    if record.verification is not None:
+        lines.append(_verification_line(record.verification))
     return lines
+
+
+def _verification_line(agreement: SolverAgreement) -> str:
+    """Return how far both solvers agree, or why there was one only."""
+    other = f"{agreement.engine} {agreement.version}".strip()
+    if agreement.largest_difference is None:
+        return f"not verified: {other} did not train on the same features: {agreement.reason}"
+    first = agreement.first_difference
+    same = f"the same in all {agreement.iterations} iterations" if first is None else f"other from iteration {first} on"
+    passes = (
+        f"{agreement.passes} evaluations each"
+        if agreement.passes == agreement.other_passes
+        else f"{agreement.passes} and {agreement.other_passes} evaluations"
+    )
+    return (
+        f"verified: {other} on the same features: coefficients at most {agreement.largest_difference:.1e} apart (the "
+        f"largest is {agreement.largest_coefficient:.3g}), training accuracy {same}, {passes}, "
+        f"{agreement.equal_predictions:,} of {agreement.predictions:,} predictions the same"
+    )

@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 
 MIN_OUTCOME_WIDTH = 11
 """Columns that keep the words of an outcome whole on a terminal of 80 columns."""
-STATE_LABELS = {"ok": ("works", "green"), "later": ("at first use", "yellow"), "no": ("does not", "red")}
+STATE_LABELS = {
+    "ok": ("works", "green"),
+    "later": ("at first use", "yellow"),
+    "warn": ("see below", "yellow"),
+    "no": ("does not", "red"),
+}
 
 
 def print_results(records: Sequence[Record], folder: Path) -> None:

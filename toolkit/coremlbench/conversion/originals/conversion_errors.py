@@ -171,13 +171,13 @@ def _failing_op(traceback: TracebackType | None, layers: Mapping[str, str]) -> F
 
     The innermost one counts. ``node`` is an op of TensorFlow, ``op`` one of TensorFlow or of Core ML.
     """
-    found = None
+    op_name = None
     while traceback is not None:
         frame = traceback.tb_frame
         if "coremltools" in frame.f_code.co_filename:
-            found = _op_of_frame(frame.f_locals, layers) or found
+            op_name = _op_of_frame(frame.f_locals, layers) or op_name
         traceback = traceback.tb_next
-    return found
+    return op_name
 
 
 def _op_of_frame(variables: Mapping[str, Any], layers: Mapping[str, str]) -> FailingOp | None:

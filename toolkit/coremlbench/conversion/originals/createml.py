@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from coremlbench.conversion.sampling import KNOWN_RANGE, Sampling
-from coremlbench.createml.classifier import Head, build_classifier
+from coremlbench.createml.classifier import Head, build_classifier, load_head
 from coremlbench.createml.network import Network
 from coremlbench.types.conversion import LOGITS, OUTPUT, Caveat, ModelSource
 from coremlbench.types.errors import InputError
@@ -103,7 +103,6 @@ def open_createml(source: ModelSource, settings: Mapping[str, Any]) -> CreateMLC
     # coremltools imports TensorFlow if it is installed; this conversion does not need it.
     sys.modules["tensorflow"] = None  # type: ignore[assignment]
     import coremltools
-    import numpy as np
     import onnxruntime
 
     from coremlbench.createml.extractors import MissingWeightsError, obtain_extractor
@@ -113,19 +112,16 @@ def open_createml(source: ModelSource, settings: Mapping[str, Any]) -> CreateMLC
     folder = Path(source.path).parent
     record = store.load(folder)
     name = str(record.options.get("extractor"))
-    try:
-        with np.load(folder / "head.npz", allow_pickle=False) as file:
-            head = Head(tuple(str(name) for name in file["classes"]), file["weights"], file["bias"])
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(
-            f"The classifier of the run {folder.name} cannot be read (head.npz: {error}); run createml again."
-        ) from error
+    head = load_head(folder)
     try:
         obtained = obtain_extractor(name, Path(settings["cache"]), _ignore_progress)
     except MissingWeightsError as error:
         raise InputError(f"The extractor {name} of the run {folder.name} is not available: {error}") from error
     if obtained.weights is None:
-        raise InputError(f"{name} is part of macOS and cannot be converted; train with --extractor squeezenet_v1.1.")
+        raise InputError(
+            f"{name} is part of macOS and has no network to convert, and the run {folder.name} saved no pipeline; run "
+            "createml again."
+        )
     network = read_network(obtained.weights)
     return CreateMLClassifier(
         network=network,

@@ -178,8 +178,8 @@ def match_outputs(
     Raises:
         InputError: they have other numbers or shapes.
     """
-    wanted = [output.name for output in signature.outputs]
-    names, by_name = _match(file, wanted, list(shapes), "gives")
+    declared = [output.name for output in signature.outputs]
+    names, by_name = _match(file, declared, list(shapes), "gives")
     for output, name in zip(signature.outputs, names, strict=True):
         shape = shapes[name]
         if output.shape is None:
@@ -193,7 +193,7 @@ def match_outputs(
                 f"The package gives {output.name} as {shape_text(output.shape)} and {file} {name} as "
                 f"{shape_text(shape)}: {reason}."
             )
-    return tuple(names), "" if by_name else _order_note("output", wanted, names)
+    return tuple(names), "" if by_name else _order_note("output", declared, names)
 
 
 def _match(file: str, package: Sequence[str], model: Sequence[str], verb: str) -> tuple[list[str], bool]:

@@ -56,10 +56,10 @@ def wanted_maximum(graph: InputGraph) -> float | None:
 
     names = prefix_ends(graph)
     probes = [graph.values(names, np.full(graph.input_shape, pixel, np.float32)) for pixel in PROBES]
-    found = {
+    factors = {
         range_of(*(np.asarray(value, np.float64).ravel() for value in values)) for values in zip(*probes, strict=True)
     }
-    return found.pop() if len(found) == 1 else None
+    return factors.pop() if len(factors) == 1 else None
 
 
 def prefix_ends(graph: InputGraph) -> list[str]:

@@ -8,6 +8,7 @@ libraries, errors of the system, and last how the process ended.
 from __future__ import annotations
 
 from coremlbench.failures.rules.coreml import COREML
+from coremlbench.failures.rules.createml import CREATEML
 from coremlbench.failures.rules.ends import PROCESS_ENDS, REST
 from coremlbench.failures.rules.gpu import GPU
 from coremlbench.failures.rules.rule import Rule
@@ -23,6 +24,7 @@ SECTIONS: tuple[tuple[str, tuple[Rule, ...]], ...] = (
     ("Libraries and their versions", SOFTWARE),
     ("Conversion and Core ML", COREML),
     ("Errors of the system", SYSTEM),
+    ("Create ML", CREATEML),
     ("How the process ended", PROCESS_ENDS),
     ("The rest", REST),
 )

@@ -49,13 +49,29 @@ COREML: tuple[Rule, ...] = (
         "coremltools 2758; coremltools 2247; executorch 19635",
     ),
     Rule(
-        "coreml-prediction",
+        "coreml-input",
         logged(
-            r"Error computing NN outputs|Failed to build the model execution plan|Error plan build: -\d+"
-            r"|E5RT encountered an STL exception|compiling MIL to BNNS graph|CreateBnnsGraphProgramFromMIL"
-            r"|com\.apple\.appleneuralengine.*\bCode=\d+|ANEProgramProcessRequest\w*\(\) Failed"
-            r"|ANE (Evaluation|Scheduling) Error|MpsGraph backend validation on incompatible OS"
-            r"|Espresso compiled without MPSGraph engine"
+            r"value type not convertible|Feature .* is required but not specified"
+            r"|not in allowed set of image sizes|is not compatible with the model's feature description"
+            r"|The model expects input feature .* to be an? |The input feature for .* must be an MLState"
+        ),
+        "Core ML did not take an input of the model{where}: its type, size or shape is not what the model declares.",
+        "The matched line names the input; report it with `coremlbench failures --bundle`, since inputs are made from "
+        "the model's own description.",
+        "coremltools 1689; coremltools 2519; alibaba/MNN 1672; alibaba/MNN 2207; huggingface/coreml-examples 5",
+        retry=Retry.NEVER,
+    ),
+    Rule(
+        "coreml-prediction",
+        either(
+            raised("PredictionError"),
+            logged(
+                r"Error computing NN outputs|Failed to build the model execution plan|Error plan build: -\d+"
+                r"|E5RT encountered an STL exception|compiling MIL to BNNS graph|CreateBnnsGraphProgramFromMIL"
+                r"|com\.apple\.appleneuralengine.*\bCode=\d+|ANEProgramProcessRequest\w*\(\) Failed"
+                r"|ANE (Evaluation|Scheduling) Error|MpsGraph backend validation on incompatible OS"
+                r"|Espresso compiled without MPSGraph engine"
+            ),
         ),
         "Core ML could not run the model on the compute unit that was asked for{where}.",
         "Try CPU_ONLY; if that works, the model holds something that the other unit cannot do.",

@@ -133,7 +133,7 @@ def variant_notes(row: VariantRow) -> list[str]:
 
     A package without a verdict has its status instead, and why it was not compared.
     """
-    if row.status != "compared":
+    if not row.verdict:
         return [f"Status: {row.status}. {row.reason}".strip()]
     reason = [] if row.verdict in PROVEN else [f"{row.reason} {row.divergence}".strip()]
     return [note for note in (*reason, *(f"Caveat: {caveat}" for caveat in row.caveats)) if note]

@@ -1,0 +1,1 @@
+"""Turi Create's logistic regression in NumPy: the same iterations, on any platform."""
