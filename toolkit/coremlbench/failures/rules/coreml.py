@@ -56,7 +56,7 @@ COREML: tuple[Rule, ...] = (
             r"|The model expects input feature .* to be an? |The input feature for .* must be an MLState"
         ),
         "Core ML did not take an input of the model{where}: its type, size or shape is not what the model declares.",
-        "The matched line names the input; report it with `coremlbench failures --bundle`, since inputs are made from "
+        "The matched line names the input; report it with `{bundle}`, since inputs are made from "
         "the model's own description.",
         "coremltools 1689; coremltools 2519; alibaba/MNN 1672; alibaba/MNN 2207; huggingface/coreml-examples 5",
         retry=Retry.NEVER,
