@@ -67,8 +67,8 @@ def test_its_matrix_has_no_bounds_and_says_what_it_ran_on(
     assert [row.floor for row in record.measurements] == [None]
     assert "A virtual Mac has the name of its host's chip and not all of it: no roofline bound." in record.notes
     assert any(row.text.startswith("macOS ran in a virtual machine") for row in warning_rows([record]))
-    (machine,) = build_report([Source(record, f"{record.id}/run.json")], made="2026-01-01T00:00:00").machines
-    assert machine.name == (
+    (machine_row,) = build_report([Source(record, f"{record.id}/run.json")], made="2026-01-01T00:00:00").machines
+    assert machine_row.name == (
         "VirtualMac2,1 (Apple M1 (Virtual) (4 performance and 4 efficiency cores), 16 GB, virtual machine)"
     )
 
