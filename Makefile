@@ -19,7 +19,7 @@ VENV := $(VENV)
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 SCALE ?= 0.1
-WORKERS ?= 3
+WORKERS ?= 4
 VERSIONS ?= 3.10 3.13
 PYTEST = $(BIN)/python -m pytest
 AS_MAC := not slow and not browser and not turicreate
@@ -52,7 +52,7 @@ $(VENV)/installed: requirements.lock requirements-bootstrap.lock pyproject.toml
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
-# The files of tests go to three processes at once, as many of them wait for children; WORKERS=0 runs them one after
+# The files of tests go to four processes at once, as many of them wait for children; WORKERS=0 runs them one after
 # the other in one.
 test: install  ## run the tests, but for the slow ones and those in a browser
 	$(PYTEST) -n $(WORKERS) --dist loadfile --no-loadscope-reorder

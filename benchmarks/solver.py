@@ -2,8 +2,8 @@
 
     python benchmarks/solver.py --features DIR [--agreement] [--cost] [--train 750] [--repeat 10]
 
-Features are SqueezeNet's, of the flipped and rotated copies that a Create ML run makes. They are kept in DIR, so that a
-second call only trains. Both sides are the workers of ``coremlbench createml``, one after the other, as processes.
+Features are SqueezeNet's, of the flipped and rotated copies that a Create ML run makes. They are saved in DIR, so that
+a second call only trains. Both sides are the workers of ``coremlbench createml``, one after the other, as processes.
 
 Agreement: `drawn-food`, MNIST and Fashion-MNIST, each with 2, 4 and 10 classes. Beside the difference from Turi Create
 stands that of the built-in solver from itself with another size of blocks, which sums the rows in another order.
@@ -275,8 +275,8 @@ def features_of(name: str, train: int, test: int, folder: Path) -> Features:
             ranges[part.name], first = (first, first + part.rows), first + part.rows
         labels = {part: [image.label for image in images] for part, images in by_part.items()}
         about.write_text(json.dumps({"parts": ranges, "labels": labels}))
-    kept = json.loads(about.read_text())
-    return Features(path, {name: (first, last) for name, (first, last) in kept["parts"].items()}, kept["labels"])
+    saved = json.loads(about.read_text())
+    return Features(path, {name: (first, last) for name, (first, last) in saved["parts"].items()}, saved["labels"])
 
 
 @contextmanager

@@ -203,7 +203,7 @@ def cache() -> Path:
 
 @pytest.fixture(scope="session")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of three classes, 40 training and 10 test images each, told apart by colour and texture."""
+    """A folder of three classes, 40 training and 10 test images each, which differ in colour and texture."""
     root = tmp_path_factory.mktemp("pictures")
     random = np.random.default_rng(0)
     for split, count in (("train", 40), ("test", 10)):

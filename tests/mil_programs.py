@@ -76,22 +76,20 @@ def package_of(
     ]
     function = Builder.program(input_specs=specs, opset_version=getattr(ct.target, target))
     made = function(_named(build, list(inputs)))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)  # coremltools leaves its folder of weights to the collector
-        model = ct.convert(
-            made,
-            convert_to="mlprogram",
-            minimum_deployment_target=getattr(ct.target, target),
-            pass_pipeline=ct.PassPipeline.EMPTY,
-            skip_model_load=True,
-            **_ranges(inputs, open_axes),
-        )
-        model.save(str(package))
+    _save(package, made, target, **_ranges(inputs, open_axes))
 
 
 def converted(program: Any, target: str, **how: Any) -> Program:
     """Return a program after a trip through a saved package, not optimised; ``how`` is for ``ct.convert``."""
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+    with tempfile.TemporaryDirectory() as folder:
+        package = Path(folder) / "model.mlpackage"
+        _save(package, program, target, **how)
+        return load_program(package)
+
+
+def _save(package: Path, program: Any, target: str, **how: Any) -> None:
+    """Save a program as a package without any optimisation; ``how`` is for ``ct.convert``."""
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)  # coremltools leaves its folder of weights to the collector
         model = ct.convert(
             program,
@@ -101,9 +99,7 @@ def converted(program: Any, target: str, **how: Any) -> Program:
             skip_model_load=True,
             **how,
         )
-        package = Path(folder) / "model.mlpackage"
         model.save(str(package))
-        return load_program(package)
 
 
 def _opened(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[Any, ...]:

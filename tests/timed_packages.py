@@ -5,6 +5,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ import numpy as np
 from coremlbench.runs.steps import worker
 from coremlbench.system.files import hash_folder
 from coremlbench.timing.available_units import MachineCapabilities
+from coremlbench.timing.matrix import time_models
 from coremlbench.timing.plan import TimedPackage, TimingInput, TimingOptions
 from coremlbench.types.conversion import ModelSource, Variant
 from coremlbench.types.process import Progress
-from coremlbench.types.timing import RuntimeName, TimedModel, UnitName
+from coremlbench.types.timing import RuntimeName, TimedModel, TimingRecord, UnitName
 from tests.coreml_stand_in import Behaviour, command, write
 
 UNITS: dict[RuntimeName, tuple[UnitName, ...]] = {
@@ -108,3 +110,16 @@ def behave(folder: Path, **deeds: Any) -> Path:
         json.dumps({"trace": str(folder / "trace"), "seconds": seconds, "supervisor": os.getpid(), **deeds})
     )
     return file
+
+
+def time_one_round(folder: Path, machine: MachineCapabilities) -> TimingRecord:
+    """Return the record of one round of each cell of one package on a machine."""
+    record, _ = time_models(
+        timing_input_of([plain_package(folder, "one")]),
+        replace(TINY, rounds=1),
+        results=folder / "results",
+        command=["coremlbench", "convert-and-time"],
+        on_progress=quiet,
+        capabilities=machine,
+    )
+    return record

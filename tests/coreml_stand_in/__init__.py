@@ -1,8 +1,8 @@
 """A stand-in for Core ML, so that all of coremltools' Python and all of ours run for real where there is no macOS.
 
 It takes the place of ``coremltools.libcoremlpython`` alone, coremltools' native module, as ``interface.py`` describes
-it, and executes models with the reference runtime. It can be told to misbehave as Core ML has been seen to. Whatever it
-touches says ``stand_in``: its figures are made up, and never Core ML's.
+it, and executes models with the reference runtime. A ``Behaviour`` makes it fail in the ways that Core ML has failed.
+Whatever it touches says ``stand_in``: its figures are made up, and never Core ML's.
 
 What it does not play: functions other than the default one, models from memory, states that a model changes, the
 rounding of a device. Waits hold the interpreter lock as the native module does; the reference runtime releases it while
@@ -58,7 +58,7 @@ class Behaviour:
     ``macos``; ``temporary`` is the folder of compiled models, "" for the one that Python uses. ``fallback`` are units
     that are planned on the CPU whatever was asked, ``cpu_ops`` kinds of ops that no other device takes, ``unplanned``
     those whose usage names no device. ``wrong`` is added to each output. With ``played_time`` nothing is waited for:
-    the process's performance counter stands still but for what the stand-in is told to take, so that every figure is
+    the process's performance counter advances only by the durations that the behaviour sets, so that every figure is
     known, however busy the machine is.
     """
 

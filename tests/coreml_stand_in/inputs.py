@@ -100,7 +100,7 @@ def _dictionary(value: Mapping[Any, Any]) -> dict[Any, Any] | None:
 def _array(value: Any) -> Any:
     """Return the array that Core ML sees; ``None`` for what cannot be one (CoreMLPythonUtils.mm:167-175).
 
-    It sees the same memory. It is told the shape and the strides in elements, rounded down, and nothing of the byte
+    It sees the same memory. It receives the shape and the strides in elements, rounded down, and not the byte
     order (CoreMLPythonArray.mm:10-66), so that numbers in the other order are read wrongly.
 
     Raises:

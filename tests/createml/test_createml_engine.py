@@ -62,7 +62,7 @@ def test_the_outcome_adds_up(trained: Trained) -> None:
     confusion = np.array(outcome["confusion"])
     assert confusion.sum() == 18
     assert outcome["test_accuracy"] == pytest.approx(np.trace(confusion) / 18)
-    assert outcome["test_accuracy"] > 0.8  # told apart by colour
+    assert outcome["test_accuracy"] > 0.8  # the classes differ in colour
     assert [row["name"] for row in outcome["per_class"]] == list(CLASSES)
     assert [row["recall"] for row in outcome["per_class"]] == pytest.approx(np.diag(confusion) / 6)
     assert [row["iteration"] for row in record["iterations"]] == list(range(1, 26))

@@ -98,7 +98,7 @@ def test_the_outcome_adds_up(trained: tuple[Path, dict[str, Any], str]) -> None:
     confusion = np.array(outcome["confusion"])
     assert confusion.sum() == 30
     assert outcome["test_accuracy"] == pytest.approx(np.trace(confusion) / 30)
-    assert outcome["test_accuracy"] > 0.8  # told apart by colour
+    assert outcome["test_accuracy"] > 0.8  # the classes differ in colour
     for index, row in enumerate(outcome["per_class"]):
         assert row["name"] == record["dataset"]["classes"][index]
         assert row["images"] == 10

@@ -112,6 +112,7 @@ json.dump(answers, open(folder + "/answers.json", "w"))
 """
 
 
+@pytest.mark.slow  # image_classifier loads TensorFlow; the solver's golden cases are from the same Turi Create
 def test_the_head_is_the_one_image_classifier_trains(turicreate: Path, squeezenet: Path, tmp_path: Path) -> None:
     """We call the logistic classifier directly: it must be what image_classifier.create would have called."""
     np.random.default_rng(0).uniform(0, 9, (60, 1000)).astype(np.float32).tofile(tmp_path / "features.f32")

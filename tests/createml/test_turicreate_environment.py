@@ -164,6 +164,7 @@ def test_on_macos_turi_create_is_proven_without_tensorflow(turicreate: Path) -> 
     assert versions == {"turicreate": "6.4.1"}
 
 
+@pytest.mark.slow  # it imports TensorFlow under Python 3.8; a new environment is proven so whenever one is made
 @pytest.mark.skipif(sys.platform == "darwin", reason="on a Mac there is no TensorFlow to be proven")
 def test_on_linux_tensorflow_is_proven_too(turicreate: Path) -> None:
     assert run_self_test(TURICREATE, turicreate) == {"turicreate": "6.4.1", "tensorflow": "2.13.1"}

@@ -9,9 +9,8 @@ import pytest
 
 from coremlbench.report.warnings import warning_rows
 from coremlbench.timing.condition_texts import condition_problems, describe_conditions, start_problems
-from coremlbench.timing.matrix import time_models
 from coremlbench.types.timing import Conditions, TimingRecord
-from tests.timed_packages import TINY, behave, plain_package, quick_machine, quiet, timing_input_of
+from tests.timed_packages import behave, quick_machine, time_one_round
 
 GOOD = Conditions(
     thermal_state="nominal",
@@ -75,14 +74,7 @@ def test_each_problem_is_told_before_a_run_and_in_its_report(
 
 
 def test_a_matrix_records_the_conditions_at_its_start_and_at_its_end(tmp_path: Path) -> None:
-    record, _ = time_models(
-        timing_input_of([plain_package(tmp_path, "one")]),
-        replace(TINY, rounds=1),
-        results=tmp_path / "results",
-        command=["coremlbench", "convert-and-time"],
-        on_progress=quiet,
-        capabilities=quick_machine(behave(tmp_path), {"reference": ("host-cpu",)}),
-    )
+    record = time_one_round(tmp_path, quick_machine(behave(tmp_path), {"reference": ("host-cpu",)}))
     for conditions in (record.conditions_before, record.conditions_after):
         assert conditions.load_average is not None
         assert conditions.nice is not None

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from coremlbench.timing import large_models
 from coremlbench.timing.large_models import large_model_note
-from coremlbench.timing.matrix import time_models
 from tests.simulated_mac import SimulatedMac
-from tests.timed_packages import TINY, behave, plain_package, quick_machine, quiet, timing_input_of
+from tests.timed_packages import behave, quick_machine, time_one_round
 
 
 @pytest.mark.parametrize(
@@ -34,15 +32,7 @@ def test_the_note_stands_beside_the_cells_that_it_is_about(
 ) -> None:
     simulated_mac(version="27.0.1")
     monkeypatch.setattr(large_models, "CPU_ONLY_BYTES", 2)  # the quick workers' compiled model has three bytes
-    record, _ = time_models(
-        timing_input_of([plain_package(tmp_path, "one")]),
-        replace(TINY, rounds=1),
-        results=tmp_path / "results",
-        command=["coremlbench", "convert-and-time"],
-        on_progress=quiet,
-        capabilities=quick_machine(
-            behave(tmp_path), {"coreml": ("CPU_ONLY", "CPU_AND_NE"), "reference": ("host-cpu",)}
-        ),
-    )
+    units = {"coreml": ("CPU_ONLY", "CPU_AND_NE"), "reference": ("host-cpu",)}
+    record = time_one_round(tmp_path, quick_machine(behave(tmp_path), units))
     noted = [row.unit for row in record.measurements if any("wholly on the CPU" in note for note in row.notes)]
     assert noted == ["CPU_AND_NE"]

@@ -13,14 +13,13 @@ from coremlbench.report.types import Source
 from coremlbench.report.warnings import warning_rows
 from coremlbench.system.machine import describe_machine, format_machine
 from coremlbench.timing.available_units import MachineCapabilities, detect_units
-from coremlbench.timing.matrix import time_models
 from coremlbench.timing.plan import TimingOptions, requested_units
 from coremlbench.timing.roofline import roofline_bound
 from coremlbench.types.conversion import Variant
 from coremlbench.types.timing import RooflineBound, Timed, UnitName
 from tests.coreml_stand_in import Behaviour
 from tests.simulated_mac import SYSCTL_LISTING, SimulatedMac
-from tests.timed_packages import TINY, behave, plain_package, quick_machine, quiet, stand_in_workers, timing_input_of
+from tests.timed_packages import behave, quick_machine, stand_in_workers, time_one_round
 
 VIRTUAL = {"kern.hv_vmm_present": "1", "hw.model": "VirtualMac2,1"}
 LISTING = {"sysctl hw machdep.cpu": SYSCTL_LISTING.replace("Apple M2", "Apple M1 (Virtual)")}
@@ -59,23 +58,17 @@ def test_its_matrix_has_no_bounds_and_says_what_it_ran_on(
 ) -> None:
     simulated_mac(sysctl=VIRTUAL, outputs=LISTING)
     units = {"coreml": ("CPU_AND_GPU", "ALL")}
-    record, _ = time_models(
-        timing_input_of([plain_package(tmp_path, "one")]),
-        replace(TINY, rounds=1),
-        results=tmp_path / "results",
-        command=["coremlbench", "convert-and-time"],
-        on_progress=quiet,
-        capabilities=replace(
-            quick_machine(behave(tmp_path), units), on_request_only=lambda runtime, unit: "Not asked." * (unit == "ALL")
-        ),
+    machine = replace(
+        quick_machine(behave(tmp_path), units), on_request_only=lambda runtime, unit: "Not asked." * (unit == "ALL")
     )
+    record = time_one_round(tmp_path, machine)
     assert record.outcome == Timed(cells=1, failed=0, not_here=("Not asked.",))
     assert record.machine.virtual_machine
     assert [row.floor for row in record.measurements] == [None]
     assert "A virtual Mac has the name of its host's chip and not all of it: no roofline bound." in record.notes
     assert any(row.text.startswith("macOS ran in a virtual machine") for row in warning_rows([record]))
-    (machine,) = build_report([Source(record, f"{record.id}/run.json")], made="2026-01-01T00:00:00").machines
-    assert machine.name == (
+    (machine_row,) = build_report([Source(record, f"{record.id}/run.json")], made="2026-01-01T00:00:00").machines
+    assert machine_row.name == (
         "VirtualMac2,1 (Apple M1 (Virtual) (4 performance and 4 efficiency cores), 16 GB, virtual machine)"
     )
 

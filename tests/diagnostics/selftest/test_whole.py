@@ -31,7 +31,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, CheckResult]:
 
 
 @pytest.mark.tensorflow
-@pytest.mark.long
+@pytest.mark.slow  # the whole self-test; each check has tests of its own
 def test_all_that_is_here_works(results: dict[str, CheckResult]) -> None:
     broken = [result for result in results.values() if result.status == "does not"]
     assert broken == []
@@ -40,7 +40,7 @@ def test_all_that_is_here_works(results: dict[str, CheckResult]) -> None:
 
 
 @pytest.mark.tensorflow
-@pytest.mark.long
+@pytest.mark.slow  # of the same run
 def test_what_figures_rest_on_was_really_tried(results: dict[str, CheckResult]) -> None:
     details = {name: result.detail for name, result in results.items() if result.status == "works"}
     assert "outputs match" in details["the reference runtime"]

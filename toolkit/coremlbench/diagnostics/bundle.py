@@ -87,12 +87,7 @@ def write_bundle(
     for entry in entries:
         name = _unique(redactor.text(entry.name).replace("~/", ""), content)
         content[name] = redact_entry(entry, redactor)
-    try:
-        write_new(out, zip_archive(content))
-    except FileExistsError:
-        raise InputError(f"{out} exists already; name another file.") from None
-    except OSError as error:
-        raise InputError(f"{out} cannot be written: {error.strerror}; name a file in another folder.") from error
+    write_archive(out, content)
     return tuple(content)
 
 
@@ -171,7 +166,21 @@ def _unique(name: str, taken: dict[str, bytes]) -> str:
     return unique
 
 
-def zip_archive(content: dict[str, bytes]) -> bytes:
+def write_archive(out: Path, content: dict[str, bytes]) -> None:
+    """Write a new ZIP archive of the files by name.
+
+    Raises:
+        InputError: ``out`` exists already, or cannot be written.
+    """
+    try:
+        write_new(out, _zip(content))
+    except FileExistsError:
+        raise InputError(f"{out} exists already; name another file.") from None
+    except OSError as error:
+        raise InputError(f"{out} cannot be written: {error.strerror}; name a file in another folder.") from error
+
+
+def _zip(content: dict[str, bytes]) -> bytes:
     """Return a ZIP archive of the files by name; equal contents give equal bytes, as times and modes are fixed."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from coremlbench import __version__
-from coremlbench.diagnostics.bundle import ArchiveEntry, ordinary_words, redact_entry, zip_archive
+from coremlbench.diagnostics.bundle import ArchiveEntry, ordinary_words, redact_entry, write_archive
 from coremlbench.diagnostics.redaction import Owner, Redactor, collect_words, detect_owner
 from coremlbench.diagnostics.selftest.checks import TEXTS, CheckResult, Context
 from coremlbench.diagnostics.selftest.identifiers import remove_identifiers
 from coremlbench.diagnostics.selftest.texts import MachineText
 from coremlbench.supervision.crash_reports import REPORT_COPY
 from coremlbench.system import macos, serialization
-from coremlbench.system.files import write_new
 from coremlbench.system.machine import describe_machine
 from coremlbench.types.errors import InputError
 
@@ -69,12 +68,7 @@ def write_selftest_bundle(
     for entry in entries:
         redactor.learn(entry.data.decode("utf-8", "replace"))
     content = {"README.txt": README.encode(), **{entry.name: redact_entry(entry, redactor) for entry in entries}}
-    try:
-        write_new(out, zip_archive(content))
-    except FileExistsError:
-        raise InputError(f"{out} exists already; name another file.") from None
-    except OSError as error:
-        raise InputError(f"{out} cannot be written: {error.strerror}; name a file in another folder.") from error
+    write_archive(out, content)
     return tuple(content)
 
 
