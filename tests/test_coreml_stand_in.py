@@ -41,30 +41,33 @@ def test_a_behaviour_survives_its_file(tmp_path: Path) -> None:
     assert read(write(tmp_path / "behaviour.json", told)) == told
 
 
-@pytest.mark.parametrize(
-    ("shown", "model", "made", "returncode"),
-    [
-        ("MLComputePlan", "a.mlpackage", True, -signal.SIGABRT),
-        ("MLModelStructure", "a.mlmodelc", True, -signal.SIGABRT),
-        ("MLComputePlan", "a.mlpackage", False, 1),
-    ],
-)
-def test_a_plan_or_structure_of_what_is_not_compiled_aborts_as_core_mls_does(
-    tmp_path: Path, shown: str, model: str, made: bool, returncode: int
-) -> None:
-    path = tmp_path / model
-    if made:
-        path.mkdir()
-    code = (
-        f"import sys; sys.path.insert(0, {str(ROOT)!r}); sys.modules['tensorflow'] = None\n"
-        "from tests import coreml_stand_in as stand_in; stand_in.install(stand_in.Behaviour())\n"
-        f"from coremltools.models.compute_plan import {shown}\n"
-        f"{shown}.load_from_path({str(path)!r})"
+LOADING = """
+import os, sys
+sys.path.insert(0, sys.argv[1])
+sys.modules["tensorflow"] = None
+from tests import coreml_stand_in as stand_in
+stand_in.install(stand_in.Behaviour())
+from coremltools.models import compute_plan
+for name, path in zip(sys.argv[2::2], sys.argv[3::2]):
+    child = os.fork()
+    if not child:
+        getattr(compute_plan, name).load_from_path(path)
+        os._exit(0)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+"""Loads each path as a plan or structure, in a process of its own, and prints how that ended."""
+
+
+def test_a_plan_or_structure_of_what_is_not_compiled_aborts_as_core_mls_does(tmp_path: Path) -> None:
+    cases = [("MLComputePlan", "a.mlpackage"), ("MLModelStructure", "a.mlmodelc"), ("MLComputePlan", "none.mlpackage")]
+    for _, model in cases[:2]:
+        (tmp_path / model).mkdir()
+    arguments = [argument for name, model in cases for argument in (name, str(tmp_path / model))]
+    ended = subprocess.run(
+        [sys.executable, "-I", "-c", LOADING, str(ROOT), *arguments], capture_output=True, check=False, text=True
     )
-    ended = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, check=False, text=True)
-    assert ended.returncode == returncode
-    if not made:
-        assert f'RuntimeError: {{\n    NSLocalizedDescription = "{model} is not a valid .mlmodelc file' in ended.stderr
+    assert ended.stdout.split() == [str(-signal.SIGABRT), str(-signal.SIGABRT), "1"]
+    assert 'RuntimeError: {\n    NSLocalizedDescription = "none.mlpackage is not a valid .mlmodelc file' in ended.stderr
 
 
 def test_nothing_of_the_stand_in_is_in_the_package() -> None:
