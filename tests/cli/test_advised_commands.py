@@ -22,6 +22,7 @@ from coremlbench.conversion.options import ConvertOptions
 from coremlbench.conversion.sources import named_sources, resolve_model
 from coremlbench.experiments.catalogue import select
 from coremlbench.failures.classify import classify
+from coremlbench.model_files.foreign_formats import PYTORCH_MAGIC
 from coremlbench.report.files import read_report
 from coremlbench.runs import resume_data, store
 from coremlbench.system.advised_commands import advised_command
@@ -32,6 +33,7 @@ from coremlbench.types.errors import InputError
 from coremlbench.types.failure import Failure
 from coremlbench.types.process import Exit
 from tests import record_samples as samples
+from tests.failure_exits import error
 from tests.runs.test_resume_data import broken_run
 from tests.runs.test_store import RECORD
 
@@ -131,6 +133,42 @@ def hint_of_a_matrix(results: Path) -> str:
     return resume_hint(results / "x")
 
 
+def hint_of_a_killed_matrix(results: Path) -> str:
+    unfinished = Failure("unfinished", "It has not ended.", "Wait.")
+    (results / "x").mkdir()
+    store.save(replace(samples.timing(1), id="x", outcome=unfinished, orders=((0,),)), results / "x")
+    outcome = store.load(results / "x").outcome
+    assert isinstance(outcome, Failure)
+    assert outcome.reason.startswith("The run was killed from outside")
+    return outcome.hint
+
+
+def hint_of_rule(results: Path, error_type: str) -> str:
+    failure = classify(error(error_type, "It failed."), results)
+    assert failure is not None
+    return failure.hint
+
+
+def hint_of_a_cancelled_training(results: Path) -> str:
+    return hint_of_rule(results, "MLCreateError.cancelled")
+
+
+def hint_of_missing_weights(results: Path) -> str:
+    return hint_of_rule(results, "MissingWeightsError")
+
+
+def foreign_file(results: Path) -> None:
+    path = results.parent / "its network.pt"
+    path.write_bytes(PYTORCH_MAGIC)
+    resolve_model(str(path), results=results)
+
+
+def foreign_file_to_check(results: Path) -> None:
+    path = results.parent / "its network.pt"
+    path.write_bytes(PYTORCH_MAGIC)
+    named_sources(("lenet",), results=results, check=path, options=ConvertOptions(check=str(path)))
+
+
 def hint_to_report(results: Path) -> str:
     failure = classify(Exit(returncode=1, seconds=1.0, error={"type": "E", "message": "It failed."}), results)
     assert failure is not None
@@ -188,6 +226,11 @@ SAYS: dict[Callable[[Path], str | None], dict[str, object]] = {
     resume_note: {"resume": "x"},
     hint_of_a_killed_run: {"resume": "x"},
     hint_of_a_matrix: {"resume": "x"},
+    hint_of_a_killed_matrix: {"resume": "x"},
+    hint_of_a_cancelled_training: {"resume": ""},
+    hint_of_missing_weights: {},
+    foreign_file: {"check": Path("PACKAGE"), "models": ("io.npz",)},
+    foreign_file_to_check: {"check": Path("PACKAGE"), "models": ("io.npz",)},
     hint_to_report: {"bundle": Path("failures.zip")},
     no_runs: {"scale": 0.1},
     runs_with_caveats: {"results": (Path("a b's"),)},

@@ -8,6 +8,7 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
+from coremlbench.mil_onnx.graph import UnsupportedProgramError
 from tests.mil_programs import Builder, apples, close, few, fewer, numbers, run, run_one
 
 pytestmark = pytest.mark.tensorflow
@@ -146,6 +147,18 @@ def test_slicing_by_index_is_numpys(case: dict[str, Any], seed: int, kind: Any, 
         build = lambda x, b, e: Builder.slice_by_index(x=x, begin=b, end=e, **how)  # noqa: E731 - the program is one op
         actual = run_one(build, x=x, b=begin, e=end)
     np.testing.assert_array_equal(actual, expected)
+
+
+@pytest.mark.parametrize("missing", ["begin", "end"])
+def test_a_computed_bound_of_too_few_numbers_is_named(missing: str) -> None:
+    lengths = {"begin": 3, "end": 3, missing: 2}
+    bounds = {name: np.ones(length, np.int32) for name, length in lengths.items()}
+    with pytest.raises(UnsupportedProgramError, match=f"takes a '{missing}' of 3 numbers here.* and this has 2"):
+        run_one(
+            lambda x, begin, end: Builder.slice_by_index(x=x, begin=begin, end=end, squeeze_mask=[False, True, False]),
+            x=np.zeros((2, 3, 4), np.float32),
+            **bounds,
+        )
 
 
 @given(case=slices(), seed=seeds, kind=kinds)

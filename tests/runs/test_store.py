@@ -285,6 +285,15 @@ def test_a_run_is_running_until_its_process_is_gone(run: Path) -> None:
     assert problems == []
 
 
+@pytest.mark.parametrize("orders", [(), ((0, 1),)])
+def test_a_killed_matrix_is_resumed_once_its_rounds_are_planned(tmp_path: Path, orders: Any) -> None:
+    store.save(replace(samples.timing(1), id="x", outcome=UNFINISHED, orders=orders), tmp_path)
+    outcome = store.load(tmp_path).outcome
+    assert isinstance(outcome, Failure)
+    assert ("convert-and-time --resume x" in outcome.hint) == bool(orders)
+    assert outcome.hint.endswith("run it again." if orders else "Run it again.")
+
+
 def test_sweeping_leaves_the_record_and_the_logs_of_a_killed_run(run: Path) -> None:
     with held(run):
         pass

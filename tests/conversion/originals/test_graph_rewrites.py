@@ -121,6 +121,38 @@ def test_loops_of_tensorflow(name: str, size: float, tmp_path: Path) -> None:
     np.testing.assert_allclose(convert_and_predict(LOOPS[name], sample, tmp_path), expected, rtol=1e-5)
 
 
+STEP_SLICES: dict[str, Callable[[Any, Any], Any]] = {
+    "one step": lambda x, step: x[:, step],
+    "two steps": lambda x, step: x[:, step : step + 2],
+    "last dimension": lambda x, step: x[..., step],
+    "between other dimensions": lambda x, step: x[..., step, :],
+    "with a new dimension": lambda x, step: x[:, tf.newaxis, step],
+    "every dimension": lambda x, step: x[:, step, :, 0],
+}
+
+
+@pytest.mark.parametrize("name", list(STEP_SLICES))
+def test_a_loop_reads_the_slice_of_its_step(name: str, tmp_path: Path) -> None:
+    read = STEP_SLICES[name]
+
+    def sum_of_steps(x: Any) -> Any:
+        first = tf.zeros_like(read(x, 0))
+        return tf.while_loop(lambda step, _: step < 3, lambda step, y: [step + 1, 2 * y + read(x, step)], [0, first])[1]
+
+    sample = np.random.default_rng(0).normal(size=(4, 4, 4)).astype(np.float32)
+    expected = sum_of_steps(tf.constant(sample[np.newaxis])).numpy()
+    np.testing.assert_allclose(convert_and_predict(sum_of_steps, sample, tmp_path), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_slice_up_to_a_computed_index(tmp_path: Path) -> None:
+    def sum_of_first(x: Any) -> Any:
+        return tf.reduce_sum(x[:, : tf.cast(tf.reduce_max(x), tf.int32)], axis=1)
+
+    sample = np.array([[1, 2], [3, 0.5], [-1, 7]], np.float32) / 3
+    expected = sum_of_first(tf.constant(sample[np.newaxis])).numpy()
+    np.testing.assert_allclose(convert_and_predict(sum_of_first, sample, tmp_path), expected, rtol=1e-5)
+
+
 VALUES = np.random.default_rng(0).normal(size=(4, 5, 7)).astype(np.float32)
 VALUES[0, 0] = 0  # the first of equal values is taken
 SIGN_TESTS: dict[str, Callable[[Any], Any]] = {

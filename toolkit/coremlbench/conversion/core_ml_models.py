@@ -49,7 +49,7 @@ def copy_model(
         shutil.copyfile(original, copy)
         size = copy.stat().st_size
     kind = describe_kind(core_ml_kind(original))
-    notes: tuple[str, ...] = (f"Not compared: {original.name} {kind}, and only Core ML executes it.",)
+    notes: tuple[str, ...] = (f"{original.name} {kind}, and only Core ML executes it.",)
     if proof:
         notes = notes_of_training(source, options)
     variant = Variant(

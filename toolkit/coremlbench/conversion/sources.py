@@ -99,7 +99,7 @@ def _trained_source(model: str, results: Path, options: ConvertOptions) -> Model
     """Return the source of an experiment's name or of a run's id, ``None`` for any other name."""
     source = _source_of_name(model, results)
     if source is not None and source.format in PACKAGE_FORMATS and not options.only_core_ml:
-        check_ml_program(Path(source.path))
+        check_ml_program(Path(source.path), results)
     return source
 
 
@@ -180,7 +180,7 @@ def source_of_file(path: Path, options: ConvertOptions = DEFAULTS, results: Path
         InputError: it is missing or damaged, has an unknown format, contains code that was not allowed, needs classes
             of its own that were not given, or is a model that only Core ML executes where that is of no use.
     """
-    file_format = identify_format(path)
+    file_format = identify_format(path, results)
     if file_format in CHECK_FORMATS and options.check is None:
         command = advised_command("convert", "--check", "PACKAGE", path, results=results)
         raise InputError(
@@ -261,7 +261,7 @@ def named_sources(
             raise InputError(f"--check compares one package with one model: `{command}`.")
         if not check.exists():
             raise InputError(f"There is no package at {check}; give the path of an .mlpackage or .mlmodel to --check.")
-        if identify_format(check) not in PACKAGE_FORMATS:
+        if identify_format(check, results) not in PACKAGE_FORMATS:
             raise InputError(f"--check takes a ready .mlpackage or .mlmodel, and {check.name} is another kind of file.")
         check_ml_program(check, results)
     if random_seed is not None:

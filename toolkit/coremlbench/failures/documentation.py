@@ -53,6 +53,8 @@ PLACEHOLDERS = {
     "disk_note": "",
     "files_note": "",
     "crash_note": "",
+    "doctor": "coremlbench doctor",
+    "resume_createml": "coremlbench createml --resume",
     "bundle": "coremlbench failures --bundle failures.zip",
 }
 """The values that the page shows for the fields of the rules' texts."""

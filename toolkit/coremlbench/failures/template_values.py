@@ -35,6 +35,8 @@ def values_for(ended: Exit, results: Path | None = None) -> dict[str, str]:
         "oom_note": "for lack of memory, likely"
         if ended.oom_kills is None
         else "not for lack of memory, likely, as the system counted no such kill",
+        "doctor": advised_command("doctor", results=results),
+        "resume_createml": advised_command("createml", "--resume", results=results),
         "bundle": advised_command("failures", "--bundle", "failures.zip", results=results),
         **_notes(ended),
     }

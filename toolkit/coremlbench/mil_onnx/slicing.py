@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from coremlbench.mil_onnx.graph import Graph, Operation, Var, dims, static_shape
+from coremlbench.mil_onnx.graph import Graph, Operation, UnsupportedProgramError, Var, dims, static_shape
 from coremlbench.mil_onnx.tensor import known_axes, shape_vector
 
 FAR = 2**31 - 1
@@ -23,6 +23,7 @@ def _bounds(graph: Graph, op: Operation) -> tuple[str, str, str, list[int]]:
     A masked bound is open; a squeezed axis is read at its ``begin`` alone, which is 0 where that is masked.
     """
     rank = op.x.rank
+    _check_bounds(op)
     open_begin, open_end = _flags(op.begin_mask, rank), _flags(op.end_mask, rank)
     squeezed = _flags(op.squeeze_mask, rank)
     steps = [1] * rank if op.stride is None else [int(step) for step in op.stride.val]
@@ -43,6 +44,18 @@ def _bounds(graph: Graph, op: Operation) -> tuple[str, str, str, list[int]]:
     if any(squeezed):
         ends = graph.node("Where", [graph.constant(squeezed, np.bool_), following, ends])
     return starts, ends, graph.ints(steps), [axis for axis in range(rank) if squeezed[axis]]
+
+
+def _check_bounds(op: Operation) -> None:
+    """Raise :class:`UnsupportedProgramError` for bounds that have not one number for each dimension of ``x``."""
+    for role, bound in (("begin", op.begin), ("end", op.end)):
+        (count,) = dims(bound)
+        if count not in {None, op.x.rank}:
+            raise UnsupportedProgramError(
+                f"{op.op_type} takes a '{role}' of {op.x.rank} numbers here, one for each dimension of its 'x', "
+                f"and this has {count}; coremltools makes such slices of x[:, i] for an i that is computed, and a "
+                "gather (tf.gather, torch.index_select) in its place can be executed."
+            )
 
 
 def _either(graph: Graph, mask: list[bool], values: list[int], otherwise: str) -> str:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
+from coremlbench.system.advised_commands import advised_command
+
 PYTORCH_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 """The first bytes of files that PyTorch saved before version 1.6: its magic number as a pickle."""
 PICKLE_MAGIC = tuple(bytes([0x80, protocol]) for protocol in range(2, 6))
@@ -23,7 +25,8 @@ EXPORTED_MEMBERS = ("serialized_exported_program.json", "models/model.json")
 """Members of archives of torch.export, before and since PyTorch 2.8."""
 
 CONVERT_PYTORCH = "convert the network with coremltools (torch.jit.trace or torch.export, then coremltools.convert)"
-COMPARE = "compare the package with recorded outputs: `coremlbench convert --check PACKAGE io.npz`"
+COMPARE = "compare the package with recorded outputs: `{compare}`"
+"""``{compare}`` stands for the command, which depends on the folder of records."""
 FROM_KERAS = "give the .keras file or the SavedModel folder that it was made from"
 
 PYTORCH = f"holds a network or weights of PyTorch as a pickle, which is never opened; {CONVERT_PYTORCH}, and {COMPARE}."
@@ -76,11 +79,18 @@ FOLDER_MEMBERS = (
 """Files by which a folder of another framework is recognised."""
 
 
-def describe_foreign(path: Path) -> str:
+def describe_foreign(path: Path, results: Path | None = None) -> str:
     """Return a sentence on a file or folder of another framework and on what to do, "" for one of no known kind.
 
-    A path that does not exist may be the prefix of a TensorFlow checkpoint.
+    A path that does not exist may be the prefix of a TensorFlow checkpoint. The advised command is for the folder of
+    records ``results``.
     """
+    command = advised_command("convert", "--check", "PACKAGE", "io.npz", results=results)
+    return _describe(path).replace("{compare}", command)
+
+
+def _describe(path: Path) -> str:
+    """Return the sentence of ``describe_foreign`` with ``{compare}`` in the place of the command."""
     if path.is_dir():
         return _describe_folder(path)
     if not path.exists():

@@ -60,13 +60,15 @@ KERAS_EXTENSIONS = frozenset({"keras_hub", "keras_cv", "keras_nlp"})
 """Packages that Keras imports by itself when a model file names their classes; they have to be installed."""
 
 
-def identify_format(path: Path) -> Format:
+def identify_format(path: Path, results: Path | None = None) -> Format:
     """Return the format of a model file or folder, by its content if possible, else by its suffix.
+
+    Messages advise commands for the folder of records ``results``.
 
     Raises:
         InputError: there is no file, or it is not a model that can be converted; the message says what it is.
     """
-    foreign = describe_foreign(path)
+    foreign = describe_foreign(path, results)
     if not path.exists():
         raise InputError(
             foreign or f"There is no model at {path}; give an experiment, the id of a run, or the path of a model."

@@ -28,6 +28,7 @@ from coremlbench.system.files import TEMPORARY_PREFIX, atomic_write
 from coremlbench.types.errors import CoremlbenchError, InputError
 from coremlbench.types.failure import Failure
 from coremlbench.types.records import Record
+from coremlbench.types.timing import TimingRecord
 from coremlbench.types.training_records import SCHEMA, TrainingRecord
 
 RECORD_FILE = "run.json"
@@ -292,9 +293,17 @@ def json_schema() -> dict[str, Any]:
 
 
 def resume_command(record: Record, results: Path) -> str:
-    """Return the command that resumes a failed training; ``results`` is the folder of its folder."""
-    command = "createml" if record.experiment == "createml" else "train"
+    """Return the command that resumes a failed training or matrix; ``results`` is the folder of its folder."""
+    if isinstance(record, TimingRecord):
+        command = "convert-and-time"
+    else:
+        command = "createml" if record.experiment == "createml" else "train"
     return advised_command(command, "--resume", record.id, results=results)
+
+
+def _is_resumable(record: Record, folder: Path) -> bool:
+    """Return whether a killed run can be resumed: it has data for that, or is a matrix whose rounds were planned."""
+    return bool(record.orders) if isinstance(record, TimingRecord) else (folder / RESUME_DIR).is_dir()
 
 
 def _with_current_status(record: Record, *, running: bool, folder: Path) -> Record:
@@ -312,7 +321,7 @@ def _with_current_status(record: Record, *, running: bool, folder: Path) -> Reco
             outcome,
             reason=f"The run was killed from outside{after}: nothing was left to say how.",
             hint=f"Resume it with `{resume_command(record, folder.parent)}`, or run it again."
-            if (folder / RESUME_DIR).is_dir()
+            if _is_resumable(record, folder)
             else "Run it again.",
         )
     return replace(record, outcome=outcome)

@@ -29,6 +29,7 @@ def register_ops() -> None:
     for name, convert in OPS.items():
         register_tf_op(_coremltools_function(name, convert), override=True)
     register_tf_op(_condition(), tf_alias=["If"], override=True)
+    register_tf_op(_strided_slice(), override=True)
 
 
 def _condition() -> Callable[[Any, Node], None]:
@@ -53,6 +54,46 @@ def _condition() -> Callable[[Any, Node], None]:
 
     convert_condition.__name__ = "StatelessIf"
     return convert_condition
+
+
+def _strided_slice() -> Callable[[Any, Node], None]:
+    """Return the conversion of slices, with bounds of one number for each dimension, as Core ML takes them.
+
+    coremltools extends constant bounds; those that are computed, as in ``x[:, i]`` in a loop, it leaves too short.
+    """
+    import copy
+
+    from coremltools.converters.mil import Builder
+    from coremltools.converters.mil.frontend.tensorflow import ops
+
+    def convert_slice(context: Any, node: Node) -> None:
+        x, *bounds = (context[name] for name in node.inputs[:3])
+        rank = x.rank + node.attr.get("new_axis_mask", 0).bit_count()
+        completed = copy.copy(node)  # the body of a loop is converted twice, with the same nodes
+        completed.inputs = list(node.inputs)
+        for position, (bound, role) in enumerate(zip(bounds, ("begin", "end"), strict=True), 1):
+            if bound.val is None and bound.shape[0] < rank:
+                name = f"{node.name}_{role}"
+                context.add(name, _complete_bound(Builder, bound, rank, node.attr.get("ellipsis_mask", 0), name))
+                completed.inputs[position] = name
+        ops.StridedSlice(context, completed)
+
+    convert_slice.__name__ = "StridedSlice"
+    return convert_slice
+
+
+def _complete_bound(mb: MilBuilder, bound: Var, rank: int, ellipsis_mask: int, name: str) -> Var:
+    """Return the bounds of a slice with zeros for the dimensions that it does not name.
+
+    Those are the last ones, or the ones of its ellipsis, whose own number goes.
+    """
+    count = bound.shape[0]
+    first = ellipsis_mask.bit_length() - 1 if ellipsis_mask else count
+    last = min(first + 1, count)
+    zeros = [0] * (rank - first - (count - last))
+    before = [mb.slice_by_size(x=bound, begin=[0], size=[first])] if first else []
+    after = [mb.slice_by_size(x=bound, begin=[last], size=[count - last])] if last < count else []
+    return mb.concat(values=[*before, zeros, *after], axis=0, name=name)
 
 
 def _coremltools_function(name: str, convert: Callable[..., Var | None]) -> Callable[[Any, Node], None]:

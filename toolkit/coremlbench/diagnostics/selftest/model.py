@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from coremlbench.diagnostics.selftest.checks import Context, DoesNotWorkError
 from coremlbench.diagnostics.selftest.host import Host
 from coremlbench.diagnostics.selftest.workers import run_worker
+from coremlbench.system.advised_commands import advised_command
 from coremlbench.system.tensorflow_extra import has_tensorflow, install_advice
 from coremlbench.types.conversion import PROVEN
 from coremlbench.types.process import Limits
@@ -212,6 +213,6 @@ def check_training(context: Context) -> str:
     if not math.isfinite(result["loss"]):
         raise DoesNotWorkError(
             f"after one step on {device} the loss is {result['loss']}",
-            "Train on the CPU: `coremlbench train --device cpu`.",
+            f"Train on the CPU: `{advised_command('train', '--device', 'cpu', results=context.results)}`.",
         )
     return f"TensorFlow {version} trained one step on {device}, loss {result['loss']:.3f}"

@@ -9,7 +9,7 @@ from coremlbench.failures.rules.rule import Retry, Rule
 
 CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGTRAP)
 MLCREATEERROR = "Apple's documentation of MLCreateError"
-RESUME_OR_REPEAT = "Run it again; `coremlbench createml --resume` goes on from Create ML's last checkpoint."
+RESUME_OR_REPEAT = "Run it again; `{resume_createml}` goes on from Create ML's last checkpoint."
 WITHOUT_RESUME = "Run it again without --resume."
 
 CREATEML: tuple[Rule, ...] = (

@@ -33,7 +33,7 @@ SUPERVISION: tuple[Rule, ...] = (
         "not-started",
         not_started,
         "The worker could not be started: {message}.",
-        "Run `coremlbench doctor`; it says what is missing and what to do.",
+        "Run `{doctor}`; it says what is missing and what to do.",
         "supervision",
         retry=Retry.NEVER,
     ),

@@ -18,7 +18,7 @@ WORKER: tuple[Rule, ...] = (
         "missing-weights",
         raised("MissingWeightsError", "UnreadableNetworkError"),
         "{message}",
-        "Run `coremlbench doctor`; it says which weights are here and how to get others.",
+        "Run `{doctor}`; it says which weights are here and how to get others.",
         "worker",
         retry=Retry.NEVER,
     ),
