@@ -22,6 +22,7 @@ COMMANDS = {
     "convert-and-time": "coremlbench.cli.commands.convert_and_time:convert_and_time",
     "compare": "coremlbench.cli.commands.compare:compare",
     "results": "coremlbench.cli.commands.results:results",
+    "show": "coremlbench.cli.commands.show:show",
     "failures": "coremlbench.cli.commands.failures:failures",
     "report": "coremlbench.cli.commands.report:report",
     "datasets": "coremlbench.cli.commands.datasets:datasets",
