@@ -25,6 +25,7 @@ COMMANDS = {
     "show": "coremlbench.cli.commands.show:show",
     "failures": "coremlbench.cli.commands.failures:failures",
     "report": "coremlbench.cli.commands.report:report",
+    "cache": "coremlbench.cli.commands.cache:cache",
     "datasets": "coremlbench.cli.commands.datasets:datasets",
     "doctor": "coremlbench.cli.commands.doctor:doctor",
     "selftest": "coremlbench.cli.commands.selftest:selftest",
