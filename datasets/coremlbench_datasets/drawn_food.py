@@ -26,6 +26,7 @@ from coremlbench_datasets.selection import (
     PROTOCOL_TRAIN,
     check_counts,
     even_shares,
+    evenly_spaced,
     fingerprint,
     shuffled,
 )
@@ -70,12 +71,21 @@ class DrawnFood:
             "test": PROTOCOL_TEST if request.test is None else request.test,
         }
         folder = _folder(request.cache, request.seed)
-        jobs = {split: list(_jobs(folder, request.seed, split, count)) for split, count in counts.items()}
+        jobs = {
+            split: shuffled(_jobs(folder, request.seed, split, count), request.seed, split)
+            for split, count in counts.items()
+        }
+        note = ""
+        if request.needed is not None:
+            jobs = {
+                split: [part[row] for row in evenly_spaced(len(part), count)]
+                for (split, part), count in zip(jobs.items(), request.needed, strict=True)
+            }
+            train, test = (f"{len(jobs[split]):,} of {count:,}" for split, count in counts.items())
+            note = f"; only what is read: {train} training and {test} test images"
         _draw_missing(folder, request.seed, [job for part in jobs.values() for job in part], report)
         images = {
-            split: tuple(
-                LabelledImage(job.path, CLASSES.index(job.kind)) for job in shuffled(part, request.seed, split)
-            )
+            split: tuple(LabelledImage(job.path, CLASSES.index(job.kind)) for job in part)
             for split, part in jobs.items()
         }
         all_images = (*images["train"], *images["test"])
@@ -92,7 +102,7 @@ class DrawnFood:
                     (str(image.path.relative_to(folder)), image.label, image.path) for image in all_images
                 ),
                 licence="BSD-3-Clause",
-                note=f"drawn with Pillow {_pillow_of(folder)}",
+                note=f"drawn with Pillow {_pillow_of(folder)}{note}",
             ),
             examined=len(all_images),
         )

@@ -17,6 +17,10 @@ class DatasetRequest:
     ``cache`` is the folder for downloaded and generated files. ``train`` and ``test`` are the numbers of images of all
     classes; ``None`` means the protocol's 7500 and 2500 for the named datasets, all images for a folder. ``source`` is
     a local file or folder that replaces a download.
+
+    ``needed`` are the numbers of training and test images that will be read, evenly spaced over the whole; ``None``
+    means all. A dataset that draws its images draws and returns only those, the same ones whatever is in the cache.
+    Others return all images.
     """
 
     cache: Path
@@ -24,6 +28,7 @@ class DatasetRequest:
     test: int | None = None
     seed: int = 0
     source: Path | None = None
+    needed: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,13 @@ def shuffled(items: Iterable[T], *key: object) -> list[T]:
     return result
 
 
+def evenly_spaced(total: int, count: int) -> list[int]:
+    """Return ``count`` evenly spaced row numbers below ``total``, or all row numbers when there are no more."""
+    if total <= count:
+        return list(range(total))
+    return [index * total // count for index in range(count)]
+
+
 def split(count: int) -> tuple[int, int]:
     """Return how many of a class's ``count`` images are for training (three of four) and for testing.
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -20,6 +21,7 @@ from coremlbench_datasets import DatasetRequest, find
 from coremlbench_datasets.drawing.picture import DISHES, draw_picture
 from coremlbench_datasets.drawn_food import VERSION
 from coremlbench_datasets.images import decode
+from coremlbench_datasets.selection import evenly_spaced
 
 
 class Reports:
@@ -69,6 +71,20 @@ def test_an_image_set_is_even_and_mixed(tmp_path: Path) -> None:
     shapes = [decode(one.path).shape for one in found.train]
     assert all(300 <= side <= 512 for shape in shapes for side in shape[:2])
     assert len(set(shapes)) > 20
+
+
+def test_only_the_needed_pictures_are_drawn_and_they_are_the_same_ones_whatever_is_there(tmp_path: Path) -> None:
+    needed = DatasetRequest(tmp_path / "a", 15, 40, needed=(0, 8))
+    reports = Reports()
+    few = find("drawn-food").prepare(needed, reports)
+    assert reports.done[-1] == len(few.test) == len(list((tmp_path / "a").glob("**/*.jpg"))) == 8
+    assert few.train == ()
+    assert "0 of 15 training and 8 of 40 test images" in few.provenance.note
+    everything, _ = prepare(tmp_path / "b", 15, 40)
+    rows = [everything.test[row] for row in evenly_spaced(40, 8)]
+    assert [(one.path.name, one.label) for one in few.test] == [(one.path.name, one.label) for one in rows]
+    again = find("drawn-food").prepare(replace(needed, cache=tmp_path / "b"), Reports())
+    assert again.provenance == few.provenance
 
 
 @pytest.mark.long

@@ -29,7 +29,7 @@ from coremlbench.conversion.requested_packages import (
     worker_requests,
 )
 from coremlbench.conversion.sources import ORIGINAL_MODEL_FILE, RANDOM_PREFIX
-from coremlbench.conversion.variants import DEFAULT_TARGET
+from coremlbench.conversion.variants import DEFAULT_TARGET, find_variants
 from coremlbench.experiments.catalogue import EXPERIMENTS
 from coremlbench.runs import store
 from coremlbench.runs.stages import StageFailedError, Stages
@@ -133,6 +133,7 @@ def _load_data(conversion: _Conversion, record: ConversionRecord) -> tuple[Conve
     request = _data_request(conversion)
     if request is None:
         return record, {"kind": "random"}
+    request["needed"] = needed_images(conversion.options)
     try:
         ended = conversion.stages.run("data", worker("data"), request, silence=SILENCE_LIMITS["data"])
     except StageFailedError as failed:
@@ -170,6 +171,12 @@ def _data_request(conversion: _Conversion) -> dict[str, Any] | None:
         "test": training.options["test"],
         "seed": training.options["seed"],
     }
+
+
+def needed_images(options: ConvertOptions) -> tuple[int, int]:
+    """Return how many training images a conversion reads, for the ranges of activations, and how many test images."""
+    calibrated = any(variant.compression == "int8-activations" for variant in find_variants(options.variants))
+    return (CALIBRATION_IMAGES if calibrated else 0), options.images
 
 
 def _named_data_request(dataset: str, options: ConvertOptions, cache: Path) -> dict[str, Any]:

@@ -9,11 +9,11 @@ from typing import Any
 
 from coremlbench.conversion import cache as conversion_cache
 from coremlbench.conversion.options import ConvertOptions, RequestedPackage
-from coremlbench.conversion.sample_rows import evenly_spaced
 from coremlbench.conversion.sources import PACKAGE_FORMATS
 from coremlbench.conversion.variants import VariantDefinition, deployment_target, find_variants
 from coremlbench.system.files import hash_file, slug
 from coremlbench.types.conversion import ModelSource
+from coremlbench_datasets.selection import evenly_spaced
 
 CALIBRATION_IMAGES = 64
 """Number of training images that the ranges of activations are measured on."""
@@ -106,17 +106,12 @@ def _content_digest(images: Sequence[Sequence[Any]]) -> str:
 def _calibration_fingerprint(data: Mapping[str, Any], seed: int) -> list[Any]:
     """Return what the ranges of activations depend on.
 
-    It contains the name of the data, which a note on the package mentions. It contains a hash of the image files'
+    It contains the name of the data, which a note on the package mentions. For image files it contains a hash of their
     contents, because the hash of an image folder covers names and sizes only.
     """
-    fingerprint = [
-        data.get("name", data["kind"]),
-        seed,
-        CALIBRATION_IMAGES,
-        (data.get("provenance") or {}).get("sha256"),
-    ]
+    fingerprint = [data.get("name", data["kind"]), seed, CALIBRATION_IMAGES]
     if data["kind"] != "images":
-        return fingerprint
+        return [*fingerprint, (data.get("provenance") or {}).get("sha256")]
     return [*fingerprint, _content_digest(calibration_images(data))]
 
 

@@ -13,7 +13,7 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from datetime import datetime, timezone
@@ -261,8 +261,11 @@ def load(path: Path) -> Record:
     return _with_current_status(record, running=running, folder=file.parent)
 
 
-def load_all(results: Path) -> tuple[list[Record], list[str]]:
-    """Return all records below ``results``, oldest first, and an error message for each that cannot be read."""
+def load_all(results: Path, names: Collection[str] | None = None) -> tuple[list[Record], list[str]]:
+    """Return all records below ``results``, oldest first, and an error message for each that cannot be read.
+
+    With ``names``, only those in the folders of these names are read.
+    """
     records: list[Record] = []
     problems: list[str] = []
     try:
@@ -272,7 +275,7 @@ def load_all(results: Path) -> tuple[list[Record], list[str]]:
     except OSError as problem:
         return [], [f"The results folder {results} cannot be read: {problem.strerror}."]
     for folder in folders:
-        if (folder / RECORD_FILE).exists():
+        if (names is None or folder.name in names) and (folder / RECORD_FILE).exists():
             try:
                 records.append(load(folder))
             except UnreadableRecordError as problem:

@@ -245,7 +245,7 @@ def _add_statistics(row: Round, samples: Path, sha256: str) -> Round:
 
     if hash_file(samples) != sha256:
         raise ValueError("the file is not the one that the worker wrote")
-    wall, runtime = _load_samples(samples)
+    wall, runtime = load_samples(samples)
     if not wall.size or not np.isfinite(wall).all():
         raise ValueError("there are none, or some are not finite")
     row = replace(row, **asdict(summarise(wall)), samples_sha256=sha256)
@@ -254,7 +254,7 @@ def _add_statistics(row: Round, samples: Path, sha256: str) -> Round:
     return row
 
 
-def _load_samples(samples: Path) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+def load_samples(samples: Path) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
     """Return the seconds of each call by the wall clock, and by the runtime's own clock where it has one."""
     import numpy as np
 

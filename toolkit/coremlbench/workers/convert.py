@@ -21,11 +21,11 @@ from coremlbench.conversion.label_comparison import indices_of
 from coremlbench.conversion.package_files import save_package
 from coremlbench.conversion.package_results import CONVERSION_SUFFIX, capture_error, write_result
 from coremlbench.conversion.sample_ranges import DESCRIPTION_FILE
-from coremlbench.conversion.sample_rows import evenly_spaced
 from coremlbench.conversion.variants import VARIANTS, Precision, uncompressed_variant
 from coremlbench.model_files.formats import CHECK_FORMATS, TENSORFLOW_FORMATS
 from coremlbench.supervision.worker_main import Report, run, to_json
 from coremlbench.types.errors import InputError, UnusableDataError
+from coremlbench_datasets.selection import evenly_spaced
 
 PREDICTION_ROWS = 64
 """Number of samples predicted between two progress reports."""

@@ -33,6 +33,7 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
             test=request["test"],
             seed=request["seed"],
             source=Path(request["source"]) if request["source"] else None,
+            needed=tuple(request["needed"]) if request.get("needed") else None,
         ),
         report,
     )

@@ -48,6 +48,19 @@ class Duration(click.ParamType[float]):
         return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
 
 
+class Age(click.ParamType[float]):
+    """A time such as 12h, 30d or 8w, in seconds."""
+
+    name = "age"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the number of seconds."""
+        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([hdw])\s*", str(value))
+        if not match:
+            self.fail(f"{value!r} is not an age; write it as 12h, 30d or 8w.", param, ctx)
+        return float(match[1]) * 3600 * {"h": 1, "d": 24, "w": 24 * 7}[match[2]]
+
+
 class Amount(click.FloatRange):
     """A finite number in a range; click's own type accepts NaN."""
 

@@ -1,4 +1,4 @@
-"""``coremlbench results``: the saved runs."""
+"""``coremlbench results``: the saved runs, and their removal."""
 
 from __future__ import annotations
 
@@ -6,28 +6,133 @@ from pathlib import Path
 
 import click
 
-from coremlbench.cli.commands.parameters import json_option, results_option
+from coremlbench.cli.commands.parameters import Age, CommaList, json_option, results_option, split_names
+from coremlbench.cli.commands.run_ids import RUN_ID
+from coremlbench.types.errors import InputError
 
 
-@click.command(short_help="List the saved runs, or print their records as JSON.")
-@click.argument("ids", nargs=-1, metavar="[ID]...")
+def prune_names() -> tuple[str, ...]:
+    """Return what ``--prune`` removes."""
+    from coremlbench.runs.cleanup import PRUNED
+
+    return tuple(PRUNED)
+
+
+def parse_prune(value: str) -> tuple[str, ...]:
+    """Return the kinds of files named in "samples,resume"; all kinds for an option without a value.
+
+    Raises:
+        ValueError: a name is unknown.
+    """
+    names = split_names(value) or prune_names()
+    unknown = [name for name in names if name not in prune_names()]
+    if unknown:
+        raise ValueError(f"{unknown[0]!r} is nothing that can be pruned; choose from {', '.join(prune_names())}.")
+    return names
+
+
+@click.command(short_help="List the saved runs, or print their records as JSON; delete some.")
+@click.argument("ids", nargs=-1, metavar="[ID]...", type=RUN_ID)
+@click.option(
+    "--delete",
+    "delete",
+    multiple=True,
+    metavar="ID",
+    type=RUN_ID,
+    help="Delete this run with its record, models and logs; may be repeated.",
+)
+@click.option(
+    "--prune",
+    is_flag=False,
+    flag_value="",
+    default=None,
+    metavar="[WHAT]",
+    type=CommaList("names", parse_prune, prune_names),
+    help="Remove large files of old runs, and no record: samples, resume, random (weights), or all of these.",
+)
+@click.option("--older-than", type=Age(), help="With --prune: the age of an old run: 12h, 30d, 8w.  [default: 30d]")
+@click.option("--dry-run", is_flag=True, help="Say what --delete or --prune would remove, and remove nothing.")
 @results_option
 @json_option
-def results(ids: tuple[str, ...], results: Path, as_json: bool) -> None:
+def results(
+    ids: tuple[str, ...],
+    delete: tuple[str, ...],
+    prune: tuple[str, ...] | None,
+    older_than: float | None,
+    dry_run: bool,
+    results: Path,
+    as_json: bool,
+) -> None:
     """List the runs in the results folder, newest last; with IDs, only those whose id starts with one of them.
 
-    With --json, print the records as an array with one object per run, for other programs. A record that cannot be
-    read is named on standard error, and the others are listed.
-    """
+    Of a single run all is shown, as by `coremlbench show`. With --json, print the records as an array with one object
+    per run, for other programs. A record that cannot be read is named on standard error, and the others are listed.
+
+    --delete deletes whole runs, and says so. --prune removes what can be spared of old runs: raw samples of timings
+    (their records keep the quantiles), data for --resume, and models with random weights.
+
+    \b
+    coremlbench results --delete 20261128-0711
+    coremlbench results --prune --older-than 8w --dry-run
+    """  # noqa: D301 - \b tells click to keep the lines
+    if delete or prune is not None:
+        _remove(ids, delete, prune, older_than, results, dry_run=dry_run, as_json=as_json)
+        return
+    if older_than is not None or dry_run:
+        raise InputError(f"{'--dry-run' if dry_run else '--older-than'} means nothing without --prune or --delete.")
+    _list(ids, results, as_json=as_json)
+
+
+def _list(ids: tuple[str, ...], results: Path, *, as_json: bool) -> None:
+    """Print the runs, all of a single one."""
     from coremlbench.cli.terminal.listings import print_results
+    from coremlbench.cli.terminal.saved_run import print_saved_run
     from coremlbench.cli.terminal.tables import print_json
     from coremlbench.runs import store
+    from coremlbench.runs.lookup import find_ids
 
-    records, errors = store.load_all(results)
-    chosen = [record for record in records if not ids or record.id.startswith(ids)]
+    chosen_ids = set(find_ids(ids, results)) if ids else None
+    records, errors = store.load_all(results, chosen_ids)
     if as_json:
-        print_json(chosen)
+        print_json(records)
+    elif ids and len(records) == 1:
+        print_saved_run(records[0], results / records[0].id)
     else:
-        print_results(chosen, results)
+        print_results(records, results)
     for error in errors:
         click.echo(str(error), err=True)
+
+
+def _remove(
+    ids: tuple[str, ...],
+    delete: tuple[str, ...],
+    prune: tuple[str, ...] | None,
+    older_than: float | None,
+    results: Path,
+    *,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Delete or prune runs, and print what was removed.
+
+    Raises:
+        InputError: options exclude each other, or a run cannot be deleted.
+    """
+    from coremlbench.cli.terminal.housekeeping import print_removed_files
+    from coremlbench.cli.terminal.tables import print_json
+    from coremlbench.runs.cleanup import DEFAULT_AGE, delete_runs, prune_runs
+
+    if delete and (prune is not None or older_than is not None):
+        raise InputError("--delete removes the runs that it names, and --prune files of old ones; use one of them.")
+    if ids:
+        option = "--delete" if delete else "--prune"
+        raise InputError(f"{' '.join(ids)} would be listed and {option} removes; give an id to --delete alone.")
+    if delete:
+        removed = delete_runs(delete, results, dry_run=dry_run)
+    else:
+        age = DEFAULT_AGE if older_than is None else older_than
+        removed = prune_runs(prune or (), results, older_than=age, dry_run=dry_run)
+    if as_json:
+        print_json(removed)
+    else:
+        print_removed_files(removed, dry_run=dry_run)

@@ -10,11 +10,11 @@ from typing import Any
 
 from coremlbench.conversion.originals.recorded_arrays import RecordedArrays, read_recorded, sample_digests
 from coremlbench.conversion.package_signature import open_signature
-from coremlbench.conversion.sample_rows import evenly_spaced
 from coremlbench.conversion.sampling import KNOWN_RANGE, Sampling
 from coremlbench.system.formatting import format_count
 from coremlbench.types.conversion import OUTPUT, Caveat, ModelSource
 from coremlbench.types.errors import InputError
+from coremlbench_datasets.selection import evenly_spaced
 
 TRUST_NOTE = "The recorded outputs were not computed here: they are compared as they are in {file}."
 
