@@ -186,7 +186,9 @@ def test_past_five_percent_the_data_is_unusable(folder: Path) -> None:
         (folder / f"train/cat/{index}.png").write_text("text")
     prepare(folder)
     (folder / "train/cat/4.png").write_text("text")
-    with pytest.raises(UnusableDataError, match=r"5 of 80 files .* more than 5% \('train/cat/0\.png' and 4 more: It .*\)"):
+    with pytest.raises(
+        UnusableDataError, match=r"5 of 80 files .* more than 5% \('train/cat/0\.png' and 4 more: It .*\)"
+    ):
         prepare(folder)
 
 

@@ -16,7 +16,10 @@ from tests.datasets.test_folder import fill, picture, prepare
 @pytest.mark.parametrize(
     ("name", "role"),
     [
-        *((name, "training") for name in ("train", "Train", "TRAINING", "Training Data", "train_set", "training-images")),
+        *(
+            (name, "training")
+            for name in ("train", "Train", "TRAINING", "Training Data", "train_set", "training-images")
+        ),
         *((name, "validation") for name in ("val", "valid", "Validation", "validation data", "Val_Set", "dev")),
         *((name, "test") for name in ("test", "Testing", "Testing Data", "TEST DATA", "eval", "evaluation_set")),
         *((name, None) for name in ("trains", "steam train", "testament", "data", "trained", "data set", "")),
@@ -31,7 +34,9 @@ def test_a_name_in_any_spelling_says_the_part(name: str, role: str | None) -> No
     [("Training Data", "Testing Data"), ("training", "testing"), ("TRAIN", "eval"), ("train_images", "Test Set")],
 )
 def test_a_split_in_another_spelling_is_a_split(tmp_path: Path, training: str, testing: str) -> None:
-    folder = fill(tmp_path / "x", {f"{training}/{name}": 6 for name in "ab"} | {f"{testing}/{name}": 2 for name in "ab"})
+    folder = fill(
+        tmp_path / "x", {f"{training}/{name}": 6 for name in "ab"} | {f"{testing}/{name}": 2 for name in "ab"}
+    )
     found = prepare(folder)
     assert (found.classes, len(found.train), len(found.test), found.warnings) == (("a", "b"), 12, 4, ())
 
@@ -81,5 +86,5 @@ def test_avif_is_read_or_named(tmp_path: Path) -> None:
         image.save(tmp_path / "a.avif", quality=100, subsampling="4:4:4")
     assert decode(tmp_path / "a.avif").shape == (6, 8, 3)
     (tmp_path / "cut.avif").write_bytes((tmp_path / "a.avif").read_bytes()[:60])
-    with pytest.raises(UnreadableImageError, match="AVIF|cannot be decoded"):
+    with pytest.raises(UnreadableImageError, match=r"AVIF|cannot be decoded"):
         decode(tmp_path / "cut.avif")

@@ -150,7 +150,7 @@ def _relative_path(path: Path, output: Path) -> str:
 
     records, report = path.absolute(), output.absolute()
     shared = Path(os.path.commonpath([records, report]))
-    if shared == Path(shared.anchor) or Path.home().absolute().is_relative_to(shared) and shared != Path.home():
+    if shared == Path(shared.anchor) or (Path.home().absolute().is_relative_to(shared) and shared != Path.home()):
         return ""
     return Path(os.path.relpath(records, report)).as_posix()
 

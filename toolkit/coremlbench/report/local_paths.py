@@ -11,12 +11,28 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 SHORTENED = "…/"
-_SYSTEM = ("usr", "opt", "lib", "lib64", "bin", "sbin", "etc", "dev", "proc", "sys", "System", "Library", "Applications")
+_SYSTEM = (
+    "usr",
+    "opt",
+    "lib",
+    "lib64",
+    "bin",
+    "sbin",
+    "etc",
+    "dev",
+    "proc",
+    "sys",
+    "System",
+    "Library",
+    "Applications",
+)
 """Folders at the root that are the same on every machine: paths below them are left as they are."""
 _ANCHORS = ("site-packages", "dist-packages")
 """Folders from which on a path is the same wherever an environment was installed."""
 _QUOTED = re.compile(r"(?P<quote>['\"`])(?P<path>~?/[^'\"`\n]+)(?P=quote)")
-_BARE = re.compile(r"(?<![\w.~/:<…\-])~?/(?:[^\s/'\"`:;,()<>|]+/)+[^\s/'\"`:;,()<>|]*|(?<![\w.~/:<…\-])/(?:Users|home)/\S+")
+_BARE = re.compile(
+    r"(?<![\w.~/:<…\-])~?/(?:[^\s/'\"`:;,()<>|]+/)+[^\s/'\"`:;,()<>|]*|(?<![\w.~/:<…\-])/(?:Users|home)/\S+"
+)
 _KEPT_FIELDS = frozenset({"path", "jpeg", "sha256", "package_sha256", "id", "record", "records", "machine", "command"})
 """Fields of rows without texts that can hold a local path; links and commands are treated apart."""
 
