@@ -43,8 +43,14 @@ def find(name_or_dir: str) -> Dataset:
 
 
 def summaries(cache: Path) -> list[DatasetSummary]:
-    """Return a row for each named dataset, without preparing it; ``cache`` is the folder of prepared datasets."""
-    return [find(name).summary(cache) for name in DATASETS]
+    """Return a row for each named dataset, without preparing it; ``cache`` is the folder of prepared datasets.
+
+    The datasets of small images are those that only ``coremlbench train`` takes.
+    """
+    from coremlbench_datasets.array_datasets import ARRAY_DATASETS
+
+    rows = [find(name).summary(cache) for name in DATASETS]
+    return [*rows, *(dataset.summary(cache) for dataset in ARRAY_DATASETS.values())]
 
 
 def _names() -> str:

@@ -28,6 +28,7 @@ from coremlbench.types.data import ArraySet, Provenance
 from coremlbench.types.errors import CoremlbenchError, InputError
 from coremlbench.types.process import ReportProgress
 from coremlbench_datasets.archives import ARCHIVE_ERRORS
+from coremlbench_datasets.interface import DatasetSummary
 
 if TYPE_CHECKING:
     import numpy as np
@@ -115,6 +116,13 @@ class ArrayDataset:
             test=counts["test"],
             provenance=Provenance(**about["provenance"]),
         )
+
+    def summary(self, cache: Path) -> DatasetSummary:
+        """Return the row of the dataset in a list, without reading it."""
+        images = self.train + self.test
+        cached = images if (cache / "arrays" / self.name / "about.json").is_file() else 0
+        description = f"For coremlbench train: {self.train:,} training and {self.test:,} test pictures, downloaded."
+        return DatasetSummary(self.name, self.title, description, images, len(self.classes), None, cached)
 
     def _read_first(self, source: Path | None, cache: Path, report: ReportProgress) -> Splits:
         """Return the dataset from the user's source, or else from the first one that is available."""

@@ -20,7 +20,7 @@ from coremlbench.types.process import ReportProgress
 from coremlbench_datasets.images import UnreadableImageError, decode
 from coremlbench_datasets.parallel import in_processes
 
-VERSION = 2
+VERSION = 3
 """The version of the cache's format; a cache of another version is ignored."""
 
 _SYSTEM_FILES = {"thumbs.db", "desktop.ini", "__macosx"}

@@ -1,6 +1,6 @@
 """Datasets from folders of images: ``DIR/train/<class>/…`` and ``DIR/test/<class>/…``, or ``DIR/<class>/…``.
 
-The second layout is split into training and test by the seed.
+The second layout is split into training and test by the seed. ``folder_layout`` knows the names of the parts.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from coremlbench_datasets.examination import (
     folders_in,
     printable,
 )
+from coremlbench_datasets.folder_layout import check_classes, find_split, split_role
 from coremlbench_datasets.interface import DatasetRequest, DatasetSummary
 from coremlbench_datasets.selection import check_counts, even_shares, fingerprint, shuffled, split
 
@@ -128,17 +129,27 @@ class FolderDataset:
         return printable(path.relative_to(self.folder)) if path.is_relative_to(self.folder) else printable(path)
 
     def _list(self) -> tuple[bool, list[Files], list[str]]:
-        """Return whether the folder is split already, its files (training and test, or all), and warnings."""
+        """Return whether the folder is split already, its files (training and test, or all), and warnings.
+
+        Raises:
+            InputError: it has a part of a split and not the other, or folders of classes below what look like parts.
+        """
         folders = folders_in(self.folder)
-        named = {folder.name.lower(): folder for folder in folders}
-        if "train" in named and "test" in named:
-            others = [class_name(folder) for folder in folders if folder.name.lower() not in {"train", "test"}]
-            warnings = [f"Of {self._label} only train and test are used, not {', '.join(others)}."] if others else []
-            return True, [_files(named[part], (self.folder, *folders)) for part in ("train", "test")], warnings
-        for part, other in (("train", "test"), ("test", "train")):
-            if part in named and set(named) <= {part, "valid", "val", "validation"}:
-                raise InputError(f"{self._label} has a folder {part} and no folder {other}; it needs both or neither.")
-        return False, [_files(self.folder, ())], []
+        split_folders = find_split(folders, self._label)
+        if split_folders is None:
+            check_classes(folders, self._label)
+            return False, [_files(self.folder, ())], []
+        others = [class_name(folder) for folder in folders if folder not in split_folders]
+        train, test = split_folders
+        warnings = []
+        if split_role(test.name) == "validation":
+            warnings.append(
+                f"{self._label} has no folder of test pictures: those in {class_name(test)} are the test set."
+            )
+        if others:
+            used = f"{class_name(train)} and {class_name(test)}"
+            warnings.append(f"Of {self._label} only {used} are used, not {', '.join(others)}.")
+        return True, [_files(part, (self.folder, *folders)) for part in (train, test)], warnings
 
     def _classes(self, parts: Sequence[Files]) -> list[str]:
         """Return the classes in the order of their folders; raises ``InputError`` if a part lacks files of one."""
@@ -177,15 +188,22 @@ class FolderDataset:
         results = {path: examined[path] for path in files}
         unreadable = [result for result in results.values() if result.reason]
         if len(unreadable) > UNREADABLE_LIMIT * len(results):
-            first = "; ".join(
-                f"{self._relative(result.path)!r}: {result.reason.rstrip('.')}" for result in unreadable[:3]
-            )
             raise UnusableDataError(
                 f"{len(unreadable):,} of {format_count(len(results), 'file')} in {self._label} cannot be read as "
-                f"pictures, more than {UNREADABLE_LIMIT:.0%} ({first}{'; …' if len(unreadable) > 3 else ''}); "
-                "mend or remove them."
+                f"pictures, more than {UNREADABLE_LIMIT:.0%} ({self._reasons(unreadable)}); mend or remove them."
             )
         return results
+
+    def _reasons(self, unreadable: Sequence[Examined]) -> str:
+        """Return up to three reasons, each with the first of its files, and the number of them if there are more."""
+        by_reason: dict[str, list[Examined]] = {}
+        for result in unreadable:
+            by_reason.setdefault(result.reason.rstrip("."), []).append(result)
+        parts = [
+            f"{self._relative(group[0].path)!r}{f' and {len(group) - 1:,} more' if len(group) > 1 else ''}: {reason}"
+            for reason, group in list(by_reason.items())[:3]
+        ]
+        return "; ".join(parts) + ("; …" if len(by_reason) > 3 else "")
 
     def _check_readable(self, parts: Sequence[Files], classes: Sequence[str]) -> None:
         for part in parts:

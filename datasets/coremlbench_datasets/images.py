@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import stat
 import warnings
+from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +18,16 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
-"""The formats that are read, recognised by content. Some other formats of Pillow start programs (EPS)."""
+"""The formats that are read, recognised by content. Some other formats of Pillow start programs (EPS).
+
+AVIF is read besides where Pillow has it, from version 11.3 on.
+"""
+
+_CONTAINER_BRANDS = {
+    **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"), "HEIC"),
+    **dict.fromkeys((b"avif", b"avis"), "AVIF"),
+}
+"""Brands of the first box of an ISO base media file (ISO/IEC 23008-12, annex B; AV1 Image File Format)."""
 
 PIXEL_LIMIT = 89_478_485
 """The most pixels of an image that is decoded: Pillow's own limit, a quarter of a gibibyte as RGB."""
@@ -68,11 +79,16 @@ def _decode_file(path: Path) -> NDArray[np.uint8]:
 
     if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would block
         raise UnreadableImageError("It is not a regular file.")
-    with path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
+    with path.open("rb") as file, Image.open(file, formats=_readable_formats()) as image:
         width, height = image.size
         if width * height > PIXEL_LIMIT:
             raise UnreadableImageError(_too_large(width * height))
         return np.array(_upright(_rgb(image), _orientation(image)))
+
+
+@lru_cache(maxsize=1)
+def _readable_formats() -> tuple[str, ...]:
+    return (*FORMATS, "AVIF") if find_spec("PIL.AvifImagePlugin") is not None else FORMATS
 
 
 def _rgb(image: Image) -> Image:
@@ -142,7 +158,24 @@ def _too_large(pixels: int | None) -> str:
 def _unknown_format_reason(path: Path) -> str:
     if path.stat().st_size == 0:
         return "It is empty."
-    return "It is not a picture in JPEG, PNG, WebP, GIF, BMP or TIFF."
+    container = _container(path)
+    if container:
+        return (
+            f"It is a picture in {container}, which is not read here; save it as JPEG, on a Mac with "
+            "`sips -s format jpeg FILE --out FOLDER`."
+        )
+    return "It is not a picture in JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF."
+
+
+def _container(path: Path) -> str:
+    """Return HEIC or AVIF for a file whose first box has one of their brands, else ""."""
+    with path.open("rb") as file:
+        head = file.read(64)
+    if head[4:8] != b"ftyp":
+        return ""
+    brands = [head[8:12], *(head[start : start + 4] for start in range(16, len(head) - 3, 4))]
+    names = [_CONTAINER_BRANDS[brand] for brand in brands if brand in _CONTAINER_BRANDS]
+    return "AVIF" if "AVIF" in names else names[0] if names else ""
 
 
 def _reason(broken: Exception) -> str:

@@ -181,7 +181,7 @@ def test_no_difference_is_shown_when_the_interval_holds_one() -> None:
 
 
 def test_one_round_gives_a_ratio_without_an_interval() -> None:
-    assert ratio([1.0], [2.0]) == Ratio(0.5, None, None, 1, different=False, method="one round: no interval")
+    assert ratio([1.0], [2.0]) == Ratio(0.5, None, None, 1, False, "one round: no interval", (1.0,), (2.0,))
 
 
 def test_less_than_a_tick_of_the_clock_is_no_difference() -> None:

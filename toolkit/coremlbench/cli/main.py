@@ -5,6 +5,7 @@ Exit codes: 0 success, 2 wrong options or missing input, 3 a failed run (its rec
 
 from __future__ import annotations
 
+import difflib
 import importlib
 from typing import Any
 
@@ -68,6 +69,17 @@ class Commands(click.Group):
         module, _, name = COMMANDS[cmd_name].partition(":")
         command: click.Command = getattr(importlib.import_module(module), name)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that the arguments name, and the rest of them; a misspelt one is suggested."""
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
+            close = difflib.get_close_matches(name, COMMANDS, n=1)
+            suggestion = f"did you mean `{advised_command(close[0])}`? " if close else ""
+            ctx.fail(f"No such command {name!r}; {suggestion}`coremlbench --help` lists the commands.")
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command, raising ``click.ClickException`` for errors of the library and for Ctrl-C."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -64,10 +64,17 @@ class ArchiveEntry:
 
 
 def write_bundle(
-    out: Path, records: Sequence[Record], results: Path, *, checks: Sequence[SystemCheck], owner: Owner
+    out: Path,
+    records: Sequence[Record],
+    results: Path,
+    *,
+    checks: Sequence[SystemCheck],
+    owner: Owner,
+    folders: Mapping[str, Path] | None = None,
 ) -> tuple[str, ...]:
     """Write the archive to ``out`` and return the names of the files in it.
 
+    ``folders`` has the folders of runs, by id, that are not in ``results`` itself.
     ``checks`` are the doctor's, ``owner`` is whose data is redacted. The file appears only when it is complete, and an
     existing file is never replaced.
 
@@ -78,7 +85,7 @@ def write_bundle(
         raise InputError(f"{out} exists already; name another file.")
     entries = [ArchiveEntry("doctor.json", json.dumps([asdict(check) for check in checks]).encode(), "json")]
     for record in records:
-        entries += _run_files(record, results / record.id)
+        entries += _run_files(record, (folders or {}).get(record.id, results / record.id))
     redactor = Redactor(owner, ordinary_words(records))
     for entry in entries:
         redactor.learn(entry.name)

@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from statistics import NormalDist
 from typing import TypeVar
 
 from coremlbench.failures.rules.rule import Retry
 from coremlbench.system.formatting import format_count, format_percent
+from coremlbench.system.proportions import wilson_interval
 from coremlbench.types.conversion import ConversionRecord
 from coremlbench.types.deviations import parse_deviation
 from coremlbench.types.failure import Evidence, Failure
@@ -125,16 +125,8 @@ def _at_chance(_: TrainingRecord, trained: Trained) -> tuple[str, ...]:
 
 
 def accuracy_interval(correct: int, images: int) -> tuple[float, float]:
-    """Return Wilson's 99.8% confidence interval for the accuracy of ``correct`` predictions out of ``images``.
-
-    It is written out because ``scipy.stats`` takes a second to import, at the end of each training.
-    """
-    z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
-    middle = correct + z * z / 2
-    half = z * math.sqrt(correct * (images - correct) / images + z * z / 4)
-    low = (middle - half) / (images + z * z) if correct else 0.0
-    high = (middle + half) / (images + z * z) if correct < images else 1.0
-    return low, high
+    """Return Wilson's 99.8% confidence interval for the accuracy of ``correct`` predictions out of ``images``."""
+    return wilson_interval(correct, images, CONFIDENCE)
 
 
 CHECKS: tuple[TrainingCheck, ...] = (

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from coremlbench.report.labels import (
+    LEVEL_LABEL,
     NO_VERDICT,
     RATIO_LABEL,
     UNIT_LABELS,
@@ -104,6 +105,7 @@ def _answer(model: str, cells: Sequence[CellRow], measurements: Measurements, pr
     else:
         text = _single_unit_text(candidates, accuracy)
     batches = f"; batches of {best.batch}" if best.batch != 1 else ""
+    batches += "; random weights" if best.random_weights else ""
     return replace(answer, text=f"{text}{_verdict_phrase(proof)}{batches}{'; a quick look' if best.quick else ''}.")
 
 
@@ -182,13 +184,15 @@ def _compare_units(answer: Answer, engine: CellRow, gpu: CellRow, measurements: 
         high=ratio.high,
         rounds=ratio.rounds,
         different=ratio.different,
+        engine_medians=ratio.numerator,
+        gpu_medians=ratio.denominator,
     )
 
 
 def _ratio_text(ratio: Ratio, engine: CellRow, gpu: CellRow) -> str:
     """Return how many times as fast the faster unit is, or that no difference is shown, with the interval."""
     if not ratio.different or ratio.low is None or ratio.high is None:
-        span = "a single round" if ratio.low is None else f"95% interval {ratio.low:.2f} to {ratio.high:.2f}"
+        span = "a single round" if ratio.low is None else f"{LEVEL_LABEL} {ratio.low:.2f} to {ratio.high:.2f}"
         return (
             f": no difference shown between {_unit_phrase(engine)} and {_unit_phrase(gpu)} "
             f"({RATIO_LABEL} {ratio.ratio:.2f}, {span})"
@@ -200,7 +204,7 @@ def _ratio_text(ratio: Ratio, engine: CellRow, gpu: CellRow) -> str:
     speedup_text, low_text, high_text = _format_ratios(speedup, low, high)
     return (
         f" on {_unit_phrase(fast)}: {speedup_text} times as fast as on {_unit_phrase(slow)}, "
-        f"95% interval {low_text} to {high_text}"
+        f"{LEVEL_LABEL} {low_text} to {high_text}"
     )
 
 

@@ -12,6 +12,7 @@ from coremlbench.experiments.published import PUBLISHED
 from coremlbench.report.answers import build_answers
 from coremlbench.report.failures import failure_rows
 from coremlbench.report.labels import outcome_label
+from coremlbench.report.local_paths import without_local_paths
 from coremlbench.report.model_names import disambiguate_names
 from coremlbench.report.timing import cell_rows, variant_rows
 from coremlbench.report.training import classifier_runs, training_rows
@@ -38,7 +39,7 @@ def build_report(sources: Iterable[Source], problems: Sequence[str] = (), *, mad
     cells = cell_rows(timings)
     variants = variant_rows(conversions, timings)
     training = training_rows([source.record for source in trainings if isinstance(source.record, TrainingRecord)])
-    return Report(
+    report = Report(
         made=made,
         coremlbench=__version__,
         records=tuple(_record_row(source) for source in unique),
@@ -54,6 +55,7 @@ def build_report(sources: Iterable[Source], problems: Sequence[str] = (), *, mad
         origins=_origin_rows(records),
         problems=tuple(problems),
     )
+    return without_local_paths(report)
 
 
 def deduplicate(sources: Iterable[Source]) -> list[Source]:

@@ -11,13 +11,13 @@ from pathlib import Path
 from coremlbench.report.build import build_report
 from coremlbench.report.types import Report, Source
 from coremlbench.runs import store
+from coremlbench.runs.record_paths import RECORD_FILE, REPORTS_DIR, record_paths
 from coremlbench.system.advised_commands import advised_command
 from coremlbench.system.files import atomic_write
 from coremlbench.types.errors import CoremlbenchError, InputError
 from coremlbench.types.records import Record
 from coremlbench.types.training_records import Trained
 
-REPORTS = "reports"
 FORMATS = ("html", "md", "json", "plots")
 MAX_PICTURE_BYTES = 200_000
 _JPEG = b"\xff\xd8\xff"
@@ -46,7 +46,8 @@ def read_report(results: Sequence[Path], output: Path, *, now: datetime | None =
                     continue
                 images = _sample_images(record, path.parent) if pictures else {}
                 inner = path.relative_to(folder).as_posix()
-                sources.append(Source(record, link if inner == "." else f"{link}/{inner}", images))
+                address = link if not link or inner == "." else f"{link}/{inner}"
+                sources.append(Source(record, address, images))
         return build_report(sources, problems, made=time)
 
 
@@ -65,13 +66,27 @@ def save_report(
         InputError: one of ``results`` does not exist or cannot be read.
         CoremlbenchError: the folder of the report cannot be written.
     """
+    now = datetime.now(timezone.utc)
+    output = output or default_output(results, now)
+    return write_report(read_report(results, output, now=now, pictures=pictures), output, formats)
+
+
+def default_output(results: Sequence[Path], now: datetime) -> Path:
+    """Return the folder of a report that is made now: in ``reports`` of the first of ``results``, a run's beside it."""
+    first = results[0] if results[0].is_dir() else results[0].parent
+    if (first / RECORD_FILE).exists():
+        first = first.parent
+    return first / REPORTS_DIR / now.strftime("%Y%m%d-%H%M%S")
+
+
+def write_report(report: Report, output: Path, formats: Sequence[str] = FORMATS) -> tuple[Path, ...]:
+    """Save a report in a folder and return the paths of its files, the HTML first.
+
+    Raises:
+        CoremlbenchError: the folder cannot be written.
+    """
     from coremlbench.report.render import render_files
 
-    now = datetime.now(timezone.utc)
-    if output is None:
-        first = results[0] if results[0].is_dir() else results[0].parent
-        output = first / REPORTS / now.strftime("%Y%m%d-%H%M%S")
-    report = read_report(results, output, now=now, pictures=pictures)
     paths = []
     with _without_garbage_collection():
         content = render_files(report, formats)
@@ -89,12 +104,14 @@ def save_report(
 
 
 def save_page(results: Path, run: Path) -> Path:
-    """Save the HTML report of all records of ``results`` and return its path, reports/<name of the run's folder>.
+    """Save the report of all records of ``results`` in every format and return the path of its page.
+
+    Its folder is reports/<name of the run's folder>.
 
     Raises:
         CoremlbenchError: the folder of the report cannot be written.
     """
-    return save_report([results], results / REPORTS / run.name, formats=("html",))[0]
+    return save_report([results], results / REPORTS_DIR / run.name)[0]
 
 
 @contextmanager
@@ -109,16 +126,12 @@ def _without_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _record_paths(folder: Path) -> Iterator[Path]:
-    """Yield the path of a record, of the record of a run's folder, or of all records of a results folder."""
+def _record_paths(folder: Path) -> list[Path]:
+    """Return the path of a record, or those of all records at any depth below a folder."""
     if folder.is_file():
-        yield folder
-        return
-    if (folder / store.RECORD_FILE).exists():
-        yield folder / store.RECORD_FILE
-        return
+        return [folder]
     try:
-        runs = sorted(entry for entry in folder.iterdir() if entry.is_dir())
+        return list(record_paths(folder))
     except FileNotFoundError as error:
         raise InputError(
             f"There is no results folder {folder}; name one that holds runs, or measure something first: "
@@ -126,18 +139,20 @@ def _record_paths(folder: Path) -> Iterator[Path]:
         ) from error
     except OSError as error:
         raise InputError(f"The results folder {folder} cannot be read ({error.strerror}); name another.") from error
-    for run in runs:
-        if (run / store.RECORD_FILE).exists():
-            yield run / store.RECORD_FILE
 
 
 def _relative_path(path: Path, output: Path) -> str:
-    """Return the path relative to the report's folder; on another Windows drive, the path itself."""
+    """Return the path relative to the report's folder; "" where it would lead through folders that name their owner.
+
+    So it would where only the file system's root, or the folder of all home folders, is above both.
+    """
     import os
 
-    with suppress(ValueError):
-        return Path(os.path.relpath(path.absolute(), output.absolute())).as_posix()
-    return path.as_posix()
+    records, report = path.absolute(), output.absolute()
+    shared = Path(os.path.commonpath([records, report]))
+    if shared == Path(shared.anchor) or (Path.home().absolute().is_relative_to(shared) and shared != Path.home()):
+        return ""
+    return Path(os.path.relpath(records, report)).as_posix()
 
 
 def _sample_images(record: Record, folder: Path) -> dict[str, bytes]:

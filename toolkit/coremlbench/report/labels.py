@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from coremlbench.report.types import FigureKind
 from coremlbench.system.formatting import format_count
+from coremlbench.timing.statistics import CONFIDENCE_LEVEL
 from coremlbench.types.conversion import Converted
 from coremlbench.types.failure import Failure
 from coremlbench.types.records import Record
@@ -36,6 +37,8 @@ NO_VERDICT = ""
 """The verdict in a row of a package without a proof; it is shown as a dash."""
 CAVEAT_LABELS = {"few-images": "few samples"}
 """Words for caveats that say more than their code: samples need not be images."""
+LEVEL_LABEL = f"{CONFIDENCE_LEVEL:.0%} interval"
+"""The interval of times and ratios, by the level at which it is computed."""
 RATIO_LABEL = "Neural Engine / GPU"
 """The ratio of two times in all reports: below 1 the Neural Engine is faster."""
 _COREML_UNITS = ("CPU_AND_NE", "CPU_AND_GPU", "CPU_ONLY")

@@ -10,7 +10,7 @@ from typing import Any
 from coremlbench.report.labels import NO_VERDICT
 from coremlbench.report.types import CellRow, FigureKind, VariantRow
 from coremlbench.timing.statistics import Estimate, estimate
-from coremlbench.types.conversion import ConversionRecord, Proof, Variant
+from coremlbench.types.conversion import ConversionRecord, ModelSource, Proof, Variant
 from coremlbench.types.timing import ComputePlan, Measurement, Round, TimingRecord
 
 CellKey = tuple[str, str, str, str, int, str, str]
@@ -121,6 +121,9 @@ def cell_row(record: TimingRecord, cell: Measurement) -> CellRow:
         sustained=cell.sustained,
         failure=f"{failure.kind}: {failure.reason}" if failure else "",
         notes=cell.notes,
+        random_weights=any(
+            model.name == cell.model and model.source.kind == "random-weights" for model in record.models
+        ),
     )
     figure = _estimate(cell)
     return replace(
@@ -216,13 +219,13 @@ def variant_rows(conversions: Sequence[ConversionRecord], timings: Sequence[Timi
             if variant.path and variant.failure is None:
                 converted.add((model, variant.name, variant.sha256))
                 key = (conversion.machine.id, model, variant.name, variant.batch, _package_of(variant))
-                rows[key] = _variant_row(conversion, model, variant)
+                rows[key] = _variant_row(conversion, model, variant, conversion.source)
     for timing in timings:
         for timed in timing.models:
             for variant in timed.variants:
                 if variant.failure is None and (timed.name, variant.name, variant.sha256) not in converted:
                     key = (timing.machine.id, timed.name, variant.name, variant.batch, _package_of(variant))
-                    rows[key] = _variant_row(timing, timed.name, variant)
+                    rows[key] = _variant_row(timing, timed.name, variant, timed.source)
     order = sorted(
         rows.values(),
         key=lambda row: (row.model, row.machine, row.batch, _rank(_VARIANTS, row.variant), row.variant),
@@ -248,11 +251,11 @@ def proofs_by_package(
         for timed in timing.models:
             for variant in timed.variants:
                 if variant.sha256 and variant.proof is not None:
-                    rows[variant.sha256] = _variant_row(timing, timed.name, variant)
+                    rows[variant.sha256] = _variant_row(timing, timed.name, variant, timed.source)
     for conversion in conversions:
         for variant in conversion.variants:
             if variant.sha256 and variant.proof is not None:
-                rows[variant.sha256] = _variant_row(conversion, _model_name(conversion), variant)
+                rows[variant.sha256] = _variant_row(conversion, _model_name(conversion), variant, conversion.source)
     return rows
 
 
@@ -260,7 +263,9 @@ def _model_name(conversion: ConversionRecord) -> str:
     return conversion.source.name if conversion.source else conversion.experiment
 
 
-def _variant_row(record: ConversionRecord | TimingRecord, model: str, variant: Variant) -> VariantRow:
+def _variant_row(
+    record: ConversionRecord | TimingRecord, model: str, variant: Variant, source: ModelSource | None
+) -> VariantRow:
     row = VariantRow(
         record=record.id,
         machine=record.machine.id,
@@ -276,6 +281,7 @@ def _variant_row(record: ConversionRecord | TimingRecord, model: str, variant: V
         target=variant.target,
         arithmetic=variant.arithmetic,
         precision_note=variant.precision_note,
+        random_weights=source is not None and source.kind == "random-weights",
     )
     return row if variant.proof is None else replace(row, **_proof_fields(variant.proof))
 
@@ -288,6 +294,7 @@ def _proof_fields(proof: Proof) -> dict[str, Any]:
         "reason": proof.reason,
         "runtime": proof.runtime,
         "images": proof.images,
+        "data": proof.data,
         "agreement": proof.agreement,
         "accuracy_before": proof.accuracy_before,
         "accuracy_after": proof.accuracy_after,

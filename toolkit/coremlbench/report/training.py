@@ -82,6 +82,8 @@ def _row(group: Sequence[TrainingRecord]) -> TrainingRow:
         accuracy=outcome.test_accuracy if isinstance(outcome, Trained) else None,
         peak_bytes=newest.peak_bytes,
         failure=f"{outcome.kind}: {outcome.reason}" if isinstance(outcome, Failure) else "",
+        data=newest.dataset.name if newest.dataset else "",
+        test_images=newest.dataset.test if newest.dataset else 0,
     )
 
 

@@ -72,7 +72,8 @@ class Answer:
     """Where one model should run on one machine, in a sentence.
 
     ``kind`` is ``none`` if Core ML was not measured. ``ratio`` is the Neural Engine's time divided by the GPU's
-    (below 1 the Neural Engine is faster), ``low`` to ``high`` its 95% interval over the rounds.
+    (below 1 the Neural Engine is faster), ``low`` to ``high`` its interval over the rounds at the level of
+    ``timing.statistics``. ``engine_medians`` and ``gpu_medians`` are the rounds' medians that it is of, in pairs.
     """
 
     model: str
@@ -85,6 +86,8 @@ class Answer:
     high: float | None = None
     rounds: int = 0
     different: bool = False
+    engine_medians: tuple[float, ...] = ()
+    gpu_medians: tuple[float, ...] = ()
     record: str = ""
 
 
@@ -92,11 +95,12 @@ class Answer:
 class CellRow:
     """One (model, variant, batch, runtime, unit) on one machine, from the newest record that has it.
 
-    ``p50`` is the geometric mean of the rounds' medians, ``low`` to ``high`` its 95% interval over the rounds; the
-    other percentiles are medians over the rounds. ``distribution`` holds the 41 quantiles (0, 2.5 … 100%), each the
-    median over the rounds. ``floor_seconds`` is the roofline bound, ``floor_share`` its share of ``p50``.
-    ``energy_joules`` is per call, the median over the rounds. ``earlier`` counts older records of the same cell and
-    package, ``earlier_low`` to ``earlier_high`` their range of ``p50``. ``own_p50`` is by Core ML's own clock.
+    ``p50`` is the geometric mean of the rounds' medians, ``low`` to ``high`` its interval over the rounds at the level
+    of ``timing.statistics``; the other percentiles are medians over the rounds. ``distribution`` holds the 41 quantiles
+    (0, 2.5 … 100%), each the median over the rounds. ``floor_seconds`` is the roofline bound, ``floor_share`` its share
+    of ``p50``. ``energy_joules`` is per call, the median over the rounds. ``earlier`` counts older records of the same
+    cell and package, ``earlier_low`` to ``earlier_high`` their range of ``p50``. ``own_p50`` is by Core ML's own clock.
+    ``medians`` are those of the finished rounds, in their order. ``random_weights`` marks an untrained network.
     """
 
     record: str
@@ -141,6 +145,7 @@ class CellRow:
     medians: tuple[float, ...] = ()
     failure: str = ""
     notes: tuple[str, ...] = ()
+    random_weights: bool = False
     earlier: int = 0
     earlier_low: float | None = None
     earlier_high: float | None = None
@@ -152,7 +157,8 @@ class VariantRow:
 
     ``verdict`` is empty without a proof: ``status`` then says what became of the package, and ``reason`` why it was not
     compared. ``caveats`` are sentences, ``caveat_codes`` what each is about.
-    ``max_error`` is ``None`` where ``non_finite_values`` numbers are not finite and the original's are.
+    ``max_error`` is ``None`` where ``non_finite_values`` numbers are not finite and the original's are. Accuracies are
+    of the ``images`` compared, which ``data`` names. ``random_weights`` marks an untrained network.
     """
 
     record: str
@@ -181,6 +187,8 @@ class VariantRow:
     caveat_codes: tuple[str, ...] = ()
     non_finite_values: int = 0
     status: str = "compared"
+    data: str = ""
+    random_weights: bool = False
 
 
 @dataclass(frozen=True)
@@ -189,7 +197,8 @@ class TrainingRow:
 
     ``seconds`` is the figure named by ``metric``, ``low`` to ``high`` its range over the ``runs``, of which ``failed``
     failed. ``work`` describes what was computed: rows with equal ``work`` can be compared, and ``ratio`` is relative to
-    the fastest of them. ``records`` are the ids of all runs, newest first.
+    the fastest of them. ``records`` are the ids of all runs, newest first. ``accuracy`` is of the
+    ``test_images`` of ``data``.
     """
 
     record: str
@@ -211,6 +220,8 @@ class TrainingRow:
     accuracy: float | None = None
     peak_bytes: int = 0
     failure: str = ""
+    data: str = ""
+    test_images: int = 0
 
 
 @dataclass(frozen=True)

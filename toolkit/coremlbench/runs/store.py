@@ -22,6 +22,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Annotated, Any
 
+from coremlbench.runs import record_paths
 from coremlbench.system import serialization
 from coremlbench.system.advised_commands import advised_command
 from coremlbench.system.files import TEMPORARY_PREFIX, atomic_write
@@ -31,7 +32,7 @@ from coremlbench.types.records import Record
 from coremlbench.types.timing import TimingRecord
 from coremlbench.types.training_records import SCHEMA, TrainingRecord
 
-RECORD_FILE = "run.json"
+RECORD_FILE = record_paths.RECORD_FILE
 LOCK_FILE = "run.lock"
 RUN_ID = re.compile(r"\d{8}-\d{6}-.+-[0-9a-f]{4}")
 SCRATCH_FOLDERS = ("work", "scratch")
@@ -261,31 +262,34 @@ def load(path: Path) -> Record:
     return _with_current_status(record, running=running, folder=file.parent)
 
 
-def load_all(results: Path, names: Collection[str] | None = None) -> tuple[list[Record], list[str]]:
-    """Return all records below ``results``, oldest first, and an error message for each that cannot be read.
+def load_all(*places: Path) -> tuple[list[Record], list[str]]:
+    """Return all records at any depth below folders, oldest first, and an error message for each that cannot be read.
 
-    With ``names``, only those in the folders of these names are read.
+    A place can be a record itself too. One that does not exist has none.
     """
-    records: list[Record] = []
+    records: dict[Path, Record] = {}
     problems: list[str] = []
-    try:
-        folders = sorted(path for path in results.iterdir() if path.is_dir())
-    except FileNotFoundError:
-        return [], []
-    except OSError as problem:
-        return [], [f"The results folder {results} cannot be read: {problem.strerror}."]
-    for folder in folders:
-        if (names is None or folder.name in names) and (folder / RECORD_FILE).exists():
+    for place in places:
+        try:
+            paths = [place] if place.is_file() else list(record_paths.record_paths(place))
+        except FileNotFoundError:
+            continue
+        except OSError as problem:
+            problems.append(f"The results folder {place} cannot be read: {problem.strerror}.")
+            continue
+        for path in paths:
+            if path in records:
+                continue
             try:
-                records.append(load(folder))
+                records[path] = load(path)
             except UnreadableRecordError as problem:
                 problems.append(str(problem))
-    return sorted(records, key=lambda record: (record.started, record.id)), problems
+    return sorted(records.values(), key=lambda record: (record.started, record.id)), list(dict.fromkeys(problems))
 
 
-def load_trainings(results: Path) -> tuple[list[TrainingRecord], list[str]]:
-    """Return the training records below ``results``, oldest first, and the error messages of ``load_all``."""
-    records, problems = load_all(results)
+def load_trainings(*places: Path) -> tuple[list[TrainingRecord], list[str]]:
+    """Return the training records below folders, oldest first, and the error messages of ``load_all``."""
+    records, problems = load_all(*places)
     return [record for record in records if isinstance(record, TrainingRecord)], problems
 
 

@@ -69,7 +69,7 @@ def find_unfinished(run: str, results: Path) -> TimingRecord:
         InputError: there is none, or it cannot be resumed on this machine.
     """
     records, _ = store.load_all(results)
-    matrices = [record for record in records if isinstance(record, TimingRecord)]
+    matrices = [record for record in records if isinstance(record, TimingRecord) and (results / record.id).is_dir()]
     if run:
         matrices = [record for record in matrices if record.id.startswith(run)]
         if not matrices:

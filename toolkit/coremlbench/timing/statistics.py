@@ -31,9 +31,9 @@ stopping (github.com/mlcommons/inference_policies, inference_rules.adoc). For p9
 OUTLIER_FENCE = 3.0
 """A call is an outlier above the upper quartile plus so many interquartile ranges: Tukey's outer fence."""
 CONFIDENCE_LEVEL = 0.96
-"""The nominal level of Student's t interval that is reported as a 95% interval.
+"""The level of Student's t interval, with which the interval is shown.
 
-A nominal 95% interval covers the true value in 95% of cases with normal noise, but in as few as 94% with drift or
+An interval of 95% covers the true value in 95% of cases with normal noise, but in as few as 94% with drift or
 one-sided noise. At 96% it covers 95% to 97% in the simulation, so equal units are called different in at most 5%.
 """
 CLOCK_TICK = 1 / 24e6
@@ -58,10 +58,11 @@ class Summary:
 
 @dataclass(frozen=True)
 class Ratio:
-    """The ratio of the times of two cells, with its 95% interval over the rounds.
+    """The ratio of the times of two cells, with its interval over the rounds.
 
-    Below 1 the numerator is faster. ``low`` and ``high`` are ``None`` for a single round, which has no interval.
-    ``different`` is false when the interval contains 1 or there is none.
+    Below 1 the numerator is faster. ``numerator`` and ``denominator`` are the rounds' medians that it is of.
+    ``low`` and ``high`` are ``None`` for a single round, which has no interval. ``different`` is false when the
+    interval contains 1 or there is none.
     """
 
     ratio: float
@@ -70,11 +71,13 @@ class Ratio:
     rounds: int
     different: bool
     method: str
+    numerator: tuple[float, ...] = ()
+    denominator: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """The typical seconds of a cell: the geometric mean of its rounds' medians, with the 95% interval over the rounds.
+    """The typical seconds of a cell: the geometric mean of its rounds' medians, with the interval over the rounds.
 
     ``low`` and ``high`` are ``None`` for a single round, which has no interval.
     """
@@ -173,7 +176,9 @@ def ratio(numerator: Sequence[float], denominator: Sequence[float]) -> Ratio:
     tick = CLOCK_TICK / 2 * (1 / min(numerator) + 1 / min(denominator))  # rounding by the clock
     middle, half = _student(logs, tick)
     if half is None:
-        return Ratio(math.exp(middle), None, None, 1, different=False, method="one round: no interval")
+        return Ratio(
+            math.exp(middle), None, None, 1, False, "one round: no interval", tuple(numerator), tuple(denominator)
+        )
     return Ratio(
         ratio=math.exp(middle),
         low=math.exp(middle - half),
@@ -181,6 +186,8 @@ def ratio(numerator: Sequence[float], denominator: Sequence[float]) -> Ratio:
         rounds=rounds,
         different=not middle - half <= 0 <= middle + half,
         method="Student's t on the logarithms of the rounds' ratios",
+        numerator=tuple(numerator),
+        denominator=tuple(denominator),
     )
 
 

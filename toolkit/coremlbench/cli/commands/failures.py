@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from coremlbench.cli.commands.parameters import json_option, results_option
-from coremlbench.system.advised_commands import advised_command
 from coremlbench.system.formatting import format_count
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="What failed, why, and what to do; --bundle writes an archive for a bug report.")
-@click.argument("ids", nargs=-1, metavar="[ID]...")
+@click.argument("arguments", nargs=-1, metavar="[FOLDER|ID]...")
 @click.option(
     "--bundle",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -26,39 +26,35 @@ if TYPE_CHECKING:
 )
 @results_option
 @json_option
-def failures(ids: tuple[str, ...], bundle: Path | None, results: Path, as_json: bool) -> None:
+def failures(arguments: tuple[str, ...], bundle: Path | None, results: Path, as_json: bool) -> None:
     """List the failures in the results folder by machine and experiment, with what to do about each.
 
-    These are failed runs, failed variants of conversions and failed cells of timings; with IDs, only those of runs
-    whose id starts with one of them. With --json, print an array with one object per failure. A run in progress is no
-    failure.
+    These are failed runs, failed variants of conversions and failed cells of timings. An argument that is an existing
+    path is a folder of runs at any depth, a record, or a model in a run's folder; any other is the beginning of a run's
+    id. With --json, print an array with one object per failure. A run in progress is no failure.
     """
+    from coremlbench.cli.commands.record_arguments import check_any_records, load_records
     from coremlbench.cli.terminal.failures import print_failures
     from coremlbench.cli.terminal.tables import print_json
     from coremlbench.failures.listing import find_failures
-    from coremlbench.runs import store
-    from coremlbench.types.errors import InputError
 
-    records, errors = store.load_all(results)
-    for prefix in ids:
-        if not any(record.id.startswith(prefix) for record in records):
-            command = advised_command("results", results=results)
-            raise InputError(f"There is no run {prefix} under {results}; `{command}` lists those there are.")
-    chosen = [record for record in records if not ids or record.id.startswith(ids)]
-    entries = find_failures(chosen)
+    records, problems, places = load_records(arguments, results)
+    check_any_records(records, problems, places)
+    entries = find_failures(records)
     if bundle is not None:
         failed = {entry.run for entry in entries}
-        _write_bundle(bundle, [record for record in chosen if ids or record.id in failed], results)
+        chosen = [record for record in records if arguments or record.id in failed]
+        _write_bundle(bundle, chosen, results, places)
     elif as_json:
         print_json(list(entries))
     else:
-        print_failures(entries, len(chosen), results)
-    for error in errors:
-        click.echo(error, err=True)
+        print_failures(entries, len(records), results)
+    for problem in problems:
+        click.echo(problem, err=True)
 
 
-def _write_bundle(out: Path, records: list[Record], results: Path) -> None:
-    """Write the archive to ``out`` and print what it contains.
+def _write_bundle(out: Path, records: list[Record], results: Path, places: Sequence[Path]) -> None:
+    """Write the archive to ``out`` and print what it contains; the runs' folders are below ``places``.
 
     Raises:
         InputError: there is no record, or ``out`` exists or cannot be written.
@@ -66,6 +62,7 @@ def _write_bundle(out: Path, records: list[Record], results: Path) -> None:
     from coremlbench.diagnostics.bundle import write_bundle
     from coremlbench.diagnostics.doctor import run_checks
     from coremlbench.diagnostics.redaction import detect_owner
+    from coremlbench.runs.record_paths import run_folders
     from coremlbench.system.machine import describe_machine
     from coremlbench.system.paths import cache_folder
     from coremlbench.types.errors import InputError
@@ -73,7 +70,8 @@ def _write_bundle(out: Path, records: list[Record], results: Path) -> None:
     if not records:
         raise InputError(f"No run under {results} failed; name the runs to bundle by their ids.")
     checks = run_checks(cache_folder(), results, describe_machine(), skip_slow=True)
-    names = write_bundle(out, records, results, checks=checks, owner=detect_owner())
+    folders = run_folders(places)
+    names = write_bundle(out, records, results, checks=checks, owner=detect_owner(), folders=folders)
     click.echo(
         f"{out}: {format_count(len(records), 'run')} in {format_count(len(names), 'file')}. Home folders, user and "
         "host names, addresses and secrets are taken out; look through it before you pass it on."

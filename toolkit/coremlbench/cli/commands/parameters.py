@@ -12,8 +12,11 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from coremlbench.system.formatting import format_bytes
 from coremlbench.system.paths import results_folder
 
+MIN_MEMORY_BYTES = 2**20
+"""Less cannot be meant: a number without a unit is in bytes."""
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
@@ -32,7 +35,15 @@ class Bytes(click.ParamType[int]):
         match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", str(value))
         if not match or match[2].upper() not in _UNITS or float(match[1]) <= 0:
             self.fail(f"{value!r} is not an amount of memory; write it as 300MiB or 2GiB.", param, ctx)
-        return int(float(match[1]) * _UNITS[match[2].upper()])
+        count = int(float(match[1]) * _UNITS[match[2].upper()])
+        if count < MIN_MEMORY_BYTES:
+            self.fail(
+                f"{value!r} is {format_bytes(count)}, less than Python itself takes; for gigabytes write it as "
+                f"{match[1]}GiB.",
+                param,
+                ctx,
+            )
+        return count
 
 
 class Duration(click.ParamType[float]):
@@ -304,3 +315,8 @@ def results_option(function: Any) -> Any:
 def json_option(function: Any) -> Any:
     """Add the flag --json, passed as ``as_json``, to a command."""
     return click.option("--json", "as_json", is_flag=True, help="Print only JSON on standard output.")(function)
+
+
+def csv_option(what: str) -> Callable[[Any], Any]:
+    """Return a decorator that adds the flag --csv, passed as ``as_csv``; ``what`` says what its lines are."""
+    return click.option("--csv", "as_csv", is_flag=True, help=f"Print only CSV on standard output: {what}.")

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime, timezone
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from coremlbench.cli.commands.parameters import CommaList, json_option, split_names
+from coremlbench.cli.commands.parameters import CommaList, csv_option, json_option, results_option, split_names
+from coremlbench.cli.commands.record_arguments import no_records_sentence
 from coremlbench.system.advised_commands import advised_command
 from coremlbench.system.formatting import format_count
-from coremlbench.system.paths import results_folder
+from coremlbench.types.errors import InputError
+
+if TYPE_CHECKING:
+    from coremlbench.report.types import Report
 
 FORMATS = ("html", "md", "json", "plots")
 
@@ -54,7 +60,7 @@ def save_run_report(results: Path, run: Path, *, quiet: bool) -> None:
 
 
 @click.command(short_help="All measurements of any number of machines as one page.")
-@click.argument("results", nargs=-1, metavar="[RESULTS]...", type=click.Path(path_type=Path))
+@click.argument("arguments", nargs=-1, metavar="[FOLDER|ID]...")
 @click.option(
     "--format",
     "formats",
@@ -66,24 +72,29 @@ def save_run_report(results: Path, run: Path, *, quiet: bool) -> None:
 @click.option(
     "--output",
     type=click.Path(file_okay=False, path_type=Path),
-    help="The folder of the report.  [default: a new one in the folder reports of the first RESULTS]",
+    help="The folder of the report.  [default: a new one in the folder reports of the first FOLDER]",
 )
 @click.option("--pictures/--no-pictures", default=True, show_default=True, help="Include some of the test images.")
 @click.option("--open", "open_page", is_flag=True, help="Open the page in the browser.")
+@results_option
 @json_option
+@csv_option("a line for each figure, with its interval")
 def report(
-    results: tuple[Path, ...],
+    arguments: tuple[str, ...],
     formats: tuple[str, ...],
     output: Path | None,
     pictures: bool,
     open_page: bool,
+    results: Path,
     as_json: bool,
+    as_csv: bool,
 ) -> None:
-    """Save a report of all records below RESULTS: results folders of any number of machines, or single runs.
+    """Save a report of records: of folders of any number of machines, or of single runs.
 
-    Without RESULTS it is ./results. The page is one self-contained HTML file; beside it are Markdown for an issue,
-    JSON for other programs, and the plots as SVG and PNG. With --json, the report is printed as JSON, and nothing is
-    saved unless --output names a folder.
+    An argument that is an existing path is a folder of runs at any depth, a record, or a model in a run's folder; any
+    other is the beginning of a run's id in the results folder. Without arguments it is the results folder. The page is
+    one self-contained HTML file; beside it are Markdown for an issue, JSON for other programs, and the plots as SVG and
+    PNG. With --json or --csv, the report is printed as such, and nothing is saved unless --output names a folder.
 
     \b
     coremlbench report --open
@@ -91,20 +102,52 @@ def report(
 
     A record that cannot be read is listed in the report and does not stop it.
     """  # noqa: D301 - \b tells click to keep the lines
-    from coremlbench.report.files import read_report, save_report
+    from coremlbench.report.files import default_output, read_report, write_report
+    from coremlbench.runs.record_paths import locate_records
 
-    folders = results or (results_folder(),)
-    if as_json:
-        from coremlbench.report.render import json
-
-        click.echo(json.render(read_report(folders, output or Path(), pictures=pictures)), nl=False)
+    places = locate_records(arguments, results)
+    now = datetime.now(timezone.utc)
+    printed = as_json or as_csv
+    folder = output or (Path() if printed else default_output(places, now))
+    content = read_report(places, folder, now=now, pictures=pictures)
+    if not content.records:
+        for problem in content.problems:
+            click.echo(problem, err=True)
+        raise InputError(no_records_sentence(places, len(content.problems)))
+    if printed:
+        _print_data(content, as_csv=as_csv)
         if output is None:
             return
-    paths = save_report(folders, output, formats=formats, pictures=pictures)
-    if not as_json:
+    paths = write_report(content, folder, formats)
+    if not printed:
         _print_paths(paths)
+        _print_records_read(content)
     if open_page:
         click.launch(str(paths[0]))
+
+
+def _print_data(report: Report, *, as_csv: bool) -> None:
+    """Print a report as JSON, or its figures as CSV."""
+    if as_csv:
+        from coremlbench.cli.terminal.csv_output import print_csv
+        from coremlbench.report.csv_rows import FIGURE_COLUMNS, figure_rows
+
+        print_csv(figure_rows(report), FIGURE_COLUMNS)
+    else:
+        from coremlbench.report.render import json
+
+        click.echo(json.render(report), nl=False)
+
+
+def _print_records_read(report: Report) -> None:
+    """Print how many records the report is of, and to standard error which ones could not be read, and why."""
+    left_out = len(report.problems)
+    click.echo(
+        f"{format_count(len(report.records), 'record')} of {format_count(len(report.machines), 'machine')}"
+        + (f"; {left_out:,} could not be read and {'is' if left_out == 1 else 'are'} left out:" if left_out else "")
+    )
+    for problem in report.problems:
+        click.echo(f"  {problem}", err=True)
 
 
 def _print_paths(paths: Sequence[Path]) -> None:

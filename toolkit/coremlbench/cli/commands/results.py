@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from coremlbench.cli.commands.parameters import Age, CommaList, json_option, results_option, split_names
+from coremlbench.cli.commands.parameters import Age, CommaList, csv_option, json_option, results_option, split_names
 from coremlbench.cli.commands.run_ids import RUN_ID
 from coremlbench.types.errors import InputError
 
@@ -31,8 +31,8 @@ def parse_prune(value: str) -> tuple[str, ...]:
     return names
 
 
-@click.command(short_help="List the saved runs, or print their records as JSON; delete some.")
-@click.argument("ids", nargs=-1, metavar="[ID]...", type=RUN_ID)
+@click.command(short_help="List the saved runs, or print them as JSON or CSV; delete some.")
+@click.argument("arguments", nargs=-1, metavar="[FOLDER|ID]...", type=RUN_ID)
 @click.option(
     "--delete",
     "delete",
@@ -54,19 +54,24 @@ def parse_prune(value: str) -> tuple[str, ...]:
 @click.option("--dry-run", is_flag=True, help="Say what --delete or --prune would remove, and remove nothing.")
 @results_option
 @json_option
+@csv_option("a line for each run, with its settings and figures")
 def results(
-    ids: tuple[str, ...],
+    arguments: tuple[str, ...],
     delete: tuple[str, ...],
     prune: tuple[str, ...] | None,
     older_than: float | None,
     dry_run: bool,
     results: Path,
     as_json: bool,
+    as_csv: bool,
 ) -> None:
-    """List the runs in the results folder, newest last; with IDs, only those whose id starts with one of them.
+    """List the runs in the results folder, newest last.
 
-    Of a single run all is shown, as by `coremlbench show`. With --json, print the records as an array with one object
-    per run, for other programs. A record that cannot be read is named on standard error, and the others are listed.
+    An argument that is an existing path is a folder of runs at any depth, a record, or a model in a run's folder; any
+    other is the beginning of a run's id in the results folder. Of a single run all is shown, as by `coremlbench show`.
+
+    With --json, print the records as an array with one object per run, for other programs; with --csv, a line per run
+    for a spreadsheet. A record that cannot be read is named on standard error, and the others are listed.
 
     --delete deletes whole runs, and says so. --prune removes what can be spared of old runs: raw samples of timings
     (their records keep the quantiles), data for --resume, and models with random weights.
@@ -76,35 +81,39 @@ def results(
     coremlbench results --prune --older-than 8w --dry-run
     """  # noqa: D301 - \b tells click to keep the lines
     if delete or prune is not None:
-        _remove(ids, delete, prune, older_than, results, dry_run=dry_run, as_json=as_json)
+        _remove(arguments, delete, prune, older_than, results, dry_run=dry_run, as_json=as_json)
         return
     if older_than is not None or dry_run:
         raise InputError(f"{'--dry-run' if dry_run else '--older-than'} means nothing without --prune or --delete.")
-    _list(ids, results, as_json=as_json)
+    _list(arguments, results, as_json=as_json, as_csv=as_csv)
 
 
-def _list(ids: tuple[str, ...], results: Path, *, as_json: bool) -> None:
-    """Print the runs, all of a single one."""
+def _list(arguments: tuple[str, ...], results: Path, *, as_json: bool, as_csv: bool) -> None:
+    """Print the runs, all of a single one that was named."""
+    from coremlbench.cli.commands.record_arguments import check_any_records, load_records
+    from coremlbench.cli.terminal.csv_output import print_csv
     from coremlbench.cli.terminal.listings import print_results
     from coremlbench.cli.terminal.saved_run import print_saved_run
     from coremlbench.cli.terminal.tables import print_json
-    from coremlbench.runs import store
-    from coremlbench.runs.lookup import find_ids
+    from coremlbench.report.csv_rows import RUN_COLUMNS, run_rows
+    from coremlbench.runs.record_paths import run_folders
 
-    chosen_ids = set(find_ids(ids, results)) if ids else None
-    records, errors = store.load_all(results, chosen_ids)
+    records, problems, places = load_records(arguments, results)
+    check_any_records(records, problems, places)
     if as_json:
         print_json(records)
-    elif ids and len(records) == 1:
-        print_saved_run(records[0], results / records[0].id)
+    elif as_csv:
+        print_csv(run_rows(records), RUN_COLUMNS)
+    elif arguments and len(records) == 1:
+        print_saved_run(records[0], run_folders(places)[records[0].id])
     else:
         print_results(records, results)
-    for error in errors:
-        click.echo(str(error), err=True)
+    for problem in problems:
+        click.echo(problem, err=True)
 
 
 def _remove(
-    ids: tuple[str, ...],
+    arguments: tuple[str, ...],
     delete: tuple[str, ...],
     prune: tuple[str, ...] | None,
     older_than: float | None,
@@ -124,9 +133,9 @@ def _remove(
 
     if delete and (prune is not None or older_than is not None):
         raise InputError("--delete removes the runs that it names, and --prune files of old ones; use one of them.")
-    if ids:
+    if arguments:
         option = "--delete" if delete else "--prune"
-        raise InputError(f"{' '.join(ids)} would be listed and {option} removes; give an id to --delete alone.")
+        raise InputError(f"{' '.join(arguments)} would be listed and {option} removes; give an id to --delete alone.")
     if delete:
         removed = delete_runs(delete, results, dry_run=dry_run)
     else:

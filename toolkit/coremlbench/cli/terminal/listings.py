@@ -79,21 +79,17 @@ def _outcome(record: Record) -> str:
 def print_datasets(datasets: Sequence[DatasetSummary]) -> None:
     """Print the datasets as a table, and a description of each below it."""
     console = plain_console()
-    table = new_table("dataset", "images", "classes", "in the cache", "needs", "what it is")
-    table.columns[4].justify = table.columns[5].justify = "left"
+    table = new_table("dataset", "images", "classes", "in the cache", "needs")
+    table.columns[4].justify = "left"
+    for column in table.columns:
+        column.no_wrap = True
     for dataset in datasets:
-        table.add_row(
-            dataset.name,
-            f"{dataset.images:,}",
-            str(dataset.classes),
-            f"{dataset.cached_images:,}",
-            _download(dataset),
-            dataset.title,
-        )
+        cells = (f"{dataset.images:,}", str(dataset.classes), f"{dataset.cached_images:,}", _download(dataset))
+        table.add_row(dataset.name, *cells)
     console.print(table)
     for dataset in datasets:
-        print_text(console, f"{dataset.name}: {dataset.description}")
-    print_text(console, "Any folder of images can be used instead: --dataset DIR.")
+        print_text(console, f"{dataset.name}: {dataset.title}. {dataset.description}")
+    print_text(console, "createml also takes any folder of images: --dataset DIR.")
 
 
 def _download(dataset: DatasetSummary) -> str:

@@ -18,7 +18,7 @@ from coremlbench.cli.terminal.tables import (
     relative_error_label,
     verdict_label,
 )
-from coremlbench.report.labels import RATIO_LABEL, RUNTIME_LABELS, UNIT_LABELS, unit_label
+from coremlbench.report.labels import LEVEL_LABEL, RATIO_LABEL, RUNTIME_LABELS, UNIT_LABELS, unit_label
 from coremlbench.report.timing import cell_row
 from coremlbench.report.warnings import warning_rows
 from coremlbench.system.files import content_files
@@ -207,7 +207,7 @@ def _sustained_table(rows: Sequence[Measurement]) -> Table:
 
 def _print_ratios(console: Console, rows: Sequence[Measurement]) -> None:
     """Print the ratio of the Neural Engine to the GPU for each package that has figures of both."""
-    table = new_table("model", RATIO_LABEL, "95% interval", "", title="Neural Engine against GPU")
+    table = new_table("model", RATIO_LABEL, LEVEL_LABEL, "", title="Neural Engine against GPU")
     table.columns[3].justify = "left"
     for engine in rows:
         gpu = next((row for row in rows if row.unit == "CPU_AND_GPU" and _is_same_package(row, engine)), None)

@@ -8,9 +8,11 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from coremlbench.report import labels
-from coremlbench.report.render import text, views
+from coremlbench.report.render import summary, text, views
 from coremlbench.report.types import RecordRow, Report
 from coremlbench.system.formatting import format_bytes, format_count
+from coremlbench.system.proportions import accuracy_bounds, format_bounds
+from coremlbench.timing.statistics import CLOCK_TICK, CONFIDENCE_LEVEL
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -61,10 +63,15 @@ def render(report: Report) -> bytes:
         labels=labels,
         trainings=views.training_views(report),
         records=_records_by_machine(report),
-        summary=_summary(report),
+        count_line=_summary(report),
         shown_rows=SHOWN_ROWS,
         shown_failures=SHOWN_FAILURES,
         max_confusion_classes=MAX_CONFUSION_CLASSES,
+        overview=summary.summary(report),
+        sections=summary.sections(report),
+        missing=summary.missing(report),
+        level=CONFIDENCE_LEVEL,
+        tick=CLOCK_TICK,
     )
     return page.encode("utf-8", "backslashreplace")
 
@@ -111,6 +118,11 @@ def _summary(report: Report) -> str:
     return f"{total} of {machines}: {runs}" if report.records else "no records"
 
 
+def _bounds(accuracy: float, images: int) -> str:
+    """Return the 95% interval of an accuracy in percent: "68 to 76"."""
+    return format_bounds(*accuracy_bounds(accuracy, images))
+
+
 def _records_by_machine(report: Report) -> list[tuple[str, list[RecordRow]]]:
     by_machine: dict[str, list[RecordRow]] = {row.id: [] for row in report.machines}
     for row in report.records:
@@ -144,5 +156,9 @@ def _environment() -> Environment:
         "sanitize": text.sanitize,
         "label": lambda value: text.truncate(text.sanitize(value), 100),
     }
-    environment.globals |= {"time_range": text.time_range, "percentage_points": text.percentage_points}
+    environment.globals |= {
+        "bounds": _bounds,
+        "time_range": text.time_range,
+        "percentage_points": text.percentage_points,
+    }
     return environment

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from coremlbench.report.labels import verdict_with_caveats
+from coremlbench.report.labels import KIND_LABELS, LEVEL_LABEL, verdict_with_caveats
 from coremlbench.report.render import text, views
 from coremlbench.report.render.markdown_text import (
     MAX_ROWS,
@@ -17,8 +17,11 @@ from coremlbench.report.render.markdown_text import (
     table_lines,
 )
 from coremlbench.report.render.markdown_timing import loads, placement, times
+from coremlbench.report.render.summary import Cell, missing, summary
 from coremlbench.report.types import ClassifierRun, FailureRow, RecordRow, Report, TrainingRow, VariantRow
 from coremlbench.system.formatting import format_bytes, format_count
+from coremlbench.system.proportions import format_accuracy
+from coremlbench.timing.statistics import CLOCK_TICK, CONFIDENCE_LEVEL
 
 MAX_FAILURES = 10
 MAX_URL_LENGTH = 500
@@ -29,18 +32,20 @@ def render(report: Report, *, plots: bool = False) -> bytes:
     numbers = {row.id: number for number, row in enumerate(report.records, start=1) if _can_link(row)}
     parts = [
         _head(report),
+        _summary(report, numbers),
         _answers(report, numbers),
+        _classifiers(report, numbers),
         times(report, numbers),
-        loads(report, numbers),
-        placement(report, numbers),
         _variants(report, numbers),
         _training(report, numbers),
-        _classifiers(report, numbers),
+        loads(report, numbers),
+        placement(report, numbers),
         _failures(report, numbers),
         _warnings(report),
         _plots(report) if plots else (),
         _method(),
         _records(report, numbers),
+        _missing(report),
     ]
     lines = [line for part in parts for line in part]
     lines += _link_targets(report, lines)
@@ -48,7 +53,7 @@ def render(report: Report, *, plots: bool = False) -> bytes:
 
 
 def _can_link(row: RecordRow) -> bool:
-    return len(text.relative_url(row.path)) <= MAX_URL_LENGTH
+    return bool(row.path) and len(text.relative_url(row.path)) <= MAX_URL_LENGTH
 
 
 def _link_targets(report: Report, lines: Iterable[str]) -> Iterator[str]:
@@ -74,18 +79,63 @@ def _head(report: Report) -> Iterator[str]:
         yield ""
 
 
+def _summary(report: Report, numbers: Numbers) -> Iterator[str]:
+    """Yield the first table: each model, its best unit, how sure that is, speed, accuracy lost, size and energy."""
+    overview = summary(report)
+    if not overview.rows:
+        return
+    machines = escaped_machine_names(report)
+    several = len(report.machines) > 1
+    kind = f" ({KIND_LABELS[overview.kind]})" if overview.kind else ""
+    yield "## In short" + kind
+    yield ""
+    rows = [
+        [
+            escape(row.model, 60) + (f"<br>{machines[row.machine]}" if several else ""),
+            *(_summary_cell(cell, numbers) for cell in row.cells),
+        ]
+        for row in overview.rows
+    ]
+    yield from table_lines(["model", *(column.lower() for column in overview.columns)], rows, left=len(rows[0]))
+    if overview.omitted:
+        yield f"… and {format_count(overview.omitted, 'more model')}."
+        yield ""
+
+
+def _summary_cell(cell: Cell, numbers: Numbers) -> str:
+    figure = link(f"**{escape(cell.figure)}**", cell.record, numbers) if cell.figure else text.NO_VALUE
+    return f"{figure}<br>{escape(cell.note)}" if cell.note else figure
+
+
+def _missing(report: Report) -> Iterator[str]:
+    sentences = missing(report)
+    if not sentences:
+        return
+    yield "## What is not here"
+    yield ""
+    yield from (f"- {_escape_around_code(sentence)}" for sentence in sentences[:MAX_ROWS])
+    yield ""
+
+
+def _escape_around_code(sentence: str) -> str:
+    """Return a sentence escaped, except for the commands of this program in backticks."""
+    parts = re.split(r"(`coremlbench [a-z-]+`)", text.truncate(sentence, 400))
+    return "".join(part if index % 2 else escape(part, 400) for index, part in enumerate(parts))
+
+
 def _answers(report: Report, numbers: Numbers) -> Iterator[str]:
+    answers = views.measured_answers(report)
+    if not answers:
+        return
     yield "## Where each model should run"
     yield ""
     machines = escaped_machine_names(report)
-    for models, answer in views.answers(report)[:MAX_ROWS]:
+    for models, answer in answers[:MAX_ROWS]:
         mark = " *(stand-in, not Core ML)*" if answer.kind == "stand-in" else ""
         machine = f" ({machines[answer.machine]})" if answer.machine in machines else ""
         record = f" {link('record', answer.record, numbers)}" if answer.record in numbers else ""
         names = ", ".join(escape(model, 60) for model in models)
         yield f"- **{names}**{mark}: {escape(answer.text, 400)}{machine}{record}"
-    if not report.answers:
-        yield "No model has been converted or timed yet: `coremlbench convert-and-time` fills this part."
     yield ""
 
 
@@ -95,18 +145,22 @@ def _variants(report: Report, numbers: Numbers) -> Iterator[str]:
     yield "## Accuracy and size by variant"
     yield ""
     yield from table_lines(
-        ["model", "variant", "verdict", "size", "accuracy", "change, points", "same class", "largest error", "SNR"],
+        [
+            *("model", "variant", "verdict", "size", "accuracy of the package, 95% interval", "change, points"),
+            *("same class", "largest error", "SNR", "compared with"),
+        ],
         (
             [
                 escape(row.model, 60),
                 escape(row.variant) + batch_suffix(row.batch),
                 escape(verdict_with_caveats(row.verdict, row.caveat_codes) or text.NO_VALUE),
                 link(format_bytes(row.bytes), row.record, numbers),
-                text.percent(row.accuracy_after),
+                format_accuracy(row.accuracy_after, row.images, text.NO_VALUE),
                 text.percentage_points(row.accuracy_before, row.accuracy_after),
                 text.percent(row.agreement),
                 views.largest_error(row),
                 "–" if row.signal_to_noise is None else f"{row.signal_to_noise:.0f} dB",
+                escape(f"{row.images:,} {row.data}".strip(), 60),
             ]
             for row in report.variants
         ),
@@ -132,6 +186,8 @@ def _variant_notes(rows: Iterable[VariantRow]) -> Iterator[str]:
 
 
 def _training(report: Report, numbers: Numbers) -> Iterator[str]:
+    if not report.training:
+        return
     yield "## Training by machine"
     yield ""
     machines = escaped_machine_names(report)
@@ -145,8 +201,17 @@ def _training(report: Report, numbers: Numbers) -> Iterator[str]:
             deviation = "" if group.is_protocol else "not the protocol: "
             yield f"**Measured**, {deviation}{escape(group.work, 160)}"
             yield ""
+            headings = [
+                "machine",
+                "first epoch",
+                "time",
+                "× the fastest",
+                "test accuracy, 95% interval",
+                "data",
+                "runs",
+            ]
             rows = (_training_cells(row, machines, numbers) for row in group.rows)
-            yield from table_lines(["machine", "first epoch", "time", "× the fastest", "test accuracy", "runs"], rows)
+            yield from table_lines(headings, rows)
         if training.published:
             yield "*Published by others*"
             yield ""
@@ -157,9 +222,6 @@ def _training(report: Report, numbers: Numbers) -> Iterator[str]:
                     for row in training.published
                 ),
             )
-    if not trainings:
-        yield "Nothing has been trained yet: `coremlbench train` and `coremlbench createml` fill this part."
-        yield ""
 
 
 def _training_cells(row: TrainingRow, machines: dict[str, str], numbers: Numbers) -> list[str]:
@@ -173,7 +235,8 @@ def _training_cells(row: TrainingRow, machines: dict[str, str], numbers: Numbers
         if row.failure
         else link(f"**{text.seconds(row.seconds)}**", row.record, numbers),
         text.NO_VALUE if row.ratio is None else f"{row.ratio:.2f}",
-        text.percent(row.accuracy),
+        format_accuracy(row.accuracy, row.test_images, text.NO_VALUE),
+        escape(row.data or text.NO_VALUE, 40),
         f"{row.runs:,}{time_range}{failed}",
     ]
 
@@ -185,10 +248,10 @@ def _classifiers(report: Report, numbers: Numbers) -> Iterator[str]:
     yield "## The Create ML run"
     yield ""
     for run in report.classifiers[:3]:
-        accuracy = link(text.percent(run.test_accuracy), run.record, numbers)
-        yield f"**{escape(run.data, 60)} on {machines[run.machine]}**: test accuracy {accuracy} of "
+        accuracy = link(format_accuracy(run.test_accuracy, run.test), run.record, numbers)
+        yield f"**{escape(run.data, 60)} on {machines[run.machine]}**: test accuracy {accuracy}"
         extractor = escape(run.extractor, 40)
-        yield f"{format_count(run.test, 'picture')}, the whole run {text.seconds(run.seconds)}, features of {extractor}"
+        yield f"test pictures, the whole run {text.seconds(run.seconds)}, features of {extractor}"
         yield ""
         yield from _classes(run)
 
@@ -262,10 +325,14 @@ def _method() -> Iterator[str]:
     yield "## Method"
     yield ""
     yield (
-        "A p50 is the geometric mean of the rounds' medians, each round a fresh process; its interval is Student's t "
-        "over the rounds. Published figures were measured by others, host figures by another runtime than Core ML, "
-        "and a stand-in's figures mean nothing outside the tests: none of them shares a column with Core ML's. "
-        "A figure leads to its record; the others of its cell or row are from the same one."
+        "A p50 is the geometric mean of the rounds' medians, each round a fresh process. Its "
+        f"{LEVEL_LABEL} is exp(m ± (t·s/√n + c)): m and s are the mean and the standard deviation (n − 1) of the "
+        f"logarithms of the n medians, t is the {50 + 50 * CONFIDENCE_LEVEL:.0f}% quantile of Student's t with n − 1 "
+        f"degrees of freedom, c is half a tick of the clock ({CLOCK_TICK * 1e9 / 2:.3g} ns) over the smallest median. "
+        "The medians stand in the HTML and JSON forms. The 95% interval of an accuracy is Wilson's. Published figures "
+        "were measured by others, host figures by another runtime than Core ML, and a stand-in's figures mean nothing "
+        "outside the tests: none of them shares a column with Core ML's. A figure leads to its record, a file that is "
+        "not part of this page; the others of its cell or row are from the same one."
     )
     yield ""
 

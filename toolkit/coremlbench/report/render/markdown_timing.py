@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from coremlbench.report.labels import KIND_LABELS
+from coremlbench.report.labels import KIND_LABELS, LEVEL_LABEL
 from coremlbench.report.render import text, views
 from coremlbench.report.render.markdown_text import (
     Numbers,
@@ -20,11 +20,13 @@ from coremlbench.system.formatting import format_count
 
 def times(report: Report, numbers: Numbers) -> Iterator[str]:
     """Yield the lines of the matrix of models and units, a table for each machine and kind of figure."""
+    tables = views.cell_tables(report)
+    if not tables:
+        return
     yield "## Every model on every unit"
     yield ""
-    tables = views.cell_tables(report)
     for table in tables:
-        figures = ["p50 of a call", "95% interval", "p95"]
+        figures = ["p50 of a call", LEVEL_LABEL, "p95"]
         figures += ["the floor's share of it"] if any(cell.floor_share is not None for cell in table.cells) else []
         figures += ["energy"] if any(cell.energy_joules is not None for cell in table.cells) else []
         yield f"{_machine_label(report, table)}: {', '.join(figures)}"
@@ -41,9 +43,6 @@ def times(report: Report, numbers: Numbers) -> Iterator[str]:
         yield from table_lines(
             ["model", "variant", *(escape(views.column_label(column)) for column in table.columns)], rows, left=2
         )
-    if not tables:
-        yield "Nothing has been timed yet: `coremlbench convert-and-time` fills this part."
-        yield ""
 
 
 def _machine_label(report: Report, table: views.CellTable) -> str:

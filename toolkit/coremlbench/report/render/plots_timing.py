@@ -30,6 +30,12 @@ from coremlbench.types.conversion import PROVEN
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+MAX_TAIL = 2.5
+"""Medians of a cell beyond which the axis of its plot does not go for its tail."""
+MAX_LINEAR_RATIO = 6.0
+"""The ratio of the slowest to the fastest median above which the axis is logarithmic."""
+AXIS_MARGIN = 1.15
+
 
 def plot_latencies(report: Report, names: dict[str, str], palette: Palette) -> Iterator[Plot]:
     """Yield plots of the distribution of call times, a line per unit; ``names`` are the machines' by id."""
@@ -64,11 +70,12 @@ def _latency_groups(report: Report) -> list[list[CellRow]]:
 
 
 def _draw_latencies(axes: Axes, cells: Sequence[CellRow], palette: Palette) -> None:
-    """Draw the share of calls over their time; the axis ends a little above the 97.5th percentiles.
+    """Draw the share of calls over their time; long tails go beyond the axis, so that they do not hide the body.
 
-    The longest call can be far away.
+    The axis ends above the 97.5th percentiles, but no further than ``MAX_TAIL`` medians. It is logarithmic where one
+    cell is far slower than another.
     """
-    longest = max(cell.distribution[-2] for cell in cells)
+    longest = max(min(cell.distribution[-2], MAX_TAIL * _median(cell)) for cell in cells)
     scale, unit = (1e3, "milliseconds") if longest >= 1e-3 else (1e6, "microseconds")
     for index, cell in enumerate(cells):
         quantiles = [value * scale for value in cell.distribution]
@@ -80,10 +87,20 @@ def _draw_latencies(axes: Axes, cells: Sequence[CellRow], palette: Palette) -> N
             linewidth=1.8,
             label=_series_label(cell),
         )
-    axes.set_xlabel(f"{unit} a call")
+    beyond = max(cell.distribution[-2] for cell in cells) > longest * AXIS_MARGIN
+    axes.set_xlabel(f"{unit} a call{'; the slowest calls are beyond the axis' if beyond else ''}")
     axes.set_ylabel("calls at most as long, %")
-    start_at_zero(axes, right=longest * scale * 1.15, top=100)
+    start_at_zero(axes, right=longest * scale * AXIS_MARGIN, top=100)
+    shortest = min(cell.distribution[1] for cell in cells)
+    if max(map(_median, cells)) > MAX_LINEAR_RATIO * min(map(_median, cells)) and shortest > 0:
+        axes.set_xscale("log")
+        axes.set_xlim(shortest * scale / AXIS_MARGIN, longest * scale * AXIS_MARGIN)
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     place_legend(axes)
+
+
+def _median(cell: CellRow) -> float:
+    return cell.distribution[len(cell.distribution) // 2]
 
 
 def plot_sustained(report: Report, names: dict[str, str], palette: Palette) -> Iterator[Plot]:

@@ -9,6 +9,8 @@ from urllib.parse import quote
 from coremlbench.system.formatting import format_seconds
 
 NO_VALUE = "–"
+MIN_RANGE_SHARE = 0.005
+"""The smallest share of a range's upper bound that its lower one is shown in the same unit."""
 ELLIPSIS = "…"
 _INVISIBLE = {"Cc", "Cf", "Co", "Cs", "Cn", "Zl", "Zp"}
 _HOME = re.compile(r"(?:/Users|/home)/[^/\s\"']+(?=/|\b)")
@@ -84,9 +86,11 @@ def percent(share: float | None, digits: int = 1) -> str:
 
 
 def time_range(low: float | None, high: float | None) -> str:
-    """Return a range of seconds in the unit of the larger: 1.21–1.25 ms."""
+    """Return a range of seconds in the unit of the larger: 1.21–1.25 ms; far apart, each in its own."""
     if low is None or high is None:
         return NO_VALUE
+    if low < MIN_RANGE_SHARE * high:  # in the unit of the larger the smaller would be shown as next to nothing
+        return f"{seconds(low)}–{seconds(high)}"
     high_text, _, unit = seconds(high).rpartition(" ")
     scale = {"µs": 1e6, "ms": 1e3}.get(unit)
     if scale is not None:

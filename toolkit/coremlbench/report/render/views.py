@@ -136,6 +136,8 @@ def variant_notes(row: VariantRow) -> list[str]:
     if not row.verdict:
         return [f"Status: {row.status}. {row.reason}".strip()]
     reason = [] if row.verdict in PROVEN else [f"{row.reason} {row.divergence}".strip()]
+    if row.random_weights:
+        reason.append("Random weights: nothing was trained, so that accuracies mean nothing.")
     return [note for note in (*reason, *(f"Caveat: {caveat}" for caveat in row.caveats)) if note]
 
 
@@ -146,8 +148,9 @@ def plan_shares(cell: CellRow) -> dict[str, float]:
 
 
 def short_notes(cell: CellRow) -> list[str]:
-    """Return the notes that are shown with a cell's figures: quick look, failure, wrong outputs."""
-    notes = ["quick look"] if cell.quick else []
+    """Return the notes that are shown with a cell's figures: random weights, quick look, failure, wrong outputs."""
+    notes = ["random weights"] if cell.random_weights else []
+    notes += ["quick look"] if cell.quick else []
     if cell.failure:
         notes.append(failed_after(cell.rounds))
     if outputs_are_wrong(cell.output_error):
@@ -193,6 +196,11 @@ def answers(report: Report) -> list[tuple[tuple[str, ...], Answer]]:
         own_group = answer.model if answer.kind != "none" else ""
         groups.setdefault((answer.machine, answer.text, own_group), []).append(answer)
     return [(tuple(answer.model for answer in group), group[0]) for group in groups.values()]
+
+
+def measured_answers(report: Report) -> list[tuple[tuple[str, ...], Answer]]:
+    """Return the answers that rest on figures, with the models they apply to."""
+    return [(models, answer) for models, answer in answers(report) if answer.kind != "none"]
 
 
 def variant_label(variant: str, cells: Sequence[CellRow]) -> str:
