@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from coremlbench.system.mac_conditions import parse_gpu_use, parse_lid, parse_power_mode, parse_power_source
 from coremlbench.system.machine import (
     chip_from_cpuinfo,
     describe_machine,
@@ -22,7 +23,6 @@ from coremlbench.system.machine import (
     parse_platform_uuid,
     parse_sysctl,
 )
-from coremlbench.timing.mac_conditions import parse_gpu_use, parse_lid, parse_power_mode, parse_power_source
 from coremlbench.types.machine import Machine
 from tests.simulated_mac import SimulatedMac
 

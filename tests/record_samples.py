@@ -13,6 +13,7 @@ from datetime import datetime, timedelta, timezone
 
 from coremlbench.experiments.catalogue import EXPERIMENTS
 from coremlbench.experiments.metrics import per_class
+from coremlbench.types.conditions import Conditions
 from coremlbench.types.conversion import (
     Caveat,
     ConversionRecord,
@@ -30,7 +31,6 @@ from coremlbench.types.machine import Machine
 from coremlbench.types.records import Record
 from coremlbench.types.timing import (
     ComputePlan,
-    Conditions,
     Measurement,
     PlannedOp,
     RooflineBound,

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from coremlbench.system import macos, resources
+from coremlbench.system.mac_conditions import DISPLAY_SCRIPT
 from coremlbench.system.machine import describe_machine
-from coremlbench.timing.mac_conditions import DISPLAY_SCRIPT
 
 SYSCTL_LISTING = """\
 hw.ncpu: 8
@@ -42,6 +42,7 @@ ON_MAINS = """\
 Now drawing from 'AC Power'
  -InternalBattery-0 (id=4653155)\t100%; charged; 0:00 remaining present: true
 """
+ON_BATTERY = "Now drawing from 'Battery Power'\n -InternalBattery-0 (id=4653155)\t87%; discharging; 9:41 remaining\n"
 IDLE_GPU = """\
 +-o AGXAcceleratorG14G  <class AGXAcceleratorG14G, id 0x100000475, registered, matched, active, busy 0 (2 ms), retain 9>
     {
@@ -55,6 +56,8 @@ PLATFORM_EXPERT = """\
       "IOPlatformUUID" = "0F0F0F0F-1234-5678-9ABC-DEF012345678"
     }
 """
+DEVELOPER_TOOLS = "/Library/Developer/CommandLineTools"
+SWIFT_VERSION = "Apple Swift version 6.2 (swiftlang-6.2.0.19.9 clang-1700.3.19.1)\nTarget: arm64-apple-macosx26.0"
 SYSCTL_VALUES = {
     "hw.model": "Mac14,2",
     "hw.optional.arm64": "1",
@@ -90,6 +93,8 @@ class SimulatedMac:
             "pmset -g batt": ON_MAINS,
             "pmset -g": POWER_SETTINGS,
             "ioreg -r -d 1 -w 0 -c IOAccelerator": IDLE_GPU,
+            "xcode-select -p": DEVELOPER_TOOLS,
+            "xcrun swiftc --version": SWIFT_VERSION,
             f"osascript -l JavaScript -e {DISPLAY_SCRIPT}": "awake",
             **{f"sysctl -n {name}": value for name, value in (SYSCTL_VALUES | dict(self.sysctl)).items()},
             **self.outputs,

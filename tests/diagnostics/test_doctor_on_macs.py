@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,10 +11,9 @@ import pytest
 from coremlbench.cli.terminal.listings import print_checks
 from coremlbench.diagnostics.doctor import SystemCheck, run_checks
 from coremlbench.system.machine import describe_machine
-from tests.simulated_mac import DISPLAYS, SYSCTL_LISTING, SimulatedMac
+from tests.simulated_mac import DISPLAYS, ON_BATTERY, SYSCTL_LISTING, SimulatedMac
 
 Simulate = Callable[..., SimulatedMac]
-ON_BATTERY = "Now drawing from 'Battery Power'\n -InternalBattery-0 (id=4653155)\t87%; discharging; 9:41 remaining\n"
 
 
 def checks_of(folder: Path) -> dict[str, SystemCheck]:
@@ -81,6 +81,25 @@ def test_a_python_under_rosetta_is_told_and_when_that_ends(
     assert ending in checks["machine"].advice
     turicreate = checks["Turi Create"]
     assert (f"{ending} Turi Create ends with it." in turicreate.found + turicreate.advice) == bool(ending)
+
+
+def test_the_swift_compiler_is_looked_for(simulated_mac: Simulate, tmp_path: Path) -> None:
+    mac = simulated_mac()
+    swift = checks_of(tmp_path)["Swift compiler"]
+    assert (swift.state, swift.advice) == ("ok", "")
+    assert swift.found == (
+        "Apple Swift version 6.2, for --engine createml; `coremlbench selftest create-ml` tries Create ML with it"
+    )
+    mac.add_tool("xcode-select", "")
+    mac.add_tool("xcrun", '*) touch "$0.asked" ;;\n')
+    swift = checks_of(tmp_path)["Swift compiler"]
+    assert (swift.state, swift.found) == ("no", "none in use; only --engine createml needs one")
+    assert swift.advice == "Install Apple's Command Line Tools with `xcode-select --install`, then run this again."
+    assert not (mac.folder / "xcrun.asked").exists(), "without developer tools it opens a window"
+
+
+def test_no_swift_compiler_is_looked_for_elsewhere(tmp_path: Path) -> None:
+    assert ("Swift compiler" in checks_of(tmp_path)) == (sys.platform == "darwin")
 
 
 def test_what_a_person_sees(simulated_mac: Simulate, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,11 +14,10 @@ from coremlbench.cli.main import cli
 from coremlbench.timing import available_units
 from coremlbench.timing.available_units import detect_units
 from coremlbench.timing.matrix import time_models
-from tests.simulated_mac import SimulatedMac
+from tests.simulated_mac import ON_BATTERY, SimulatedMac
 from tests.timed_packages import TINY, make_package, quiet, stand_in_workers, timing_input_of
 
 TIMED = ("--from-kit", "kit", "--units", "CPU_ONLY,CPU_AND_NE", "--rounds=1", "--calls=5", "--seconds=0.01")
-ON_BATTERY = "Now drawing from 'Battery Power'\n -InternalBattery-0 (id=4653155)\t87%; discharging; 9:41 remaining\n"
 
 
 @pytest.fixture(scope="module")

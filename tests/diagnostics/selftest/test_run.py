@@ -12,6 +12,8 @@ from coremlbench.diagnostics.selftest.checks import Check, CheckResult, Context,
 from coremlbench.diagnostics.selftest.host import Host, detect_host
 from coremlbench.diagnostics.selftest.run import new_context, run_checks, run_one, with_needs
 from coremlbench.diagnostics.selftest.table import CHECKS
+from coremlbench.runs.store import check_results_folder
+from coremlbench.types.errors import InputError
 from coremlbench.types.process import Limits
 
 LINUX = Host("Linux", "x86_64")
@@ -113,6 +115,20 @@ def test_a_results_folder_that_cannot_be_written_is_named(tmp_path: Path) -> Non
     assert result["status"] == "does not"
     assert result["detail"].startswith("nothing can be written in /proc (")
     assert "--results" in result["advice"]
+
+
+@pytest.mark.parametrize("check", ["file locks", "durable writes"])
+@pytest.mark.parametrize("results", ["file", "file/results", "file/a/b", "nowhere/results"])
+def test_a_results_folder_below_a_file_is_refused_as_by_runs(check: str, results: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "nowhere").symlink_to("missing")
+    with pytest.raises(InputError, match="cannot be written"):
+        check_results_folder(tmp_path / results)
+    with new_context(LINUX, tmp_path / results, tmp_path / "cache") as context:
+        result = run_one(BY_NAME[check], context)
+    assert result["status"] == "does not"
+    assert result["detail"].startswith(f"nothing can be written in {tmp_path / Path(results).parts[0]} (")
+    assert result["advice"] == "Choose another folder with --results."
 
 
 def test_this_machine_is_a_host() -> None:

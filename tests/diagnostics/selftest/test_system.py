@@ -14,6 +14,7 @@ from coremlbench.diagnostics.selftest.checks import Context
 from coremlbench.diagnostics.selftest.host import Host, detect_host
 from coremlbench.diagnostics.selftest.run import new_context, run_one
 from coremlbench.diagnostics.selftest.table import CHECKS
+from coremlbench.diagnostics.selftest.texts import collect_texts
 from coremlbench.timing import energy
 from tests.simulated_mac import SimulatedMac
 
@@ -113,6 +114,24 @@ def test_the_swift_compiler(cases: str, status: str, words: str, simulated_mac: 
     assert found == status
     assert words in detail
     assert advice == ("" if status == "works" else createml.INSTALL_SWIFT)
+
+
+def test_no_tool_that_opens_a_window_is_asked_where_no_developer_tools_are(
+    simulated_mac: Simulate, context: Context
+) -> None:
+    mac = simulated_mac()
+    mac.add_tool("xcode-select", "")
+    mac.add_tool("xcrun", '*) touch "$0.asked" ;;\n')
+    assert outcome("the Swift compiler", context) == (
+        "does not",
+        "`xcode-select -p` names no developer tools, which have it",
+        createml.INSTALL_SWIFT,
+    )
+    assert not [text for text in collect_texts(MAC) if text.source.startswith("xcrun")]
+    assert not (mac.folder / "xcrun.asked").exists()
+    mac.add_tool("xcode-select", "-p) echo /Library/Developer/CommandLineTools ;;\n")
+    sources = [text.source for text in collect_texts(MAC)]
+    assert {"xcrun swiftc --version", "xcrun --show-sdk-version"} <= set(sources)
 
 
 def test_a_framework_that_is_not_there_is_told(simulated_mac: Simulate, context: Context) -> None:

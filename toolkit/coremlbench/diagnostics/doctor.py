@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import resource
 import shutil
@@ -12,12 +13,14 @@ from pathlib import Path
 from typing import Literal
 
 from coremlbench.system import macos
+from coremlbench.system.advised_commands import advised_command
+from coremlbench.system.condition_texts import describe_conditions, start_problems
+from coremlbench.system.conditions import read_conditions
+from coremlbench.system.files import nearest_existing
 from coremlbench.system.formatting import format_bytes
 from coremlbench.system.resources import OPEN_FILES, has_avx, vector_instructions
 from coremlbench.system.tensorflow_extra import has_tensorflow, install_advice
 from coremlbench.timing.chips import accelerator_note
-from coremlbench.timing.condition_texts import describe_conditions, start_problems
-from coremlbench.timing.conditions import read_conditions
 from coremlbench.types.machine import Machine
 
 State = Literal["ok", "later", "warn", "no"]
@@ -58,8 +61,9 @@ def run_checks(cache: Path, results: Path, machine: Machine, *, skip_slow: bool 
         _tensorflow,
         *([] if skip_slow or not has_tensorflow() else [_training_device]),
         _core_ml,
-        lambda: _disk_space("room for the cache", cache),
-        lambda: _disk_space("room for results", results),
+        *([_swift_compiler] if macos.is_macos() else []),
+        lambda: _disk_space("room for the cache", cache, "Choose another folder with COREMLBENCH_CACHE."),
+        lambda: _disk_space("room for results", results, "Choose another folder with --results."),
         _open_file_limit,
         _vector_instructions,
     ]
@@ -208,12 +212,31 @@ def _core_ml() -> SystemCheck:
     )
 
 
-def _disk_space(name: str, folder: Path) -> SystemCheck:
-    existing = next(parent for parent in (folder, *folder.parents) if parent.is_dir())
+def _swift_compiler() -> SystemCheck:
+    """Return the Swift compiler that compiles the program of ``--engine createml``, on a Mac."""
+    from coremlbench.createml.swift_program import INSTALL_TOOLS
+
+    name, version = "Swift compiler", macos.swift_version()
+    if version:
+        found = (
+            f"{version}, for --engine createml; `{advised_command('selftest', 'create-ml')}` tries Create ML with it"
+        )
+        return SystemCheck(name, "ok", found)
+    found = "none in use; only --engine createml needs one"
+    return SystemCheck(name, "no", found, f"{INSTALL_TOOLS[0].upper()}{INSTALL_TOOLS[1:]}.")
+
+
+def _disk_space(name: str, folder: Path, elsewhere: str) -> SystemCheck:
+    """Return whether a folder, which need not exist, has room; ``elsewhere`` says how to choose another."""
+    existing = nearest_existing(folder)
+    if not existing.is_dir():
+        return SystemCheck(name, "no", f"{existing} is not a folder", elsewhere)
+    if not os.access(existing, os.W_OK | os.X_OK):
+        return SystemCheck(name, "no", f"nothing can be written in {existing}", elsewhere)
     try:
         free = shutil.disk_usage(existing).free
     except OSError as error:
-        return SystemCheck(name, "no", f"{existing} cannot be read ({error})", "Choose another folder.")
+        return SystemCheck(name, "no", f"{existing} cannot be read ({error})", elsewhere)
     description = f"{format_bytes(free)} free in {folder}"
     if free < DISK_BYTES:
         return SystemCheck(

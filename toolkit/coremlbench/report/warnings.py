@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 
 from coremlbench.report.labels import MAX_OUTPUT_ERROR, output_error_phrase, outputs_are_wrong, unit_phrase
 from coremlbench.report.types import WarningRow
+from coremlbench.system.condition_texts import condition_problems, start_problems
 from coremlbench.system.formatting import format_count, format_seconds
-from coremlbench.timing.condition_texts import condition_problems, start_problems
+from coremlbench.types.conditions import Conditions
 from coremlbench.types.records import Record
-from coremlbench.types.timing import Conditions, Measurement, TimingRecord
+from coremlbench.types.timing import Measurement, TimingRecord
 from coremlbench.types.training_records import TrainingRecord
 
 FEW_ROUNDS = 3
@@ -45,10 +46,22 @@ def _training_warnings(record: TrainingRecord) -> Iterator[str]:
         yield "The tests' stand-in for Core ML or Create ML ran: none of its features and figures is Apple's."
     if record.resumed_from:
         yield "The run goes on with the work of a broken one: its times are not those of a whole run."
+    yield from condition_warnings(record)
     if record.dataset is not None:
         yield from record.dataset.warnings
         if record.dataset.skipped_count:
             yield f"{format_count(record.dataset.skipped_count, 'file')} of {record.dataset.name} left out."
+
+
+def condition_warnings(record: TrainingRecord) -> tuple[str, ...]:
+    """Return what speaks against the conditions in which a training started and ended, each once."""
+    texts = [*_start_warnings(record), *_condition_warnings(record.conditions_after)]
+    if _is_busy(record.conditions_before, record):
+        texts.append(
+            "The load average was above the number of cores before the start: something else, or a run just "
+            "before it, kept the machine busy."
+        )
+    return tuple(dict.fromkeys(texts))
 
 
 def _timing_warnings(record: TimingRecord) -> Iterator[str]:
@@ -113,12 +126,12 @@ def _load_warnings(record: TimingRecord) -> Iterator[str]:
         )
 
 
-def _is_busy(conditions: Conditions, record: TimingRecord) -> bool:
+def _is_busy(conditions: Conditions, record: TimingRecord | TrainingRecord) -> bool:
     return conditions.load_average is not None and conditions.load_average > record.machine.logical_cores
 
 
-def _start_warnings(record: TimingRecord) -> Iterator[str]:
-    """Yield what spoke against the conditions in which a matrix was started."""
+def _start_warnings(record: TimingRecord | TrainingRecord) -> Iterator[str]:
+    """Yield what spoke against the conditions in which a run was started."""
     problems = start_problems(record.conditions_before, record.machine.logical_cores)
     yield from (problem.after for problem in problems if problem.after)
 

@@ -18,6 +18,7 @@ from coremlbench.failures.training_checks import check_training
 from coremlbench.runs import resume_data, store
 from coremlbench.runs.stages import StageFailedError, Stages
 from coremlbench.supervision.supervisor import describe_error
+from coremlbench.system.conditions import read_conditions
 from coremlbench.system.machine import describe_machine
 from coremlbench.system.resources import raise_open_file_limit, snapshot_resources
 from coremlbench.system.signals import deferred_signals
@@ -186,6 +187,7 @@ class _Lifecycle(Generic[R]):
         with deferred_signals() as signals:
             if isinstance(record, TrainingRecord):
                 record = resume_data.note_resume_data(record, self.folder)
+                record = replace(record, conditions_after=read_conditions())
             record = replace(record, seconds=self._seconds(), ended=datetime.now(timezone.utc).isoformat())
             saved = store.save(record, self.folder)
             if exit_code_of(record) == INTERRUPTED:

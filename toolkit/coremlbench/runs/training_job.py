@@ -12,6 +12,7 @@ from coremlbench.runs.lifecycle import Run, RunLimits, run_and_record
 from coremlbench.runs.retries import Remediable, run_with_retries
 from coremlbench.runs.stages import Stages
 from coremlbench.system import serialization
+from coremlbench.system.conditions import read_conditions
 from coremlbench.types.process import Progress
 from coremlbench.types.training_records import TrainingRecord
 
@@ -67,7 +68,7 @@ class TrainingJob(Generic[Options]):
             deviations=self.engine.deviations_of(options),
             command=self.command,
             limits=options,
-            extra_fields=extra_fields or {},
+            extra_fields={**(extra_fields or {}), "conditions_before": read_conditions()},
         )
         return run_and_record(
             run,

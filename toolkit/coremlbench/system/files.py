@@ -85,6 +85,11 @@ def _rename_without_replacing(temporary: Path, path: Path) -> None:
         temporary.unlink()
 
 
+def nearest_existing(path: Path) -> Path:
+    """Return ``path``, or the nearest parent that exists, which need not be a folder; absolute."""
+    return next(parent for parent in (path.absolute(), *path.absolute().parents) if os.path.lexists(parent))
+
+
 def remove_temporary_files(folder: Path) -> None:
     """Remove the temporary files that killed processes left in a folder; the caller holds the folder's lock."""
     for leftover in folder.glob(f"{TEMPORARY_PREFIX}*"):

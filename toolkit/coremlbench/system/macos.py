@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import subprocess
 import sys
 from contextlib import suppress
@@ -52,6 +53,25 @@ def tool_output(name: str, *arguments: str, timeout: float = 5) -> str:
             check=False,
         ).stdout.strip()
     return ""
+
+
+# --- developer tools ----------------------------------------------------------------------------------------
+
+
+def developer_tools() -> str:
+    """Return the folder of Xcode or the Command Line Tools that is in use, "" where neither is installed.
+
+    Without them, ``xcrun`` and ``swiftc`` open a window that offers to install them; this question does not.
+    """
+    return tool_output("xcode-select", "-p")
+
+
+def swift_version() -> str:
+    """Return the version of the developer tools' Swift compiler, "Apple Swift version 6.2"; "" where there is none."""
+    if not developer_tools():
+        return ""
+    version = re.search(r"(?:Apple )?Swift version \S+", tool_output("xcrun", "swiftc", "--version", timeout=30))
+    return version[0] if version else ""
 
 
 # --- version ------------------------------------------------------------------------------------------------

@@ -10,10 +10,10 @@ from typing import Any
 from coremlbench.runs.lifecycle import FAILED, Run, Save, exit_code_of, run_and_record
 from coremlbench.runs.stages import Stages
 from coremlbench.system import macos
+from coremlbench.system.conditions import read_conditions
 from coremlbench.system.files import hash_path
 from coremlbench.system.formatting import format_bytes
 from coremlbench.timing.available_units import MachineCapabilities
-from coremlbench.timing.conditions import read_conditions
 from coremlbench.timing.inputs import has_inputs, provide_inputs
 from coremlbench.timing.kit import check_kit_folder, write_kit
 from coremlbench.timing.large_models import large_model_note
@@ -42,10 +42,11 @@ from coremlbench.timing.records import (
     total_seconds,
 )
 from coremlbench.timing.rounds import MatrixStoppedError, RoundRunner, clock_failure, resume_hint, round_runner
+from coremlbench.types.conditions import UNKNOWN_CONDITIONS
 from coremlbench.types.errors import InputError
 from coremlbench.types.failure import Evidence, Failure
 from coremlbench.types.process import Progress
-from coremlbench.types.timing import Conditions, Measurement, Round, Timed, TimingRecord
+from coremlbench.types.timing import Measurement, Round, Timed, TimingRecord
 from coremlbench.types.training_records import Phase
 
 EXPERIMENT = "convert-and-time"
@@ -206,7 +207,7 @@ class MatrixRun:
 
     def run(self) -> TimingRecord:
         """Return the record with all rounds; it is saved after each. A matrix that was stopped has a failure."""
-        if self.record.conditions_before == Conditions():
+        if self.record.conditions_before == UNKNOWN_CONDITIONS:
             self.record = replace(self.record, conditions_before=read_conditions())
         record = self._run()
         return replace(record, conditions_after=read_conditions())

@@ -125,7 +125,7 @@ class RoundRunner:
         Raises:
             MatrixStoppedError: see ``run``; nothing of the round is kept.
         """
-        from coremlbench.timing.conditions import read_conditions
+        from coremlbench.system.conditions import read_conditions
 
         stage = f"time-{number}-{cell.slug}"
         samples = self.stages.work / stage / "samples.npz"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from coremlbench.types.conditions import UNKNOWN_CONDITIONS, Conditions
 from coremlbench.types.data import Provenance, SkippedImage
 from coremlbench.types.failure import Failure
 from coremlbench.types.machine import Machine
@@ -233,7 +234,8 @@ class TrainingRecord(RunRecord):
     id of the interrupted run that this one resumed: its times are not those of a whole run. ``resume_note`` is the one
     of ``notes`` that offers to resume this run, as long as its resume data is kept; records of older releases have it
     in ``notes`` alone. ``stand_in`` marks a run whose Core ML or Create ML was the tests' replacement: its features,
-    figures and model mean nothing.
+    figures and model mean nothing. ``conditions_before`` and ``conditions_after`` are those at the run's start and at
+    its end; records of older releases have none.
     """
 
     outcome: Outcome
@@ -250,6 +252,8 @@ class TrainingRecord(RunRecord):
     resumed_from: str = ""
     resume_note: str = ""
     stand_in: bool = False
+    conditions_before: Conditions = UNKNOWN_CONDITIONS
+    conditions_after: Conditions = UNKNOWN_CONDITIONS
 
     def __post_init__(self) -> None:
         """Find the resume note of an older record by its beginning."""

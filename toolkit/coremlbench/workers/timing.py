@@ -139,7 +139,7 @@ def _time(
 
 def _sustain(call: Callable[[], Any], seconds: float, report: Report, clock: Callable[[], int]) -> list[dict[str, Any]]:
     """Call without pause for ``seconds``; return the points as JSON values, with progress within blocks too."""
-    from coremlbench.timing.conditions import thermal_state
+    from coremlbench.system.conditions import thermal_state
     from coremlbench.timing.measurement_loop import sustain
 
     start = clock()

@@ -210,15 +210,14 @@ def _measure(
 
     The exit code is that of the conversions, 0 when there was none. ``kit`` is the folder of a kit to be written.
     """
+    from coremlbench.cli.terminal.conditions import print_start_warnings
     from coremlbench.cli.terminal.progress import Watch
-    from coremlbench.cli.terminal.timing import print_start_warnings, round_line
-    from coremlbench.system.machine import describe_machine
+    from coremlbench.cli.terminal.timing import round_line
     from coremlbench.timing import convert_and_time as story
-    from coremlbench.timing.conditions import read_conditions
     from coremlbench.timing.resume import resume as resume_matrix
 
     timing = _timing_options(settings, source)
-    print_start_warnings(read_conditions(), describe_machine())
+    print_start_warnings()
     with Watch() as watch:
         arguments: dict[str, Any] = {
             "results": results,

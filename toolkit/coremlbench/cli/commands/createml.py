@@ -180,9 +180,11 @@ def _run(
     A resumed run must have the settings that are explicit on the command line; --scale (``scaled``) makes the numbers
     of images explicit.
     """
+    from coremlbench.cli.terminal.conditions import print_start_warnings
     from coremlbench.cli.terminal.progress import Watch
     from coremlbench.createml.job import resume_createml, run_createml_with_retries
 
+    print_start_warnings()
     with Watch() as watch:
         if resume is None:
             return run_createml_with_retries(options, retries, results=results, command=sys.argv, on_progress=watch)[-1]

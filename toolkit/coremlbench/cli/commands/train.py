@@ -146,6 +146,7 @@ def train(
 
     Exit code 0 when all trained, 3 when one failed, 2 for wrong options or missing input, 130 after Ctrl-C.
     """  # noqa: D301 - \b tells click to keep the lines
+    from coremlbench.cli.terminal.conditions import print_start_warnings
     from coremlbench.experiments.catalogue import select
     from coremlbench.system.tensorflow_extra import require_tensorflow
     from coremlbench.training.job import Overrides, tensorflow_experiments, training_exit_code
@@ -154,6 +155,7 @@ def train(
     changes = Overrides(sources=dict(sources), **changed)
     chosen = select(names + experiments) if names + experiments else tensorflow_experiments()
     _check_exclusive(retries, ladder, resume)
+    print_start_warnings()
     if resume is not None:
         run = _resume(resume, chosen, changes, results)
         _print_each([run], as_json=as_json)

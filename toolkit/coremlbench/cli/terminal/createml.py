@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from coremlbench.cli.terminal.conditions import condition_lines
 from coremlbench.cli.terminal.progress import PHASES
 from coremlbench.cli.terminal.tables import (
     attempt_label,
@@ -17,6 +18,7 @@ from coremlbench.cli.terminal.tables import (
     print_failure,
     print_text,
 )
+from coremlbench.report.warnings import condition_warnings
 from coremlbench.system.formatting import format_bytes, format_count, format_seconds
 from coremlbench.types.training_records import Phase, SolverAgreement, Trained, TrainingRecord
 
@@ -100,7 +102,8 @@ def _setting_lines(record: TrainingRecord) -> list[str]:
             f"{machine.system} {machine.system_version}"
         ),
         *deviation_lines(record.deviations),
-        *(f"note: {note}" for note in record.notes),
+        *condition_lines(record),
+        *(f"note: {note}" for note in (*condition_warnings(record), *record.notes)),
     ]
 
 

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
+from coremlbench.cli.terminal.conditions import condition_lines
 from coremlbench.cli.terminal.tables import (
     NO_VALUE,
     display_path,
@@ -23,15 +22,12 @@ from coremlbench.report.timing import cell_row
 from coremlbench.report.warnings import warning_rows
 from coremlbench.system.files import content_files
 from coremlbench.system.formatting import format_bytes, format_count, format_percent, format_seconds, format_short
-from coremlbench.system.macos import product_version, rosetta_end
-from coremlbench.timing.condition_texts import describe_conditions, start_problems
 from coremlbench.timing.kit import MANIFEST
 from coremlbench.timing.kit_program import SCRIPT
 from coremlbench.timing.rounds import clock_gap_phrase
 from coremlbench.timing.statistics import Ratio, ratio_of_rounds
 from coremlbench.types.conversion import Variant
-from coremlbench.types.machine import Machine
-from coremlbench.types.timing import Conditions, Measurement, Round, Timed, TimedModel, TimingRecord
+from coremlbench.types.timing import Measurement, Round, Timed, TimedModel, TimingRecord
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -46,19 +42,6 @@ def round_line(row: Measurement, timed: Round) -> str:
         return f"  {_cell_title(row)}: failed ({timed.failure.kind})"
     figures = f"{_short(timed.p50)} (p95 {_short(timed.p95)}, {format_count(timed.calls, 'call')})"
     return f"  {_cell_title(row)}: {figures}{_stand_in_mark(row)}"
-
-
-def print_start_warnings(conditions: Conditions, machine: Machine) -> None:
-    """Print to standard error what speaks against starting a matrix now, with what to do about it."""
-    texts = [problem.before for problem in start_problems(conditions, machine.logical_cores)]
-    if machine.rosetta:
-        texts.append(
-            f"This Python runs under Rosetta: install a native arm64 one. {rosetta_end(product_version())}".strip()
-        )
-    if machine.virtual_machine:
-        texts.append("This is a virtual Mac: its figures are not those of a Mac, and it has no Neural Engine.")
-    for text in filter(None, texts):
-        click.echo(f"warning: {text}", err=True)
 
 
 def print_timing(record: TimingRecord, folder: Path, kit: Path | None = None) -> None:
@@ -255,10 +238,7 @@ def _notes(record: TimingRecord) -> list[str]:
             f"outputs: at most {format_percent(worst.output_error or 0.0)} of their range from the expected ones "
             f"({_package_title(worst)} on {UNIT_LABELS[worst.unit]})"
         )
-    if before := describe_conditions(record.conditions_before):
-        lines.append(f"conditions before: {before}")
-    if after := describe_conditions(record.conditions_after):
-        lines.append(f"conditions after: {after}")
+    lines += condition_lines(record)
     return [*lines, *(f"note: {warning.text}" for warning in warning_rows([record]))]
 
 

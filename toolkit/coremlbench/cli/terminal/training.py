@@ -7,6 +7,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from coremlbench.cli.terminal.conditions import condition_lines
 from coremlbench.cli.terminal.tables import (
     NO_VALUE,
     attempt_label,
@@ -19,6 +20,7 @@ from coremlbench.cli.terminal.tables import (
 )
 from coremlbench.experiments.catalogue import select
 from coremlbench.experiments.comparison import compared_seconds
+from coremlbench.report.warnings import condition_warnings
 from coremlbench.system.advised_commands import advised_command
 from coremlbench.system.formatting import format_bytes, format_percent, format_seconds
 from coremlbench.types.experiments import ComparisonRow
@@ -83,7 +85,8 @@ def _setting_lines(record: TrainingRecord) -> list[str]:
         lines.append(f"weights: {record.weights.name}, from {record.weights.source}")
     if record.peak_bytes:
         lines.append(f"peak memory: {format_bytes(record.peak_bytes)}")
-    return [*lines, *deviation_lines(record.deviations), *(f"note: {note}" for note in record.notes)]
+    notes = (*condition_warnings(record), *record.notes)
+    return [*lines, *deviation_lines(record.deviations), *condition_lines(record), *(f"note: {note}" for note in notes)]
 
 
 def print_runs(records: Sequence[TrainingRecord]) -> None:

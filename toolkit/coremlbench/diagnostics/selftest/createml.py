@@ -10,6 +10,7 @@ from typing import Any
 
 import coremlbench.createml
 from coremlbench.diagnostics.selftest.checks import Context, DoesNotWorkError, NotHereError
+from coremlbench.diagnostics.selftest.host import Host
 from coremlbench.diagnostics.selftest.tools import run_tool
 from coremlbench.diagnostics.selftest.workers import run_worker
 from coremlbench.system import macos
@@ -178,6 +179,11 @@ def check_turicreate(context: Context) -> str:
     return f"Turi Create {proof['turicreate']} fits a regression (training accuracy {proof['accuracy']:.0%})"
 
 
+def swift_missing(host: Host) -> str:
+    """Return why a machine needs no Swift compiler, "" on macOS."""
+    return "" if host.is_mac else "only Create ML needs one, and that is a part of macOS"
+
+
 def check_swift_compiler(context: Context) -> str:
     """Return the version of the Swift compiler.
 
@@ -185,6 +191,8 @@ def check_swift_compiler(context: Context) -> str:
         DoesNotWorkError: there is none.
     """
     del context
+    if not macos.developer_tools():  # xcrun would open a window
+        raise DoesNotWorkError("`xcode-select -p` names no developer tools, which have it", INSTALL_SWIFT)
     found = run_tool(macos.system_tool("xcrun") or "xcrun", "swiftc", "--version", timeout=30)
     version = next((line for line in (found.output + found.errors).splitlines() if "Swift version" in line), "")
     if found.returncode != 0 or not version:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from coremlbench.diagnostics.selftest.checks import Context, DoesNotWorkError
 from coremlbench.diagnostics.selftest.tools import run_tool
-from coremlbench.system.files import TEMPORARY_PREFIX, atomic_write, write_new
+from coremlbench.system.files import TEMPORARY_PREFIX, atomic_write, nearest_existing, write_new
 from coremlbench.system.formatting import format_bytes
 from coremlbench.system.resources import snapshot_resources
 
@@ -86,7 +86,7 @@ def _folder_in(results: Path) -> Iterator[Path]:
     Raises:
         DoesNotWorkError: nothing can be written there.
     """
-    existing = next(parent for parent in (results.absolute(), *results.absolute().parents) if parent.is_dir())
+    existing = nearest_existing(results)
     try:
         with tempfile.TemporaryDirectory(prefix=".coremlbench-selftest-", dir=existing) as folder:
             yield Path(folder)

@@ -9,11 +9,11 @@ from coremlbench.diagnostics.selftest.checks import Context, DoesNotWorkError, N
 from coremlbench.diagnostics.selftest.host import Host
 from coremlbench.diagnostics.selftest.processes import ABORT, run_script
 from coremlbench.system import macos
+from coremlbench.system.condition_texts import describe_conditions
+from coremlbench.system.conditions import read_conditions, thermal_state
 from coremlbench.system.formatting import format_bytes
 from coremlbench.system.machine import describe_machine
 from coremlbench.system.sleep import CAFFEINATE, kept_awake
-from coremlbench.timing.condition_texts import describe_conditions
-from coremlbench.timing.conditions import read_conditions, thermal_state
 from coremlbench.timing.energy import POWERCAP, energy_meter
 from coremlbench.types.process import Limits
 

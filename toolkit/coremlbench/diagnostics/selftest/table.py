@@ -44,7 +44,7 @@ CHECKS = (
     Check(EXTRACTION, createml.check_extraction, needs=(DRAWING,)),
     Check("the built-in solver", createml.check_solver, needs=(EXTRACTION,)),
     Check("Turi Create", createml.check_turicreate, limits=createml.TURICREATE_LIMITS),
-    Check("the Swift compiler", createml.check_swift_compiler, macos_only, limits=createml.SWIFT_LIMITS),
+    Check("the Swift compiler", createml.check_swift_compiler, createml.swift_missing, limits=createml.SWIFT_LIMITS),
     Check(
         "Create ML",
         createml.check_createml_framework,

@@ -10,7 +10,7 @@ from pathlib import Path
 from coremlbench.diagnostics.selftest.host import Host
 from coremlbench.diagnostics.selftest.tools import run_tool
 from coremlbench.system import macos
-from coremlbench.timing.mac_conditions import DISPLAY_SCRIPT
+from coremlbench.system.mac_conditions import DISPLAY_SCRIPT
 
 TOOL_SECONDS = 15.0
 MAX_CHARACTERS = 200_000
@@ -53,9 +53,9 @@ MAC_LINES = (
     "ioreg -rd1 -c AppleSmartBattery",
     "vm_stat",
     "xcode-select -p",
-    "xcrun --show-sdk-version",
-    "xcrun swiftc --version",
 )
+XCRUN_LINES = ("xcrun --show-sdk-version", "xcrun swiftc --version")
+"""Where no developer tools are installed, these open a window that offers to install them."""
 MAC_COMMANDS = (*map(str.split, MAC_LINES), ["osascript", "-l", "JavaScript", "-e", DISPLAY_SCRIPT])
 LINUX_COMMANDS = (["uname", "-srvm"], ["lscpu"], ["nvidia-smi", "-L"])
 LINUX_FILES = (
@@ -99,7 +99,8 @@ class MachineText:
 def collect_texts(host: Host) -> tuple[MachineText, ...]:
     """Return the texts of this machine; what it does not have is left out, what fails is there with its error."""
     if host.is_mac:
-        return tuple(_command_texts(MAC_COMMANDS))
+        tools = map(str.split, XCRUN_LINES if macos.developer_tools() else ())
+        return tuple(_command_texts((*MAC_COMMANDS, *tools)))
     return (*_command_texts(LINUX_COMMANDS), *_file_texts())
 
 

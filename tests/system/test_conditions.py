@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from coremlbench.timing.conditions import (
+from coremlbench.system.conditions import (
     THERMAL_STATES,
     cpu_governor,
     parse_memory_stalls,
@@ -16,7 +16,7 @@ from coremlbench.timing.conditions import (
     read_conditions,
     thermal_name,
 )
-from coremlbench.timing.mac_conditions import (
+from coremlbench.system.mac_conditions import (
     DISPLAY_SCRIPT,
     parse_gpu_use,
     parse_lid,

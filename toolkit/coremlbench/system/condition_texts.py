@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from coremlbench.system.formatting import format_bytes
-from coremlbench.types.timing import Conditions
+from coremlbench.types.conditions import Conditions
 
 BUSY_GPU_PERCENT = 20
 """A GPU that is used more before a run is used by somebody else; a desktop that is drawn needs a few percent."""
@@ -63,7 +63,7 @@ def start_problems(conditions: Conditions, logical_cores: int) -> tuple[Conditio
         problems.append(
             ConditionProblem(
                 f"Something else uses the GPU ({gpu}%): quit games, videos and other models first.",
-                f"Something else used the GPU before the first round ({gpu}%).",
+                f"Something else used the GPU before the start ({gpu}%).",
             )
         )
     return (*condition_problems(conditions), *problems)

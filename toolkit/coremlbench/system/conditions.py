@@ -7,9 +7,8 @@ import re
 from contextlib import suppress
 from pathlib import Path
 
-from coremlbench.system import macos
-from coremlbench.timing import mac_conditions
-from coremlbench.types.timing import Conditions
+from coremlbench.system import mac_conditions, macos
+from coremlbench.types.conditions import Conditions
 
 THERMAL_STATES = ("nominal", "fair", "serious", "critical")
 """``NSProcessInfoThermalState`` by number; source: developer.apple.com/documentation/foundation/processinfo."""

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from coremlbench.report.warnings import warning_rows
-from coremlbench.timing.condition_texts import condition_problems, describe_conditions, start_problems
-from coremlbench.types.timing import Conditions, TimingRecord
+from coremlbench.system.condition_texts import condition_problems, describe_conditions, start_problems
+from coremlbench.types.conditions import Conditions
+from coremlbench.types.timing import TimingRecord
 from tests.timed_packages import behave, quick_machine, time_one_round
 
 GOOD = Conditions(
@@ -59,7 +60,7 @@ def test_good_and_unknown_conditions_have_no_problems() -> None:
         ({"nice": 5}, "nice value 5, so that others go first. zsh", "had the nice value 5: others went first"),
         ({"lid_closed": True}, "The lid is closed", "The lid was closed."),
         ({"display_asleep": True}, "", "The display was off."),
-        ({"gpu_use_percent": 60}, "uses the GPU (60%): quit", "used the GPU before the first round (60%)"),
+        ({"gpu_use_percent": 60}, "uses the GPU (60%): quit", "used the GPU before the start (60%)"),
         ({"load_average": 12.0}, "a load of 12.0 on 8 cores", ""),
     ],
 )
@@ -81,5 +82,5 @@ def test_a_matrix_records_the_conditions_at_its_start_and_at_its_end(tmp_path: P
     assert isinstance(record, TimingRecord)
     busy = replace(record, conditions_before=replace(GOOD, gpu_use_percent=60, nice=5))
     texts = [row.text for row in warning_rows([busy])]
-    assert "Something else used the GPU before the first round (60%)." in texts
+    assert "Something else used the GPU before the start (60%)." in texts
     assert "The processes had the nice value 5: others went first." in texts
