@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -56,7 +57,7 @@ def test_several_ids_are_listed(results: Path) -> None:
 def test_an_unknown_id_is_one_sentence(command: str, results: Path) -> None:
     ended = CliRunner().invoke(cli, [command, "2031", "--results", str(results)])
     assert ended.exit_code == 2
-    assert ended.output.startswith("Error: There is no run 2031 under ")
+    assert re.match(r"Error: There is no (folder and no )?run 2031 under ", ended.output)
     assert ended.stdout == ""
 
 
