@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from coremlbench.cli.terminal.listings import print_results
-from coremlbench.report.labels import outcome_label
-from coremlbench.types.conversion import Converted, Variant
+from coremlbench.report.labels import outcome_label, signal_to_noise_label
+from coremlbench.types.conversion import MIN_SNR_DB, Converted, Variant
 from tests import record_samples as samples
 
 NOTHING = Converted(proven=0, degraded=0, wrong=0, failed=0)
@@ -42,3 +42,11 @@ def test_packages_with_a_verdict_are_counted_once() -> None:
     assert outcome_label(record) == "2 proven, 1 proven with caveats, 1 degraded"
     mixed = replace(record, variants=(*record.variants, NOT_COMPARED))
     assert outcome_label(mixed) == "2 proven, 1 proven with caveats, 1 degraded, 1 not compared"
+
+
+@pytest.mark.parametrize(
+    ("ratio", "images", "label"),
+    [(35.4, 500, "35 dB"), (None, 500, "∞ dB"), (None, 0, "–"), (MIN_SNR_DB, 500, "none"), (-199.0, 1, "-199 dB")],
+)
+def test_ratios_that_are_no_number_are_told_in_a_word(ratio: float | None, images: int, label: str) -> None:
+    assert signal_to_noise_label(ratio, images) == label

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from coremlbench.report.types import FigureKind
 from coremlbench.system.formatting import format_count
-from coremlbench.types.conversion import ConversionRecord, Converted
+from coremlbench.types.conversion import MIN_SNR_DB, ConversionRecord, Converted
 from coremlbench.types.failure import Failure
 from coremlbench.types.records import Record
 from coremlbench.types.timing import Timed
@@ -88,6 +88,18 @@ def outcome_label(record: Record) -> str:
         return conversion_label(record)
     assert isinstance(outcome, Timed)
     return f"{format_count(outcome.cells, 'cell')} timed, {outcome.failed} failed"
+
+
+def signal_to_noise_label(ratio: float | None, images: int) -> str:
+    """Return a proof's signal-to-noise ratio, "∞ dB" without any noise, "none" without any signal.
+
+    It is a dash where no image was compared.
+    """
+    if not images:
+        return "–"
+    if ratio is None:
+        return "∞ dB"
+    return "none" if ratio <= MIN_SNR_DB else f"{ratio:.0f} dB"
 
 
 def verdict_with_caveats(verdict: str, caveat_codes: Sequence[str]) -> str:

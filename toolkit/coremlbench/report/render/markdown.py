@@ -106,7 +106,7 @@ def _variants(report: Report, numbers: Numbers) -> Iterator[str]:
                 text.percentage_points(row.accuracy_before, row.accuracy_after),
                 text.percent(row.agreement),
                 views.largest_error(row),
-                "–" if row.signal_to_noise is None else f"{row.signal_to_noise:.0f} dB",
+                views.signal_to_noise(row),
             ]
             for row in report.variants
         ),
