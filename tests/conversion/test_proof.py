@@ -18,9 +18,9 @@ from coremlbench.conversion.proof import (
     judge,
     worst_proof,
 )
-from coremlbench.conversion.value_statistics import MIN_SNR_DB, compare_values
+from coremlbench.conversion.value_statistics import compare_values
 from coremlbench.runs import store
-from coremlbench.types.conversion import ConversionRecord, Proof, Variant, VariantName
+from coremlbench.types.conversion import MIN_SNR_DB, ConversionRecord, Proof, Variant, VariantName
 from tests.failing_records import CONVERSION
 
 LOGITS = np.random.default_rng(0).normal(size=(500, 10)).astype(np.float32)

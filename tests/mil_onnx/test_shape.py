@@ -151,13 +151,13 @@ def test_slicing_by_index_is_numpys(case: dict[str, Any], seed: int, kind: Any, 
 
 @pytest.mark.parametrize("missing", ["begin", "end"])
 def test_a_computed_bound_of_too_few_numbers_is_named(missing: str) -> None:
-    lengths = {"begin": 3, "end": 3, missing: 2}
-    bounds = {name: np.ones(length, np.int32) for name, length in lengths.items()}
+    bounds = {name: np.ones(2 if name == missing else 3, np.int32) for name in ("begin", "end")}
     with pytest.raises(UnsupportedProgramError, match=f"takes a '{missing}' of 3 numbers here.* and this has 2"):
         run_one(
             lambda x, begin, end: Builder.slice_by_index(x=x, begin=begin, end=end, squeeze_mask=[False, True, False]),
             x=np.zeros((2, 3, 4), np.float32),
-            **bounds,
+            begin=bounds["begin"],
+            end=bounds["end"],
         )
 
 

@@ -18,7 +18,7 @@ from coremlbench.conversion.proof import (
     with_caveats,
 )
 from coremlbench.system.formatting import format_percent
-from coremlbench.types.conversion import Proof, VariantName, Verdict
+from coremlbench.types.conversion import MIN_SNR_DB, Proof, VariantName, Verdict
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     Array = npt.NDArray[np.floating[Any]]
 
-MIN_SNR_DB = -200.0
-"""The lowest signal-to-noise ratio, in dB, that is recorded."""
 GROSS_RETAINED = 0.1
 """Share of the equal indices beyond chance below which a compressed package is wrong on random inputs too."""
 PROVEN_RETAINED = 0.8

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from coremlbench.types.conversion import MIN_SNR_DB
+
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
@@ -13,8 +15,6 @@ if TYPE_CHECKING:
     Array = npt.NDArray[np.floating[Any]]
     Flags = npt.NDArray[np.bool_]
 
-MIN_SNR_DB = -200.0
-"""The signal-to-noise ratio, in dB, recorded where there is no signal, or a value is not a number."""
 VALUES_PER_BLOCK = 1 << 22
 """Number of values compared at once; float64 copies of large outputs would not fit in memory."""
 MIN_SIGNAL_SHARE = 0.25

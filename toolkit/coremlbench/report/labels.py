@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 
 from coremlbench.report.types import FigureKind
 from coremlbench.system.formatting import format_count
 from coremlbench.timing.statistics import CONFIDENCE_LEVEL
-from coremlbench.types.conversion import Converted
+from coremlbench.types.conversion import MIN_SNR_DB, ConversionRecord, Converted
 from coremlbench.types.failure import Failure
 from coremlbench.types.records import Record
 from coremlbench.types.timing import Timed
@@ -70,6 +71,15 @@ def failed_after(rounds: int) -> str:
     return "failed" + (f" after {format_count(rounds, 'round')}" if rounds else "")
 
 
+def conversion_label(record: ConversionRecord) -> str:
+    """Return the numbers of a conversion's packages by verdict, or by status where there is none."""
+    counts = dict(record.outcome.counts) if isinstance(record.outcome, Converted) else {}
+    without_verdict = Counter(
+        variant.status for variant in record.variants if variant.proof is None and variant.failure is None
+    )
+    return ", ".join(f"{count} {label}" for label, count in (counts | without_verdict).items()) or "no variant"
+
+
 def outcome_label(record: Record) -> str:
     """Return a run's outcome: "trained", "failed: memory-limit", "3 cells timed, 0 failed"."""
     outcome = record.outcome
@@ -77,10 +87,22 @@ def outcome_label(record: Record) -> str:
         return "not ended yet" if outcome.kind == "running" else f"failed: {outcome.kind}"
     if isinstance(outcome, Trained):
         return "trained"
-    if isinstance(outcome, Converted):
-        return ", ".join(f"{count} {verdict}" for verdict, count in outcome.counts.items()) or "no variant"
+    if isinstance(record, ConversionRecord):
+        return conversion_label(record)
     assert isinstance(outcome, Timed)
     return f"{format_count(outcome.cells, 'cell')} timed, {outcome.failed} failed"
+
+
+def signal_to_noise_label(ratio: float | None, images: int) -> str:
+    """Return a proof's signal-to-noise ratio, "∞ dB" without any noise, "none" without any signal.
+
+    It is a dash where no image was compared.
+    """
+    if not images:
+        return "–"
+    if ratio is None:
+        return "∞ dB"
+    return "none" if ratio <= MIN_SNR_DB else f"{ratio:.0f} dB"
 
 
 def verdict_with_caveats(verdict: str, caveat_codes: Sequence[str]) -> str:

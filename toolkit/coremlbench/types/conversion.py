@@ -27,6 +27,8 @@ VariantStatus = Literal["compared", "not compared", "unfinished", "failed"]
 ``unfinished``: its conversion had not compared it yet when it ended. Neither has a verdict, except ``not judged`` with
 the reason why nothing could be compared."""
 
+MIN_SNR_DB = -200.0
+"""The signal-to-noise ratio, in dB, recorded where there is no signal, or a value is not a number."""
 UNFINISHED_NOTE = "Not compared: the conversion ended before its turn."
 """The note of an ``unfinished`` package; records of older releases tell it by this note alone."""
 
@@ -138,7 +140,8 @@ class Proof:
         max_error: ``None`` where values are not finite and the original's are: ``non_finite_values`` counts them.
             ``mean_error`` likewise.
         range: The largest minus the smallest output of the original.
-        signal_to_noise: In decibels; ``None`` without any noise.
+        signal_to_noise: In decibels, ``MIN_SNR_DB`` where there is no signal or noise is infinite; ``None`` without
+            any noise.
         between_images: The share of the original's variance that is between images rather than between outputs;
             ``None`` in older records.
         worst_value: The index of the output value with the lowest signal-to-noise ratio of its own.

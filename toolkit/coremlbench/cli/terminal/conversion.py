@@ -17,6 +17,7 @@ from coremlbench.cli.terminal.tables import (
     relative_error_label,
     verdict_label,
 )
+from coremlbench.report.labels import signal_to_noise_label
 from coremlbench.system.formatting import format_bytes, format_percent, format_seconds
 from coremlbench.types.conversion import PROVEN, ConversionRecord, Variant
 from coremlbench.types.failure import Failure
@@ -88,7 +89,6 @@ def _row(variant: Variant) -> list[str | Text]:
         return [variant.name, size, *[NO_VALUE] * 5]
     if not proof.images:  # nothing was compared
         return [variant.name, size, *[NO_VALUE] * 4, Text(verdict_label(proof.verdict), COLOURS[proof.verdict])]
-    ratio = "∞ dB" if proof.signal_to_noise is None else f"{proof.signal_to_noise:.0f} dB"
     before, after = proof.accuracy_before, proof.accuracy_after
     accuracy = NO_VALUE if before is None or after is None else f"{before * 100:.1f}→{format_percent(after)}"
     verdict = Text(verdict_label(proof.verdict), COLOURS[proof.verdict])
@@ -96,7 +96,7 @@ def _row(variant: Variant) -> list[str | Text]:
         variant.name,
         size,
         relative_error_label(proof.relative_error),
-        ratio,
+        signal_to_noise_label(proof.signal_to_noise, proof.images),
         percent_or_dash(proof.agreement),
         accuracy,
         verdict,

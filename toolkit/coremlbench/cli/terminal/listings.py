@@ -10,7 +10,7 @@ from coremlbench.cli.terminal.tables import NO_VALUE, display_path, new_table, p
 from coremlbench.report.labels import outcome_label
 from coremlbench.system.advised_commands import advised_command, is_default_results
 from coremlbench.system.formatting import format_bytes, format_percent, format_seconds
-from coremlbench.types.conversion import ConversionRecord, Converted
+from coremlbench.types.conversion import ConversionRecord
 from coremlbench.types.records import Record
 from coremlbench.types.timing import Timed
 from coremlbench.types.training_records import Trained
@@ -69,8 +69,6 @@ def _outcome(record: Record) -> str:
     outcome = record.outcome
     if isinstance(outcome, Trained):
         return f"{format_percent(outcome.test_accuracy)} test accuracy"
-    if isinstance(outcome, Converted):
-        return ", ".join(f"{count} {verdict}" for verdict, count in outcome.counts.items())
     if isinstance(outcome, Timed):
         return f"{outcome.cells} timed" + (f", {outcome.failed} failed" if outcome.failed else "")
     return outcome_label(record)

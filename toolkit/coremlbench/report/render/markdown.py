@@ -159,7 +159,7 @@ def _variants(report: Report, numbers: Numbers) -> Iterator[str]:
                 text.percentage_points(row.accuracy_before, row.accuracy_after),
                 text.percent(row.agreement),
                 views.largest_error(row),
-                "–" if row.signal_to_noise is None else f"{row.signal_to_noise:.0f} dB",
+                views.signal_to_noise(row),
                 escape(f"{row.images:,} {row.data}".strip(), 60),
             ]
             for row in report.variants

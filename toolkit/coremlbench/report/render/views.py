@@ -14,6 +14,7 @@ from coremlbench.report.labels import (
     fallback_note,
     output_error_phrase,
     outputs_are_wrong,
+    signal_to_noise_label,
 )
 from coremlbench.report.render import text
 from coremlbench.report.training import PROTOCOL
@@ -126,6 +127,11 @@ def largest_error(row: VariantRow) -> str:
 def verdict_class(verdict: str) -> str:
     """Return the CSS class of a verdict: that of proven packages, of bad ones, or of those without a judgement."""
     return "proven" if verdict in PROVEN else verdict if verdict in {"degraded", "wrong"} else "open"
+
+
+def signal_to_noise(row: VariantRow) -> str:
+    """Return the signal-to-noise ratio of a package's proof, in dB, or in a word."""
+    return signal_to_noise_label(row.signal_to_noise, row.images)
 
 
 def variant_notes(row: VariantRow) -> list[str]:
