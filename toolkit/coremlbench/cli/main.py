@@ -6,6 +6,7 @@ Exit codes: 0 success, 2 wrong options or missing input, 3 a failed run (its rec
 from __future__ import annotations
 
 import importlib
+from functools import partial
 from typing import Any
 
 import click
@@ -63,11 +64,32 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a command after importing its module, or ``None`` if there is no such command."""
         del ctx
-        if cmd_name not in COMMANDS:
-            return None
+        return self._load(cmd_name) if cmd_name in COMMANDS else None
+
+    def _load(self, cmd_name: str) -> click.Command:
+        """Return a command after importing its module."""
         module, _, name = COMMANDS[cmd_name].partition(":")
         command: click.Command = getattr(importlib.import_module(module), name)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command's name, the command and its arguments; its options get their defaults from settings.
+
+        The doctor shows what is wrong with the settings, instead of failing.
+        """
+        name, command, rest = super().resolve_command(ctx, args)
+        if name and command and not ctx.resilient_parsing and not {"--help", "-h"} & set(rest):
+            from coremlbench.cli.commands import settings
+
+            loaders = {known: partial(self._load, known) for known in COMMANDS}
+            try:
+                ctx.default_map = {name: settings.apply(command, name, rest, loaders, ctx.meta)}
+            except InputError:
+                if name != "doctor":
+                    raise
+        return name, command, rest
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command, raising ``click.ClickException`` for errors of the library and for Ctrl-C."""

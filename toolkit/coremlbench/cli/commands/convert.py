@@ -20,6 +20,7 @@ from coremlbench.cli.commands.parameters import (
     source_option,
     split_names,
 )
+from coremlbench.cli.verbosity import verbosity_options
 from coremlbench.conversion.variants import DEFAULT_TARGET, TARGETS, VARIANTS
 from coremlbench.types.errors import InputError
 
@@ -81,6 +82,7 @@ VARIANT_LIST = CommaList("names", split_names, variant_names)
     timeout="Stop each model after this time: 30m.",
     silence="Stop a conversion without output for this time.  [default: 15m]",
 )
+@verbosity_options
 @results_option
 @json_option
 def convert(

@@ -23,6 +23,7 @@ from coremlbench.cli.commands.parameters import (
     source_option,
     split_names,
 )
+from coremlbench.cli.verbosity import verbosity_options
 from coremlbench.types.errors import InputError
 
 if TYPE_CHECKING:
@@ -106,6 +107,7 @@ def _choices(option: str, known: tuple[str, ...]) -> CommaList:
     timeout="Stop the whole matrix after this time; --resume continues it.",
     silence="Stop a process without output for this time.  [default: 15m]",
 )
+@verbosity_options
 @results_option
 @json_option
 def convert_and_time(

@@ -12,6 +12,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from coremlbench.cli.verbosity import verbosity_options
 from coremlbench.system.paths import results_folder
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
@@ -264,6 +265,7 @@ def run_options(stopped: str) -> Callable[[Any], Any]:
                 help="After a failure, try again up to N times in new processes, with a remedy where there is one: "
                 "smaller batches, the CPU, more open files.",
             ),
+            verbosity_options,
             results_option,
             json_option,
         ),

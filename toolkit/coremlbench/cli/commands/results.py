@@ -52,6 +52,7 @@ def parse_prune(value: str) -> tuple[str, ...]:
 )
 @click.option("--older-than", type=Age(), help="With --prune: the age of an old run: 12h, 30d, 8w.  [default: 30d]")
 @click.option("--dry-run", is_flag=True, help="Say what --delete or --prune would remove, and remove nothing.")
+@click.option("--schema", is_flag=True, help="Print the JSON Schema of what --json prints.")
 @results_option
 @json_option
 def results(
@@ -60,6 +61,7 @@ def results(
     prune: tuple[str, ...] | None,
     older_than: float | None,
     dry_run: bool,
+    schema: bool,
     results: Path,
     as_json: bool,
 ) -> None:
@@ -75,12 +77,25 @@ def results(
     coremlbench results --delete 20261128-0711
     coremlbench results --prune --older-than 8w --dry-run
     """  # noqa: D301 - \b tells click to keep the lines
+    if schema:
+        _print_schema(alone=not (ids or delete or prune is not None or older_than is not None or dry_run))
+        return
     if delete or prune is not None:
         _remove(ids, delete, prune, older_than, results, dry_run=dry_run, as_json=as_json)
         return
     if older_than is not None or dry_run:
         raise InputError(f"{'--dry-run' if dry_run else '--older-than'} means nothing without --prune or --delete.")
     _list(ids, results, as_json=as_json)
+
+
+def _print_schema(*, alone: bool) -> None:
+    """Print the schema of the records; raise ``InputError`` unless the option stands ``alone``."""
+    from coremlbench.cli.terminal.tables import print_json
+    from coremlbench.runs.schema import results_schema
+
+    if not alone:
+        raise InputError("--schema prints the schema of all records; leave out ids and the other options.")
+    print_json(results_schema())
 
 
 def _list(ids: tuple[str, ...], results: Path, *, as_json: bool) -> None:
