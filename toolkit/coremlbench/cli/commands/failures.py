@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from coremlbench.cli.commands.parameters import json_option, results_option
+from coremlbench.cli.commands.redaction import redact_option, redacted
 from coremlbench.system.advised_commands import advised_command
 from coremlbench.system.formatting import format_count
 
@@ -24,9 +25,10 @@ if TYPE_CHECKING:
     help="Write an archive of the failed runs, or of the IDs: records, logs, crash reports, versions. Home folders, "
     "user and host names are removed.",
 )
+@redact_option
 @results_option
 @json_option
-def failures(ids: tuple[str, ...], bundle: Path | None, results: Path, as_json: bool) -> None:
+def failures(ids: tuple[str, ...], bundle: Path | None, redact: bool, results: Path, as_json: bool) -> None:
     """List the failures in the results folder by machine and experiment, with what to do about each.
 
     These are failed runs, failed variants of conversions and failed cells of timings; with IDs, only those of runs
@@ -45,20 +47,21 @@ def failures(ids: tuple[str, ...], bundle: Path | None, results: Path, as_json: 
             command = advised_command("results", results=results)
             raise InputError(f"There is no run {prefix} under {results}; `{command}` lists those there are.")
     chosen = [record for record in records if not ids or record.id.startswith(ids)]
-    entries = find_failures(chosen)
     if bundle is not None:
-        failed = {entry.run for entry in entries}
-        _write_bundle(bundle, [record for record in chosen if ids or record.id in failed], results)
-    elif as_json:
-        print_json(list(entries))
+        failed = {entry.run for entry in find_failures(chosen)}
+        _write_bundle(bundle, [record for record in chosen if ids or record.id in failed], results, redact=redact)
     else:
-        print_failures(entries, len(chosen), results)
+        entries = find_failures(redacted(chosen) if redact else chosen)
+        if as_json:
+            print_json(list(entries))
+        else:
+            print_failures(entries, len(chosen), results)
     for error in errors:
         click.echo(error, err=True)
 
 
-def _write_bundle(out: Path, records: list[Record], results: Path) -> None:
-    """Write the archive to ``out`` and print what it contains.
+def _write_bundle(out: Path, records: list[Record], results: Path, *, redact: bool) -> None:
+    """Write the archive to ``out`` and print what it contains; with ``redact`` folders are taken out of paths too.
 
     Raises:
         InputError: there is no record, or ``out`` exists or cannot be written.
@@ -66,6 +69,8 @@ def _write_bundle(out: Path, records: list[Record], results: Path) -> None:
     from coremlbench.diagnostics.bundle import write_bundle
     from coremlbench.diagnostics.doctor import run_checks
     from coremlbench.diagnostics.redaction import detect_owner
+    from coremlbench.diagnostics.selftest.bundle import machine_owner
+    from coremlbench.diagnostics.shared_records import sharing_redactor
     from coremlbench.system.machine import describe_machine
     from coremlbench.system.paths import cache_folder
     from coremlbench.types.errors import InputError
@@ -73,8 +78,11 @@ def _write_bundle(out: Path, records: list[Record], results: Path) -> None:
     if not records:
         raise InputError(f"No run under {results} failed; name the runs to bundle by their ids.")
     checks = run_checks(cache_folder(), results, describe_machine(), skip_slow=True)
-    names = write_bundle(out, records, results, checks=checks, owner=detect_owner())
+    owner = machine_owner() if redact else detect_owner()
+    redactor = sharing_redactor(records, owner) if redact else None
+    names = write_bundle(out, records, results, checks=checks, owner=owner, redactor=redactor)
+    what = "All folders, machine identifiers" if redact else "Home folders"
     click.echo(
-        f"{out}: {format_count(len(records), 'run')} in {format_count(len(names), 'file')}. Home folders, user and "
+        f"{out}: {format_count(len(records), 'run')} in {format_count(len(names), 'file')}. {what}, user and "
         "host names, addresses and secrets are taken out; look through it before you pass it on."
     )

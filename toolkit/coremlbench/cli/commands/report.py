@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from coremlbench.cli.commands.parameters import CommaList, json_option, split_names
+from coremlbench.cli.commands.redaction import redact_option, redacted_sources
 from coremlbench.system.advised_commands import advised_command
 from coremlbench.system.formatting import format_count
 from coremlbench.system.paths import results_folder
@@ -69,6 +70,7 @@ def save_run_report(results: Path, run: Path, *, quiet: bool) -> None:
     help="The folder of the report.  [default: a new one in the folder reports of the first RESULTS]",
 )
 @click.option("--pictures/--no-pictures", default=True, show_default=True, help="Include some of the test images.")
+@redact_option
 @click.option("--open", "open_page", is_flag=True, help="Open the page in the browser.")
 @json_option
 def report(
@@ -76,6 +78,7 @@ def report(
     formats: tuple[str, ...],
     output: Path | None,
     pictures: bool,
+    redact: bool,
     open_page: bool,
     as_json: bool,
 ) -> None:
@@ -94,13 +97,15 @@ def report(
     from coremlbench.report.files import read_report, save_report
 
     folders = results or (results_folder(),)
+    redaction = redacted_sources if redact else None
     if as_json:
         from coremlbench.report.render import json
 
-        click.echo(json.render(read_report(folders, output or Path(), pictures=pictures)), nl=False)
+        content = read_report(folders, output or Path(), pictures=pictures, redact=redaction)
+        click.echo(json.render(content), nl=False)
         if output is None:
             return
-    paths = save_report(folders, output, formats=formats, pictures=pictures)
+    paths = save_report(folders, output, formats=formats, pictures=pictures, redact=redaction)
     if not as_json:
         _print_paths(paths)
     if open_page:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from coremlbench.cli.commands.parameters import Age, CommaList, json_option, results_option, split_names
+from coremlbench.cli.commands.redaction import redact_option, redacted
 from coremlbench.cli.commands.run_ids import RUN_ID
 from coremlbench.types.errors import InputError
 
@@ -53,6 +54,7 @@ def parse_prune(value: str) -> tuple[str, ...]:
 @click.option("--older-than", type=Age(), help="With --prune: the age of an old run: 12h, 30d, 8w.  [default: 30d]")
 @click.option("--dry-run", is_flag=True, help="Say what --delete or --prune would remove, and remove nothing.")
 @click.option("--schema", is_flag=True, help="Print the JSON Schema of what --json prints.")
+@redact_option
 @results_option
 @json_option
 def results(
@@ -62,6 +64,7 @@ def results(
     older_than: float | None,
     dry_run: bool,
     schema: bool,
+    redact: bool,
     results: Path,
     as_json: bool,
 ) -> None:
@@ -85,7 +88,7 @@ def results(
         return
     if older_than is not None or dry_run:
         raise InputError(f"{'--dry-run' if dry_run else '--older-than'} means nothing without --prune or --delete.")
-    _list(ids, results, as_json=as_json)
+    _list(ids, results, redact=redact, as_json=as_json)
 
 
 def _print_schema(*, alone: bool) -> None:
@@ -98,7 +101,7 @@ def _print_schema(*, alone: bool) -> None:
     print_json(results_schema())
 
 
-def _list(ids: tuple[str, ...], results: Path, *, as_json: bool) -> None:
+def _list(ids: tuple[str, ...], results: Path, *, redact: bool, as_json: bool) -> None:
     """Print the runs, all of a single one."""
     from coremlbench.cli.terminal.listings import print_results
     from coremlbench.cli.terminal.saved_run import print_saved_run
@@ -108,6 +111,8 @@ def _list(ids: tuple[str, ...], results: Path, *, as_json: bool) -> None:
 
     chosen_ids = set(find_ids(ids, results)) if ids else None
     records, errors = store.load_all(results, chosen_ids)
+    if redact:
+        records, results = redacted(records), Path()
     if as_json:
         print_json(records)
     elif ids and len(records) == 1:
