@@ -12,6 +12,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from coremlbench.cli.commands.dry_run import dry_run_option
 from coremlbench.cli.verbosity import verbosity_options
 from coremlbench.system.paths import results_folder
 
@@ -265,6 +266,7 @@ def run_options(stopped: str) -> Callable[[Any], Any]:
                 help="After a failure, try again up to N times in new processes, with a remedy where there is one: "
                 "smaller batches, the CPU, more open files.",
             ),
+            dry_run_option,
             verbosity_options,
             results_option,
             json_option,
