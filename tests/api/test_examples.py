@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from coremlbench import api
+from coremlbench.cli.main import cli
 from coremlbench.runs import store
 from coremlbench.types.timing import TimingRecord
 from tests import record_samples as samples
@@ -98,3 +102,11 @@ def test_the_example_runs(title: str, folder: Path, capsys: pytest.CaptureFixtur
     printed = capsys.readouterr().out
     assert CHECKS[title](printed), printed
     assert "COREMLBENCH_RESULTS" not in os.environ
+
+
+def test_what_they_made_keeps_to_the_schema_of_results(folder: Path) -> None:
+    schema = json.loads((Path(__file__).parents[2] / "docs" / "results.schema.json").read_text(encoding="utf-8"))
+    printed = CliRunner().invoke(cli, ["results", "--json", "--results", str(folder / "results")]).stdout
+    records = json.loads(printed)
+    assert [record["kind"] for record in records] == ["timing", "conversion", "conversion"]
+    jsonschema.Draft202012Validator(schema).validate(records)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+from functools import partial
 from typing import Any
 
 import click
@@ -64,8 +65,10 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a command after importing its module, or ``None`` if there is no such command."""
         del ctx
-        if cmd_name not in COMMANDS:
-            return None
+        return self._load(cmd_name) if cmd_name in COMMANDS else None
+
+    def _load(self, cmd_name: str) -> click.Command:
+        """Return a command after importing its module."""
         module, _, name = COMMANDS[cmd_name].partition(":")
         command: click.Command = getattr(importlib.import_module(module), name)
         return command
@@ -73,13 +76,26 @@ class Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command that the arguments name, and the rest of them; a misspelt one is suggested."""
-        name = args[0]
-        if name not in COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
-            close = difflib.get_close_matches(name, COMMANDS, n=1)
+        """Return the command's name, the command and its arguments; its options get their defaults from settings.
+
+        A misspelt command is suggested. The doctor shows what is wrong with the settings, instead of failing.
+        """
+        first = args[0]
+        if first not in COMMANDS and not first.startswith("-") and not ctx.resilient_parsing:
+            close = difflib.get_close_matches(first, COMMANDS, n=1)
             suggestion = f"did you mean `{advised_command(close[0])}`? " if close else ""
-            ctx.fail(f"No such command {name!r}; {suggestion}`coremlbench --help` lists the commands.")
-        return super().resolve_command(ctx, args)
+            ctx.fail(f"No such command {first!r}; {suggestion}`coremlbench --help` lists the commands.")
+        name, command, rest = super().resolve_command(ctx, args)
+        if name and command and not ctx.resilient_parsing and not {"--help", "-h"} & set(rest):
+            from coremlbench.cli.commands import settings
+
+            loaders = {known: partial(self._load, known) for known in COMMANDS}
+            try:
+                ctx.default_map = {name: settings.apply(command, name, rest, loaders, ctx.meta)}
+            except InputError:
+                if name != "doctor":
+                    raise
+        return name, command, rest
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command, raising ``click.ClickException`` for errors of the library and for Ctrl-C."""

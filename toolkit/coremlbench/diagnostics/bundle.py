@@ -71,12 +71,13 @@ def write_bundle(
     checks: Sequence[SystemCheck],
     owner: Owner,
     folders: Mapping[str, Path] | None = None,
+    redactor: Redactor | None = None,
 ) -> tuple[str, ...]:
     """Write the archive to ``out`` and return the names of the files in it.
 
     ``folders`` has the folders of runs, by id, that are not in ``results`` itself.
     ``checks`` are the doctor's, ``owner`` is whose data is redacted. The file appears only when it is complete, and an
-    existing file is never replaced.
+    existing file is never replaced. ``redactor`` replaces the usual one, which leaves in the names of folders.
 
     Raises:
         InputError: ``out`` exists already, or cannot be written.
@@ -86,11 +87,12 @@ def write_bundle(
     entries = [ArchiveEntry("doctor.json", json.dumps([asdict(check) for check in checks]).encode(), "json")]
     for record in records:
         entries += _run_files(record, (folders or {}).get(record.id, results / record.id))
-    redactor = Redactor(owner, ordinary_words(records))
+    readme = README if redactor is None else README.replace("names of your own folders and files", "names of files")
+    redactor = redactor or Redactor(owner, ordinary_words(records))
     for entry in entries:
         redactor.learn(entry.name)
         redactor.learn(entry.data.decode("utf-8", "replace"))
-    content = {"README.txt": README.format(user="<user>").encode()}
+    content = {"README.txt": readme.format(user="<user>").encode()}
     for entry in entries:
         name = _unique(redactor.text(entry.name).replace("~/", ""), content)
         content[name] = redact_entry(entry, redactor)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
@@ -23,11 +23,23 @@ MAX_PICTURE_BYTES = 200_000
 _JPEG = b"\xff\xd8\xff"
 
 
-def read_report(results: Sequence[Path], output: Path, *, now: datetime | None = None, pictures: bool = True) -> Report:
+Redact = Callable[[list[Source], list[str]], tuple[list[Source], list[str]]]
+"""Returns the records of a report and the sentences on unreadable ones without personal data."""
+
+
+def read_report(
+    results: Sequence[Path],
+    output: Path,
+    *,
+    now: datetime | None = None,
+    pictures: bool = True,
+    redact: Redact | None = None,
+) -> Report:
     """Return the report of all records below ``results``, each a results folder, a run's folder or a ``run.json``.
 
     Its paths of records are relative to ``output``, the folder of the report. A record that cannot be read is a
     sentence among the report's ``problems``. Without ``pictures`` it has no test images. ``now`` is the report's time.
+    ``redact`` is applied to what was read, before the report is made of it.
 
     Raises:
         InputError: one of ``results`` does not exist or cannot be read.
@@ -48,6 +60,8 @@ def read_report(results: Sequence[Path], output: Path, *, now: datetime | None =
                 inner = path.relative_to(folder).as_posix()
                 address = link if not link or inner == "." else f"{link}/{inner}"
                 sources.append(Source(record, address, images))
+        if redact is not None:
+            sources, problems = redact(sources, problems)
         return build_report(sources, problems, made=time)
 
 
@@ -57,10 +71,13 @@ def save_report(
     *,
     formats: Sequence[str] = FORMATS,
     pictures: bool = True,
+    redact: Redact | None = None,
 ) -> tuple[Path, ...]:
     """Save the report of all records below ``results`` and return the paths of its files, the HTML first.
 
     They are saved in ``output``, or in a new folder in the folder ``reports`` of the first of ``results``.
+
+    ``redact`` is that of ``read_report``.
 
     Raises:
         InputError: one of ``results`` does not exist or cannot be read.
@@ -68,7 +85,8 @@ def save_report(
     """
     now = datetime.now(timezone.utc)
     output = output or default_output(results, now)
-    return write_report(read_report(results, output, now=now, pictures=pictures), output, formats)
+    report = read_report(results, output, now=now, pictures=pictures, redact=redact)
+    return write_report(report, output, formats)
 
 
 def default_output(results: Sequence[Path], now: datetime) -> Path:

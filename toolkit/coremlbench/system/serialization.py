@@ -63,6 +63,15 @@ def finite_or_none(value: Any) -> Any:
     return value
 
 
+def allow_null_numbers(schema: Any) -> Any:
+    """Return a JSON Schema in which every number may be null, for NaN and infinite figures."""
+    if isinstance(schema, dict):
+        if schema.get("type") == "number":
+            return {**schema, "type": ["number", "null"]}
+        return {key: allow_null_numbers(item) for key, item in schema.items()}
+    return [allow_null_numbers(item) for item in schema] if isinstance(schema, list) else schema
+
+
 def _set_nan(content: Any, location: tuple[int | str, ...]) -> None:
     """Set the value at a pydantic error location to NaN; parts that name a member of a union are skipped."""
     *parents, last = location

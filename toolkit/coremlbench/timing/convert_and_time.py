@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from coremlbench.timing.kit import Kit
     from coremlbench.timing.matrix import OnRound
     from coremlbench.timing.plan import TimingInput, TimingOptions
+    from coremlbench.types.conversion import ModelSource, UnopenedModel
     from coremlbench.types.timing import TimingRecord
 
 
@@ -47,18 +48,15 @@ def convert_and_time(
     Raises:
         InputError: a model cannot be used, nothing can run on this machine, or a folder cannot be used.
     """
-    from coremlbench.conversion import job, sources
+    from coremlbench.conversion import job
     from coremlbench.timing.available_units import detect_units
-    from coremlbench.timing.matrix import check_machine, time_models
+    from coremlbench.timing.matrix import time_models
     from coremlbench.timing.packages import select_packages
 
     capabilities = detect_units()
-    check_machine(timing, kit, capabilities)
-    conversion = replace(conversion, only_core_ml=kit is not None or _has_core_ml(timing, capabilities))
-    job.check_options(conversion)
-    requested = sources.resolve_models(models, results=results, options=conversion)
+    sources, conversion = sources_to_convert(models, conversion, timing, capabilities, results=results, kit=kit)
     conversions = job.convert_models(
-        requested or sources.default_sources(results, timing.seed, only_core_ml=conversion.only_core_ml),
+        sources,
         conversion,
         results=results,
         command=command,
@@ -79,6 +77,31 @@ def convert_and_time(
         kit=kit,
     )
     return ConvertedAndTimed(timing_input, exit_code, timed)
+
+
+def sources_to_convert(
+    models: Sequence[str],
+    conversion: ConvertOptions,
+    timing: TimingOptions,
+    capabilities: MachineCapabilities,
+    *,
+    results: Path,
+    kit: Path | None,
+) -> tuple[Sequence[ModelSource | UnopenedModel], ConvertOptions]:
+    """Return the models to convert, the defaults where none is named, and the options of their conversion.
+
+    Raises:
+        InputError: a model cannot be used, nothing can run on this machine, or the folder of the kit cannot be used.
+    """
+    from coremlbench.conversion import job, sources
+    from coremlbench.timing.matrix import check_machine
+
+    check_machine(timing, kit, capabilities)
+    conversion = replace(conversion, only_core_ml=kit is not None or _has_core_ml(timing, capabilities))
+    job.check_options(conversion)
+    requested = sources.resolve_models(models, results=results, options=conversion)
+    defaults = sources.default_sources
+    return requested or defaults(results, timing.seed, only_core_ml=conversion.only_core_ml), conversion
 
 
 def _has_core_ml(timing: TimingOptions, capabilities: MachineCapabilities) -> bool:

@@ -62,6 +62,12 @@ def resume(
     return continue_and_record(description, _reopen(record), results / record.id, work, on_progress=progress)
 
 
+def describe_unfinished(record: TimingRecord) -> str:
+    """Return in words how far an unfinished matrix is."""
+    done, total = sum(len(row.rounds) for row in record.measurements), sum(map(len, record.orders))
+    return f"{done} of {format_count(total, 'round')} of {format_count(len(record.measurements), 'cell')}"
+
+
 def find_unfinished(run: str, results: Path) -> TimingRecord:
     """Return the record of the newest unfinished matrix whose id starts with ``run``.
 

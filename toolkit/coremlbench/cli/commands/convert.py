@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from coremlbench.cli.commands.dry_run import dry_run_option, past_runs, show_plan
 from coremlbench.cli.commands.model_file_options import model_file_options
 from coremlbench.cli.commands.parameters import (
     BATCHES,
@@ -20,6 +21,7 @@ from coremlbench.cli.commands.parameters import (
     source_option,
     split_names,
 )
+from coremlbench.cli.verbosity import verbosity_options
 from coremlbench.conversion.variants import DEFAULT_TARGET, TARGETS, VARIANTS
 from coremlbench.types.errors import InputError
 
@@ -81,6 +83,8 @@ VARIANT_LIST = CommaList("names", split_names, variant_names)
     timeout="Stop each model after this time: 30m.",
     silence="Stop a conversion without output for this time.  [default: 15m]",
 )
+@dry_run_option
+@verbosity_options
 @results_option
 @json_option
 def convert(
@@ -88,6 +92,7 @@ def convert(
     check: Path | None,
     sources: tuple[tuple[str, str], ...],
     random_weights: bool,
+    dry_run: bool,
     results: Path,
     as_json: bool,
     **settings: Any,
@@ -135,6 +140,11 @@ def convert(
         random_seed=options.seed if random_weights else None,
         check=check,
     )
+    if dry_run:
+        from coremlbench.plans.conversions import plan_conversions
+
+        show_plan(plan_conversions(sources_to_convert, options, **past_runs(results)), as_json=as_json)
+        return
     with Watch() as watch:
         runs = convert_models(sources_to_convert, options, results=results, command=sys.argv, on_progress=watch)
     if as_json:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from coremlbench.cli.commands.dry_run import dry_run_option, past_runs, show_plan, show_resumed
 from coremlbench.cli.commands.model_file_options import MODEL_FILE_OPTIONS, model_file_options
 from coremlbench.cli.commands.parameters import (
     BATCHES,
@@ -23,6 +24,7 @@ from coremlbench.cli.commands.parameters import (
     source_option,
     split_names,
 )
+from coremlbench.cli.verbosity import verbosity_options
 from coremlbench.types.errors import InputError
 
 if TYPE_CHECKING:
@@ -106,6 +108,8 @@ def _choices(option: str, known: tuple[str, ...]) -> CommaList:
     timeout="Stop the whole matrix after this time; --resume continues it.",
     silence="Stop a process without output for this time.  [default: 15m]",
 )
+@dry_run_option
+@verbosity_options
 @results_option
 @json_option
 def convert_and_time(
@@ -113,6 +117,7 @@ def convert_and_time(
     kit: Path | None,
     from_kit: Path | None,
     resume: str | None,
+    dry_run: bool,
     results: Path,
     as_json: bool,
     **settings: Any,
@@ -139,9 +144,42 @@ def convert_and_time(
 
     _check_options(models, kit, from_kit, resume, settings)
     source = read_kit(from_kit) if from_kit is not None else None
+    if dry_run:
+        _show_plan(models, kit, source, resume, settings, results, as_json=as_json)
+        return
     record, folder, conversion_exit_code = _measure(models, kit, source, resume, settings, results)
     _print_and_report(record, folder, kit, results, as_json=as_json)
     raise SystemExit(matrix_exit_code(record) or conversion_exit_code)
+
+
+def _show_plan(
+    models: tuple[str, ...],
+    kit: Path | None,
+    source: Kit | None,
+    resume: str | None,
+    settings: dict[str, Any],
+    results: Path,
+    *,
+    as_json: bool,
+) -> None:
+    """Print what would be converted and timed."""
+    from coremlbench.plans.conversions import plan_kit, plan_matrix
+    from coremlbench.timing.available_units import detect_units
+    from coremlbench.timing.convert_and_time import sources_to_convert
+    from coremlbench.timing.resume import describe_unfinished, find_unfinished
+
+    if resume is not None:
+        record = find_unfinished(resume, results)
+        show_resumed(record.id, describe_unfinished(record), as_json=as_json)
+        return
+    timing, capabilities = _timing_options(settings, source), detect_units()
+    if source is not None:
+        plan = plan_kit(source, timing, capabilities, **past_runs(results))
+    else:
+        conversion = _conversion_options(settings, timing)
+        sources, conversion = sources_to_convert(models, conversion, timing, capabilities, results=results, kit=kit)
+        plan = plan_matrix(sources, conversion, timing, capabilities, **past_runs(results))
+    show_plan(plan, as_json=as_json)
 
 
 def _check_options(

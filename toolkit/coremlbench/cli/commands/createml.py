@@ -124,6 +124,7 @@ def createml(
     source: str | None,
     resume: str | None,
     retries: int,
+    dry_run: bool,
     results: Path,
     as_json: bool,
     **settings: Any,
@@ -162,6 +163,9 @@ def createml(
     train, test = image_counts(settings["dataset"], train, test, scale)
     source = str(Path(source).absolute()) if source else None
     options = CreateMLOptions(train=train, test=test, source=source, **settings)
+    if dry_run:
+        _show_plan(options, resume, results, as_json=as_json)
+        return
     record, folder = _run(options, resume, retries, results, scaled=scale is not None)
     if as_json:
         print_json(record)
@@ -170,6 +174,19 @@ def createml(
     if exit_code_of(record) != INTERRUPTED:
         save_run_report(results, folder, quiet=as_json)
     raise SystemExit(exit_code_of(record))
+
+
+def _show_plan(options: CreateMLOptions, resume: str | None, results: Path, *, as_json: bool) -> None:
+    """Print what would run."""
+    from coremlbench.cli.commands.dry_run import past_runs, show_plan, show_resumed
+    from coremlbench.plans.trainings import plan_createml
+    from coremlbench.runs.resume_data import describe_progress, find_resumable_run
+
+    if resume is not None:
+        record, folder = find_resumable_run(results, ["createml"], resume)
+        show_resumed(record.id, describe_progress(folder), as_json=as_json)
+    else:
+        show_plan(plan_createml(options, **past_runs(results)), as_json=as_json)
 
 
 def _run(

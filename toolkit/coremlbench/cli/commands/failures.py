@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from coremlbench.cli.commands.parameters import json_option, results_option
+from coremlbench.cli.commands.redaction import redact_option, redacted
 from coremlbench.system.formatting import format_count
 
 if TYPE_CHECKING:
@@ -24,9 +25,10 @@ if TYPE_CHECKING:
     help="Write an archive of the failed runs, or of the IDs: records, logs, crash reports, versions. Home folders, "
     "user and host names are removed.",
 )
+@redact_option
 @results_option
 @json_option
-def failures(arguments: tuple[str, ...], bundle: Path | None, results: Path, as_json: bool) -> None:
+def failures(arguments: tuple[str, ...], bundle: Path | None, redact: bool, results: Path, as_json: bool) -> None:
     """List the failures in the results folder by machine and experiment, with what to do about each.
 
     These are failed runs, failed variants of conversions and failed cells of timings. An argument that is an existing
@@ -40,21 +42,24 @@ def failures(arguments: tuple[str, ...], bundle: Path | None, results: Path, as_
 
     records, problems, places = load_records(arguments, results)
     check_any_records(records, problems, places)
-    entries = find_failures(records)
     if bundle is not None:
-        failed = {entry.run for entry in entries}
+        failed = {entry.run for entry in find_failures(records)}
         chosen = [record for record in records if arguments or record.id in failed]
-        _write_bundle(bundle, chosen, results, places)
-    elif as_json:
-        print_json(list(entries))
+        _write_bundle(bundle, chosen, results, places, redact=redact)
     else:
-        print_failures(entries, len(records), results)
+        entries = find_failures(redacted(records) if redact else records)
+        if as_json:
+            print_json(list(entries))
+        else:
+            print_failures(entries, len(records), results)
     for problem in problems:
         click.echo(problem, err=True)
 
 
-def _write_bundle(out: Path, records: list[Record], results: Path, places: Sequence[Path]) -> None:
+def _write_bundle(out: Path, records: list[Record], results: Path, places: Sequence[Path], *, redact: bool) -> None:
     """Write the archive to ``out`` and print what it contains; the runs' folders are below ``places``.
+
+    With ``redact`` folders are taken out of paths too.
 
     Raises:
         InputError: there is no record, or ``out`` exists or cannot be written.
@@ -62,6 +67,8 @@ def _write_bundle(out: Path, records: list[Record], results: Path, places: Seque
     from coremlbench.diagnostics.bundle import write_bundle
     from coremlbench.diagnostics.doctor import run_checks
     from coremlbench.diagnostics.redaction import detect_owner
+    from coremlbench.diagnostics.selftest.bundle import machine_owner
+    from coremlbench.diagnostics.shared_records import sharing_redactor
     from coremlbench.runs.record_paths import run_folders
     from coremlbench.system.machine import describe_machine
     from coremlbench.system.paths import cache_folder
@@ -70,9 +77,12 @@ def _write_bundle(out: Path, records: list[Record], results: Path, places: Seque
     if not records:
         raise InputError(f"No run under {results} failed; name the runs to bundle by their ids.")
     checks = run_checks(cache_folder(), results, describe_machine(), skip_slow=True)
+    owner = machine_owner() if redact else detect_owner()
+    redactor = sharing_redactor(records, owner) if redact else None
     folders = run_folders(places)
-    names = write_bundle(out, records, results, checks=checks, owner=detect_owner(), folders=folders)
+    names = write_bundle(out, records, results, checks=checks, owner=owner, folders=folders, redactor=redactor)
+    what = "All folders, machine identifiers" if redact else "Home folders"
     click.echo(
-        f"{out}: {format_count(len(records), 'run')} in {format_count(len(names), 'file')}. Home folders, user and "
+        f"{out}: {format_count(len(records), 'run')} in {format_count(len(names), 'file')}. {what}, user and "
         "host names, addresses and secrets are taken out; look through it before you pass it on."
     )

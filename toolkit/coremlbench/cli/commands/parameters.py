@@ -12,6 +12,8 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from coremlbench.cli.commands.dry_run import dry_run_option
+from coremlbench.cli.verbosity import verbosity_options
 from coremlbench.system.formatting import format_bytes
 from coremlbench.system.paths import results_folder
 
@@ -275,6 +277,8 @@ def run_options(stopped: str) -> Callable[[Any], Any]:
                 help="After a failure, try again up to N times in new processes, with a remedy where there is one: "
                 "smaller batches, the CPU, more open files.",
             ),
+            dry_run_option,
+            verbosity_options,
             results_option,
             json_option,
         ),

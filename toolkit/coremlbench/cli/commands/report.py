@@ -11,6 +11,7 @@ import click
 
 from coremlbench.cli.commands.parameters import CommaList, csv_option, json_option, results_option, split_names
 from coremlbench.cli.commands.record_arguments import no_records_sentence
+from coremlbench.cli.commands.redaction import redact_option, redacted_sources
 from coremlbench.system.advised_commands import advised_command
 from coremlbench.system.formatting import format_count
 from coremlbench.types.errors import InputError
@@ -75,6 +76,7 @@ def save_run_report(results: Path, run: Path, *, quiet: bool) -> None:
     help="The folder of the report.  [default: a new one in the folder reports of the first FOLDER]",
 )
 @click.option("--pictures/--no-pictures", default=True, show_default=True, help="Include some of the test images.")
+@redact_option
 @click.option("--open", "open_page", is_flag=True, help="Open the page in the browser.")
 @results_option
 @json_option
@@ -84,6 +86,7 @@ def report(
     formats: tuple[str, ...],
     output: Path | None,
     pictures: bool,
+    redact: bool,
     open_page: bool,
     results: Path,
     as_json: bool,
@@ -109,7 +112,8 @@ def report(
     now = datetime.now(timezone.utc)
     printed = as_json or as_csv
     folder = output or (Path() if printed else default_output(places, now))
-    content = read_report(places, folder, now=now, pictures=pictures)
+    redaction = redacted_sources if redact else None
+    content = read_report(places, folder, now=now, pictures=pictures, redact=redaction)
     if not content.records:
         for problem in content.problems:
             click.echo(problem, err=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from coremlbench.cli.commands.parameters import Age, CommaList, csv_option, json_option, results_option, split_names
+from coremlbench.cli.commands.redaction import redact_option, redacted
 from coremlbench.cli.commands.run_ids import RUN_ID
 from coremlbench.types.errors import InputError
 
@@ -52,6 +53,8 @@ def parse_prune(value: str) -> tuple[str, ...]:
 )
 @click.option("--older-than", type=Age(), help="With --prune: the age of an old run: 12h, 30d, 8w.  [default: 30d]")
 @click.option("--dry-run", is_flag=True, help="Say what --delete or --prune would remove, and remove nothing.")
+@click.option("--schema", is_flag=True, help="Print the JSON Schema of what --json prints.")
+@redact_option
 @results_option
 @json_option
 @csv_option("a line for each run, with its settings and figures")
@@ -61,6 +64,8 @@ def results(
     prune: tuple[str, ...] | None,
     older_than: float | None,
     dry_run: bool,
+    schema: bool,
+    redact: bool,
     results: Path,
     as_json: bool,
     as_csv: bool,
@@ -80,15 +85,28 @@ def results(
     coremlbench results --delete 20261128-0711
     coremlbench results --prune --older-than 8w --dry-run
     """  # noqa: D301 - \b tells click to keep the lines
+    if schema:
+        _print_schema(alone=not (arguments or delete or prune is not None or older_than is not None or dry_run))
+        return
     if delete or prune is not None:
         _remove(arguments, delete, prune, older_than, results, dry_run=dry_run, as_json=as_json)
         return
     if older_than is not None or dry_run:
         raise InputError(f"{'--dry-run' if dry_run else '--older-than'} means nothing without --prune or --delete.")
-    _list(arguments, results, as_json=as_json, as_csv=as_csv)
+    _list(arguments, results, redact=redact, as_json=as_json, as_csv=as_csv)
 
 
-def _list(arguments: tuple[str, ...], results: Path, *, as_json: bool, as_csv: bool) -> None:
+def _print_schema(*, alone: bool) -> None:
+    """Print the schema of the records; raise ``InputError`` unless the option stands ``alone``."""
+    from coremlbench.cli.terminal.tables import print_json
+    from coremlbench.runs.schema import results_schema
+
+    if not alone:
+        raise InputError("--schema prints the schema of all records; leave out ids and the other options.")
+    print_json(results_schema())
+
+
+def _list(arguments: tuple[str, ...], results: Path, *, redact: bool, as_json: bool, as_csv: bool) -> None:
     """Print the runs, all of a single one that was named."""
     from coremlbench.cli.commands.record_arguments import check_any_records, load_records
     from coremlbench.cli.terminal.csv_output import print_csv
@@ -100,12 +118,15 @@ def _list(arguments: tuple[str, ...], results: Path, *, as_json: bool, as_csv: b
 
     records, problems, places = load_records(arguments, results)
     check_any_records(records, problems, places)
+    folders = run_folders(places)
+    if redact:
+        records, results, folders = redacted(records), Path(), {}
     if as_json:
         print_json(records)
     elif as_csv:
         print_csv(run_rows(records), RUN_COLUMNS)
     elif arguments and len(records) == 1:
-        print_saved_run(records[0], run_folders(places)[records[0].id])
+        print_saved_run(records[0], folders.get(records[0].id, results / records[0].id))
     else:
         print_results(records, results)
     for problem in problems:

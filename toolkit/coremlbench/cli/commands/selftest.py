@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +43,10 @@ class CheckName(click.ParamType[str]):
     help="Also write a ZIP archive of what the machine said: the texts of the system's tools, the results, the compute "
     "plan, versions. Names, paths, serial numbers and the like are removed.",
 )
+@click.option("--dry-run", is_flag=True, help="Say which checks would run, and run none.")
 @results_option
 @json_option
-def selftest(checks: tuple[str, ...], bundle: Path | None, results: Path, as_json: bool) -> None:
+def selftest(checks: tuple[str, ...], bundle: Path | None, dry_run: bool, results: Path, as_json: bool) -> None:
     """Try every part that figures rest on, with a tiny model, in less than two minutes.
 
     On a Mac: Core ML on each unit, its outputs, durations and compute plan, energy, thermal state, crash reports, sleep
@@ -68,6 +70,9 @@ def selftest(checks: tuple[str, ...], bundle: Path | None, results: Path, as_jso
     if bundle is not None:
         check_target(bundle)
     chosen = with_needs(checks, CHECKS) if checks else CHECKS
+    if dry_run:
+        _show_plan([(check.key, check.name) for check in chosen], as_json=as_json)
+        return
     with new_context(detect_host(), results, cache_folder()) as context:
         with Lines(len(chosen), as_json=as_json) as lines:
             found = run_checks(chosen, context, on_start=lines.start, on_result=lines.show)
@@ -83,3 +88,15 @@ def selftest(checks: tuple[str, ...], bundle: Path | None, results: Path, as_jso
             err=as_json,
         )
     raise SystemExit(exit_code(found))
+
+
+def _show_plan(checks: Sequence[tuple[str, str]], *, as_json: bool) -> None:
+    """Print which checks would run, by their keys and names."""
+    from coremlbench.cli.terminal.tables import print_json
+
+    if as_json:
+        print_json([{"check": key, "name": name} for key, name in checks])
+        return
+    for key, name in checks:
+        click.echo(f"{key}: {name}")
+    click.echo("They take two minutes at most, download nothing and save no record. Nothing was run: --dry-run.")

@@ -127,6 +127,7 @@ def train(
     ladder: tuple[int, ...] | None,
     resume: str | None,
     retries: int,
+    dry_run: bool,
     results: Path,
     as_json: bool,
     **changed: Any,
@@ -155,6 +156,9 @@ def train(
     changes = Overrides(sources=dict(sources), **changed)
     chosen = select(names + experiments) if names + experiments else tensorflow_experiments()
     _check_exclusive(retries, ladder, resume)
+    if dry_run:
+        _show_plan(chosen, changes, resume, results, as_json=as_json)
+        return
     print_start_warnings()
     if resume is not None:
         run = _resume(resume, chosen, changes, results)
@@ -165,6 +169,23 @@ def train(
     for message in errors:
         click.echo(message, err=True)
     raise SystemExit(training_exit_code([record for record, _ in runs]) or (2 if errors else 0))
+
+
+def _show_plan(
+    experiments: Sequence[Experiment], changes: Overrides, resume: str | None, results: Path, *, as_json: bool
+) -> None:
+    """Print what would run."""
+    from coremlbench.cli.commands.dry_run import past_runs, show_plan, show_resumed
+    from coremlbench.plans.trainings import plan_trainings
+    from coremlbench.runs.resume_data import describe_progress, find_resumable_run
+    from coremlbench.training.job import resolve_options
+
+    if resume is not None:
+        record, folder = find_resumable_run(results, [experiment.name for experiment in experiments], resume)
+        show_resumed(record.id, describe_progress(folder), as_json=as_json)
+        return
+    runs = [resolve_options(experiment, changes, results) for experiment in experiments]
+    show_plan(plan_trainings(runs, **past_runs(results)), as_json=as_json)
 
 
 def _check_exclusive(retries: int, ladder: tuple[int, ...] | None, resume: str | None) -> None:

@@ -6,6 +6,7 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from coremlbench.cli.verbosity import context_lines, verbosity
 from coremlbench.system.formatting import format_percent, format_seconds
 from coremlbench.types.process import Progress
 
@@ -33,6 +34,8 @@ PHASES = {
 
 PLAIN_INTERVAL = 10.0
 """Seconds between two lines of one phase where there is no terminal."""
+VERBOSE_INTERVAL = 1.0
+"""The same with --verbose; a new message of a worker is a line at once."""
 MIN_RATE_ITEMS = 50
 """Items of a phase from which on a rate and the time left are shown: a solver's few iterations differ in length."""
 
@@ -41,13 +44,16 @@ class Watch:
     """A context manager that displays ``Progress``: call it with each, in order.
 
     On a terminal one line is updated in place and replaced by the phase's time when the phase ends. Elsewhere a line
-    is printed every ``PLAIN_INTERVAL`` seconds and at the end of each phase.
+    is printed every ``PLAIN_INTERVAL`` seconds and at the end of each phase. With --verbose each step is a line with
+    the time since the start, with --quiet nothing is printed.
     """
 
     def __init__(self) -> None:
         from rich.console import Console
 
-        self._console = Console(stderr=True, highlight=False)
+        self._verbosity = verbosity()
+        self._console = Console(stderr=True, highlight=False, quiet=self._verbosity == "quiet")
+        self._start, self._last_message = time.monotonic(), ""
         self._live: Any = None
         self._task: Any = None
         self._phase = ""
@@ -55,7 +61,10 @@ class Watch:
         self._first_done = 0
 
     def __enter__(self) -> Self:
-        if self._console.is_terminal:
+        if self._verbosity == "verbose":
+            for line in context_lines():
+                self.print_line(line)
+        elif self._console.is_terminal and self._verbosity == "normal":
             from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
             self._live = Progress(
@@ -87,6 +96,10 @@ class Watch:
             self._live.update(
                 self._task, completed=progress.done, total=progress.total or None, figures=self._figures(now)
             )
+        elif self._verbosity == "verbose":
+            if progress.message != self._last_message or now - self._last_print >= VERBOSE_INTERVAL:
+                self._last_print, self._last_message = now, progress.message
+                self.print_line(f"[{format_seconds(now - self._start)}] {self._phase_name}: {self._figures(now)}")
         elif now - self._last_print >= PLAIN_INTERVAL:
             self._last_print = now
             self._console.print(f"{self._phase_name}: {self._figures(now)}", soft_wrap=True)

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from coremlbench.report.types import Report
-from coremlbench.system.serialization import finite_or_none
+from coremlbench.system.serialization import allow_null_numbers, finite_or_none
 
 
 def render(report: Report) -> bytes:
@@ -22,21 +22,12 @@ def render(report: Report) -> bytes:
 
 def schema() -> dict[str, Any]:
     """Return the JSON Schema of the report, which is published as ``docs/report.schema.json``."""
-    schema_of_report: dict[str, Any] = _allow_null_numbers(_adapter().json_schema(mode="serialization"))
+    schema_of_report: dict[str, Any] = allow_null_numbers(_adapter().json_schema(mode="serialization"))
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "coremlbench report",
         **schema_of_report,
     }
-
-
-def _allow_null_numbers(value: Any) -> Any:
-    """Return a schema in which every number may be null, for NaN and infinite figures."""
-    if isinstance(value, dict):
-        if value.get("type") == "number":
-            return {**value, "type": ["number", "null"]}
-        return {key: _allow_null_numbers(item) for key, item in value.items()}
-    return [_allow_null_numbers(item) for item in value] if isinstance(value, list) else value
 
 
 def _adapter() -> Any:

@@ -1,0 +1,1 @@
+"""What long commands would do, for ``--dry-run``: runs, cells, images, disk, downloads and time."""
