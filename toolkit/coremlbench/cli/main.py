@@ -73,7 +73,7 @@ class Commands(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Return the command that the arguments name, and the rest of them; a misspelt one is suggested."""
         name = args[0]
-        if name not in COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
+        if not name.startswith("-") and not ctx.resilient_parsing and self.get_command(ctx, name) is None:
             close = difflib.get_close_matches(name, COMMANDS, n=1)
             suggestion = f"did you mean `{advised_command(close[0])}`? " if close else ""
             ctx.fail(f"No such command {name!r}; {suggestion}`coremlbench --help` lists the commands.")
