@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from coremlbench.cli.terminal.progress import PHASES
 from coremlbench.cli.terminal.table_layout import print_table
 from coremlbench.cli.terminal.tables import (
     attempt_label,
@@ -19,6 +18,7 @@ from coremlbench.cli.terminal.tables import (
     print_text,
 )
 from coremlbench.system.formatting import format_bytes, format_count, format_seconds
+from coremlbench.system.phase_labels import phase_label
 from coremlbench.system.proportions import accuracy_bounds, format_bounds
 from coremlbench.types.training_records import Phase, SolverAgreement, Trained, TrainingRecord
 
@@ -80,7 +80,7 @@ def _phase_table(phases: Sequence[Phase], seconds: float, peak_bytes: int) -> Ta
     for phase in phases:
         rate = phase.items / phase.seconds if phase.seconds and phase.items > 1 else 0
         table.add_row(
-            PHASES.get(phase.name, phase.name),
+            phase_label(phase.name),
             format_seconds(phase.seconds),
             f"{phase.items:,}" if phase.items > 1 else "",
             f"{rate:,.1f}" if rate else "",
