@@ -15,9 +15,9 @@ from coremlbench.runs.estimates import (
     estimate_matrix,
     estimate_training,
     past_runs,
-    probe,
     tensorflow_costs,
 )
+from coremlbench.runs.speed_probe import MAX_AGE, note_probe, probe, probes_before
 from coremlbench.types.training_records import Phase, TrainingRecord
 from tests import record_samples as samples
 
@@ -131,3 +131,31 @@ def test_past_runs_are_this_machines_whole_finished_ones(tmp_path: Path) -> None
 
 def test_the_probe_measures_something() -> None:
     assert 0.01 < probe() < 1e6
+
+
+def test_a_run_on_a_busier_machine_is_related_to_now() -> None:
+    busy = past(1, FULL, 6.0)
+    for gigaflops in (20.0, 120.0):
+        estimate = estimate_training(FULL, CREATE_ML, [busy], gigaflops, {busy.id: 20.0})
+        assert estimate is not None
+        extraction = 6.0 * CREATE_ML["extract"].seconds(88_375) * 20.0 / gigaflops
+        rest = cost(FULL) - CREATE_ML["extract"].seconds(88_375)
+        assert extraction + rest <= estimate.seconds <= extraction + 6.0 * rest * 1.001
+    plain = estimate_training(FULL, CREATE_ML, [busy], 120.0, {})
+    assert plain is not None
+    assert plain.seconds == pytest.approx(6.0 * cost(FULL), rel=0.02)
+
+
+def test_probes_are_noted_and_found_by_the_start_of_runs(tmp_path: Path) -> None:
+    file = tmp_path / "cache/probes.json"
+    record = replace(samples.training(1), started="2026-01-01T00:10:00+00:00")
+    start = 1767226200.0
+    assert probes_before(file, [record]) == {}
+    for seconds, gigaflops in ((-MAX_AGE - 1, 1.0), (-20.0, 2.0), (-3.0, 3.0), (5.0, 4.0)):
+        note_probe(file, gigaflops, start + seconds)
+    assert probes_before(file, [record, replace(record, id="later", started="2026-01-02T00:00:00+00:00")]) == {
+        record.id: 3.0
+    }
+    file.write_text("[[1")
+    assert probes_before(file, [record, replace(record, started="never")]) == {}
+    note_probe(tmp_path / "cache/probes.json/x", 1.0, start)  # cannot be written

@@ -8,7 +8,6 @@ a matrix product at this moment, which also shows what else the machine is doing
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,8 +26,6 @@ R = TypeVar("R", bound=Record)
 
 REFERENCE_GIGAFLOPS = 120.0
 """What the probe measures on the reference machine: two cores of a Xeon with AVX-512."""
-PROBE_SECONDS = 0.4
-PROBE_SIZE = 768
 MAX_HISTORY = 30
 NEAREST_RUNS = 3
 """Of the past runs, those whose work is the nearest in size, and of equal ones the newest, give the factors."""
@@ -114,16 +111,23 @@ def estimate_training(
     costs: Mapping[str, PhaseCost],
     history: Sequence[TrainingRecord],
     gigaflops: float | None = None,
+    past_gigaflops: Mapping[str, float] | None = None,
 ) -> TimeEstimate | None:
     """Return the expected time of a training with so many items in each phase.
 
-    ``history`` holds finished runs of this machine; without any, ``gigaflops`` is the result of ``probe``. ``None``
-    without either.
+    ``history`` holds finished runs of this machine, and ``past_gigaflops`` what the probe gave before them, by their
+    ids: where it is known, the factors of a past run are those of the machine as busy as it is now. ``gigaflops`` is
+    what the probe gives now. ``None`` without a past run and a probe.
     """
     near = _nearest(expected, costs, history)
     if not near and gigaflops is None:
         return None
-    factors = {phase: _factors(phase, cost, near) for phase, cost in costs.items()}
+    changes = {
+        record.id: past_gigaflops[record.id] / gigaflops
+        for record in near
+        if gigaflops and past_gigaflops and record.id in past_gigaflops
+    }
+    factors = {phase: _factors(phase, cost, near, changes) for phase, cost in costs.items()}
     overall = [factor for values in factors.values() for factor in values]
     total = 0.0
     for phase, cost in costs.items():
@@ -157,10 +161,15 @@ def _nearest(
     return sorted(newest_first, key=distance)[:NEAREST_RUNS]  # a stable sort
 
 
-def _factors(phase: str, cost: PhaseCost, records: Iterable[TrainingRecord]) -> list[float]:
-    """Return the factors of a phase in past runs; none for the data, which only a machine's first run prepares."""
+def _factors(
+    phase: str, cost: PhaseCost, records: Iterable[TrainingRecord], changes: Mapping[str, float]
+) -> list[float]:
+    """Return the factors of a phase in past runs; none for the data, which only a machine's first run prepares.
+
+    ``changes`` are the ratios of the probe before a past run to the probe now, by the ids of runs.
+    """
     return [
-        recorded.seconds / cost.seconds(recorded.items)
+        recorded.seconds / cost.seconds(recorded.items) * changes.get(record.id, 1.0) ** cost.exponent
         for record in records
         for recorded in record.phases
         if recorded.name == phase != "data" and recorded.seconds >= MIN_PHASE_SECONDS
@@ -224,16 +233,3 @@ def comparable_trainings(records: Iterable[TrainingRecord], options: Mapping[str
     whole = [record for record in records if not record.resumed_from and not record.stand_in]
     alike = [record for record in whole if all(record.options.get(name) == value for name, value in options.items())]
     return alike or whole
-
-
-def probe() -> float:
-    """Return the throughput of a matrix product on all cores at this moment, in gigaflops."""
-    import numpy as np
-
-    matrix = np.ones((PROBE_SIZE, PROBE_SIZE), np.float32)
-    matrix @ matrix  # starts the threads
-    started, products = time.perf_counter(), 0
-    while time.perf_counter() - started < PROBE_SECONDS:
-        matrix @ matrix
-        products += 1
-    return 2e-9 * PROBE_SIZE**3 * products / (time.perf_counter() - started)

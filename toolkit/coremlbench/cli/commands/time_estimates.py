@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,13 +81,30 @@ def _training_estimate(
     options: Mapping[str, object],
     results: Path,
 ) -> TimeEstimate | None:
-    from coremlbench.runs.estimates import comparable_trainings, estimate_training, past_runs, probe
+    from coremlbench.runs.estimates import comparable_trainings, estimate_training, past_runs
+    from coremlbench.runs.speed_probe import probes_before
     from coremlbench.system.machine import describe_machine
     from coremlbench.types.training_records import TrainingRecord
 
     records = past_runs(results, TrainingRecord, describe_machine().id, (experiment,))
     history = comparable_trainings([record for record in records if record.experiment == experiment], options)
-    return estimate_training(expected, costs, history, None if history else probe())
+    return estimate_training(expected, costs, history, _probe_now(), probes_before(_probe_file(), history))
+
+
+@lru_cache(maxsize=1)
+def _probe_now() -> float:
+    """Return the probe's result for this command, which is noted for the estimates of later ones."""
+    from coremlbench.runs.speed_probe import note_probe, probe
+
+    gigaflops = probe()
+    note_probe(_probe_file(), gigaflops, time.time())
+    return gigaflops
+
+
+def _probe_file() -> Path:
+    from coremlbench.system.paths import cache_folder
+
+    return cache_folder() / "probes.json"
 
 
 def matrix_estimate(
@@ -93,7 +112,7 @@ def matrix_estimate(
 ) -> TimeEstimate | None:
     """Return the expected time of ``convert-and-time``: conversions, and the processes of the matrix."""
     from coremlbench.experiments.catalogue import EXPERIMENTS
-    from coremlbench.runs.estimates import estimate_matrix, past_runs, probe
+    from coremlbench.runs.estimates import estimate_matrix, past_runs
     from coremlbench.system.machine import describe_machine
     from coremlbench.types.conversion import ConversionRecord
     from coremlbench.types.timing import TimingRecord
@@ -108,7 +127,7 @@ def matrix_estimate(
     ]
     each = timing.warmup_seconds + timing.seconds
     counts = dict.fromkeys(names, packages)
-    return estimate_matrix(counts, cells, timing.rounds, each, history, None if history else probe())
+    return estimate_matrix(counts, cells, timing.rounds, each, history, _probe_now())
 
 
 def _cells_of_a_model(packages: int, timing: TimingOptions) -> int:
