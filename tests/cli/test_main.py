@@ -170,7 +170,8 @@ def test_completion_offers_commands_datasets_and_augmentations(coremlbench: Run)
 
 
 @pytest.mark.parametrize(
-    ("text", "size"), [("2GiB", 2 * 2**30), ("300MiB", 300 * 2**20), ("1.5G", 3 * 2**29), ("1GB", 10**9), ("512", 512)]
+    ("text", "size"),
+    [("2GiB", 2 * 2**30), ("300MiB", 300 * 2**20), ("1.5G", 3 * 2**29), ("1GB", 10**9), ("5000000", 5 * 10**6)],
 )
 def test_amounts_of_memory(text: str, size: int) -> None:
     assert Bytes().convert(text, None, None) == size

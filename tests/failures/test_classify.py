@@ -61,9 +61,10 @@ def test_the_reason_holds_the_numbers_and_the_place() -> None:
     )
     assert failure is not None
     assert failure.reason == (
-        "The run took 350.0 MiB of memory, more than the limit of 300.0 MiB, and was stopped at extract 1234 of 88375."
+        "The run took 350.0 MiB of memory, more than the limit of 300.0 MiB, and was stopped at augment and extract "
+        "1234 of 88375."
     )
-    assert failure.evidence.progress == "extract 1234 of 88375"
+    assert failure.evidence.progress == "augment and extract 1234 of 88375"
 
 
 def test_messages_with_braces_are_left_as_they_are() -> None:

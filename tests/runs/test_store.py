@@ -222,7 +222,7 @@ def test_no_results_folder_holds_no_records(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     records, problems = store.load_all(tmp_path / "file")
     assert records == []
-    assert "cannot be read" in problems[0]
+    assert "file cannot be read: it is not valid JSON" in problems[0]
 
 
 # --- runs that go on, and runs that were killed ---------------------------------------------------------------

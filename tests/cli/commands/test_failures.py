@@ -60,7 +60,7 @@ def test_failures_as_json_and_of_one_run(coremlbench: Run, results: Path) -> Non
     ]
     ran = coremlbench("failures", "20260101")
     assert (ran.returncode, ran.stdout) == (2, "")
-    assert "There is no run 20260101" in ran.stderr
+    assert "There is no folder and no run 20260101" in ran.stderr
 
 
 def test_nothing_failed(coremlbench: Run, tmp_path: Path) -> None:

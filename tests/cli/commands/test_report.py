@@ -17,11 +17,11 @@ def test_the_report_is_saved_and_its_path_told(coremlbench: Run, tmp_path: Path)
     save(tmp_path / "results", samples.training(1))
     ended = coremlbench("report", "--format", "html,md")
     assert ended.returncode == 0, ended.stderr
-    saved, beside = ended.stdout.splitlines()
+    saved, beside, counted = ended.stdout.splitlines()
     page = Path(saved.removeprefix("saved: "))
     assert page.read_text().startswith("<!DOCTYPE html>")
     assert page.parent.parent == tmp_path / "results" / "reports"
-    assert beside == "beside it: report.md"
+    assert (beside, counted) == ("beside it: report.md", "1 record of 1 machine")
 
 
 @pytest.mark.long
@@ -50,7 +50,7 @@ def test_wrong_options_are_told_in_a_sentence(coremlbench: Run, tmp_path: Path) 
     wrong = coremlbench("report", "--format", "pdf")
     assert (wrong.returncode, "'pdf' is not a form of the report" in wrong.stderr) == (2, True)
     nowhere = coremlbench("report", "nowhere")
-    assert (nowhere.returncode, "There is no results folder nowhere" in nowhere.stderr) == (2, True)
+    assert (nowhere.returncode, "There is no folder and no run nowhere" in nowhere.stderr) == (2, True)
     save(tmp_path / "results", samples.training(1))
     (tmp_path / "file").write_text("")
     full = coremlbench("report", "--output", "file/below", "--format", "json")
@@ -64,7 +64,7 @@ def test_a_run_ends_with_a_page_of_all_records(tmp_path: Path, capsys: pytest.Ca
     page = tmp_path / "reports" / samples.training(2).id / "report.html"
     assert capsys.readouterr() == (f"report: {page}\n", "")
     assert samples.training(1).id in page.read_text()
-    assert [each.name for each in page.parent.iterdir()] == ["report.html"]
+    assert {each.name for each in page.parent.iterdir()} == {"report.html", "report.md", "report.json", "plots"}
     save_run_report(tmp_path, tmp_path / "b", quiet=True)
     assert capsys.readouterr() == ("", "")
 

@@ -81,7 +81,7 @@ class Commands(click.Group):
         A misspelt command is suggested. The doctor shows what is wrong with the settings, instead of failing.
         """
         first = args[0]
-        if first not in COMMANDS and not first.startswith("-") and not ctx.resilient_parsing:
+        if not first.startswith("-") and not ctx.resilient_parsing and self.get_command(ctx, first) is None:
             close = difflib.get_close_matches(first, COMMANDS, n=1)
             suggestion = f"did you mean `{advised_command(close[0])}`? " if close else ""
             ctx.fail(f"No such command {first!r}; {suggestion}`coremlbench --help` lists the commands.")

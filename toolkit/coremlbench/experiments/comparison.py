@@ -120,6 +120,8 @@ def _measured_row(record: TrainingRecord, experiment: Experiment) -> ComparisonR
         accuracy=None if isinstance(outcome, Failure) else outcome.test_accuracy,
         deviations=record.deviations,
         notes=record.notes,
+        test_images=record.dataset.test if record.dataset else 0,
+        data=record.dataset.name if record.dataset else "",
     )
 
 

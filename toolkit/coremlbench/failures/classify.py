@@ -7,9 +7,11 @@ texts say "likely" where they infer. An end that no other rule matches is of the
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
+from coremlbench.failures.log_noise import without_noise
 from coremlbench.failures.rules import RULES, Rule
 from coremlbench.failures.template_values import format_progress, signal_name, values_for
 from coremlbench.types.failure import Evidence, Failure
@@ -27,8 +29,10 @@ STACK_BEGINNINGS = ("Current thread ", "Thread 0x")
 def classify(ended: Exit, results: Path | None = None) -> Failure | None:
     """Return why the child failed, ``None`` if it succeeded: exit code 0, a valid result, no evidence against it.
 
-    ``results`` is the folder of records of the run, for commands in the hint.
+    ``results`` is the folder of records of the run, for commands in the hint. What TensorFlow logs at every start is no
+    evidence.
     """
+    ended = replace(ended, log_tail=without_noise(ended.log_tail), retained_lines=without_noise(ended.retained_lines))
     succeeded = ended.stopped is None and ended.returncode == 0 and ended.result is not None and ended.error is None
     for rule in RULES:
         if succeeded and not rule.also_success:

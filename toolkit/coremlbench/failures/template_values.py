@@ -8,6 +8,7 @@ from pathlib import Path
 
 from coremlbench.system.advised_commands import advised_command
 from coremlbench.system.formatting import format_bytes, format_seconds
+from coremlbench.system.phase_labels import phase_label
 from coremlbench.types.process import Exit, ProcessResources
 
 
@@ -58,13 +59,14 @@ def _notes(ended: Exit) -> dict[str, str]:
 
 
 def format_progress(ended: Exit) -> str:
-    """Return the last progress as "extract 1234 of 88375", or the phase alone, or an empty text."""
+    """Return the last progress as "augment and extract 1234 of 88375", or the phase alone, or an empty text."""
     progress = ended.last_progress
     if progress is None:
-        return ended.phase
+        return phase_label(ended.phase)
+    name = phase_label(progress.phase)
     if not progress.total:
-        return f"{progress.phase} {progress.done}" if progress.done else progress.phase
-    return f"{progress.phase} {progress.done} of {progress.total}"
+        return f"{name} {progress.done}" if progress.done else name
+    return f"{name} {progress.done} of {progress.total}"
 
 
 def signal_number(ended: Exit) -> int | None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from coremlbench.failures.listing import failures_in
+from coremlbench.failures.log_noise import without_noise
 from coremlbench.report.types import FailureRow
 from coremlbench.types.failure import Failure
 from coremlbench.types.process import CrashReport
@@ -65,9 +66,9 @@ def _row(record: Record, subject: str, failure: Failure, times: int) -> FailureR
         signal=evidence.signal,
         returncode=evidence.returncode,
         exception=evidence.exception,
-        matched=evidence.matched,
+        matched=without_noise(evidence.matched),
         crash=_crash_lines(evidence.crash_report),
         stack=evidence.stack,
-        log_tail=evidence.log_tail,
+        log_tail=without_noise(evidence.log_tail),
         peak_bytes=evidence.peak_bytes,
     )

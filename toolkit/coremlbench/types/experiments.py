@@ -64,7 +64,7 @@ class ComparisonRow:
 
     ``seconds`` is the middle of a published range. ``ratio`` is ``seconds`` divided by the reference's: above 1 for a
     slower machine, ``None`` if their workloads differ. ``figure`` is the text to print, also for a failure.
-    ``deviations`` are a measured run's from the protocol.
+    ``deviations`` are a measured run's from the protocol, ``accuracy`` is of the ``test_images`` of ``data``.
     """
 
     experiment: str
@@ -81,3 +81,5 @@ class ComparisonRow:
     accuracy: float | None = None
     deviations: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    test_images: int = 0
+    data: str = ""

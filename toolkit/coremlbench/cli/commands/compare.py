@@ -35,9 +35,12 @@ def compare(arguments: tuple[str, ...], results: Path, as_json: bool) -> None:
     paths = [argument for argument in arguments if is_path(argument)]
     ids = [argument for argument in arguments if argument not in paths and argument[:1].isdecimal()]
     chosen = select([argument for argument in arguments if argument not in (*paths, *ids)])
-    own = [str(results)] if paths and results.is_dir() and not ids else []
-    records, problems, places = load_records([*own, *paths, *ids], results)
+    records, problems, places = load_records([*paths, *ids], results)
     check_any_records(records, problems, places)
+    if paths and not ids and results.is_dir():  # this machine's own runs, for the ratios
+        own, own_problems, _ = load_records([], results)
+        records = list({record.id: record for record in (*own, *records)}.values())
+        problems = list(dict.fromkeys([*problems, *own_problems]))
     trainings = [record for record in records if isinstance(record, TrainingRecord) and record.experiment in known]
     if ids and len(arguments) == len(ids):  # the experiments of these runs
         chosen = select({record.experiment for record in trainings})

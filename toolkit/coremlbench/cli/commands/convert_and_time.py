@@ -248,6 +248,7 @@ def _measure(
 
     The exit code is that of the conversions, 0 when there was none. ``kit`` is the folder of a kit to be written.
     """
+    from coremlbench.cli.commands.time_estimates import matrix_estimate, print_estimate
     from coremlbench.cli.terminal.conditions import print_start_warnings
     from coremlbench.cli.terminal.progress import Watch
     from coremlbench.cli.terminal.timing import round_line
@@ -256,6 +257,8 @@ def _measure(
 
     timing = _timing_options(settings, source)
     print_start_warnings()
+    if resume is None and source is None:
+        print_estimate(matrix_estimate(models, _conversion_options(settings, timing), timing, results))
     with Watch() as watch:
         arguments: dict[str, Any] = {
             "results": results,

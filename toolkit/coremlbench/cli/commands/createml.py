@@ -146,6 +146,7 @@ def createml(
     Exit code 0 when it trained, 3 when it failed, 2 for wrong options or missing input, 130 after Ctrl-C.
     """  # noqa: D301 - \b tells click to keep the lines
     from coremlbench.cli.commands.report import save_run_report
+    from coremlbench.cli.commands.time_estimates import createml_estimate, print_estimate
     from coremlbench.cli.terminal.createml import print_createml_run
     from coremlbench.cli.terminal.tables import print_json
     from coremlbench.createml.engines.createml import check_no_extractor
@@ -166,6 +167,8 @@ def createml(
     if dry_run:
         _show_plan(options, resume, results, as_json=as_json)
         return
+    if resume is None:
+        print_estimate(createml_estimate(options, results))
     record, folder = _run(options, resume, retries, results, scaled=scale is not None)
     if as_json:
         print_json(record)

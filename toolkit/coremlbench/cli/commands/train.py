@@ -212,12 +212,14 @@ def _train_all(
     Raises:
         InputError: the data of the only experiment cannot be used.
     """
+    from coremlbench.cli.commands.time_estimates import print_estimate, tensorflow_estimate
     from coremlbench.cli.terminal.progress import Watch
     from coremlbench.runs.lifecycle import INTERRUPTED
     from coremlbench.training.job import resolve_options, train_with_ladder, training_exit_code
     from coremlbench.types.errors import InputError
 
     plans = [resolve_options(experiment, changes, results) for experiment in experiments]
+    print_estimate(tensorflow_estimate(plans, results))
     runs: list[SavedRun] = []
     errors: list[str] = []
     for options in plans:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from coremlbench.cli.terminal.table_layout import print_table
 from coremlbench.cli.terminal.tables import (
     NO_VALUE,
     display_path,
@@ -19,6 +20,7 @@ from coremlbench.cli.terminal.tables import (
 )
 from coremlbench.report.labels import signal_to_noise_label
 from coremlbench.system.formatting import format_bytes, format_percent, format_seconds
+from coremlbench.system.proportions import format_accuracy
 from coremlbench.types.conversion import PROVEN, ConversionRecord, Variant
 from coremlbench.types.failure import Failure
 
@@ -52,7 +54,7 @@ def _print_conversion(record: ConversionRecord, folder: Path) -> None:
     batches = sorted({variant.batch for variant in record.variants})
     for batch in batches:
         console.print()
-        console.print(_variant_table([variant for variant in record.variants if variant.batch == batch], batch))
+        print_table(console, _variant_table([variant for variant in record.variants if variant.batch == batch], batch))
     console.print()
     for line in _note_lines(record):
         print_text(console, line)
@@ -110,6 +112,8 @@ def _note_lines(record: ConversionRecord) -> list[str]:
     if proofs:
         first = proofs[0]
         lines.append(f"compared: {first.images:,} {first.data}; with {first.original}; executed by {first.runtime}")
+        if first.accuracy_before is not None:
+            lines.append(f"accuracy of the original: {format_accuracy(first.accuracy_before, first.images)}")
         lines.append(
             "error: the largest, as a share of the range of the original's values; same: samples that keep their class"
         )

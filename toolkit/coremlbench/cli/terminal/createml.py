@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from coremlbench.cli.terminal.conditions import condition_lines
-from coremlbench.cli.terminal.progress import PHASES
+from coremlbench.cli.terminal.table_layout import print_table
 from coremlbench.cli.terminal.tables import (
     attempt_label,
     deviation_lines,
@@ -20,6 +20,8 @@ from coremlbench.cli.terminal.tables import (
 )
 from coremlbench.report.warnings import condition_warnings
 from coremlbench.system.formatting import format_bytes, format_count, format_seconds
+from coremlbench.system.phase_labels import phase_label
+from coremlbench.system.proportions import accuracy_bounds, format_bounds
 from coremlbench.types.training_records import Phase, SolverAgreement, Trained, TrainingRecord
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ def print_createml_run(record: TrainingRecord, folder: Path) -> None:
     else:
         print_failure(console, f"Create ML run{attempt_label(record)}", record.outcome)
     if record.phases:
-        console.print(_phase_table(record.phases, record.seconds, record.peak_bytes))
+        print_table(console, _phase_table(record.phases, record.seconds, record.peak_bytes))
     for line in _setting_lines(record):
         print_text(console, line)
     print_text(console, f"saved: {display_path(folder / 'run.json')}")
@@ -44,14 +46,14 @@ def print_createml_run(record: TrainingRecord, folder: Path) -> None:
 def _print_trained(console: Console, record: TrainingRecord, outcome: Trained, folder: Path) -> None:
     mark = f" by the tests' stand-in, not by {record.stood_in_for}" if record.stand_in else ""
     console.print(f"\nCreate ML run: trained{mark}{attempt_label(record)}", style="bold green")
-    console.print(_accuracy_table(record, outcome))
+    print_table(console, _accuracy_table(record, outcome))
     if outcome.per_class:
         classes = new_table("class", "images", "precision", "recall")
         for result in outcome.per_class:
             classes.add_row(
                 result.name, f"{result.images:,}", percent_or_dash(result.precision), percent_or_dash(result.recall)
             )
-        console.print(classes)
+        print_table(console, classes)
     if record.model is not None:
         agreement = record.model.agreement
         comparison = (
@@ -64,14 +66,14 @@ def _print_trained(console: Console, record: TrainingRecord, outcome: Trained, f
 
 
 def _accuracy_table(record: TrainingRecord, outcome: Trained) -> Table:
-    table = new_table("accuracy", "", "images")
+    table = new_table("accuracy", "", "95% interval", "images")
     data = record.dataset
     for name, accuracy, images in (
         ("test", outcome.test_accuracy, data.test if data else 0),
         ("validation", outcome.validation_accuracy, data.validation if data else 0),
         ("training", outcome.training_accuracy, data.train if data else record.phases[-1].items),
     ):
-        table.add_row(name, percent_or_dash(accuracy), f"{images:,}")
+        table.add_row(name, percent_or_dash(accuracy), format_bounds(*accuracy_bounds(accuracy, images)), f"{images:,}")
     return table
 
 
@@ -80,7 +82,7 @@ def _phase_table(phases: Sequence[Phase], seconds: float, peak_bytes: int) -> Ta
     for phase in phases:
         rate = phase.items / phase.seconds if phase.seconds and phase.items > 1 else 0
         table.add_row(
-            PHASES.get(phase.name, phase.name),
+            phase_label(phase.name),
             format_seconds(phase.seconds),
             f"{phase.items:,}" if phase.items > 1 else "",
             f"{rate:,.1f}" if rate else "",

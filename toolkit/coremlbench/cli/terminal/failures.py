@@ -8,6 +8,7 @@ from pathlib import Path
 
 from coremlbench.cli.terminal.tables import MAX_LOG_LINE, plain_console, print_text
 from coremlbench.failures.listing import FailureEntry
+from coremlbench.failures.log_noise import without_noise
 from coremlbench.system.formatting import format_count
 
 LOG_LINES = 3
@@ -59,7 +60,7 @@ def _evidence_lines(entry: FailureEntry) -> list[str]:
         lines.append(f"crash report: {report.exception} ({report.signal}) of {report.process}{top}")
     elif len(evidence.stack) > 1:
         lines.append(f"crashed in: {evidence.stack[1].strip()}")
-    log = evidence.matched or evidence.log_tail[-1:]
+    log = without_noise(evidence.matched) or without_noise(evidence.log_tail)[-1:]
     lines += [f"log: {line[:MAX_LOG_LINE]}" for line in log[:LOG_LINES]]
     lines += [f"note: {note}" for note in evidence.notes]
     return [*lines, f"what to do: {entry.failure.hint}"]

@@ -6,14 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from coremlbench.cli.terminal.table_layout import print_table
 from coremlbench.cli.terminal.tables import NO_VALUE, display_path, new_table, plain_console, print_text
 from coremlbench.report.labels import outcome_label
 from coremlbench.system.advised_commands import advised_command, is_default_results
-from coremlbench.system.formatting import format_bytes, format_percent, format_seconds
-from coremlbench.types.conversion import ConversionRecord
+from coremlbench.system.formatting import format_bytes, format_seconds
+from coremlbench.system.proportions import format_accuracy
+from coremlbench.types.conversion import ConversionRecord, Converted
 from coremlbench.types.records import Record
 from coremlbench.types.timing import Timed
-from coremlbench.types.training_records import Trained
+from coremlbench.types.training_records import Trained, TrainingRecord
 
 if TYPE_CHECKING:
     from coremlbench.diagnostics.doctor import SystemCheck
@@ -48,7 +50,7 @@ def print_results(records: Sequence[Record], folder: Path) -> None:
             format_seconds(record.seconds) if record.seconds else NO_VALUE,
             format_bytes(record.peak_bytes) if record.peak_bytes else NO_VALUE,
         )
-    console.print(table)
+    print_table(console, table)
     for record in records:
         if record.deviations:
             print_text(console, f"{record.id}: not the protocol: {', '.join(record.deviations)}")
@@ -68,7 +70,10 @@ def _outcome(record: Record) -> str:
     """Return the outcome as in the report, but with the accuracy of a training and without counts of zero."""
     outcome = record.outcome
     if isinstance(outcome, Trained):
-        return f"{format_percent(outcome.test_accuracy)} test accuracy"
+        data = record.dataset if isinstance(record, TrainingRecord) else None
+        return f"accuracy {format_accuracy(outcome.test_accuracy, data.test if data else 0)}"
+    if isinstance(outcome, Converted):
+        return ", ".join(f"{count} {verdict}" for verdict, count in outcome.counts.items())
     if isinstance(outcome, Timed):
         return f"{outcome.cells} timed" + (f", {outcome.failed} failed" if outcome.failed else "")
     return outcome_label(record)
@@ -84,7 +89,7 @@ def print_datasets(datasets: Sequence[DatasetSummary]) -> None:
     for dataset in datasets:
         cells = (f"{dataset.images:,}", str(dataset.classes), f"{dataset.cached_images:,}", _download(dataset))
         table.add_row(dataset.name, *cells)
-    console.print(table)
+    print_table(console, table)
     for dataset in datasets:
         print_text(console, f"{dataset.name}: {dataset.title}. {dataset.description}")
     print_text(console, "createml also takes any folder of images: --dataset DIR.")
@@ -106,7 +111,7 @@ def print_checks(checks: Sequence[SystemCheck]) -> None:
     for check in checks:
         label, colour = STATE_LABELS[check.state]
         table.add_row(check.name, f"[{colour}]{label}[/]", escape(check.found))
-    Console(highlight=False).print(table)
+    print_table(Console(highlight=False), table)
     console = plain_console()
     for check in checks:
         if check.advice and check.state != "ok":

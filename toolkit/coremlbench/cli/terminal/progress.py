@@ -8,29 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from coremlbench.cli.verbosity import context_lines, verbosity
 from coremlbench.system.formatting import format_percent, format_seconds
+from coremlbench.system.phase_labels import phase_label
 from coremlbench.types.process import Progress
 
 if TYPE_CHECKING:
     from typing_extensions import Self
-
-PHASES = {
-    "setup": "set up",
-    "data": "data",
-    "link": "link the images",
-    "start": "start Create ML",
-    "augment": "augment",
-    "extract": "augment and extract",
-    "train": "train",
-    "evaluate": "evaluate",
-    "verify": "verify",
-    "export": "save the model",
-    "kit": "pack the kit",
-    "compile": "compile for Core ML",
-    "plan": "ask for the plan",
-    "time": "time",
-    "sustain": "time without a pause",
-}
-"""The displayed names of phases."""
 
 PLAIN_INTERVAL = 10.0
 """Seconds between two lines of one phase where there is no terminal."""
@@ -38,6 +20,8 @@ VERBOSE_INTERVAL = 1.0
 """The same with --verbose; a new message of a worker is a line at once."""
 MIN_RATE_ITEMS = 50
 """Items of a phase from which on a rate and the time left are shown: a solver's few iterations differ in length."""
+MIN_DONE_SHARE = 0.05
+"""The share of a phase from which on the time left is shown: the first items tell of the start, not of the pace."""
 
 
 class Watch:
@@ -110,7 +94,7 @@ class Watch:
 
     @property
     def _phase_name(self) -> str:
-        return PHASES.get(self._phase, self._phase)
+        return phase_label(self._phase)
 
     def _start_phase(self, progress: Progress, now: float) -> None:
         self._phase, self._phase_start, self._last_print = progress.phase, now, 0.0
@@ -140,7 +124,7 @@ class Watch:
             return []
         rate = done / seconds
         parts = [f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.1f}/s"]
-        if progress.done < progress.total:
+        if MIN_DONE_SHARE * progress.total <= done and progress.done < progress.total:
             parts.append(f"{format_seconds((progress.total - progress.done) / rate)} left")
         return parts
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from coremlbench.failures.log_noise import without_noise
 from coremlbench.system import serialization
 from coremlbench.system.formatting import format_percent
 from coremlbench.types.failure import Failure
@@ -78,9 +79,10 @@ def print_failure(console: Console, title: str, failure: Failure) -> None:
     console.print()
     print_text(console, f"{title}: failed – {failure.kind}{progress}", style="bold red")
     print_text(console, failure.reason)
-    if failure.evidence.log_tail:
+    log = without_noise(failure.evidence.log_tail)  # records of older releases have it
+    if log:
         console.print("last lines of its log:", style="dim")
-        for line in failure.evidence.log_tail[-LOG_LINES:]:
+        for line in log[-LOG_LINES:]:
             print_text(console, f"  {line[:MAX_LOG_LINE]}", style="dim")
     print_text(console, f"what to do: {failure.hint}")
 

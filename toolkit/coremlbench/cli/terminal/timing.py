@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from coremlbench.cli.terminal.conditions import condition_lines
+from coremlbench.cli.terminal.table_layout import print_table
 from coremlbench.cli.terminal.tables import (
     NO_VALUE,
     display_path,
@@ -22,12 +23,16 @@ from coremlbench.report.timing import cell_row
 from coremlbench.report.warnings import warning_rows
 from coremlbench.system.files import content_files
 from coremlbench.system.formatting import format_bytes, format_count, format_percent, format_seconds, format_short
+from coremlbench.system.proportions import format_accuracy
 from coremlbench.timing.kit import MANIFEST
 from coremlbench.timing.kit_program import SCRIPT
 from coremlbench.timing.rounds import clock_gap_phrase
 from coremlbench.timing.statistics import Ratio, ratio_of_rounds
 from coremlbench.types.conversion import Variant
 from coremlbench.types.timing import Measurement, Round, Timed, TimedModel, TimingRecord
+
+SEVERE_WARNINGS = ("stand-in", "gave outputs", "Rosetta", "virtual machine")
+"""Words of the warnings that are told in full also after a first look: they say whose figures these are."""
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -51,19 +56,21 @@ def print_timing(record: TimingRecord, folder: Path, kit: Path | None = None) ->
     """
     console = plain_console()
     _print_outcome(console, record)
-    console.print(_package_table(record.models))
+    print_table(console, _package_table(record.models))
     for line in _proof_notes(record.models):
         print_text(console, line)
     coreml = [row for row in record.measurements if row.runtime == "coreml"]
     hosts = [row for row in record.measurements if row.runtime != "coreml"]
     if coreml:
         stand_in = any(row.stand_in for row in coreml)
-        console.print(_coreml_table(record, coreml, "The tests' stand-in for Core ML" if stand_in else "Core ML"))
+        print_table(
+            console, _coreml_table(record, coreml, "The tests' stand-in for Core ML" if stand_in else "Core ML")
+        )
         _print_ratios(console, coreml)
     if hosts:
-        console.print(_host_table(record, hosts))
+        print_table(console, _host_table(record, hosts))
     if any(row.sustained for row in record.measurements):
-        console.print(_sustained_table(record.measurements))
+        print_table(console, _sustained_table(record.measurements))
     _print_failures(console, record.measurements)
     for line in _notes(record):
         print_text(console, line)
@@ -138,7 +145,19 @@ def _proof_notes(models: Sequence[TimedModel]) -> list[str]:
                 notes.append(f"not judged: {proof.reason}")
             for note in notes:
                 packages.setdefault(note, []).append(_package_row(model.name, variant)[0])
-    return [f"{', '.join(names)}: {note}" for note, names in packages.items()]
+    return [*_accuracy_lines(models), *(f"{', '.join(names)}: {note}" for note, names in packages.items())]
+
+
+def _accuracy_lines(models: Sequence[TimedModel]) -> list[str]:
+    """Return the accuracy of each model's original with its interval and what it is of, as proofs have it."""
+    lines = []
+    for model in models:
+        proofs = [variant.proof for variant in model.variants if variant.proof is not None]
+        proof = next((proof for proof in proofs if proof.accuracy_before is not None), None)
+        if proof is not None:
+            accuracy = format_accuracy(proof.accuracy_before, proof.images)
+            lines.append(f"{model.name}: accuracy of the original {accuracy} {proof.data}".rstrip())
+    return lines
 
 
 def _coreml_table(record: TimingRecord, rows: Sequence[Measurement], title: str) -> Table:
@@ -200,7 +219,7 @@ def _print_ratios(console: Console, rows: Sequence[Measurement]) -> None:
         if ratio is not None:
             table.add_row(_package_title(engine), *_ratio_figures(engine, gpu, ratio))
     if table.row_count:
-        console.print(table)
+        print_table(console, table)
 
 
 def _ratio_figures(engine: Measurement, gpu: Measurement, ratio: Ratio) -> tuple[str, str, str]:
@@ -239,7 +258,22 @@ def _notes(record: TimingRecord) -> list[str]:
             f"({_package_title(worst)} on {UNIT_LABELS[worst.unit]})"
         )
     lines += condition_lines(record)
-    return [*lines, *(f"note: {warning.text}" for warning in warning_rows([record]))]
+    texts = [warning.text for warning in warning_rows([record])]
+    return [*lines, *(condense_warnings(texts) if record.quick else [f"note: {text}" for text in texts])]
+
+
+def condense_warnings(texts: Sequence[str]) -> list[str]:
+    """Return the notes on a first look as one line that points to the report, after those that void figures."""
+    severe = [text for text in texts if any(word in text for word in SEVERE_WARNINGS)]
+    rest = len(texts) - len(severe)
+    lines = [f"note: {text}" for text in severe]
+    if rest:
+        lines.append(
+            "note: A first look has too few rounds and calls for figures to rely on; "
+            f"{format_count(rest, 'note')} on {'it stands' if rest == 1 else 'them stand'} under Conditions and "
+            "warnings in the report."
+        )
+    return lines
 
 
 def _is_same_package(one: Measurement, other: Measurement) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from coremlbench.cli.terminal.conditions import condition_lines
+from coremlbench.cli.terminal.table_layout import print_table
 from coremlbench.cli.terminal.tables import (
     NO_VALUE,
     attempt_label,
@@ -22,10 +23,11 @@ from coremlbench.experiments.catalogue import select
 from coremlbench.experiments.comparison import compared_seconds
 from coremlbench.report.warnings import condition_warnings
 from coremlbench.system.advised_commands import advised_command
-from coremlbench.system.formatting import format_bytes, format_percent, format_seconds
+from coremlbench.system.formatting import format_bytes, format_seconds
+from coremlbench.system.proportions import format_accuracy
 from coremlbench.types.experiments import ComparisonRow
 from coremlbench.types.failure import Failure
-from coremlbench.types.training_records import EpochRow, TrainingRecord
+from coremlbench.types.training_records import EpochRow, Trained, TrainingRecord
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -41,13 +43,20 @@ def print_run(record: TrainingRecord, folder: Path) -> None:
         print_failure(console, title, record.outcome)
     else:
         console.print(f"\n{title}: trained", style="bold green")
-        console.print(f"test accuracy: {format_percent(record.outcome.test_accuracy)}")
+        print_text(console, f"test accuracy: {_test_accuracy(record, record.outcome)}")
     if record.epochs:
-        console.print(_epoch_table(record.epochs))
+        print_table(console, _epoch_table(record.epochs))
         console.print("* includes the loading of the data; recorded, not compared")
     for line in _setting_lines(record):
         print_text(console, line)
     print_text(console, f"saved: {folder / 'run.json'}")
+
+
+def _test_accuracy(record: TrainingRecord, outcome: Trained) -> str:
+    """Return the accuracy with its interval, number of images and data set: "92.5%, 88 to 95, of 200 of mnist"."""
+    data = record.dataset
+    accuracy = format_accuracy(outcome.test_accuracy, data.test if data else 0)
+    return f"{accuracy} test images of {data.name}" if data else accuracy
 
 
 def _epoch_table(epochs: Sequence[EpochRow]) -> Table:
@@ -91,7 +100,7 @@ def _setting_lines(record: TrainingRecord) -> list[str]:
 
 def print_runs(records: Sequence[TrainingRecord]) -> None:
     """Print several runs as one table: outcome, compared figure, device and memory."""
-    table = new_table("experiment", "batch", "outcome", "compared figure", "device", "peak memory")
+    table = new_table("experiment", "batch", "test accuracy", "compared figure", "device", "peak memory")
     for record in records:
         outcome = record.outcome
         (experiment,) = select([record.experiment])
@@ -100,12 +109,12 @@ def print_runs(records: Sequence[TrainingRecord]) -> None:
         table.add_row(
             "\n".join([record.experiment, *deviation_lines(record.deviations)]),
             str(record.options.get("batch", "")),
-            f"failed: {outcome.kind}" if isinstance(outcome, Failure) else format_percent(outcome.test_accuracy),
+            f"failed: {outcome.kind}" if isinstance(outcome, Failure) else _test_accuracy(record, outcome),
             NO_VALUE if seconds is None else format_seconds(seconds) + per,
             record.placement.device if record.placement else NO_VALUE,
             format_bytes(record.peak_bytes) if record.peak_bytes else NO_VALUE,
         )
-    plain_console().print(table)
+    print_table(plain_console(), table)
 
 
 def print_comparison(rows: Sequence[ComparisonRow], results: Path | None = None) -> None:
@@ -126,27 +135,39 @@ def print_comparison(rows: Sequence[ComparisonRow], results: Path | None = None)
     )
 
 
+def _settings(row: ComparisonRow) -> str:
+    """Return ": accuracy 92.5%, 88 to 95, of 200 of mnist; not the protocol: …", as far as a run has it."""
+    accuracy = format_accuracy(row.accuracy, row.test_images, "")
+    parts = (
+        [f"accuracy {accuracy} test images of {row.data}" if row.data else f"accuracy {accuracy}"] if accuracy else []
+    )
+    parts += deviation_lines(row.deviations)
+    return f": {'; '.join(parts)}" if parts else ""
+
+
 def _print_experiment(console: Console, name: str, rows: Sequence[ComparisonRow]) -> None:
-    """Print one experiment's table, then the numbered sources of its published rows and the notes of all rows."""
+    """Print one experiment's table, then the numbered sources of its rows with the settings of runs, and the notes."""
     (experiment,) = select([name])
-    sources = list(dict.fromkeys(row.source for row in rows if row.kind == "published"))
+    sources = list(dict.fromkeys(row.source for row in rows))
     table = new_table("machine", "", "figure", "ratio", "accuracy")
     table.title = f"{name}: {experiment.title}, {experiment.metric}"
     table.columns[1].justify = "left"
     for row in rows:
         published = row.kind == "published"
         measured = "measured here" if row.this_machine else "measured"
+        source = f"{'published' if published else measured} [{sources.index(row.source) + 1}]"
         table.add_row(
-            "\n".join([row.machine, *([] if published else [row.source]), *deviation_lines(row.deviations)]),
-            f"published [{sources.index(row.source) + 1}]" if published else measured,
+            row.machine,
+            source,
             row.figure,
             "this is 1" if row.reference else NO_VALUE if row.ratio is None else f"{row.ratio:.2f}",
             percent_or_dash(row.accuracy),
             style="red" if row.failed else "bold" if row.reference else None,
         )
-    console.print(table)
+    print_table(console, table)
     for number, source in enumerate(sources, start=1):
-        print_text(console, f"[{number}] {source}")
+        measurement = next((row for row in rows if row.source == source and row.kind == "measured"), None)
+        print_text(console, f"[{number}] {source}{_settings(measurement) if measurement else ''}")
     for row in rows:
         for note in row.notes:
             print_text(console, f"note on {row.source if row.kind == 'measured' else row.machine}: {note}")

@@ -11,6 +11,7 @@ from coremlbench.report import labels
 from coremlbench.report.render import summary, text, views
 from coremlbench.report.types import RecordRow, Report
 from coremlbench.system.formatting import format_bytes, format_count
+from coremlbench.system.phase_labels import phase_label
 from coremlbench.system.proportions import accuracy_bounds, format_bounds
 from coremlbench.timing.statistics import CLOCK_TICK, CONFIDENCE_LEVEL
 
@@ -147,6 +148,7 @@ def _environment() -> Environment:
         "percent": text.percent,
         "energy": text.energy,
         "bytes": format_bytes,
+        "phase": phase_label,
         "count": format_count,
         "timestamp": text.timestamp,
         "untrusted": escape_untrusted,
