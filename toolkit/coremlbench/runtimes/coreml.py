@@ -85,7 +85,7 @@ class CoreML:
         """Return a sentence that says why this machine cannot use a unit, "" when it may."""
         version, needed = macos_version(), MACOS_NEEDED[unit]
         if not version:
-            return "Core ML runs on macOS only: pack a kit here with --kit, and time it on a Mac with --from-kit."
+            return "Core ML runs on macOS only: a Mac times what a kit holds, which --kit writes."
         if version < needed:
             return f"{unit} needs macOS {needed[0]} or later, and this is {'.'.join(map(str, version))}."
         if unit == "CPU_AND_NE" and macos.has_apple_silicon() is False:

@@ -72,7 +72,7 @@ def _choice(options: CreateMLOptions) -> EngineChoice:
     if options.engine != "auto":
         if options.engine not in ENGINES:
             raise InputError(f"There is no engine called {options.engine!r}; choose from auto, {', '.join(ENGINES)}.")
-        return EngineChoice(ENGINES[options.engine], "the requested one")
+        return EngineChoice(ENGINES[options.engine], "it was requested")
     turicreate, builtin = ENGINES["turicreate"], ENGINES["builtin"]
     if options.extraction == "turicreate":
         return EngineChoice(turicreate, "Turi Create extracts the features, too")
