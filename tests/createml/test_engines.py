@@ -47,7 +47,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
     [
         ("Linux", "x86_64", "turicreate", "Turi Create runs natively here"),
         ("Darwin", "x86_64", "turicreate", "Turi Create runs natively here"),
-        ("Darwin", "arm64", "builtin", "Turi Create does not run natively on Darwin arm64"),
+        ("Darwin", "arm64", "builtin", "Turi Create does not run natively on Apple silicon"),
         ("Linux", "aarch64", "builtin", "Turi Create does not run natively on Linux aarch64"),
     ],
 )
