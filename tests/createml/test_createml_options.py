@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import re
 import sys
 from dataclasses import replace
@@ -21,9 +22,12 @@ CREATEML = CreateMLOptions(dataset="food101-10", engine="createml")
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="Create ML is here")
-def test_without_macos_it_is_refused_in_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("options", [(), ("--feature-revision", "2"), ("--reuse-features",)], ids=" ".join)
+def test_without_macos_it_is_refused_in_one_sentence(
+    options: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv(COMPILER_VARIABLE, raising=False)
-    code, out, err = cli(["createml", "--engine", "createml", "--results", str(tmp_path)])
+    code, out, err = cli(["createml", "--engine", "createml", *options, "--results", str(tmp_path)])
     assert (code, out) == (2, "")
     (sentence,) = [line for line in err.splitlines() if line.startswith("Error: ")]
     assert re.fullmatch(
@@ -31,6 +35,23 @@ def test_without_macos_it_is_refused_in_one_sentence(tmp_path: Path, monkeypatch
         sentence,
     )
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("option", ["--extractor", "--extraction"])
+@pytest.mark.parametrize("here", [False, True])
+def test_its_extractor_cannot_be_chosen_and_the_advice_works_where_it_is_given(
+    option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, here: bool
+) -> None:
+    monkeypatch.setattr(platform, "system", lambda: "Darwin" if here else "Linux")
+    monkeypatch.delenv(COMPILER_VARIABLE, raising=False)
+    value = "squeezenet_v1.1" if option == "--extractor" else "pipelined"
+    code, _, err = cli(["createml", "--engine", "createml", option, value, "--results", str(tmp_path)])
+    advice = (
+        f"leave {option} out, or choose the network's revision with --feature-revision."
+        if here
+        else f"leave {option} out on a Mac, and use --engine builtin here, as Create ML is part of macOS."
+    )
+    assert (code, err) == (2, f"Error: --engine createml extracts with Create ML's own network; {advice}\n")
 
 
 def test_the_second_revision_needs_macos_14() -> None:

@@ -47,7 +47,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
     [
         ("Linux", "x86_64", "turicreate", "Turi Create runs natively here"),
         ("Darwin", "x86_64", "turicreate", "Turi Create runs natively here"),
-        ("Darwin", "arm64", "builtin", "Turi Create does not run natively on Darwin arm64"),
+        ("Darwin", "arm64", "builtin", "Turi Create does not run natively on Apple silicon"),
         ("Linux", "aarch64", "builtin", "Turi Create does not run natively on Linux aarch64"),
     ],
 )
@@ -63,7 +63,7 @@ def test_auto_takes_turi_create_where_it_runs_natively(
 @pytest.mark.parametrize("engine", ["turicreate", "builtin"])
 def test_a_named_engine_is_taken_and_never_replaced(engine: str, machine: Callable[[str, str], None]) -> None:
     machine("Darwin", "arm64")  # Turi Create runs there, under Rosetta
-    assert choose_engine(replace(OPTIONS, engine=engine)) == EngineChoice(ENGINES[engine], "the requested one")
+    assert choose_engine(replace(OPTIONS, engine=engine)) == EngineChoice(ENGINES[engine], "it was requested")
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_a_run_with_the_built_in_engine_trains_tests_and_saves(whole: tuple[Trai
     assert isinstance(record.outcome, Trained), record.outcome
     assert store.load(folder) == store.from_bytes(store.to_bytes(record))
     assert (record.engine, record.versions["builtin"], record.versions["numpy"]) == ("builtin", "1", np.__version__)
-    assert (record.options["engine"], record.options["engine chosen"]) == ("builtin", "the requested one")
+    assert (record.options["engine"], record.options["engine chosen"]) == ("builtin", "it was requested")
     assert "engine builtin" in record.deviations
     assert [phase.name for phase in record.phases] == ["setup", "data", "extract", "train", "evaluate", "export"]
     assert "turicreate" not in record.versions
@@ -181,7 +181,7 @@ def test_the_terminal_and_the_report_name_the_engine(
 ) -> None:
     record, folder = whole
     print_createml_run(record, folder)
-    assert "engine: builtin 1, chosen as the requested one" in capsys.readouterr().out
+    assert "engine: builtin 1, chosen as it was requested" in capsys.readouterr().out
     (shown,) = classifier_runs([Source(record, "")])
     assert shown.solver.startswith("builtin 1, lbfgs, ")
     assert record.verification is None

@@ -72,6 +72,18 @@ def test_the_extra_is_that_of_the_system(changes: dict[str, str], expected: list
     assert tensorflow_extra.extra_requirements(metadata_lines(), {**MAC, **changes}) == expected
 
 
+@pytest.mark.parametrize(
+    ("python", "advice"),
+    [
+        ("3.12", " tensorflow-metal==1.2.0`"),
+        ("3.13", "install coremlbench with Python 3.10 to 3.12, which tensorflow-metal needs"),
+    ],
+)
+def test_the_gpu_of_a_mac_takes_a_package_or_another_python(python: str, advice: str) -> None:
+    said = tensorflow_extra.metal_advice(metadata_lines(), {**MAC, "python_version": python})
+    assert said.endswith(advice)
+
+
 def test_no_tensorflow_for_a_python_is_said(installed: Path) -> None:
     write_metadata(installed, ["numpy"])
     assert "there is none for Python" in tensorflow_extra.missing_message("Training")

@@ -113,7 +113,9 @@ esac
 """
 PROGRAM = """#!/bin/sh
 printf '%s\\n' "$@" >"$HOME/arguments"
+case "$*" in *--nonsense*) echo "Error: No such option" >&2; exit 2 ;; esac
 mkdir -p "$COREMLBENCH_RESULTS/run" && echo measured >"$COREMLBENCH_RESULTS/run/run.json"
+echo "{}"
 exit 3
 """
 
@@ -163,8 +165,8 @@ def test_the_script_installs_once_and_runs(machine: Machine) -> None:
     machine.tool("python3", PYTHON.format(usable="1 = 1", pip=0))
     ended = machine.run("--quick")
     environment = machine.home / machine.environment
-    assert (ended.returncode, ended.stderr) == (3, ""), "the program's own exit code"
-    steps = [line for line in ended.stdout.splitlines() if line.startswith("Step")]
+    assert (ended.returncode, ended.stdout) == (3, "{}\n"), "the program's own exit code and output"
+    steps = [line for line in ended.stderr.splitlines() if line.startswith("Step")]
     assert [step.partition(":")[0] for step in steps] == ["Step 1 of 3", "Step 2 of 3", "Step 3 of 3"]
     assert f"Python 3.12.9 ({machine.bin / 'python3'}) in {environment}" in steps[0]
     assert (machine.home / "pip").read_text().endswith(f"--no-deps -r {machine.kit / FOLDER / LOCK}\n")
@@ -172,10 +174,10 @@ def test_the_script_installs_once_and_runs(machine: Machine) -> None:
     assert (machine.home / "arguments").read_text().splitlines() == expected
     for results in (machine.home / "coremlbench-results", machine.kit / "results"):
         assert (results / "run" / "run.json").read_text() == "measured\n"
-    assert f'To remove the program: rm -r "{environment}"' in ended.stdout
+    assert f'To remove the program: rm -r "{environment}"' in ended.stderr
     (machine.home / "pip").unlink()
     again = machine.run()
-    assert again.stdout.startswith(f"The program is installed in {environment} already.")
+    assert again.stderr.startswith(f"The program is installed in {environment} already.")
     assert not (machine.home / "pip").exists()
 
 
@@ -185,15 +187,23 @@ def test_an_installation_that_failed_is_begun_again(machine: Machine) -> None:
     assert ended.returncode == 2
     assert ended.stderr.strip().endswith("Check the connection, then run this again.")
     machine.tool("python3", PYTHON.format(usable="1 = 1", pip=0))
-    assert "Step 2 of 3" in machine.run().stdout
+    assert "Step 2 of 3" in machine.run().stderr
 
 
 def test_other_commands_see_the_results(machine: Machine) -> None:
     machine.tool("python3", PYTHON.format(usable="1 = 1", pip=0))
     ended = machine.run("report", "--open")
     assert (machine.home / "arguments").read_text().splitlines() == ["report", "--open"]
-    assert ended.returncode == 3
+    assert (ended.returncode, ended.stdout) == (3, "{}\n")
     assert (machine.home / "coremlbench-results" / "run" / "run.json").exists()
+
+
+def test_wrong_options_end_with_what_is_wrong(machine: Machine) -> None:
+    machine.tool("python3", PYTHON.format(usable="1 = 1", pip=0))
+    ended = machine.run("--nonsense")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.endswith("Error: No such option\n")
+    assert not (machine.kit / "results").exists()
 
 
 def test_a_kit_on_a_disk_that_cannot_be_written_to_keeps_its_results_at_home(machine: Machine) -> None:
@@ -201,7 +211,7 @@ def test_a_kit_on_a_disk_that_cannot_be_written_to_keeps_its_results_at_home(mac
     (machine.kit / "results").write_text("in the way")  # root may write to a folder without write bits
     ended = machine.run()
     home = machine.home / "coremlbench-results"
-    assert f"This folder cannot be written to, so the results are in {home} only." in ended.stdout
+    assert f"This folder cannot be written to, so the results are in {home} only." in ended.stderr
 
 
 def test_no_python_is_said_in_one_sentence_with_a_way_without_administrator_rights(machine: Machine) -> None:
@@ -222,12 +232,12 @@ def test_a_python_in_the_home_is_found(machine: Machine, place: str) -> None:
     path.parent.mkdir(parents=True)
     shutil.copy(machine.tool("stand-in", PYTHON.format(usable="1 = 1", pip=0)), path)
     shutil.copy(machine.bin / "coremlbench", path.parent)
-    assert f"({path})" in machine.run().stdout
+    assert f"({path})" in machine.run().stderr
 
 
 def test_a_named_python_is_taken_or_refused(machine: Machine) -> None:
     named = machine.tool("other", PYTHON.format(usable="1 = 1", pip=0))
-    assert f"({named})" in machine.run(COREMLBENCH_PYTHON=str(named)).stdout
+    assert f"({named})" in machine.run(COREMLBENCH_PYTHON=str(named)).stderr
     shutil.rmtree(machine.home / machine.environment)
     machine.tool("other", PYTHON.format(usable="1 = 2", pip=0))
     refused = machine.run(COREMLBENCH_PYTHON=str(named))
@@ -244,8 +254,8 @@ def test_the_release_of_macos_is_checked(machine: Machine, tmp_path: Path, relea
     (tmp_path / "usr" / "bin").mkdir(parents=True)
     shutil.copy(machine.tool("sw_vers", f"#!/bin/sh\necho {release}\n"), tmp_path / "usr" / "bin" / "sw_vers")
     ended = machine.run()
-    assert ended.stderr.strip() == says
     assert ended.returncode == (2 if says else 3)
+    assert not says or ended.stderr.strip() == says
 
 
 def test_under_rosetta_the_script_starts_itself_natively(machine: Machine, tmp_path: Path) -> None:
@@ -303,6 +313,7 @@ def test_a_kit_runs_where_nothing_is_installed(tmp_path: Path) -> None:
     (saved,) = (kit / "results").glob("*/run.json")
     record = json.loads(saved.read_text())
     assert [row["runtime"] for row in record["measurements"]] == ["reference"], "there is no TensorFlow"
+    assert json.loads(ended.stdout)["id"] == record["id"]
     assert record["measurements"][0]["output_error"] == 0
 
 

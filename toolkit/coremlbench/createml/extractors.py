@@ -99,7 +99,7 @@ def obtain_extractor(
         extractor = EXTRACTORS[choice]
         if extractor.scene:
             check_scene_print(extractor)
-        return _OBTAIN[choice](extractor, cache, report, "the requested one")
+        return _OBTAIN[choice](extractor, cache, report, "it was requested")
     unavailable: list[str] = []
     last = MissingWeightsError("no extractor is usable with this engine; use --engine turicreate")
     for name in AUTOMATIC:

@@ -19,7 +19,7 @@ from coremlbench.system.conditions import read_conditions
 from coremlbench.system.files import nearest_existing
 from coremlbench.system.formatting import format_bytes
 from coremlbench.system.resources import OPEN_FILES, has_avx, vector_instructions
-from coremlbench.system.tensorflow_extra import has_tensorflow, install_advice
+from coremlbench.system.tensorflow_extra import DISTRIBUTION, has_tensorflow, install_advice, metal_advice
 from coremlbench.timing.chips import accelerator_note
 from coremlbench.types.machine import Machine
 
@@ -129,10 +129,16 @@ def _turicreate(cache: Path) -> SystemCheck:
     python = find_python38()
     if python is None:
         advice = f"On a machine without a network, {python38_install_advice()} beforehand. {_end_of_rosetta()}".rstrip()
-        return SystemCheck(name, "later", "no Python 3.8 here; uv will fetch one at first use", advice)
+        found = f"no Python 3.8 here; uv will fetch one at first use{_on_request()}"
+        return SystemCheck(name, "later", found, advice)
     size = "" if macos.is_macos() else " (600 MB to fetch)"  # the most of it is TensorFlow, which macOS does not need
-    found = f"made at first use with Python {python.version_text} {python.location}{size}"
+    found = f"made at first use with Python {python.version_text} {python.location}{size}{_on_request()}"
     return SystemCheck(name, "later", found, _end_of_rosetta())
+
+
+def _on_request() -> str:
+    """Return which options ask for Turi Create on Apple silicon; elsewhere it is the default, and the result is ""."""
+    return ", under Rosetta; only --engine turicreate and --verify ask for it" if macos.has_apple_silicon() else ""
 
 
 def _end_of_rosetta() -> str:
@@ -181,9 +187,9 @@ def _tensorflow() -> SystemCheck:
         except metadata.PackageNotFoundError:
             return SystemCheck(
                 "TensorFlow",
-                "ok",
+                "warn",
                 f"{description}, on the CPU only",
-                "For the GPU use Python 3.10 to 3.12, which tensorflow-metal needs.",
+                f"For the GPU, {metal_advice(metadata.requires(DISTRIBUTION) or ())}.",
             )
     return SystemCheck("TensorFlow", "ok", description)
 

@@ -44,6 +44,17 @@ def install_advice() -> str:
     return f"install it with `{install_command(requirements)}`"
 
 
+def metal_advice(lines: Iterable[str], environment: Mapping[str, str] | None = None) -> str:
+    """Return how to let TensorFlow use the GPU of a Mac with Apple silicon, as a clause for a message.
+
+    ``lines`` and ``environment`` are those of ``extra_requirements``.
+    """
+    metal = [name for name in extra_requirements(lines, environment) if name.startswith("tensorflow-metal")]
+    if metal:
+        return f"install tensorflow-metal with `{install_command(metal)}`"
+    return "install coremlbench with Python 3.10 to 3.12, which tensorflow-metal needs"
+
+
 def extra_requirements(lines: Iterable[str], environment: Mapping[str, str] | None = None) -> list[str]:
     """Return what the extra asks for on this system, as names with versions.
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import platform
 import shutil
 import sys
+from importlib import metadata
 from typing import Any
 
+from coremlbench.system.tensorflow_extra import DISTRIBUTION, metal_advice
 from coremlbench.types.errors import InputError
 
 
@@ -39,7 +41,7 @@ def choose_device(requested: str) -> tuple[str, str]:
 def _gpu_advice() -> str:
     """Return a sentence on how to use a GPU with TensorFlow on this kind of machine."""
     if sys.platform == "darwin" and platform.machine() == "arm64":
-        return "On Apple silicon it takes tensorflow-metal with Python 3.10 to 3.12; install coremlbench under one."
+        return f"For the GPU, {metal_advice(metadata.requires(DISTRIBUTION) or ())}."
     if sys.platform == "darwin":
         return "There is no GPU support for Intel Macs that works with this TensorFlow."
     if shutil.which("nvidia-smi"):

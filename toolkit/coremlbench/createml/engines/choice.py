@@ -72,7 +72,7 @@ def _choice(options: CreateMLOptions) -> EngineChoice:
     if options.engine != "auto":
         if options.engine not in ENGINES:
             raise InputError(f"There is no engine called {options.engine!r}; choose from auto, {', '.join(ENGINES)}.")
-        return EngineChoice(ENGINES[options.engine], "the requested one")
+        return EngineChoice(ENGINES[options.engine], "it was requested")
     turicreate, builtin = ENGINES["turicreate"], ENGINES["builtin"]
     if options.extraction == "turicreate":
         return EngineChoice(turicreate, "Turi Create extracts the features, too")
@@ -80,4 +80,6 @@ def _choice(options: CreateMLOptions) -> EngineChoice:
         return EngineChoice(builtin, "it lets Core ML run the extractor")
     if runs_natively():
         return EngineChoice(turicreate, "Turi Create runs natively here", replaceable=True)
-    return EngineChoice(builtin, f"Turi Create does not run natively on {platform.system()} {platform.machine()}")
+    apple_silicon = (platform.system(), platform.machine()) == ("Darwin", "arm64")
+    machine = "Apple silicon" if apple_silicon else f"{platform.system()} {platform.machine()}"
+    return EngineChoice(builtin, f"Turi Create does not run natively on {machine}")

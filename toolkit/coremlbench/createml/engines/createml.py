@@ -96,9 +96,13 @@ def check_no_extractor(requested: Collection[str]) -> None:
     """
     chosen = [f"--{name}" for name in ("extractor", "extraction") if name in requested]
     if chosen:
+        otherwise = (
+            " on a Mac, and use --engine builtin here, as Create ML is part of macOS"
+            if why_unavailable()
+            else ", or choose the network's revision with --feature-revision"
+        )
         raise InputError(
-            f"--engine createml extracts with Create ML's own network; leave {' and '.join(chosen)} out, "
-            "or choose the network's revision with --feature-revision."
+            f"--engine createml extracts with Create ML's own network; leave {' and '.join(chosen)} out{otherwise}."
         )
 
 

@@ -14,6 +14,7 @@ from coremlbench.system.conditions import read_conditions, thermal_state
 from coremlbench.system.formatting import format_bytes
 from coremlbench.system.machine import describe_machine
 from coremlbench.system.sleep import CAFFEINATE, kept_awake
+from coremlbench.system.tensorflow_extra import install_command
 from coremlbench.timing.energy import POWERCAP, energy_meter
 from coremlbench.types.process import Limits
 
@@ -76,7 +77,7 @@ def check_thermal_state(context: Context) -> str:
     if state is None:
         raise DoesNotWorkError(
             "NSProcessInfo has no thermal state",
-            "Nothing to do: timings are recorded without it. Report it, with the file of `coremlbench selftest "
+            "Go on without: timings are recorded without it. Report it, with the file of `coremlbench selftest "
             "--bundle FILE`.",
         )
     return f"{state}"
@@ -100,7 +101,7 @@ def check_energy(context: Context) -> str:
     if joules is None:
         if context.host.virtual:
             raise NotHereError("the energy counters of a virtual Mac stand still")
-        raise DoesNotWorkError(f"{meter.name} gives no joules", "Nothing to do: timings are recorded without energy.")
+        raise DoesNotWorkError(f"{meter.name} gives no joules", "Go on without: timings are recorded without energy.")
     return f"{meter.name}: {joules:.2g} J in {BUSY_SECONDS:g} s of work"
 
 
@@ -111,7 +112,7 @@ def _no_meter(host: Host) -> Exception:
     if host.apple_silicon:
         return DoesNotWorkError(
             "zeus-apple-silicon, which reads the chip's counters, is not installed or does not know this chip",
-            "Install it: `.venv/bin/uv pip install --python .venv/bin/python zeus-apple-silicon`.",
+            f"Install it with `{install_command(['zeus-apple-silicon'])}`, or go on without energy.",
         )
     if host.is_mac:
         return NotHereError("Macs with Intel processors have no counters that can be read without root")
@@ -154,6 +155,6 @@ def check_crash_reports(context: Context) -> str:
     if report is None:
         raise DoesNotWorkError(
             "macOS wrote no report of a child that aborted into ~/Library/Logs/DiagnosticReports within five seconds",
-            "Nothing to do: failures are then told from their signal and log alone.",
+            "Go on without: failures are then told from their signal and log alone.",
         )
     return f"{report.file}: {report.exception} {report.signal}, {len(report.frames)} frames"

@@ -12,7 +12,8 @@
 set -eu
 
 say() { printf '%s\n' "$*"; }
-stop() { say "$*" >&2; exit 2; }
+tell() { say "$*" >&2; }  # standard output is the program's alone: it may be JSON
+stop() { tell "$*"; exit 2; }
 
 unset CDPATH
 kit=$(cd "$(dirname "$0")" && pwd)
@@ -98,12 +99,12 @@ fi
 # --- the program ---
 
 if [ -f "$environment/kit-installed" ] && "$environment/bin/python" -c "" 2>/dev/null; then
-    say "The program is installed in $environment already."
+    tell "The program is installed in $environment already."
 else
-    say "Step 1 of 3: making an environment with Python $version ($python) in $environment"
+    tell "Step 1 of 3: making an environment with Python $version ($python) in $environment"
     "$python" -m venv "$environment" ||
         stop "The environment could not be made; the lines above say why. Remove $environment and run this again."
-    say "Step 2 of 3: installing what $lock lists into it, each file checked by its hash; this takes a minute or two"
+    tell "Step 2 of 3: installing what $lock lists into it, each file checked by its hash; this takes a minute or two"
     "$environment/bin/python" -m pip install --disable-pip-version-check --quiet --progress-bar off --no-compile \
         --no-deps -r "$lock" ||
         stop "The packages could not be installed; the lines above say why. Check the connection, then run this again."
@@ -118,14 +119,15 @@ case ${1:-} in
 [a-z]*)
     exec "$environment/bin/coremlbench" "$@" ;;
 esac
-say "Step 3 of 3: timing the models of $kit; results go to $results"
+tell "Step 3 of 3: timing the models of $kit; results go to $results"
 ended=0
 "$environment/bin/coremlbench" convert-and-time --from-kit "$kit" ${1+"$@"} || ended=$?
+[ "$ended" -ne 2 ] || exit 2  # wrong options: nothing was measured
 # Beside the kit too, so that they travel with it.
 if mkdir -p "$kit/results" 2>/dev/null && cp -R "$results/." "$kit/results/" 2>/dev/null; then
-    say "The results are in $kit/results too."
+    tell "The results are in $kit/results too."
 else
-    say "This folder cannot be written to, so the results are in $results only."
+    tell "This folder cannot be written to, so the results are in $results only."
 fi
-say "To remove the program: rm -r \"$environment\""
+tell "To remove the program: rm -r \"$environment\""
 exit "$ended"
