@@ -21,6 +21,7 @@ UV := $(BIN)/uv
 SCALE ?= 0.1
 WORKERS ?= 4
 VERSIONS ?= 3.10 3.13
+SECONDS ?= 60
 PYTEST = $(BIN)/python -m pytest
 AS_MAC := not slow and not browser and not turicreate
 AS_MAC_TESTS := $(addprefix tests/,conversion mil_onnx model_files report runtimes timing workers)
@@ -33,7 +34,7 @@ export UV_DEFAULT_INDEX ?= $(strip $(PIP_INDEX))
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install test test-fast test-slow test-all test-browser test-pythons test-as-mac coverage lint types \
+.PHONY: help demo install test test-fast test-slow test-all fuzz test-browser test-pythons test-as-mac coverage lint types \
 	format hooks lock lock-check clean docs
 
 help:  ## list the targets
@@ -63,9 +64,14 @@ test-fast: install  ## run the quick tests without TensorFlow, Turi Create and n
 test-slow: install  ## run the slow tests alone
 	$(PYTEST) -n $(WORKERS) --dist load -m "slow and not browser"
 
-test-all: install  ## run all tests, but for those in a browser, and test-as-mac
+test-all: install  ## run all tests, but for those in a browser, test-as-mac and fuzz
 	$(PYTEST) -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not browser"
 	$(MAKE) --no-print-directory test-as-mac
+	$(MAKE) --no-print-directory fuzz
+
+# SECONDS is for each of the six readers; what breaks one is kept in fuzz-findings.
+fuzz: install  ## on Linux: fuzz the readers of untrusted files, a minute each (SECONDS=60)
+	$(BIN)/python -m tests.fuzz --seconds $(SECONDS)
 
 # What a Mac runs of its own versions and can run here: everything but training, Turi Create and the command line.
 test-as-mac: install  ## on Linux: run the tests of conversion, proof, timing, kits and report in a Mac's versions
@@ -124,10 +130,11 @@ format: install  ## mend style and formatting
 hooks: install  ## have git run the checks at each commit
 	$(BIN)/pre-commit install
 
-docs: install  ## write docs/failures.md, docs/known-deviations.md, and parts of docs/architecture.md and docs/install.md
+docs: install  ## write docs/failures.md, known-deviations.md, ops.md, and parts of architecture.md and install.md
 	$(BIN)/python docs/make_failures.py
 	$(BIN)/python docs/make_install.py
 	$(BIN)/python docs/make_known_deviations.py
+	$(BIN)/python docs/make_ops.py
 	$(BIN)/python docs/make_architecture.py
 
 # The locks hold hashes and no addresses; renew them on purpose, then run the tests. .ci/locks.py lists them.

@@ -80,7 +80,10 @@ class Lock:
 
 TURICREATE = "toolkit/coremlbench/createml/turicreate_requirements"
 LOCKS = (
-    Lock("requirements.lock", ("pyproject.toml", "--extra", "tensorflow", "--extra", "energy", "--group", "dev")),
+    Lock(
+        "requirements.lock",
+        ("pyproject.toml", "--extra", "tensorflow", "--extra", "energy", "--group", "dev", "--group", "fuzz"),
+    ),
     # Kits are installed where there is no TensorFlow, in the same versions.
     Lock(
         "toolkit/coremlbench/timing/kit_files/requirements.lock",

@@ -254,8 +254,8 @@ def read_kit(folder: Path) -> Kit:
         files = {str(name): (str(file["sha256"]), int(file["bytes"])) for name, file in content["files"].items()}
         models = tuple(serialization.from_json(TimedModel, model) for model in content["models"])
         options = serialization.from_json(TimingOptions, content["options"])
-        entries = [_Entry(**entry) for entry in content["packages"]]
-    except (KeyError, TypeError, ValueError, AttributeError) as problem:
+        entries = [serialization.from_json(_Entry, vars(_Entry(**entry))) for entry in content["packages"]]
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as problem:
         raise InputError(f"The manifest of the kit {folder} is damaged ({_first_line(problem)}); copy it again.") from (
             problem
         )

@@ -74,7 +74,7 @@ def _load(path: Path, *, allow_code: bool) -> Any:
     """Return the SavedModel loaded by TensorFlow; raise ``InputError`` if that fails."""
     import tensorflow as tf
 
-    saved = _read_checked(path, allow_code=allow_code)
+    saved = read_checked(path, allow_code=allow_code)
     try:
         with _without_xla(path, saved) as folder:
             return tf.saved_model.load(str(folder))
@@ -128,7 +128,7 @@ def _keep_alive(trace: Callable[[int], Any], loaded: Any) -> Callable[[int], Any
     return trace_and_keep
 
 
-def _read_checked(path: Path, *, allow_code: bool) -> Any:
+def read_checked(path: Path, *, allow_code: bool) -> Any:
     """Return the SavedModel's protocol buffer after a check of its ops; raise ``InputError`` if that fails."""
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # ships no types
     from tensorflow.core.protobuf import saved_model_pb2
