@@ -42,6 +42,11 @@ def test_a_chosen_check_brings_those_that_it_needs() -> None:
         "Core ML's compiler",
         "Core ML on the CPU",
     ]
+    assert [check.name for check in with_needs(["the-report"], CHECKS)] == [
+        "a tiny Core ML model",
+        "conversion and proof",
+        "the report",
+    ], "a report of no record shows nothing"
 
 
 def test_only_what_does_not_work_is_a_failure() -> None:

@@ -280,6 +280,8 @@ class MatrixRun:
             failure = failures.get(package.path) or self.runner.compile(number, package)
             if failure is not None:
                 failures[package.path] = failure
+        if packages:
+            self.progress.update("compile", len(packages), len(packages))
         self._note_large_models()
 
     def _note_large_models(self) -> None:
@@ -303,12 +305,16 @@ class MatrixRun:
 
     def _read_compute_plans(self) -> None:
         """Read the compute plan of each Core ML cell that can run and has none."""
-        for cell in self.plan.cells:
+        rows = self.record.measurements
+        compiled = [cell for cell in self.plan.cells if cell.package.path in self.runner.compiled]
+        cells = [cell for cell in compiled if cell.runtime == "coreml" and rows[cell.index].plan is None]
+        for number, cell in enumerate(cells):
+            self.progress.update("plan", number, len(cells), cell.title)
+            plan = self.runner.compute_plan(cell.index, cell.package, cell.unit)
             row = self.record.measurements[cell.index]
-            if cell.runtime == "coreml" and cell.package.path in self.runner.compiled and row.plan is None:
-                self.progress.update("plan", cell.index, len(self.plan.cells), cell.title)
-                plan = self.runner.compute_plan(cell.index, cell.package, cell.unit)
-                self._update(replace_row(self.record, cell.index, add_compute_plan(row, plan)))
+            self._update(replace_row(self.record, cell.index, add_compute_plan(row, plan)))
+        if cells:
+            self.progress.update("plan", len(cells), len(cells))
 
     # The rounds.
 

@@ -10,6 +10,7 @@ TINY_MODEL = "a tiny Core ML model"
 COMPILER = "Core ML's compiler"
 DRAWING = "drawn pictures"
 EXTRACTION = "feature extraction"
+CONVERSION = "conversion and proof"
 
 CHECKS = (
     Check("the machine", system.check_machine, limits=Limits(deadline=30.0)),
@@ -52,7 +53,7 @@ CHECKS = (
         limits=createml.SWIFT_LIMITS,
         needs=("the Swift compiler",),
     ),
-    Check("conversion and proof", model.check_conversion, limits=model.TENSORFLOW_LIMITS, needs=(TINY_MODEL,)),
-    Check("the report", model.check_report),
+    Check(CONVERSION, model.check_conversion, limits=model.TENSORFLOW_LIMITS, needs=(TINY_MODEL,)),
+    Check("the report", model.check_report, needs=(CONVERSION,)),
     Check("TensorFlow", model.check_training, model.tensorflow_missing, limits=model.TENSORFLOW_LIMITS),
 )
