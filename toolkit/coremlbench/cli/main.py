@@ -76,7 +76,8 @@ class Commands(click.Group):
         if not name.startswith("-") and not ctx.resilient_parsing and self.get_command(ctx, name) is None:
             close = difflib.get_close_matches(name, COMMANDS, n=1)
             suggestion = f"did you mean `{advised_command(close[0])}`? " if close else ""
-            ctx.fail(f"No such command {name!r}; {suggestion}`coremlbench --help` lists the commands.")
+            listing = advised_command("--help")
+            ctx.fail(f"No such command {name!r}; {suggestion}`{listing}` lists the commands.")
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
