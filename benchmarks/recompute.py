@@ -179,7 +179,7 @@ def check_answer(answer: Row, record: Row, folder: Path, check: Check) -> None:
     logs = (np.log(pairs[0]) - np.log(pairs[1])).tolist()
     ratio, low, high = t_interval(logs, HALF_TICK * (1 / min(pairs[0]) + 1 / min(pairs[1])))
     different = low is not None and high is not None and not low <= 1 <= high
-    computed = {"ratio": ratio, "low": low, "high": high, "rounds": len(common), "different": different}
+    computed: Row = {"ratio": ratio, "low": low, "high": high, "rounds": len(common), "different": different}
     computed |= {"engine_medians": pairs[0], "gpu_medians": pairs[1]}
     for figure, value in computed.items():
         check.equal(f"answer on {answer['model']}: {figure}", answer[figure], value)

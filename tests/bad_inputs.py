@@ -165,8 +165,8 @@ def killed_build(folder: Path) -> None:
 
 def broken_record(folder: Path) -> None:
     """A record cut short."""
-    (folder / "results" / "run").mkdir(parents=True)
-    (folder / "results" / "run" / "run.json").write_text('{"schema": 1, "kin')
+    (folder / "copied" / "run").mkdir(parents=True)
+    (folder / "copied" / "run" / "run.json").write_text('{"schema": 1, "kin')
 
 
 DATA = "train tinyvgg --dataset {}/data --image-size 32 --epochs 1 --results {}/results"
@@ -289,7 +289,7 @@ PLACES = (
         make=empty("disk"),
         wrap=("mount -t tmpfs -o size=50m none {}/disk",),
     ),
-    Row("a record cut short", "results --results {}/results", "is not valid JSON", code=0, make=broken_record),
+    Row("a record cut short", "results {}/copied", "is not valid JSON", make=broken_record),
 )
 
 DATASETS = (

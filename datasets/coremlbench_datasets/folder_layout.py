@@ -73,7 +73,10 @@ def check_classes(folders: Sequence[Path], label: str) -> None:
     Raises:
         InputError: folders that would be classes have several sub-folders of the same names.
     """
-    inner = {folder: {class_name(sub) for sub in folders_in(folder)} for folder in folders}
+    inner = {
+        folder: {class_name(sub) for sub in folders_in(folder) if not sub.is_symlink()}  # links can lead in a circle
+        for folder in folders
+    }
     for index, first in enumerate(folders):
         for second in folders[index + 1 :]:
             shared = sorted(inner[first] & inner[second])

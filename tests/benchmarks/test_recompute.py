@@ -21,6 +21,7 @@ from coremlbench.report.files import write_report
 from coremlbench.runs import store
 from coremlbench.timing.statistics import summarise
 from coremlbench.types.timing import Measurement, Round, TimingRecord
+from coremlbench.types.training_records import Trained
 from tests import record_samples as samples
 from tests.report.test_build import save
 
@@ -60,6 +61,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     create_ml = samples.training(1, "createml")
     accuracy = sum(row[index] for index, row in enumerate(confusion)) / 300
     assert create_ml.dataset is not None
+    assert isinstance(create_ml.outcome, Trained)
     outcome = replace(create_ml.outcome, test_accuracy=accuracy)
     create_ml = replace(create_ml, outcome=outcome, dataset=replace(create_ml.dataset, test=300))
     save(results, create_ml, samples.training(2), samples.training(3), samples.conversion(60))

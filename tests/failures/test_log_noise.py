@@ -8,7 +8,7 @@ import pytest
 
 from coremlbench.failures.classify import classify
 from coremlbench.failures.log_noise import is_noise, without_noise
-from tests.failure_samples import FINE
+from tests.failure_exits import FINE
 
 NOISE = (
     "I tensorflow/core/util/port.cc:153] oneDNN custom operations are on. You may see slightly different results.",

@@ -29,6 +29,7 @@ from tests.report.test_build import save
         ("see https://example.com/a/b and 3/4 of a/b", "see https://example.com/a/b and 3/4 of a/b"),
         ("/usr/lib/libcuda.so", "/usr/lib/libcuda.so"),
         ("../records/x/run.json", "../records/x/run.json"),
+        ("The record /data/jane/x/run.json is cut.", "The record …/x/run.json is cut."),
         ("no path", "no path"),
     ],
 )

@@ -94,13 +94,12 @@ def test_the_sentence_rounds(seconds: float, begins: str) -> None:
 
 
 def test_a_matrix_is_its_conversions_and_processes() -> None:
-    history = [samples.conversion(60), samples.timing(73, samples.BOX)]
-    estimate = estimate_matrix({"efficientnetb0": 2, "own": 2}, 6, 5, 6.0, history)
+    converted, timed = samples.conversion(60), samples.timing(73, samples.BOX)
+    estimate = estimate_matrix({"efficientnetb0": 2, "own": 2}, 6, 5, 6.0, [converted, timed])
     assert estimate is not None
-    (converted, timed) = history
     overheads = [
         each.seconds - each.warmup_seconds - each.calls * (each.mean or 0.0)
-        for cell in timed.measurements  # type: ignore[union-attr]  # it is a timing record
+        for cell in timed.measurements
         for each in cell.rounds
     ]
     per_package = converted.seconds / 4

@@ -88,7 +88,7 @@ def test_a_fault_in_drawing_the_page_leaves_the_run_its_result(tmp_path: Path) -
     assert (ended.returncode, ended.stdout) == (0, "went on\n")
     (line,) = ended.stderr.splitlines()
     assert line.startswith("The report of this run could not be made (ValueError: ")
-    assert line.endswith("; the run itself is saved, and `coremlbench report results` tries again.")
+    assert line.endswith("; the run itself is saved, and `coremlbench report` tries again.")
 
 
 def test_a_page_that_cannot_be_saved_is_told_and_stops_nothing(

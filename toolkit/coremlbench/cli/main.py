@@ -84,7 +84,7 @@ class Commands(click.Group):
         if not first.startswith("-") and not ctx.resilient_parsing and self.get_command(ctx, first) is None:
             close = difflib.get_close_matches(first, COMMANDS, n=1)
             suggestion = f"did you mean `{advised_command(close[0])}`? " if close else ""
-            ctx.fail(f"No such command {first!r}; {suggestion}`coremlbench --help` lists the commands.")
+            ctx.fail(f"No such command {first!r}; {suggestion}`{advised_command('--help')}` lists the commands.")
         name, command, rest = super().resolve_command(ctx, args)
         if name and command and not ctx.resilient_parsing and not {"--help", "-h"} & set(rest):
             from coremlbench.cli.commands import settings

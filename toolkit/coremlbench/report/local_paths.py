@@ -8,6 +8,8 @@ from dataclasses import fields, is_dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any, TypeVar
 
+from coremlbench.runs.record_paths import RECORD_FILE
+
 T = TypeVar("T")
 
 SHORTENED = "…/"
@@ -38,11 +40,12 @@ _KEPT_FIELDS = frozenset({"path", "jpeg", "sha256", "package_sha256", "id", "rec
 
 
 def shorten_path(path: str) -> str:
-    """Return an absolute path as "…/name", with more of its end below an environment's packages."""
+    """Return an absolute path as "…/name"; of a record with its run, below an environment's packages with more."""
     parts = PurePosixPath(path).parts
     if len(parts) < 2 or parts[1] in _SYSTEM:
         return path
-    start = next((index for index, part in enumerate(parts) if part in _ANCHORS), len(parts) - 1)
+    last = len(parts) - 2 if parts[-1] == RECORD_FILE else len(parts) - 1
+    start = next((index for index, part in enumerate(parts) if part in _ANCHORS), last)
     return SHORTENED + "/".join(parts[start:])
 
 

@@ -20,7 +20,7 @@ from coremlbench.types.conversion import ConversionRecord
 from coremlbench.types.failure import Failure
 from coremlbench.types.records import Record
 from coremlbench.types.timing import TimingRecord
-from coremlbench.types.training_records import TrainingRecord
+from coremlbench.types.training_records import RunRecord, TrainingRecord
 
 R = TypeVar("R", bound=Record)
 
@@ -181,7 +181,7 @@ def estimate_matrix(
     cells: int,
     processes: int,
     seconds_each: float,
-    history: Sequence[Record],
+    history: Sequence[RunRecord],
     gigaflops: float | None = None,
 ) -> TimeEstimate | None:
     """Return the expected time of conversions, ``packages`` by model, and of a matrix of ``cells``.

@@ -51,7 +51,7 @@ def failures(arguments: tuple[str, ...], bundle: Path | None, redact: bool, resu
         if as_json:
             print_json(list(entries))
         else:
-            print_failures(entries, len(records), results)
+            print_failures(entries, len(records), *places)
     for problem in problems:
         click.echo(problem, err=True)
 

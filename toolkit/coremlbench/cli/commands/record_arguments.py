@@ -49,6 +49,10 @@ def no_records_sentence(places: Sequence[Path], unreadable: int) -> str:
     where = ", ".join(map(str, places))
     command = advised_command("createml", "--scale", "0.1", results=places[0] if places[0].suffix == "" else None)
     if unreadable:
-        records = f"the {unreadable:,} records" if unreadable > 1 else "the only record"
-        return f"None of {records} under {where} can be read; copy them anew, or measure again: `{command}`."
+        if unreadable == 1:
+            return f"The only record under {where} cannot be read; copy it anew, or measure again: `{command}`."
+        return (
+            f"None of the {unreadable:,} records under {where} can be read; copy them anew, or measure again: "
+            f"`{command}`."
+        )
     return f"There are no records under {where}, at any depth; name a folder that has some, or `{command}` makes one."

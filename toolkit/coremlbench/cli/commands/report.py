@@ -52,7 +52,7 @@ def save_run_report(results: Path, run: Path, *, quiet: bool) -> None:
     except Exception as error:  # noqa: BLE001 - a fault in rendering must not fail a run that is saved
         click.echo(
             f"The report of this run could not be made ({type(error).__name__}: {error}); the run itself is saved, "
-            f"and `{advised_command('report', results)}` tries again.",
+            f"and `{advised_command('report', results=results)}` tries again.",
             err=True,
         )
         return

@@ -14,17 +14,20 @@ from coremlbench.system.formatting import format_count
 LOG_LINES = 3
 
 
-def print_failures(entries: Sequence[FailureEntry], runs: int, folder: Path) -> None:
+def print_failures(entries: Sequence[FailureEntry], runs: int, *places: Path) -> None:
     """Print the failures by machine and experiment, each with its reason, evidence and what to do.
 
-    ``runs`` is the number of runs that were searched, ``folder`` the results folder, for the sentences around the list.
+    ``runs`` is the number of runs that were searched, and ``places`` where, for the sentences around the list.
     """
     console = plain_console()
+    where = ", ".join(map(str, places))
     if not entries:
         console.print(
-            f"None of the {format_count(runs, 'run')} under {folder} failed."
-            if runs
-            else f"No runs under {folder} yet."
+            f"No runs under {where} yet."
+            if not runs
+            else f"None of the {runs:,} runs under {where} failed."
+            if runs > 1
+            else f"The only run under {where} did not fail."
         )
         return
     for (machine, identity), of_machine in groupby(entries, key=lambda entry: (entry.machine, entry.machine_id)):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from coremlbench.cli.terminal.table_layout import print_table
 from coremlbench.cli.terminal.tables import NO_VALUE, display_path, new_table, plain_console, print_text
 from coremlbench.report.labels import outcome_label
-from coremlbench.system.advised_commands import advised_command, is_default_results
+from coremlbench.system.advised_commands import advised_command
 from coremlbench.system.formatting import format_bytes, format_seconds
 from coremlbench.system.proportions import format_accuracy
 from coremlbench.types.conversion import ConversionRecord, Converted
@@ -56,7 +56,7 @@ def print_results(records: Sequence[Record], folder: Path) -> None:
             print_text(console, f"{record.id}: not the protocol: {', '.join(record.deviations)}")
         codes = _caveat_codes(record)
         if codes:
-            command = advised_command("report", *(() if is_default_results(folder) else (folder,)))
+            command = advised_command("report", results=folder)
             print_text(console, f"{record.id}: caveats: {', '.join(codes)}; `{command}` has their sentences.")
 
 

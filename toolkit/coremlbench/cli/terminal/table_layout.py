@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -9,6 +10,8 @@ if TYPE_CHECKING:
     from rich.table import Column, Table
 
 MEASURING_WIDTH = 10_000
+_JOINED = "_"
+"""Stands for the space between a figure and its unit when the width of words is measured."""
 INDENT = "  "
 
 
@@ -56,9 +59,14 @@ def _widths(console: Console, column: Column) -> tuple[int, int]:
     """Return the width of a column's longest word, or line if it must not wrap, and of its longest line."""
     lines = [line for cell in (column.header, *column.cells) for line in _plain(console, cell).splitlines()]
     line = max((_cell_width(line) for line in lines), default=0)
-    word = max((_cell_width(word) for line in lines for word in line.split()), default=0)
+    word = max((_cell_width(word) for line in lines for word in _unbroken(line)), default=0)
     least = column.min_width or 0
     return max(least, line if column.no_wrap else word), max(least, line)
+
+
+def _unbroken(line: str) -> list[str]:
+    """Return the words of a line, a figure and its unit as one."""
+    return re.sub(r"(?<=\d) (?=(?:[µm]?s|[KMGT]i?B|B|dB|J)\b)", _JOINED, line).split()
 
 
 def _cell_width(text: str) -> int:

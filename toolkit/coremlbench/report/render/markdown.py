@@ -119,7 +119,7 @@ def _missing(report: Report) -> Iterator[str]:
 
 def _escape_around_code(sentence: str) -> str:
     """Return a sentence escaped, except for the commands of this program in backticks."""
-    parts = re.split(r"(`coremlbench [a-z-]+`)", text.truncate(sentence, 400))
+    parts = re.split(r"(`[a-z -]+`)", text.truncate(sentence, 400))
     return "".join(part if index % 2 else escape(part, 400) for index, part in enumerate(parts))
 
 
