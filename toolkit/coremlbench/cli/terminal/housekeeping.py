@@ -37,8 +37,8 @@ def print_cache(sizes: Sequence[PartSize], folder: Path) -> None:
     if any(size.entries for size in sizes):
         print_text(
             console,
-            "`coremlbench cache --clear packages` removes that part, and `coremlbench cache --older-than 30d` what was not "
-            "used for so long.",
+            "`coremlbench cache --clear packages` removes that part, and `coremlbench cache --older-than 30d` what was "
+            "not used for so long.",
         )
 
 
