@@ -34,8 +34,8 @@ export UV_DEFAULT_INDEX ?= $(strip $(PIP_INDEX))
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install test test-fast test-slow test-all fuzz test-browser test-pythons test-as-mac coverage lint types \
-	format hooks lock lock-check clean docs
+.PHONY: help demo install test test-fast test-slow test-all fuzz test-browser test-pythons test-as-mac test-wheel coverage \
+	lint types format hooks lock lock-check clean docs
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -103,6 +103,9 @@ test-pythons:  ## run the fast tests under the oldest and the newest Python, whe
 		fi; \
 	done; \
 	if [ -n "$$failed" ]; then echo "The fast tests failed under Python$$failed."; exit 1; fi
+
+test-wheel: install  ## install the wheel alone under every Python that is found, and try it there
+	$(BIN)/python .ci/try_wheel.py --uv $(UV) 3.10 3.11 3.12 3.13
 
 coverage: install  ## run the fast tests and show which lines they and their children reach
 	$(PYTEST) -n $(WORKERS) --dist loadfile -m "$(FAST)" --cov --cov-report=term

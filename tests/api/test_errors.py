@@ -12,6 +12,7 @@ import pytest
 
 from coremlbench import api
 from coremlbench.runs import store
+from coremlbench.types.timing import TimingRecord
 from tests import record_samples as samples
 
 
@@ -72,7 +73,9 @@ def test_what_is_no_report_is_told(text: str, tmp_path: Path) -> None:
 
 def test_samples_of_another_file_or_folder_are_refused(results: Path) -> None:
     run = api.open_run()
-    (cell, *_), (folder) = run.record.measurements, run.folder  # type: ignore[union-attr]  # it is a timing
+    record, folder = run.record, run.folder
+    assert isinstance(record, TimingRecord)
+    cell = record.measurements[0]
     (folder / "samples").mkdir()
     np.savez(folder / "samples" / "0.npz", wall=np.ones(3))
     for path, digest, sentence in (
@@ -80,7 +83,7 @@ def test_samples_of_another_file_or_folder_are_refused(results: Path) -> None:
         ("../0.npz", "", "names samples outside of its folder"),
     ):
         round_ = replace(cell.rounds[0], samples=path, samples_sha256=digest)
-        changed = replace(run.record, measurements=(replace(cell, rounds=(round_,)),))
+        changed = replace(record, measurements=(replace(cell, rounds=(round_,)),))
         with pytest.raises(api.InputError, match=sentence):
             api.read_samples(api.SavedRun(changed, folder))
 
@@ -88,8 +91,8 @@ def test_samples_of_another_file_or_folder_are_refused(results: Path) -> None:
 def test_packages_are_the_models_that_are_there(results: Path) -> None:
     record = samples.conversion(3)
     run = api.SavedRun(record, results / record.id)
-    assert run.packages == ()
+    assert list(run.packages) == []
     path = run.folder / record.variants[0].path
     path.mkdir(parents=True)
-    assert run.packages == (path,)
+    assert list(run.packages) == [path]
     assert run.failure is None

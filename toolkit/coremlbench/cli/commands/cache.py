@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from coremlbench.cli.commands.parameters import Age, CommaList, json_option, split_names
@@ -68,7 +70,7 @@ def cache(clear: tuple[str, ...], older_than: float | None, dry_run: bool, as_js
     removal = cache_parts.clear(folder, clear, older_than, dry_run=dry_run) if removes else None
     sizes = cache_parts.part_sizes(cache_parts.cache_entries(folder))
     if as_json:
-        content = {"folder": str(folder), "parts": [asdict(size) for size in sizes]}
+        content: dict[str, Any] = {"folder": str(folder), "parts": [asdict(size) for size in sizes]}
         if removal is not None:
             content["removed"] = [asdict(entry) for entry in removal.entries]
             content["left"] = list(removal.left)

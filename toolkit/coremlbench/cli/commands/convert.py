@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -24,6 +25,10 @@ from coremlbench.cli.commands.parameters import (
 from coremlbench.cli.verbosity import verbosity_options
 from coremlbench.conversion.variants import DEFAULT_TARGET, TARGETS, VARIANTS
 from coremlbench.types.errors import InputError
+
+if TYPE_CHECKING:
+    from coremlbench.conversion.options import ConvertOptions
+    from coremlbench.types.conversion import ModelSource, UnopenedModel
 
 
 def variant_names() -> tuple[str, ...]:
@@ -126,10 +131,7 @@ def convert(
     from coremlbench.conversion.options import ConvertOptions
     from coremlbench.conversion.sources import named_sources
 
-    explicit = explicit_options(click.get_current_context()) & {"variants", "batches", "target"}
-    if check and explicit:
-        names = ", ".join(f"--{'batch' if name == 'batches' else name}" for name in sorted(explicit))
-        raise InputError(f"--check makes nothing, so {names} would mean nothing; leave out what is not meant.")
+    _check_meaning(check)
     check = check.expanduser().absolute() if check else None  # shells do not expand the ~ in --check=~/x.mlpackage
     options = ConvertOptions(sources=dict(sources), check=str(check) if check else None, **settings)
     check_options(options)
@@ -141,9 +143,7 @@ def convert(
         check=check,
     )
     if dry_run:
-        from coremlbench.plans.conversions import plan_conversions
-
-        show_plan(plan_conversions(sources_to_convert, options, **past_runs(results)), as_json=as_json)
+        _show_plan(sources_to_convert, options, results, as_json=as_json)
         return
     with Watch() as watch:
         runs = convert_models(sources_to_convert, options, results=results, command=sys.argv, on_progress=watch)
@@ -152,3 +152,20 @@ def convert(
     else:
         print_conversions(runs)
     raise SystemExit(conversion_exit_code([record for record, _ in runs]))
+
+
+def _check_meaning(check: Path | None) -> None:
+    """Raise ``InputError`` for --check with options that say what to make."""
+    explicit = explicit_options(click.get_current_context()) & {"variants", "batches", "target"}
+    if check and explicit:
+        names = ", ".join(f"--{'batch' if name == 'batches' else name}" for name in sorted(explicit))
+        raise InputError(f"--check makes nothing, so {names} would mean nothing; leave out what is not meant.")
+
+
+def _show_plan(
+    sources: Sequence[ModelSource | UnopenedModel], options: ConvertOptions, results: Path, *, as_json: bool
+) -> None:
+    """Print what would be converted."""
+    from coremlbench.plans.conversions import plan_conversions
+
+    show_plan(plan_conversions(sources, options, **past_runs(results)), as_json=as_json)

@@ -35,7 +35,11 @@ def print_cache(sizes: Sequence[PartSize], folder: Path) -> None:
     console.print(table)
     print_text(console, f"folder: {folder}; all of it is made or fetched again when it is needed.")
     if any(size.entries for size in sizes):
-        print_text(console, "`coremlbench cache --clear PART` removes a part, `--older-than 30d` what was not used.")
+        print_text(
+            console,
+            "`coremlbench cache --clear packages` removes that part, and `coremlbench cache --older-than 30d` what was "
+            "not used for so long.",
+        )
 
 
 def print_removal(removal: Removal, *, dry_run: bool) -> None:
