@@ -72,6 +72,11 @@ class Row:
     repeats_failed: float
     rounds: float
 
+    @property
+    def advice(self) -> str:
+        """Return the median of the advised rounds, a dash where no pair needed any."""
+        return "–" if np.isnan(self.rounds) else f"{self.rounds:.0f}"
+
     def broken(self, pairs: int) -> list[str]:
         """Return what is not as promised."""
         slack = 200 * np.sqrt(0.95 * 0.05 / pairs)
@@ -127,7 +132,7 @@ def show_decisions(title: str, compare: Comparisons, pairs: int, seed: int) -> l
             print(
                 f"| {name} | {rounds} | {row.equal_failed:.1f} | {row.equal_passed:.1f} | {row.limit_failed:.1f} | "
                 f"{row.fifteen_failed:.1f} | {row.ten_passed:.1f} | {row.ten_failed:.1f} | "
-                f"{100 - row.ten_passed - row.ten_failed:.1f} | {row.rounds:.0f} | {row.repeats_failed:.1f} |",
+                f"{100 - row.ten_passed - row.ten_failed:.1f} | {row.advice} | {row.repeats_failed:.1f} |",
                 flush=True,
             )
             if noise.promised and (rounds == max(ROUNDS) or noise == NOISES[0]):

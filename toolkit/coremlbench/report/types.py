@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from coremlbench.report.history_types import HistoryRow
 from coremlbench.types.experiments import Metric
 from coremlbench.types.records import Record
 from coremlbench.types.timing import SustainedPoint
@@ -331,6 +332,7 @@ class Report:
     failures: tuple[FailureRow, ...] = ()
     warnings: tuple[WarningRow, ...] = ()
     origins: tuple[OriginRow, ...] = ()
+    history: tuple[HistoryRow, ...] = ()
     problems: tuple[str, ...] = ()
     schema: int = REPORT_SCHEMA
     kind: Literal["report"] = "report"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from coremlbench.report import labels
 from coremlbench.report.render import text, views
+from coremlbench.report.render.markdown_history import cell_name
 from coremlbench.report.types import RecordRow, Report
 from coremlbench.system.formatting import format_bytes, format_count
 
@@ -59,6 +60,7 @@ def render(report: Report) -> bytes:
         plots=drawn,
         views=views,
         labels=labels,
+        cell_name=cell_name,
         trainings=views.training_views(report),
         records=_records_by_machine(report),
         summary=_summary(report),

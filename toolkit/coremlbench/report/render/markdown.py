@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from coremlbench.report.labels import verdict_with_caveats
 from coremlbench.report.render import text, views
+from coremlbench.report.render.markdown_history import history
 from coremlbench.report.render.markdown_text import (
     MAX_ROWS,
     Numbers,
@@ -33,6 +34,7 @@ def render(report: Report, *, plots: bool = False) -> bytes:
         times(report, numbers),
         loads(report, numbers),
         placement(report, numbers),
+        history(report, numbers),
         _variants(report, numbers),
         _training(report, numbers),
         _classifiers(report, numbers),
