@@ -98,6 +98,7 @@ class CellRow:
     median over the rounds. ``floor_seconds`` is the roofline bound, ``floor_share`` its share of ``p50``.
     ``energy_joules`` is per call, the median over the rounds. ``earlier`` counts older records of the same cell and
     package, ``earlier_low`` to ``earlier_high`` their range of ``p50``. ``own_p50`` is by Core ML's own clock.
+    ``peak_bytes`` is the largest peak memory of a round's processes, ``footprint_bytes`` that of macOS's footprint.
     """
 
     record: str
@@ -145,6 +146,8 @@ class CellRow:
     earlier: int = 0
     earlier_low: float | None = None
     earlier_high: float | None = None
+    peak_bytes: int = 0
+    footprint_bytes: int | None = None
 
 
 @dataclass(frozen=True)

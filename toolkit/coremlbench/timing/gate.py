@@ -61,7 +61,8 @@ def _time_findings(before: Side, after: Side, limit: float, notes: list[str], *,
         if name not in after.cells:
             notes.append(f"{subject} was not timed in {after.name}, so that it was not compared.")
         elif not earlier:
-            notes.append(f"{subject} had failed in {before.name}, so that there is nothing to compare with.")
+            reason = cells[-1].failure_text
+            notes.append(f"{subject} had failed in {before.name}, so that there is nothing to compare with: {reason}")
         else:
             findings.append(_time_finding(subject, earlier, after.cells[name], limit, one_run=one_run))
             notes += _condition_notes(subject, earlier[-1], after.cells[name][-1])
@@ -240,14 +241,14 @@ def _labelled_proofs(before: Variant, after: Variant) -> tuple[Proof, Proof] | N
 
 
 def split_models(record_side: Side, names: tuple[str, str]) -> tuple[Side, Side]:
-    """Return the sides of the two models of one run, each with the model's name left out of its packages' names.
+    """Return the sides of the two models of one run, with equal names of their packages.
 
-    ``names`` are the names of the models in the record, before and after.
+    ``names`` are the names of the models in the record, before and after; the first is used for both.
     """
 
     def of_model(model: str) -> Side:
         def common(package: PackageName) -> PackageName:
-            return package._replace(model=names[1])
+            return package._replace(model=names[0])
 
         cells: dict[CellName, tuple[TimedCell, ...]] = {
             name._replace(package=common(name.package)): cells

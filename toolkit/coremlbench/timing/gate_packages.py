@@ -11,6 +11,7 @@ from coremlbench.system.advised_commands import advised_command
 from coremlbench.timing.gate import compare_sides, split_models
 from coremlbench.timing.gate_findings import GateLimits, GateResult
 from coremlbench.timing.gate_sides import side_of_records
+from coremlbench.timing.plan import TimingOptions
 from coremlbench.types.errors import CoremlbenchError, InputError
 from coremlbench.types.process import Progress
 
@@ -18,19 +19,19 @@ if TYPE_CHECKING:
     from coremlbench.timing.matrix import OnRound
     from coremlbench.types.timing import TimingRecord
 
-DEFAULT_ROUNDS = 10
-"""Rounds of a gate's own run: with so many, equal packages are passed and 15% is failed; see ``docs/gate.md``."""
+GATE_OPTIONS = TimingOptions(rounds=10)
+"""The settings of a gate's own run: with so many rounds equal packages pass and 15% fails; see ``docs/gate.md``."""
 
 
 @dataclass(frozen=True)
 class GateRun:
-    """What the run that times two packages needs: the folder of records, the command, and who follows it."""
+    """What the run that times two packages needs: the folder of records, the command, who follows it, and settings."""
 
     results: Path
     command: Sequence[str]
     on_progress: Callable[[Progress], None]
     on_round: OnRound | None = None
-    rounds: int = DEFAULT_ROUNDS
+    options: TimingOptions = GATE_OPTIONS
 
 
 def compare_packages(before: str, after: str, limits: GateLimits, run: GateRun) -> GateResult:
@@ -63,6 +64,8 @@ def check_packages(before: str, after: str, limits: GateLimits) -> None:
             raise InputError(
                 f"There is no record and no package {name}; `{command}` lists the runs, whose ids can be named."
             )
+    if Path(before).expanduser().resolve() == Path(after).expanduser().resolve():
+        raise InputError(f"{before} is named twice; name the package before the change, and the one after it.")
     if limits.less_accurate is not None:
         command = advised_command("convert-and-time", "lenet")
         raise InputError(
@@ -74,12 +77,11 @@ def check_packages(before: str, after: str, limits: GateLimits) -> None:
 def _time_both(before: str, after: str, run: GateRun) -> TimingRecord:
     from coremlbench.conversion.options import ConvertOptions
     from coremlbench.timing.convert_and_time import convert_and_time
-    from coremlbench.timing.plan import FULL
 
     outcome = convert_and_time(
         [before, after],
         ConvertOptions(),
-        replace(FULL, rounds=run.rounds),
+        run.options,
         results=run.results,
         command=run.command,
         on_progress=run.on_progress,

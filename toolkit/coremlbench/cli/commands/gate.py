@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -156,7 +157,7 @@ def _compare(settings: Mapping[str, Any], results: Path) -> GateResult:
 def _compare_packages(before: str, after: str, limits: GateLimits, rounds: int | None, results: Path) -> GateResult:
     from coremlbench.cli.terminal.progress import Watch
     from coremlbench.cli.terminal.timing import round_line
-    from coremlbench.timing.gate_packages import DEFAULT_ROUNDS, GateRun, compare_packages
+    from coremlbench.timing.gate_packages import GATE_OPTIONS, GateRun, compare_packages
 
     with Watch() as watch:
         run = GateRun(
@@ -164,7 +165,7 @@ def _compare_packages(before: str, after: str, limits: GateLimits, rounds: int |
             command=sys.argv,
             on_progress=watch,
             on_round=lambda cell, finished_round: watch.print_line(round_line(cell, finished_round)),
-            rounds=rounds or DEFAULT_ROUNDS,
+            options=replace(GATE_OPTIONS, rounds=rounds) if rounds is not None else GATE_OPTIONS,
         )
         return compare_packages(before, after, limits, run)
 

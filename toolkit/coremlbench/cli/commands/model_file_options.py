@@ -45,6 +45,21 @@ INPUT_SHAPE = CommaList(
 )
 
 
+def parse_shapes(value: str) -> tuple[tuple[int, ...], ...]:
+    """Return the shapes in "224x224x3,320x320x3", each once.
+
+    Raises:
+        ValueError: a part is no shape.
+    """
+    shapes = (
+        parse_numbers(part, separator="x", noun="no list of numbers", example="224x224x3") for part in value.split(",")
+    )
+    return tuple(dict.fromkeys(shapes))
+
+
+INPUT_SHAPES = CommaList("shapes", parse_shapes)
+
+
 class PythonFile(click.ParamType[str]):
     """A file with Python code."""
 
@@ -75,8 +90,12 @@ def _signature(context: click.Context, parameter: click.Parameter, value: str | 
     return value
 
 
-def model_file_options(function: Any) -> Any:
-    """Add the options of opening a model file to a command; see ``MODEL_FILE_OPTIONS``."""
+def model_file_options(function: Any, *, input_shape: CommaList = INPUT_SHAPE) -> Any:
+    """Add the options of opening a model file to a command; see ``MODEL_FILE_OPTIONS``.
+
+    ``input_shape`` is the type of that option: ``INPUT_SHAPES`` where a command takes several.
+    """
+    several = ", several separated by commas" if input_shape is INPUT_SHAPES else ""
     return add_options(
         function,
         (
@@ -96,10 +115,10 @@ def model_file_options(function: Any) -> Any:
             ),
             click.option(
                 "--input-shape",
-                type=INPUT_SHAPE,
+                type=input_shape,
                 metavar="HxWxC",
                 help="Input shape for a model that takes several, without the batch; of a ready package in its own "
-                "order, such as 3x64x64.",
+                f"order, such as 3x64x64{several}.",
             ),
             click.option(
                 "--signature",

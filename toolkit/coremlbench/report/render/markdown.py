@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from coremlbench.report.labels import verdict_with_caveats
 from coremlbench.report.render import text, views
 from coremlbench.report.render.markdown_history import history
+from coremlbench.report.render.markdown_sweeps import sweep_tables
 from coremlbench.report.render.markdown_text import (
     MAX_ROWS,
     Numbers,
@@ -34,6 +35,7 @@ def render(report: Report, *, plots: bool = False) -> bytes:
         times(report, numbers),
         loads(report, numbers),
         placement(report, numbers),
+        sweep_tables(report, numbers),
         history(report, numbers),
         _variants(report, numbers),
         _training(report, numbers),
