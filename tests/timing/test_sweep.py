@@ -13,7 +13,8 @@ from tests.record_samples import source
 def test_shapes_are_separated_by_commas_and_each_is_taken_once() -> None:
     assert parse_shapes("224x224x3") == ((224, 224, 3),)
     assert INPUT_SHAPES.convert("224x224x3, 320x320x3,224x224x3", None, None) == ((224, 224, 3), (320, 320, 3))
-    for wrong in ("224x224x3,", "224,224,x", "0x3", "square", "1.5x2"):
+    assert parse_shapes("128") == ((128,),)
+    for wrong in ("224x224x3,", "224,224,x", "224,224", "224x224x3,128", "0x3", "square", "1.5x2"):
         with pytest.raises(ValueError, match="write it as 224x224x3"):
             parse_shapes(wrong)
 

@@ -49,11 +49,12 @@ def parse_shapes(value: str) -> tuple[tuple[int, ...], ...]:
     """Return the shapes in "224x224x3,320x320x3", each once.
 
     Raises:
-        ValueError: a part is no shape.
+        ValueError: a part is no shape, or several are single numbers: 224,224 is taken for a shape that is miswritten.
     """
-    shapes = (
-        parse_numbers(part, separator="x", noun="no list of numbers", example="224x224x3") for part in value.split(",")
-    )
+    noun, example = "no list of shapes", "224x224x3, or several as 224x224x3,320x320x3"
+    shapes = [parse_numbers(part, separator="x", noun=noun, example=example) for part in value.split(",")]
+    if len(shapes) > 1 and any(len(shape) == 1 for shape in shapes):
+        raise ValueError(f"{value!r} is {noun}; write it as {example}.")
     return tuple(dict.fromkeys(shapes))
 
 

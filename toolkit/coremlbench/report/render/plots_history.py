@@ -35,7 +35,9 @@ def plot_histories(report: Report, names: dict[str, str], palette: Palette) -> I
 
 
 def _draw(axes: Axes, row: HistoryRow, palette: Palette) -> None:
-    """Draw a point for each run with its interval, and a line before each step with its text above."""
+    """Draw a point for each run with its interval, and a line before each step with its text beside."""
+    from matplotlib.ticker import MaxNLocator
+
     longest = max(point.high or point.seconds for point in row.points)
     scale, unit = (1e3, "milliseconds") if longest >= 1e-3 else (1e6, "microseconds")
     places = range(1, len(row.points) + 1)
@@ -60,5 +62,5 @@ def _draw(axes: Axes, row: HistoryRow, palette: Palette) -> None:
         )
     axes.set_xlabel("runs, oldest first")
     axes.set_ylabel(f"{unit} a call")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     start_at_zero(axes, right=len(row.points) + 0.5, top=longest * scale * 1.1)
