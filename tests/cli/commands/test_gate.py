@@ -97,6 +97,7 @@ def test_a_bare_number_is_refused_with_the_spelling_to_use(option: str, value: s
         (("--gate", "a", "b", "--fail-if-slower", "0%"), "cannot be told from noise"),
         (("lenet", "--gate", "a", "b", "--fail-if-slower", "5%"), "leave out lenet"),
         (("--gate", "a", "b", "--fail-if-slower", "5%"), "There is no record and no package a"),
+        (("--gate", BEFORE.id, BEFORE.id, "--fail-if-slower", "5%"), "is named twice"),
         (("--gate", BEFORE.id, "b", "--fail-if-slower", "5%"), "has records and b has none"),
         (("--gate", BEFORE.id, EQUAL.id, "--fail-if-slower", "5%", "--rounds", "9"), "--rounds is for packages"),
     ],

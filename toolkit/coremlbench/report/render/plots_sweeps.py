@@ -34,7 +34,7 @@ def plot_sweeps(report: Report, names: dict[str, str]) -> Iterator[Plot]:
         figure, (axes,) = new_canvas(2.6 + 0.1 * len(lines))
         for index, (label, rows) in enumerate(lines):
             axes.plot(
-                range(len(rows)) if len({row.cell.batch for row in rows}) == 1 else [row.cell.batch for row in rows],
+                [row.cell.batch for row in rows],
                 [row.images_per_second for row in rows],
                 color=SERIES_COLOURS[index % len(SERIES_COLOURS)],
                 linestyle=DASHES[index % len(DASHES)],
