@@ -117,6 +117,16 @@ def test_the_requested_size_of_a_flexible_package_is_timed_and_goes_along_in_a_k
     with np.load(package.inputs) as arrays:
         assert arrays["x"].shape == (TINY.samples, 12, 8, 3)
 
+    shapes = ((8, 8, 3), (12, 8, 3))
+    several = ConvertOptions(images=4)
+    swept = convert_and_time([str(tmp_path / "m.mlpackage")], several, ONE_ROUND, shapes=shapes, **arguments)
+    assert swept.timing is not None
+    record, _ = swept.timing
+    assert record.outcome == Timed(cells=2, failed=0)
+    assert [row.model for row in record.measurements] == ["m-8x8x3", "m-12x8x3"]
+    assert tuple(model.source.file_options.input_shape for model in record.models) == shapes
+    assert all(row.output_error == 0 and row.rounds[0].peak_bytes > 0 for row in record.measurements)
+
 
 def interrupted(folder: Path, custom_objects: Path) -> TimingRecord:
     """Return an interrupted matrix with a TensorFlow row, whose original has classes of its own."""

@@ -24,8 +24,11 @@ def test_both_commands_declare_them_alike_and_a_conversion_takes_them_all() -> N
         }
         for command in (convert, convert_and_time)
     ]
+    (one, several) = (options.pop("input_shape") for options in declared)
     assert declared[0] == declared[1]
-    assert set(declared[0]) == set(MODEL_FILE_OPTIONS)
+    assert (one[0], several[0]) == (["--input-shape"], ["--input-shape"])
+    assert (one[1], several[1]) == ("numbers", "shapes")  # a sweep is over several, a conversion has one
+    assert {*declared[0], "input_shape"} == set(MODEL_FILE_OPTIONS)
     assert all(hasattr(ConvertOptions(), name) for name in MODEL_FILE_OPTIONS)
 
 

@@ -1,6 +1,7 @@
 """The command line: the group of commands, and the exit codes for errors.
 
-Exit codes: 0 success, 2 wrong options or missing input, 3 a failed run (its record has the reason), 130 interrupted.
+Exit codes: 0 success, 2 wrong options or missing input, 3 a failed run (its record has the reason), 4 a failed gate
+(`compare --gate`), 130 interrupted.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from coremlbench import __version__
 from coremlbench.experiments.published import PUBLISHED
 from coremlbench.report.answers import build_answers
 from coremlbench.report.failures import failure_rows
+from coremlbench.report.history import history_rows
 from coremlbench.report.labels import outcome_label
 from coremlbench.report.local_paths import without_local_paths
 from coremlbench.report.model_names import disambiguate_names
@@ -53,6 +54,7 @@ def build_report(sources: Iterable[Source], problems: Sequence[str] = (), *, mad
         failures=failure_rows(records),
         warnings=warning_rows(records),
         origins=_origin_rows(records),
+        history=history_rows(timings),
         problems=tuple(problems),
     )
     return without_local_paths(report)

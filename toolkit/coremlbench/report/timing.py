@@ -165,6 +165,8 @@ def _round_fields(rounds: Sequence[Round]) -> dict[str, Any]:
         "first_predict_seconds": _median(rounds, lambda timed: timed.first_predict_seconds),
         "distribution": _distribution(rounds),
         "medians": tuple(timed.p50 for timed in rounds if timed.p50),
+        "peak_bytes": max((timed.peak_bytes for timed in rounds), default=0),
+        "footprint_bytes": max((timed.footprint_bytes for timed in rounds if timed.footprint_bytes), default=None),
     }
 
 

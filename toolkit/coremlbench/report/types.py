@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from coremlbench.report.history_types import HistoryRow
 from coremlbench.types.experiments import Metric
 from coremlbench.types.records import Record
 from coremlbench.types.timing import SustainedPoint
@@ -101,6 +102,7 @@ class CellRow:
     of ``p50``. ``energy_joules`` is per call, the median over the rounds. ``earlier`` counts older records of the same
     cell and package, ``earlier_low`` to ``earlier_high`` their range of ``p50``. ``own_p50`` is by Core ML's own clock.
     ``medians`` are those of the finished rounds, in their order. ``random_weights`` marks an untrained network.
+    ``peak_bytes`` is the largest peak memory of a round's processes, ``footprint_bytes`` that of macOS's footprint.
     """
 
     record: str
@@ -149,6 +151,8 @@ class CellRow:
     earlier: int = 0
     earlier_low: float | None = None
     earlier_high: float | None = None
+    peak_bytes: int = 0
+    footprint_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -342,6 +346,7 @@ class Report:
     failures: tuple[FailureRow, ...] = ()
     warnings: tuple[WarningRow, ...] = ()
     origins: tuple[OriginRow, ...] = ()
+    history: tuple[HistoryRow, ...] = ()
     problems: tuple[str, ...] = ()
     schema: int = REPORT_SCHEMA
     kind: Literal["report"] = "report"

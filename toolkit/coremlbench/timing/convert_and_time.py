@@ -41,9 +41,12 @@ def convert_and_time(
     command: Sequence[str],
     on_progress: Callable[[Progress], None],
     on_round: OnRound | None = None,
+    shapes: Sequence[tuple[int, ...]] = (),
     kit: Path | None = None,
 ) -> ConvertedAndTimed:
     """Convert models, and time the packages that are neither failed nor wrong. Without models, the defaults are taken.
+
+    Each model is converted in each of ``shapes``, which are those of one input; with several they are in its name.
 
     Raises:
         InputError: a model cannot be used, nothing can run on this machine, or a folder cannot be used.
@@ -52,18 +55,27 @@ def convert_and_time(
     from coremlbench.timing.available_units import detect_units
     from coremlbench.timing.matrix import time_models
     from coremlbench.timing.packages import select_packages
+    from coremlbench.timing.sweep import check_shapes, name_by_shape
 
+    check_shapes(models, shapes)
     capabilities = detect_units()
-    sources, conversion = sources_to_convert(models, conversion, timing, capabilities, results=results, kit=kit)
-    conversions = job.convert_models(
-        sources,
-        conversion,
-        results=results,
-        command=command,
-        on_progress=on_progress,
-    )
+    conversions = []
+    exit_code = 0
+    for shape in shapes or (conversion.input_shape,):
+        sources, options = sources_to_convert(
+            models, replace(conversion, input_shape=shape), timing, capabilities, results=results, kit=kit
+        )
+        conversions += job.convert_models(
+            name_by_shape(sources, shape if len(shapes) > 1 else None),
+            options,
+            results=results,
+            command=command,
+            on_progress=on_progress,
+        )
+        exit_code = job.conversion_exit_code([record for record, _ in conversions])
+        if exit_code == INTERRUPTED:
+            break
     timing_input = select_packages(conversions)
-    exit_code = job.conversion_exit_code([record for record, _ in conversions])
     if not timing_input.packages or exit_code == INTERRUPTED:
         return ConvertedAndTimed(timing_input, exit_code, None)
     timed = time_models(

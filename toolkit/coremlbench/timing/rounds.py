@@ -144,6 +144,7 @@ class RoundRunner:
         if isinstance(ended, Failure):
             return replace(row, failure=ended), {}
         assert ended.result is not None
+        row = replace(row, peak_bytes=ended.peak_bytes)
         try:
             row = _add_statistics(row, samples, ended.result["samples_sha256"])
         except (OSError, ValueError, KeyError) as problem:
@@ -274,4 +275,5 @@ def _add_phases(row: Round, result: dict[str, Any]) -> Round:
         first_predict_seconds=result["first_predict_seconds"],
         energy_joules=result.get("energy_joules"),
         qos_class=result.get("qos_class"),
+        footprint_bytes=result.get("footprint_bytes"),
     )

@@ -46,6 +46,9 @@ class Round:
         qos_class: macOS's quality-of-service class of the thread that timed; ``None`` on other systems.
         clock_gap_seconds: By how much the wall clock moved more than the monotonic clock: the machine slept within the
             round, or its clock was set. 0.0 if they agree.
+        peak_bytes: Peak memory of the processes of the round; 0 in records of older releases.
+        footprint_bytes: Peak of what macOS counts as the memory of the process that timed, its footprint: what the GPU
+            and the Neural Engine take is in it, as far as macOS charges it to the process. ``None`` elsewhere.
     """
 
     round: int
@@ -76,6 +79,8 @@ class Round:
     after: Conditions = UNKNOWN_CONDITIONS
     qos_class: str | None = None
     clock_gap_seconds: float = 0.0
+    peak_bytes: int = 0
+    footprint_bytes: int | None = None
     failure: Failure | None = None
     notes: tuple[str, ...] = ()
 

@@ -26,6 +26,7 @@ from coremlbench.runtimes import RUNTIMES, Loaded, is_stand_in
 from coremlbench.runtimes.coreml import CoreML, core_ml_errors
 from coremlbench.supervision.worker_main import Report, run
 from coremlbench.system import serialization
+from coremlbench.system.footprint import peak_footprint
 from coremlbench.system.scheduling import request_user_initiated
 from coremlbench.types.conversion import ModelFileOptions
 from coremlbench.types.errors import CoremlbenchError, InputError
@@ -91,6 +92,7 @@ def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
         if request.get("expected"):
             result["output_error"] = output_error(loaded, samples, _load_arrays(Path(request["expected"])), report)
         result |= _time(_cycle(loaded, samples), loaded, request, report)
+        result["footprint_bytes"] = peak_footprint()
     return result
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from coremlbench.cli.commands.dry_run import dry_run_option, past_runs, show_plan, show_resumed
-from coremlbench.cli.commands.model_file_options import MODEL_FILE_OPTIONS, model_file_options
+from coremlbench.cli.commands.model_file_options import INPUT_SHAPES, MODEL_FILE_OPTIONS, model_file_options
 from coremlbench.cli.commands.parameters import (
     BATCHES,
     CommaList,
@@ -66,7 +66,7 @@ def _choices(option: str, known: tuple[str, ...]) -> CommaList:
 @click.option("--images", type=click.IntRange(min=1), metavar="N", help="Images for the proof.  [default: 500]")
 @click.option("--data", type=DatasetName(), help="The images for the proof.  [default: the model's own dataset]")
 @source_option
-@model_file_options
+@partial(model_file_options, input_shape=INPUT_SHAPES)
 @click.option("--quick", is_flag=True, help="A first look: 2 rounds of 50 calls and 1 s, 50 images for the proof.")
 @click.option("--rounds", type=click.IntRange(min=1), metavar="N", help="Processes for each cell.  [default: 5]")
 @click.option("--calls", type=click.IntRange(min=1), metavar="N", help="Timed calls a round, at least.  [default: 200]")
@@ -167,6 +167,7 @@ def _show_plan(
     from coremlbench.timing.available_units import detect_units
     from coremlbench.timing.convert_and_time import sources_to_convert
     from coremlbench.timing.resume import describe_unfinished, find_unfinished
+    from coremlbench.timing.sweep import name_by_shape
 
     if resume is not None:
         record = find_unfinished(resume, results)
@@ -177,7 +178,12 @@ def _show_plan(
         plan = plan_kit(source, timing, capabilities, **past_runs(results))
     else:
         conversion = _conversion_options(settings, timing)
-        sources, conversion = sources_to_convert(models, conversion, timing, capabilities, results=results, kit=kit)
+        shapes = settings["input_shape"] or ()
+        sources: list[ModelSource | UnopenedModel] = []
+        for shape in shapes or (conversion.input_shape,):
+            conversion = replace(conversion, input_shape=shape)
+            found, conversion = sources_to_convert(models, conversion, timing, capabilities, results=results, kit=kit)
+            sources += name_by_shape(found, shape if len(shapes) > 1 else None)
         plan = plan_matrix(sources, conversion, timing, capabilities, **past_runs(results))
     show_plan(plan, as_json=as_json)
 
@@ -228,7 +234,7 @@ def _conversion_options(settings: dict[str, Any], timing: TimingOptions) -> Conv
     return replace(
         ConvertOptions(),
         sources=dict(settings["sources"]),
-        **{name: settings[name] for name in MODEL_FILE_OPTIONS},
+        **{name: settings[name] for name in MODEL_FILE_OPTIONS if name != "input_shape"},
         seed=timing.seed,
         silence=timing.silence,
         memory_limit=timing.memory_limit,
@@ -271,7 +277,9 @@ def _measure(
         if source is not None:
             return *story.time_kit(source, timing, **arguments), 0
         conversion = _conversion_options(settings, timing)
-        outcome = story.convert_and_time(models, conversion, timing, kit=kit, **arguments)
+        outcome = story.convert_and_time(
+            models, conversion, timing, shapes=settings["input_shape"] or (), kit=kit, **arguments
+        )
         return *_require_timing(outcome), outcome.exit_code
 
 

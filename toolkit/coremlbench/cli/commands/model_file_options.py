@@ -45,6 +45,22 @@ INPUT_SHAPE = CommaList(
 )
 
 
+def parse_shapes(value: str) -> tuple[tuple[int, ...], ...]:
+    """Return the shapes in "224x224x3,320x320x3", each once.
+
+    Raises:
+        ValueError: a part is no shape, or several are single numbers: 224,224 is taken for a shape that is miswritten.
+    """
+    noun, example = "no list of shapes", "224x224x3, or several as 224x224x3,320x320x3"
+    shapes = [parse_numbers(part, separator="x", noun=noun, example=example) for part in value.split(",")]
+    if len(shapes) > 1 and any(len(shape) == 1 for shape in shapes):
+        raise ValueError(f"{value!r} is {noun}; write it as {example}.")
+    return tuple(dict.fromkeys(shapes))
+
+
+INPUT_SHAPES = CommaList("shapes", parse_shapes)
+
+
 class PythonFile(click.ParamType[str]):
     """A file with Python code."""
 
@@ -75,8 +91,12 @@ def _signature(context: click.Context, parameter: click.Parameter, value: str | 
     return value
 
 
-def model_file_options(function: Any) -> Any:
-    """Add the options of opening a model file to a command; see ``MODEL_FILE_OPTIONS``."""
+def model_file_options(function: Any, *, input_shape: CommaList = INPUT_SHAPE) -> Any:
+    """Add the options of opening a model file to a command; see ``MODEL_FILE_OPTIONS``.
+
+    ``input_shape`` is the type of that option: ``INPUT_SHAPES`` where a command takes several.
+    """
+    several = ", several separated by commas" if input_shape is INPUT_SHAPES else ""
     return add_options(
         function,
         (
@@ -96,10 +116,10 @@ def model_file_options(function: Any) -> Any:
             ),
             click.option(
                 "--input-shape",
-                type=INPUT_SHAPE,
+                type=input_shape,
                 metavar="HxWxC",
                 help="Input shape for a model that takes several, without the batch; of a ready package in its own "
-                "order, such as 3x64x64.",
+                f"order, such as 3x64x64{several}.",
             ),
             click.option(
                 "--signature",

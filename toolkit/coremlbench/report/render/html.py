@@ -8,7 +8,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from coremlbench.report import labels
-from coremlbench.report.render import summary, text, views
+from coremlbench.report.render import markdown_sweeps, summary, text, views
+from coremlbench.report.render.markdown_history import cell_name
+from coremlbench.report.sweeps import sweeps
 from coremlbench.report.types import RecordRow, Report
 from coremlbench.system.formatting import format_bytes, format_count
 from coremlbench.system.phase_labels import phase_label
@@ -62,6 +64,9 @@ def render(report: Report) -> bytes:
         plots=drawn,
         views=views,
         labels=labels,
+        cell_name=cell_name,
+        sweeps=sweeps(report.timing),
+        sweep_text=markdown_sweeps,
         trainings=views.training_views(report),
         records=_records_by_machine(report),
         count_line=_summary(report),

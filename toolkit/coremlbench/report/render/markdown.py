@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 
 from coremlbench.report.labels import KIND_LABELS, LEVEL_LABEL, verdict_with_caveats
 from coremlbench.report.render import text, views
+from coremlbench.report.render.markdown_history import history
+from coremlbench.report.render.markdown_sweeps import sweep_tables
 from coremlbench.report.render.markdown_text import (
     MAX_ROWS,
     Numbers,
@@ -36,6 +38,8 @@ def render(report: Report, *, plots: bool = False) -> bytes:
         _answers(report, numbers),
         _classifiers(report, numbers),
         times(report, numbers),
+        sweep_tables(report, numbers),
+        history(report, numbers),
         _variants(report, numbers),
         _training(report, numbers),
         loads(report, numbers),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from coremlbench.report.render.figures import LIGHT, Palette, Plot, plot_text, rc_style
+from coremlbench.report.render.plots_history import plot_histories
+from coremlbench.report.render.plots_sweeps import plot_sweeps
 from coremlbench.report.render.plots_timing import plot_latencies, plot_sizes, plot_sustained
 from coremlbench.report.render.plots_training import plot_iterations, plot_training_times
 from coremlbench.report.types import Report
@@ -20,6 +22,8 @@ def draw_plots(report: Report, palette: Palette = LIGHT) -> tuple[Plot, ...]:
             *plot_latencies(report, names, palette),
             *plot_sustained(report, names, palette),
             *plot_sizes(report),
+            *plot_sweeps(report, names),
+            *plot_histories(report, names, palette),
             *plot_training_times(report, names, palette),
             *plot_iterations(report, names, palette),
         )

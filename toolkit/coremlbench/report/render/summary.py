@@ -13,6 +13,7 @@ from coremlbench.report.labels import (
     verdict_with_caveats,
 )
 from coremlbench.report.render import text, views
+from coremlbench.report.sweeps import sweeps
 from coremlbench.report.types import CellRow, FigureKind, Report, TrainingRow, VariantRow
 from coremlbench.system.formatting import format_bytes, format_count
 from coremlbench.system.proportions import format_accuracy
@@ -252,6 +253,8 @@ def sections(report: Report) -> list[tuple[str, str]]:
         "answers": any(answer.kind != "none" for answer in report.answers),
         "createml": bool(report.classifiers),
         "matrix": bool(report.timing),
+        "sweep": bool(sweeps(report.timing)),
+        "history": bool(report.history),
         "variants": bool(report.variants),
         "training": bool(report.training),
         "loads": any(cell.first_load_seconds for cell in report.timing),
@@ -266,6 +269,8 @@ SECTION_TITLES = {
     "answers": "Answers",
     "createml": "Create ML",
     "matrix": "Every unit",
+    "sweep": "By batch",
+    "history": "Over time",
     "variants": "Accuracy and size",
     "training": "Training",
     "loads": "Loading",
