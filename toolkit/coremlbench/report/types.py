@@ -12,7 +12,7 @@ from typing import Literal
 
 from coremlbench.types.experiments import Metric
 from coremlbench.types.records import Record
-from coremlbench.types.timing import SustainedPoint
+from coremlbench.types.timing import RunnerName, SustainedPoint
 from coremlbench.types.training_records import ClassResult, IterationRow, Phase
 
 REPORT_SCHEMA = 1
@@ -72,7 +72,8 @@ class Answer:
     """Where one model should run on one machine, in a sentence.
 
     ``kind`` is ``none`` if Core ML was not measured. ``ratio`` is the Neural Engine's time divided by the GPU's
-    (below 1 the Neural Engine is faster), ``low`` to ``high`` its 95% interval over the rounds.
+    (below 1 the Neural Engine is faster), ``low`` to ``high`` its 95% interval over the rounds. The figures are of one
+    ``runner``.
     """
 
     model: str
@@ -86,11 +87,12 @@ class Answer:
     rounds: int = 0
     different: bool = False
     record: str = ""
+    runner: RunnerName = "python"
 
 
 @dataclass(frozen=True)
 class CellRow:
-    """One (model, variant, batch, runtime, unit) on one machine, from the newest record that has it.
+    """One (model, variant, batch, runtime, unit, runner) on one machine, from the newest record that has it.
 
     ``p50`` is the geometric mean of the rounds' medians, ``low`` to ``high`` its 95% interval over the rounds; the
     other percentiles are medians over the rounds. ``distribution`` holds the 41 quantiles (0, 2.5 … 100%), each the
@@ -144,6 +146,7 @@ class CellRow:
     earlier: int = 0
     earlier_low: float | None = None
     earlier_high: float | None = None
+    runner: RunnerName = "python"
 
 
 @dataclass(frozen=True)

@@ -126,9 +126,7 @@ class SwiftProgram:
             return
         errors = ERROR.findall(ended.stderr) or [_first_line(ended.stderr) or f"exit status {ended.returncode}"]
         reason = errors[0].removeprefix("error: ").rstrip(".")[:300]
-        raise SwiftCompilerError(
-            f"{self._sentence_start} does not compile with {version} ({reason}); {self.remedy}."
-        )
+        raise SwiftCompilerError(f"{self._sentence_start} does not compile with {version} ({reason}); {self.remedy}.")
 
 
 def _system_build() -> str:

@@ -167,6 +167,7 @@ def portable_options(options: TimingOptions) -> TimingOptions:
         silence=None,
         memory_limit=None,
         allow_code=False,
+        runner="python",
     )
 
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 UNITS = ("CPU_ONLY", "CPU_AND_GPU", "CPU_AND_NE", "ALL", "host-cpu", "host-gpu")
 RUNTIMES = ("coreml", "reference", "tensorflow")
+RUNNERS = ("python", "native")
 CONVERSION_OPTIONS = ("variants", "batches", "images", "data", "sources", *MODEL_FILE_OPTIONS)
 """The options of conversion and proof, which do not apply to the finished packages of a kit."""
 RESUME_ERROR = "A matrix goes on with the settings it was begun with"
@@ -80,6 +81,11 @@ def _choices(option: str, known: tuple[str, ...]) -> CommaList:
     type=_choices("--runtimes", RUNTIMES),
     metavar="NAMES",
     help=f"Some of {', '.join(RUNTIMES)}.  [default: all]",
+)
+@click.option(
+    "--runner",
+    type=click.Choice(RUNNERS),
+    help="What calls Core ML: Python, or a program in Swift that is compiled on the Mac.  [default: python]",
 )
 @click.option("--sustain", type=Duration(), help="Then run each cell this long without a pause: 10m.")
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of orders, inputs and random weights.  [default: 0]")
@@ -168,7 +174,7 @@ def _timing_options(settings: dict[str, Any], kit: Kit | None) -> TimingOptions:
     from coremlbench.timing.plan import FULL, QUICK
 
     base = QUICK if settings["quick"] else kit.options if kit is not None else FULL
-    names = ("rounds", "calls", "seconds", "sustain", "seed", "memory_limit", "timeout", "silence")
+    names = ("rounds", "calls", "seconds", "sustain", "seed", "memory_limit", "timeout", "silence", "runner")
     return replace(
         base,
         units=settings["units"] or (),
