@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -75,8 +76,8 @@ def test_a_matrix_of_the_native_runner(tmp_path: Path) -> None:
     ("behaviour", "kind", "words"),
     [
         ("fail-load", "model-load", "could not load '000-small.mlmodelc' for ALL: The stub says: failed-load."),
-        ("fail", "coreml-predict", "could not predict on ALL: The stub says: failed."),
-        ("crash", "abort", "SIGABRT"),
+        ("fail", "coreml-prediction", "could not predict on ALL: The stub says: failed."),
+        ("crash", "aborted", "SIGABRT"),
         ("wrong", None, ""),
     ],
 )
@@ -171,11 +172,11 @@ def test_without_macos_there_is_no_native_runner(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_mac_without_a_compiler_is_told_what_to_install(
-    simulated_mac: SimulatedMac, monkeypatch: pytest.MonkeyPatch
+    simulated_mac: Callable[..., SimulatedMac], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    simulated_mac.install()
+    mac = simulated_mac()
     monkeypatch.delenv(COMPILER_VARIABLE, raising=False)
-    monkeypatch.setenv("PATH", str(simulated_mac.folder))
+    monkeypatch.setenv("PATH", str(mac.folder))
     with pytest.raises(
         InputError, match=r"^The native runner needs a Swift compiler \(.*xcrun\); .*`xcode-select --install`"
     ):

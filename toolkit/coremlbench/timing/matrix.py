@@ -17,6 +17,7 @@ from coremlbench.timing.conditions import read_conditions
 from coremlbench.timing.inputs import has_inputs, provide_inputs
 from coremlbench.timing.kit import check_kit_folder, write_kit
 from coremlbench.timing.large_models import large_model_note
+from coremlbench.timing.native_kit import write_native_kit
 from coremlbench.timing.native_program import ensure_native_runner
 from coremlbench.timing.plan import (
     Cell,
@@ -266,7 +267,8 @@ class MatrixRun:
         usable = tuple(package for package in self.plan.packages if has_inputs(package))
         packed = TimingInput(self.record.models, usable)
         try:
-            sha256 = write_kit(packed, self.runner.options, self.kit, self._announce_kit)
+            write = write_native_kit if self.runner.options.native_kit else write_kit
+            sha256 = write(packed, self.runner.options, self.kit, self._announce_kit)
         except InputError as problem:
             self._update(replace(self.record, notes=(*self.record.notes, str(problem))))
         else:

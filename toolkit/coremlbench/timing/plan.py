@@ -25,6 +25,7 @@ class TimingOptions:
     rounds took ``budget`` seconds in total. ``sustain`` adds one process for each cell that calls the model for that
     many seconds without a pause. ``timeout`` limits the whole matrix; ``silence`` and ``memory_limit`` limit each
     process. ``allow_code`` lets an original model file run code of its own. ``runner`` times Core ML's cells.
+    ``native_kit`` packs a kit for the native runner, without Python.
     """
 
     rounds: int = 5
@@ -44,6 +45,7 @@ class TimingOptions:
     memory_limit: int | None = None
     allow_code: bool = False
     runner: RunnerName = "python"
+    native_kit: bool = False
 
 
 FULL = TimingOptions()
