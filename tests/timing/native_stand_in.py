@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -111,11 +112,17 @@ def _describe(path: Path) -> None:
     (path / "Manifest.json").write_text(json.dumps(manifest))
 
 
+def save_arrays(path: Path, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
+    """Write arrays to an ``.npz`` file."""
+    named: dict[str, Any] = dict(arrays)
+    np.savez(path, **named)
+
+
 def native_input(folder: Path, *names: str, **changes: Any) -> TimingInput:
     """Return models of the stand-in with their inputs and expected outputs, as a kit brings them."""
     timing_input = timing_input_of([make_model(folder, name, **changes) for name in names])
     inputs, expected = folder / "inputs.npz", folder / "expected.npz"
-    np.savez(inputs, **model_inputs())
-    np.savez(expected, **model_outputs(model_inputs()))
+    save_arrays(inputs, model_inputs())
+    save_arrays(expected, model_outputs(model_inputs()))
     packages = tuple(replace(package, inputs=inputs, expected=expected) for package in timing_input.packages)
     return replace(timing_input, packages=packages)

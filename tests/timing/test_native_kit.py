@@ -93,6 +93,7 @@ def test_a_kit_is_run_and_collected(measured: tuple[Path, Path, str], tmp_path: 
     assert record.orders == tuple(map(tuple, json.loads((kit / MANIFEST).read_text())["orders"]))
     assert folder == tmp_path / "records" / record.id
     assert "one fp16 on ALL" in printed
+    assert "The tests' stand-in for Core ML ran: none of these figures is Core ML's." in printed
     with pytest.raises(InputError, match="already; there is nothing new to collect"):
         collected(results, tmp_path / "records")
 

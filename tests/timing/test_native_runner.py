@@ -22,7 +22,7 @@ from coremlbench.types.errors import InputError
 from coremlbench.types.timing import Measurement, Timed, TimingRecord
 from tests.simulated_mac import SimulatedMac
 from tests.timed_packages import TINY, quick_machine, quiet
-from tests.timing.native_stand_in import BEHAVIOUR, ONLY, native_input
+from tests.timing.native_stand_in import BEHAVIOUR, ONLY, native_input, save_arrays
 
 NATIVE = replace(TINY, runner="native", calls=20)
 UNITS = {"coreml": ("CPU_ONLY", "CPU_AND_GPU", "CPU_AND_NE", "ALL")}
@@ -52,7 +52,8 @@ def test_a_matrix_of_the_native_runner(tmp_path: Path) -> None:
     record = timed(tmp_path)
     assert record.outcome == Timed(cells=4, failed=0)
     for row in record.measurements:
-        assert (row.runner, row.stand_in, row.output_error) == ("native", True, pytest.approx(0, abs=1e-7))
+        assert (row.runner, row.stand_in) == ("native", True)
+        assert row.output_error == pytest.approx(0, abs=1e-7)
         assert "native runner" in row.runtime_version
         assert [timed.round for timed in row.rounds] == [0, 1]
         (folder,) = (tmp_path / "results").iterdir()
@@ -130,13 +131,13 @@ def test_a_sustained_run(tmp_path: Path) -> None:
 
 
 def test_raw_inputs_have_the_types_that_core_ml_takes(tmp_path: Path) -> None:
-    arrays = {
+    arrays: dict[str, np.ndarray[Any, Any]] = {
         "image": np.arange(2 * 2 * 3 * 3, dtype=np.uint8).reshape(2, 2, 3, 3),
         "half": np.ones((2, 4), np.float16),
         "long": np.array([[1], [-2]], np.int64),
         "scalar": np.array([1.5, 2.5]),
     }
-    np.savez(tmp_path / "inputs.npz", **arrays)
+    save_arrays(tmp_path / "inputs.npz", arrays)
     entries, samples = write_raw_inputs(tmp_path / "inputs.npz", tmp_path, "one")
     assert samples == 2
     assert [(entry["kind"], entry["dtype"], entry["shape"]) for entry in entries] == [

@@ -92,7 +92,8 @@ cp -R "$kit/manifest.json" "$kit/expected" "$results/"
 say "Step 2 of 3: timing the models of $kit; results go to $results"
 interrupted() {
     trap - INT TERM HUP
-    say "" "Interrupted; what was measured is kept. Run the same command again to go on where it stopped."
+    say ""
+    say "Interrupted; what was measured is kept. Run the same command again to go on where it stopped."
     exit 130
 }
 trap interrupted INT TERM HUP
