@@ -292,3 +292,17 @@ def test_the_script_is_posix(tmp_path: Path) -> None:
     del tmp_path
     shell = shutil.which("dash") or "sh"
     assert subprocess.run([shell, "-n", str(TEMPLATES / TEMPLATE)], check=False).returncode == 0
+
+
+@pytest.mark.tensorflow
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_run_sh_compiles_the_program(native_compiler: Path, tmp_path: Path) -> None:
+    """Slow: the whole program is compiled once more, from the sources in the kit."""
+    kit = pack(tmp_path, replace(OPTIONS, rounds=1), "one")
+    environment = {"HOME": str(tmp_path / "home"), "PATH": os.environ["PATH"], COMPILER_VARIABLE: str(native_compiler)}
+    (tmp_path / "home").mkdir()
+    ended = run(kit, environment)
+    assert ended.returncode == 0, ended.stderr
+    assert "Step 1 of 3: compiling the program" in ended.stdout
+    assert "the program is in" in run(kit, environment).stdout

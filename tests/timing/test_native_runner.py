@@ -187,3 +187,23 @@ def test_a_mac_without_a_compiler_is_told_what_to_install(
 def test_records_without_a_runner_are_of_python() -> None:
     cell = {"model": "a", "variant": "fp16", "batch": 1, "runtime": "coreml", "unit": "ALL"}
     assert serialization.from_json(Measurement, json.loads(json.dumps(cell))).runner == "python"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["lenet", "--native"], "--native is for a kit without Python; name its folder with --kit."),
+        (["lenet", "--collect", "results"], "--collect records what was measured; give no models"),
+        (["--collect", "results", "--rounds", "2"], "--collect records what was measured; give no models"),
+        (["--collect", "results"], "There are no results at results; give the results-….tar.gz"),
+    ],
+)
+def test_options_that_do_not_go_together(
+    arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from click.testing import CliRunner
+
+    monkeypatch.chdir(tmp_path)
+    ended = CliRunner().invoke(cli, ["convert-and-time", *arguments])
+    assert ended.exit_code == 2
+    assert message in ended.output
