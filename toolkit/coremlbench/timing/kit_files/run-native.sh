@@ -53,9 +53,10 @@ else
         [ -x "$compiler" ] || stop "There is no Swift compiler $compiler; name another in COREMLBENCH_NATIVE_SWIFTC."
     else
         # Where no tools are installed, swiftc of macOS opens a window instead of running.
-        /usr/bin/xcode-select -p >/dev/null 2>&1 && compiler=$(/usr/bin/xcrun --find swiftc 2>/dev/null) ||
+        if ! /usr/bin/xcode-select -p >/dev/null 2>&1 || ! compiler=$(/usr/bin/xcrun --find swiftc 2>/dev/null); then
             stop "There is no Swift compiler on this Mac; run \`xcode-select --install\`, which needs an administrator" \
                 "(this one step does), then run this again."
+        fi
     fi
     say "Step 1 of 3: compiling the program into $folder; this takes a minute"
     mkdir -p "$folder"
