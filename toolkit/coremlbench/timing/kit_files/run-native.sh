@@ -49,18 +49,21 @@ if [ -x "$program" ]; then
     say "Step 1 of 3: the program is in $folder already"
 else
     if [ -n "${COREMLBENCH_NATIVE_SWIFTC:-}" ]; then
-        compiler=$COREMLBENCH_NATIVE_SWIFTC
-        [ -x "$compiler" ] || stop "There is no Swift compiler $compiler; name another in COREMLBENCH_NATIVE_SWIFTC."
+        [ -x "$COREMLBENCH_NATIVE_SWIFTC" ] ||
+            stop "There is no Swift compiler $COREMLBENCH_NATIVE_SWIFTC; name another in COREMLBENCH_NATIVE_SWIFTC."
+        compile() { "$COREMLBENCH_NATIVE_SWIFTC" "$@"; }
     else
         # Where no tools are installed, swiftc of macOS opens a window instead of running.
-        if ! /usr/bin/xcode-select -p >/dev/null 2>&1 || ! compiler=$(/usr/bin/xcrun --find swiftc 2>/dev/null); then
+        if ! /usr/bin/xcode-select -p >/dev/null 2>&1 || ! /usr/bin/xcrun --find swiftc >/dev/null 2>&1; then
             stop "There is no Swift compiler on this Mac; run \`xcode-select --install\`, which needs an administrator" \
                 "(this one step does), then run this again."
         fi
+        # By xcrun, which also tells the compiler where Apple's frameworks are.
+        compile() { /usr/bin/xcrun swiftc "$@"; }
     fi
     say "Step 1 of 3: compiling the program into $folder; this takes a minute"
     mkdir -p "$folder"
-    "$compiler" @FLAGS@ "$kit"/swift/*.swift -o "$program.partial" ||
+    compile @FLAGS@ "$kit"/swift/*.swift -o "$program.partial" ||
         stop "The program could not be compiled; the lines above say why. Update the tools in System Settings, General," \
             "Software Update, then run this again."
     mv "$program.partial" "$program"
