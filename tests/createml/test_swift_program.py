@@ -21,6 +21,7 @@ from coremlbench.createml.swift_program import (
     program_key,
     source_files,
 )
+from coremlbench.timing.native_program import NATIVE_RUNNER
 
 ROOT = Path(__file__).parents[2]
 COMPILER = """#!/bin/sh
@@ -146,6 +147,9 @@ def test_a_wheel_has_the_sources(tmp_path: Path) -> None:
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
-    assert {name for name in names if name.endswith(".swift")} == {
+    assert {name for name in names if name.startswith("coremlbench/createml/") and name.endswith(".swift")} == {
         f"coremlbench/createml/swift/{source.name}" for source in source_files()
+    }
+    assert {name for name in names if name.startswith("coremlbench/timing/") and name.endswith(".swift")} == {
+        f"coremlbench/timing/swift/{source.name}" for source in NATIVE_RUNNER.source_files()
     }

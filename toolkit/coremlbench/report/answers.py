@@ -54,7 +54,7 @@ def build_answers(
     cells: Sequence[CellRow],
     variants: Sequence[VariantRow],
 ) -> tuple[Answer, ...]:
-    """Return an answer for each model and machine timed with Core ML, then with the stand-in, then for the others.
+    """Return an answer for each model, machine and runner: of Core ML, then of the stand-in, then of the others.
 
     A model without a timing on a Core ML unit has one answer of kind ``none``, which says why.
     """
@@ -65,11 +65,11 @@ def build_answers(
         for cell in record.measurements
         if cell.runtime == "coreml"
     }
-    groups: dict[tuple[str, str, str], list[CellRow]] = {}
+    groups: dict[tuple[str, str, str, str], list[CellRow]] = {}
     for cell in cells:
-        groups.setdefault((cell.machine, cell.kind, cell.model), []).append(cell)
+        groups.setdefault((cell.machine, cell.kind, cell.model, cell.runner), []).append(cell)
     answers = []
-    for (_, kind, model), group in groups.items():
+    for (_, kind, model, _), group in groups.items():
         coreml_cells = [cell for cell in group if cell.runtime == "coreml"]
         if kind != "host" and any(_has_figure(cell) for cell in coreml_cells):
             answers.append(_answer(model, coreml_cells, measurements, proofs))
@@ -95,6 +95,7 @@ def _answer(model: str, cells: Sequence[CellRow], measurements: Measurements, pr
         text="",
         variant=best.variant,
         record=best.record,
+        runner=best.runner,
     )
     proof = proofs.get(best.package_sha256)
     accuracy = _accuracy_phrase(proof)
@@ -105,8 +106,9 @@ def _answer(model: str, cells: Sequence[CellRow], measurements: Measurements, pr
     else:
         text = _single_unit_text(candidates, accuracy)
     batches = f"; batches of {best.batch}" if best.batch != 1 else ""
-    batches += "; random weights" if best.random_weights else ""
-    return replace(answer, text=f"{text}{_verdict_phrase(proof)}{batches}{'; a quick look' if best.quick else ''}.")
+    remarks = f"{batches}{'; random weights' if best.random_weights else ''}"
+    remarks += f"{'; native runner' if best.runner == 'native' else ''}{'; a quick look' if best.quick else ''}"
+    return replace(answer, text=f"{text}{_verdict_phrase(proof)}{remarks}.")
 
 
 def _candidates(cells: Sequence[CellRow], proofs: Proofs) -> _Candidates:

@@ -13,8 +13,8 @@ from coremlbench.timing.statistics import Estimate, estimate
 from coremlbench.types.conversion import ConversionRecord, ModelSource, Proof, Variant
 from coremlbench.types.timing import ComputePlan, Measurement, Round, TimingRecord
 
-CellKey = tuple[str, str, str, str, int, str, str]
-"""Machine, kind, model, variant, batch, runtime and unit of a cell."""
+CellKey = tuple[str, str, str, str, int, str, str, str]
+"""Machine, kind, model, variant, batch, runtime, unit and runner of a cell."""
 _UNITS = ("CPU_AND_NE", "CPU_AND_GPU", "CPU_ONLY", "ALL", "host-gpu", "host-cpu")
 _VARIANTS = ("fp32", "fp16", "int8", "palettized-6", "palettized-4", "int8-activations", "as-is")
 _KINDS = ("core-ml", "host", "stand-in")
@@ -45,6 +45,7 @@ def cell_rows(records: Sequence[TimingRecord]) -> tuple[CellRow, ...]:
                 cell.batch,
                 cell.runtime,
                 cell.unit,
+                cell.runner,
             )
             groups.setdefault(key, []).append((record, cell))
     return tuple(sorted((_newest_row(group) for group in groups.values()), key=_sort_key))
@@ -61,6 +62,7 @@ def _sort_key(row: CellRow) -> tuple[object, ...]:
         row.runtime,
         _rank(_UNITS, row.unit),
         row.unit,
+        row.runner != "python",
     )
 
 
@@ -124,6 +126,7 @@ def cell_row(record: TimingRecord, cell: Measurement) -> CellRow:
         random_weights=any(
             model.name == cell.model and model.source.kind == "random-weights" for model in record.models
         ),
+        runner=cell.runner,
     )
     figure = _estimate(cell)
     return replace(

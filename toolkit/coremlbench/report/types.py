@@ -13,7 +13,7 @@ from typing import Literal
 from coremlbench.report.history_types import HistoryRow
 from coremlbench.types.experiments import Metric
 from coremlbench.types.records import Record
-from coremlbench.types.timing import SustainedPoint
+from coremlbench.types.timing import RunnerName, SustainedPoint
 from coremlbench.types.training_records import ClassResult, IterationRow, Phase
 
 REPORT_SCHEMA = 1
@@ -74,7 +74,8 @@ class Answer:
 
     ``kind`` is ``none`` if Core ML was not measured. ``ratio`` is the Neural Engine's time divided by the GPU's
     (below 1 the Neural Engine is faster), ``low`` to ``high`` its interval over the rounds at the level of
-    ``timing.statistics``. ``engine_medians`` and ``gpu_medians`` are the rounds' medians that it is of, in pairs.
+    ``timing.statistics``. ``engine_medians`` and ``gpu_medians`` are the rounds' medians that it is of, in pairs. The
+    figures are of one ``runner``.
     """
 
     model: str
@@ -90,11 +91,12 @@ class Answer:
     engine_medians: tuple[float, ...] = ()
     gpu_medians: tuple[float, ...] = ()
     record: str = ""
+    runner: RunnerName = "python"
 
 
 @dataclass(frozen=True)
 class CellRow:
-    """One (model, variant, batch, runtime, unit) on one machine, from the newest record that has it.
+    """One (model, variant, batch, runtime, unit, runner) on one machine, from the newest record that has it.
 
     ``p50`` is the geometric mean of the rounds' medians, ``low`` to ``high`` its interval over the rounds at the level
     of ``timing.statistics``; the other percentiles are medians over the rounds. ``distribution`` holds the 41 quantiles
@@ -153,6 +155,7 @@ class CellRow:
     earlier_high: float | None = None
     peak_bytes: int = 0
     footprint_bytes: int | None = None
+    runner: RunnerName = "python"
 
 
 @dataclass(frozen=True)

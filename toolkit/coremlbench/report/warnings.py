@@ -69,6 +69,11 @@ def _timing_warnings(record: TimingRecord) -> Iterator[str]:
         yield "A quick look: fewer rounds and calls than the method asks for."
     if reductions := [deviation for deviation in record.deviations if deviation != "quick"]:
         yield f"Less than the method asks for: {', '.join(reductions)}."
+    if any(cell.runner == "native" for cell in record.measurements):
+        yield (
+            "Timed by the native runner: a call does without Python, so its times are not compared with those that "
+            "Python measured."
+        )
     if any(cell.stand_in for cell in record.measurements):
         yield "The tests' stand-in for Core ML ran: none of its figures is Core ML's."
     yield from _start_warnings(record)

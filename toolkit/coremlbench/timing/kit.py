@@ -30,6 +30,8 @@ from coremlbench.types.timing import TimedModel
 MANIFEST = "manifest.json"
 README = "README.txt"
 FOLDERS = ("packages", "inputs", "expected", PROGRAM_FOLDER)
+NATIVE_PARTS = ("swift", "plan.json")
+"""What a kit for the native runner has in addition."""
 FORMAT, VERSION = "coremlbench-kit", 1
 MAX_MANIFEST_BYTES = 20_000_000
 
@@ -107,10 +109,10 @@ def write_kit(
     check_kit_folder(folder)
     program = kit_program()
     try:
-        size = program.bytes + _content_bytes(timing_input)
+        size = program.bytes + content_bytes(timing_input)
         if on_size is not None:
             on_size(size)
-        _check_room(folder, size)
+        check_room(folder, size)
         for kind in FOLDERS:
             shutil.rmtree(folder / kind, ignore_errors=True)
         for name, content in program.files.items():
@@ -123,7 +125,7 @@ def write_kit(
             "coremlbench": __version__,
             "made": datetime.now(timezone.utc).isoformat(),
             "options": serialization.to_json(portable_options(options)),
-            "models": [_portable_model(model) for model in timing_input.models],
+            "models": [portable_model(model) for model in timing_input.models],
             "packages": entries,
             "files": {
                 path.relative_to(folder).as_posix(): {"sha256": hash_file(path), "bytes": path.stat().st_size}
@@ -167,6 +169,8 @@ def portable_options(options: TimingOptions) -> TimingOptions:
         silence=None,
         memory_limit=None,
         allow_code=False,
+        runner="python",
+        native_kit=False,
     )
 
 
@@ -177,10 +181,10 @@ def _is_unfinished_part(path: Path) -> bool:
     """
     if is_system_file(path):
         return True
-    return path.name in (*FOLDERS, README, SCRIPT) and not (path.parent / MANIFEST).exists()
+    return path.name in (*FOLDERS, *NATIVE_PARTS, README, SCRIPT) and not (path.parent / MANIFEST).exists()
 
 
-def _content_bytes(timing_input: TimingInput) -> int:
+def content_bytes(timing_input: TimingInput) -> int:
     """Return the bytes of all packages, inputs and expected outputs."""
     paths = [
         path
@@ -191,7 +195,7 @@ def _content_bytes(timing_input: TimingInput) -> int:
     return sum(file.stat().st_size for path in paths for file in (content_files(path) if path.is_dir() else (path,)))
 
 
-def _check_room(folder: Path, size: int) -> None:
+def check_room(folder: Path, size: int) -> None:
     """Raise ``InputError`` when a disk has less room than ``size`` bytes."""
     free = shutil.disk_usage(folder).free
     if free < size:
@@ -215,7 +219,7 @@ def _pack(folder: Path, number: int, package: TimedPackage) -> dict[str, Any]:
     for kind in FOLDERS:
         (folder / kind).mkdir(exist_ok=True)
     if package.path.is_dir():
-        shutil.copytree(package.path, folder / entry["package"], ignore=_system_files)
+        shutil.copytree(package.path, folder / entry["package"], ignore=system_files)
     else:
         shutil.copyfile(package.path, folder / entry["package"])
     assert package.inputs is not None
@@ -225,12 +229,12 @@ def _pack(folder: Path, number: int, package: TimedPackage) -> dict[str, Any]:
     return entry
 
 
-def _system_files(folder: str, names: list[str]) -> list[str]:
+def system_files(folder: str, names: list[str]) -> list[str]:
     """Return what not to copy: files that an operating system left."""
     return [name for name in names if is_system_file(Path(folder) / name)]
 
 
-def _portable_model(model: TimedModel) -> dict[str, Any]:
+def portable_model(model: TimedModel) -> dict[str, Any]:
     """Return a model as JSON values, without paths of this machine."""
     variants = tuple(replace(variant, path="", onnx="") for variant in model.variants)
     options = model.source.file_options
@@ -310,7 +314,7 @@ def _check_files(folder: Path, files: dict[str, tuple[str, int]]) -> None:
     refused like a changed one.
     """
     for name, (digest, size) in files.items():
-        path = folder / _check_relative(folder, name)
+        path = folder / check_relative(folder, name)
         if _is_link_outside(folder, path) or not path.is_file():
             raise InputError(f"The kit {folder} lacks {name}; copy the kit again, whole.")
         if path.stat().st_size != size or hash_file(path) != digest:
@@ -324,7 +328,7 @@ def _check_files(folder: Path, files: dict[str, tuple[str, int]]) -> None:
                 )
 
 
-def _check_relative(folder: Path, name: str) -> PurePosixPath:
+def check_relative(folder: Path, name: str) -> PurePosixPath:
     """Return ``name`` as a path; ``InputError`` when it could lead out of the kit."""
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name or not path.parts:
@@ -350,7 +354,7 @@ def _checked_package(
         raise InputError(f"The kit {folder} has a package of {entry.model!r} that its models do not list.")
     names = [entry.inputs, *([entry.expected] if entry.expected else [])]
     for name in (entry.package, *names):
-        _check_relative(folder, name)
+        check_relative(folder, name)
     listed = entry.package in files or any(name.startswith(f"{entry.package}/") for name in files)
     if not listed or any(name not in files for name in names):
         raise InputError(f"The kit {folder} names files for {entry.model!r} that it does not list; make it again.")

@@ -17,6 +17,8 @@ from coremlbench.timing.available_units import MachineCapabilities
 from coremlbench.timing.inputs import has_inputs, provide_inputs
 from coremlbench.timing.kit import check_kit_folder, write_kit
 from coremlbench.timing.large_models import large_model_note
+from coremlbench.timing.native_kit import write_native_kit
+from coremlbench.timing.native_program import ensure_native_runner
 from coremlbench.timing.plan import (
     Cell,
     MatrixPlan,
@@ -41,7 +43,8 @@ from coremlbench.timing.records import (
     settle_cell,
     total_seconds,
 )
-from coremlbench.timing.rounds import MatrixStoppedError, RoundRunner, clock_failure, resume_hint, round_runner
+from coremlbench.timing.round_runners import round_runner
+from coremlbench.timing.rounds import MatrixStoppedError, RoundRunner, clock_failure, resume_hint
 from coremlbench.types.conditions import UNKNOWN_CONDITIONS
 from coremlbench.types.errors import InputError
 from coremlbench.types.failure import Evidence, Failure
@@ -123,8 +126,11 @@ def check_machine(options: TimingOptions, kit: Path | None, capabilities: Machin
     """Check that something can be timed, or the kit's folder be used; called before conversions, which take long.
 
     Raises:
-        InputError: no requested unit can run on this machine, or the folder of the kit cannot be used.
+        InputError: no requested unit can run on this machine, the folder of the kit cannot be used, or the native
+            runner was asked for and there is none.
     """
+    if options.runner == "native":
+        ensure_native_runner()
     if kit is not None:
         check_kit_folder(kit)
         return
@@ -262,7 +268,8 @@ class MatrixRun:
         usable = tuple(package for package in self.plan.packages if has_inputs(package))
         packed = TimingInput(self.record.models, usable)
         try:
-            sha256 = write_kit(packed, self.runner.options, self.kit, self._announce_kit)
+            write = write_native_kit if self.runner.options.native_kit else write_kit
+            sha256 = write(packed, self.runner.options, self.kit, self._announce_kit)
         except InputError as problem:
             self._update(replace(self.record, notes=(*self.record.notes, str(problem))))
         else:

@@ -10,7 +10,7 @@ from typing import Any
 from coremlbench.system.files import slug
 from coremlbench.system.formatting import format_count
 from coremlbench.types.conversion import NO_FILE_OPTIONS, ModelFileOptions, Variant, VariantName
-from coremlbench.types.timing import Measurement, RuntimeName, TimedModel, UnitName
+from coremlbench.types.timing import Measurement, RunnerName, RuntimeName, TimedModel, UnitName
 
 ORIGINAL: VariantName = "as-is"
 """The variant of a TensorFlow cell: it runs the network that the packages were converted from, not a package."""
@@ -24,7 +24,8 @@ class TimingOptions:
     ``seconds``, cycling through ``samples`` different inputs. No further round starts once the processes of earlier
     rounds took ``budget`` seconds in total. ``sustain`` adds one process for each cell that calls the model for that
     many seconds without a pause. ``timeout`` limits the whole matrix; ``silence`` and ``memory_limit`` limit each
-    process. ``allow_code`` lets an original model file run code of its own.
+    process. ``allow_code`` lets an original model file run code of its own. ``runner`` times Core ML's cells.
+    ``native_kit`` packs a kit for the native runner, without Python.
     """
 
     rounds: int = 5
@@ -43,6 +44,8 @@ class TimingOptions:
     silence: float | None = None
     memory_limit: int | None = None
     allow_code: bool = False
+    runner: RunnerName = "python"
+    native_kit: bool = False
 
 
 FULL = TimingOptions()

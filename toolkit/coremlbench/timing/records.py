@@ -48,7 +48,9 @@ def plan_record(
         bound = roofline_bound(record.machine, cell.unit, cell.package.variant) if cell.runtime == "coreml" else None
         if isinstance(bound, str):
             notes.append(bound)
-        rows.append(replace(row, floor=bound if isinstance(bound, RooflineBound) else None, notes=_notes(cell)))
+        floor = bound if isinstance(bound, RooflineBound) else None
+        runner = options.runner if cell.runtime == "coreml" else "python"
+        rows.append(replace(row, floor=floor, notes=_notes(cell), runner=runner))
     return replace(
         record,
         quick=options.quick,

@@ -17,8 +17,9 @@ from coremlbench.system.formatting import format_count
 from coremlbench.system.machine import describe_machine
 from coremlbench.timing.available_units import MachineCapabilities, detect_units
 from coremlbench.timing.matrix import MatrixProgress, MatrixRun, OnRound, describe_run
+from coremlbench.timing.native_program import ensure_native_runner
 from coremlbench.timing.plan import ORIGINAL, Cell, MatrixPlan, TimedPackage, TimingOptions
-from coremlbench.timing.rounds import round_runner
+from coremlbench.timing.round_runners import round_runner
 from coremlbench.types.conversion import ModelFileOptions, Variant
 from coremlbench.types.errors import InputError
 from coremlbench.types.failure import Failure
@@ -48,6 +49,8 @@ def resume(
     capabilities = capabilities or detect_units()
     record = find_unfinished(run, results)
     options = saved_options(record)
+    if options.runner == "native":
+        ensure_native_runner()
     plan = _restore_plan(record, results, capabilities)
     progress = MatrixProgress(on_progress)
     kit = Path(record.options["kit"]) if record.options.get("kit") and not record.kit else None  # not written yet

@@ -14,7 +14,6 @@ from coremlbench.system.advised_commands import advised_command
 from coremlbench.system.clocks import ClockReading, clock_gap, read_clocks
 from coremlbench.system.files import folder_bytes, hash_file
 from coremlbench.system.formatting import format_seconds
-from coremlbench.timing.available_units import MachineCapabilities
 from coremlbench.timing.plan import Cell, TimedPackage, TimingOptions
 from coremlbench.types.failure import Failure
 from coremlbench.types.process import Exit
@@ -146,7 +145,7 @@ class RoundRunner:
         assert ended.result is not None
         row = replace(row, peak_bytes=ended.peak_bytes)
         try:
-            row = _add_statistics(row, samples, ended.result["samples_sha256"])
+            row = add_statistics(row, samples, ended.result["samples_sha256"])
         except (OSError, ValueError, KeyError) as problem:
             reason = f"The worker ended well, but its samples cannot be used: {problem}."
             return replace(row, failure=Failure("no-result", reason, "Run it again.")), {}
@@ -156,7 +155,7 @@ class RoundRunner:
         row = replace(row, samples=self._store_samples(samples, f"{cell.slug}-{number}.npz"))
         if number == 0 and cell.runtime == "coreml":
             row = replace(row, compile_seconds=self.compile_seconds.get(cell.package.path))
-        return _add_phases(row, ended.result), ended.result
+        return add_phases(row, ended.result), ended.result
 
     def sustain(self, cell: Cell) -> tuple[SustainedPoint, ...] | Failure:
         """Return the speed of a cell over a run without pauses, in a fresh process, or why it failed.
@@ -205,20 +204,6 @@ class RoundRunner:
         return str(target.relative_to(self.folder))
 
 
-def round_runner(
-    folder: Path, stages: Stages, options: TimingOptions, capabilities: MachineCapabilities
-) -> RoundRunner:
-    """Return what runs the workers of a matrix, as this machine's capabilities say."""
-    return RoundRunner(
-        folder,
-        stages,
-        options,
-        capabilities.worker,
-        stand_in=capabilities.stand_in,
-        read_clocks=capabilities.read_clocks,
-    )
-
-
 def clock_failure(gap: float) -> Failure:
     """Return the failure of a measurement within which the machine slept or its clock was set, by ``gap`` seconds."""
     return Failure(
@@ -234,7 +219,7 @@ def clock_gap_phrase(gap: float) -> str:
     return f"the wall clock went {format_seconds(abs(gap))} {direction} against the monotonic clock"
 
 
-def _add_statistics(row: Round, samples: Path, sha256: str) -> Round:
+def add_statistics(row: Round, samples: Path, sha256: str) -> Round:
     """Return the round with the statistics of its samples.
 
     Raises:
@@ -264,7 +249,7 @@ def load_samples(samples: Path) -> tuple[NDArray[np.float64], NDArray[np.float64
         return wall, np.asarray(file["own"], dtype=np.float64) if "own" in file.files else None
 
 
-def _add_phases(row: Round, result: dict[str, Any]) -> Round:
+def add_phases(row: Round, result: dict[str, Any]) -> Round:
     """Return the round with what surrounds the timed calls: warm-up, loading, first prediction, energy, scheduling."""
     return replace(
         row,

@@ -20,6 +20,9 @@ RuntimeName = Literal["coreml", "reference", "tensorflow"]
 UnitName = Literal["CPU_ONLY", "CPU_AND_GPU", "CPU_AND_NE", "ALL", "host-cpu", "host-gpu"]
 """The requested compute units: Core ML's four names for Core ML, the host's CPU or GPU for other runtimes."""
 
+RunnerName = Literal["python", "native"]
+"""The program that calls Core ML and reads the clock: a Python process, or one of Swift without Python."""
+
 Artefact = Literal["compiled", "package", "original"]
 """The forms of a model that runtimes load: an ``.mlmodelc``, an ``.mlpackage``, or the original model."""
 
@@ -142,7 +145,8 @@ class Measurement:
     ``ran_on`` says in words which units the plan uses: ``Neural Engine``, or "asked for the Neural Engine, planned on
     CPU". ``stand_in`` marks results of the tests' replacement for Core ML, which are not Core ML's. ``output_error`` is
     the largest difference from the expected outputs on the kit's inputs, as a share of their range. ``repeated`` are
-    attempts at rounds within which the machine slept or its clock was set; no figure is from them.
+    attempts at rounds within which the machine slept or its clock was set; no figure is from them. ``runner`` is what
+    called Core ML: what a call contains differs between the two, so their times are not compared.
     """
 
     model: str
@@ -162,6 +166,7 @@ class Measurement:
     sustained: tuple[SustainedPoint, ...] = ()
     failure: Failure | None = None
     notes: tuple[str, ...] = ()
+    runner: RunnerName = "python"
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import hashlib
 import itertools
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -28,8 +28,9 @@ from coremlbench.supervision.worker_main import Report, run
 from coremlbench.system import serialization
 from coremlbench.system.footprint import peak_footprint
 from coremlbench.system.scheduling import request_user_initiated
+from coremlbench.timing.output_errors import WrongOutputError, largest_output_error
 from coremlbench.types.conversion import ModelFileOptions
-from coremlbench.types.errors import CoremlbenchError, InputError
+from coremlbench.types.errors import InputError
 from coremlbench.types.timing import Artefact
 
 if TYPE_CHECKING:
@@ -38,10 +39,6 @@ if TYPE_CHECKING:
 
 SUSTAINED_BLOCKS = 60
 """The number of blocks of a sustained run; each is a second or longer."""
-
-
-class WrongOutputError(CoremlbenchError):
-    """The outputs are not those of the model, so its times would be meaningless."""
 
 
 def work(request: dict[str, Any], report: Report) -> dict[str, Any]:
@@ -163,52 +160,22 @@ def _sustain(call: Callable[[], Any], seconds: float, report: Report, clock: Cal
 
 
 def output_error(loaded: Loaded, samples: list[Any], expected: Mapping[str, NDArray[Any]], report: Report) -> float:
-    """Return the largest difference from the expected outputs, as a share of the range of all expected values.
+    """Return the largest difference from the expected outputs; see ``largest_output_error``.
 
     Each sample is reported: nothing else can be said during a prediction, which holds Python's interpreter lock.
-
-    Outputs are matched by name; with one output on both sides the names may differ, as those of an original do.
 
     Raises:
         WrongOutputError: outputs cannot be matched, or are not finite where finite values are expected.
     """
-    import numpy as np
-
     if any(len(values) != len(samples) for values in expected.values()):
         raise WrongOutputError("The file of expected outputs does not hold one for each sample of the inputs.")
-    largest, low, high = 0.0, np.inf, -np.inf
-    for index, sample in enumerate(samples):
-        report("check outputs", index, len(samples), "comparing the outputs with the expected ones")
-        outputs = loaded.outputs(loaded.predict(sample))
-        for name, values in expected.items():
-            reference = np.asarray(values[index], np.float64).reshape(-1)
-            finite = np.isfinite(reference)
-            difference = np.abs(_matching_output(outputs, name, reference, len(expected)) - reference)[finite]
-            largest = max(largest, float(difference.max(initial=0)))
-            low, high = min(low, reference[finite].min(initial=low)), max(high, reference[finite].max(initial=high))
-    return float(largest / (high - low)) if high > low else largest
 
+    def outputs() -> Iterator[dict[str, NDArray[np.float64]]]:
+        for index, sample in enumerate(samples):
+            report("check outputs", index, len(samples), "comparing the outputs with the expected ones")
+            yield loaded.outputs(loaded.predict(sample))
 
-def _matching_output(
-    outputs: Mapping[str, NDArray[np.float64]], name: str, reference: NDArray[np.float64], count: int
-) -> NDArray[np.float64]:
-    """Return the output that belongs to the expected output ``name``, one of ``count``.
-
-    Raises:
-        WrongOutputError: there is none of that size, or it is not finite where ``reference`` is.
-    """
-    import numpy as np
-
-    output = outputs.get(name, next(iter(outputs.values())) if len(outputs) == count == 1 else None)
-    if output is None or output.shape != reference.shape:
-        sizes = {output_name: values.size for output_name, values in outputs.items()}
-        raise WrongOutputError(
-            f"The expected output '{name}' has {reference.size} numbers; the model gave {sizes}: it is not the model "
-            "that was expected."
-        )
-    if not np.isfinite(output[np.isfinite(reference)]).all():
-        raise WrongOutputError(f"The output '{name}' is not a number where the expected one is.")
-    return output
+    return largest_output_error(outputs(), expected)
 
 
 def _model_path(request: Mapping[str, Any], takes: tuple[Artefact, ...]) -> Path:

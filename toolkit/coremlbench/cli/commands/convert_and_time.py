@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 UNITS = ("CPU_ONLY", "CPU_AND_GPU", "CPU_AND_NE", "ALL", "host-cpu", "host-gpu")
 RUNTIMES = ("coreml", "reference", "tensorflow")
+RUNNERS = ("python", "native")
 CONVERSION_OPTIONS = ("variants", "batches", "images", "data", "sources", *MODEL_FILE_OPTIONS)
 """The options of conversion and proof, which do not apply to the finished packages of a kit."""
 RESUME_ERROR = "A matrix goes on with the settings it was begun with"
@@ -83,6 +84,11 @@ def _choices(option: str, known: tuple[str, ...]) -> CommaList:
     metavar="NAMES",
     help=f"Some of {', '.join(RUNTIMES)}.  [default: all]",
 )
+@click.option(
+    "--runner",
+    type=click.Choice(RUNNERS),
+    help="What calls Core ML: Python, or a program in Swift that is compiled on the Mac.  [default: python]",
+)
 @click.option("--sustain", type=Duration(), help="Then run each cell this long without a pause: 10m.")
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of orders, inputs and random weights.  [default: 0]")
 @click.option(
@@ -94,6 +100,12 @@ def _choices(option: str, known: tuple[str, ...]) -> CommaList:
     "--from-kit",
     type=click.Path(file_okay=False, path_type=Path),
     help="Time the packages of this kit after checking its files.",
+)
+@click.option("--native", "native_kit", is_flag=True, help="With --kit: a kit for a Mac without Python.")
+@click.option(
+    "--collect",
+    type=click.Path(path_type=Path),
+    help="Record what a kit without Python brought back: its folder or results-….tar.gz.",
 )
 @click.option(
     "--resume",
@@ -116,6 +128,7 @@ def convert_and_time(
     models: tuple[str, ...],
     kit: Path | None,
     from_kit: Path | None,
+    collect: Path | None,
     resume: str | None,
     dry_run: bool,
     results: Path,
@@ -135,6 +148,8 @@ def convert_and_time(
     coremlbench convert-and-time lenet --variants fp16,int8
     coremlbench convert-and-time --kit kit                   here, and on a Mac:
     coremlbench convert-and-time --from-kit kit
+    coremlbench convert-and-time --kit kit --native          for a Mac without Python, and then:
+    coremlbench convert-and-time --collect results.tar.gz
     coremlbench convert-and-time --resume                    after Ctrl-C, a crash or a restart
 
     Exit code 0 when cells were timed, 3 when all failed or a package is wrong, 2 for wrong options, 130 after Ctrl-C.
@@ -143,6 +158,11 @@ def convert_and_time(
     from coremlbench.timing.matrix import matrix_exit_code
 
     _check_options(models, kit, from_kit, resume, settings)
+    if collect is not None:
+        _check_collect(models, kit, from_kit, resume, settings)
+        record, folder = _collect(collect, results)
+        _print_and_report(record, folder, None, results, as_json=as_json)
+        raise SystemExit(matrix_exit_code(record))
     source = read_kit(from_kit) if from_kit is not None else None
     if dry_run:
         _show_plan(models, kit, source, resume, settings, results, as_json=as_json)
@@ -195,11 +215,30 @@ def _check_options(
     explicit = {name for name, value in settings.items() if value is not None and value is not False and value != ()}
     if resume is not None and (explicit or models or kit or from_kit):
         raise InputError(f"{RESUME_ERROR}: give --resume without other options, or leave it out for a new matrix.")
+    if settings["native_kit"] and kit is None:
+        raise InputError("--native is for a kit without Python; name its folder with --kit.")
     if from_kit is not None and (models or kit or explicit & set(CONVERSION_OPTIONS)):
         raise InputError(
             "--from-kit times what is in the kit; leave out models, --kit and what is for conversions: "
             f"{', '.join(_option_name(name) for name in CONVERSION_OPTIONS)}."
         )
+
+
+def _check_collect(
+    models: Collection[str], kit: Path | None, from_kit: Path | None, resume: str | None, settings: dict[str, Any]
+) -> None:
+    """Raise ``InputError`` for --collect together with anything but --results and --json."""
+    if models or kit or from_kit or resume is not None or any(settings.values()):
+        raise InputError("--collect records what was measured; give no models and no other option than --results.")
+
+
+def _collect(path: Path, results: Path) -> tuple[TimingRecord, Path]:
+    """Return the record of what a kit without Python brought back, and its folder."""
+    from coremlbench.cli.terminal.progress import Watch
+    from coremlbench.timing.native_collect import collect
+
+    with Watch() as watch:
+        return collect(path, results=results, command=sys.argv, on_progress=watch)
 
 
 def _option_name(parameter: str) -> str:
@@ -212,7 +251,18 @@ def _timing_options(settings: dict[str, Any], kit: Kit | None) -> TimingOptions:
     from coremlbench.timing.plan import FULL, QUICK
 
     base = QUICK if settings["quick"] else kit.options if kit is not None else FULL
-    names = ("rounds", "calls", "seconds", "sustain", "seed", "memory_limit", "timeout", "silence")
+    names = (
+        "rounds",
+        "calls",
+        "seconds",
+        "sustain",
+        "seed",
+        "memory_limit",
+        "timeout",
+        "silence",
+        "runner",
+        "native_kit",
+    )
     return replace(
         base,
         units=settings["units"] or (),

@@ -63,9 +63,9 @@ def print_timing(record: TimingRecord, folder: Path, kit: Path | None = None) ->
     hosts = [row for row in record.measurements if row.runtime != "coreml"]
     if coreml:
         stand_in = any(row.stand_in for row in coreml)
-        print_table(
-            console, _coreml_table(record, coreml, "The tests' stand-in for Core ML" if stand_in else "Core ML")
-        )
+        native = ", native runner" if any(row.runner == "native" for row in coreml) else ""
+        title = "The tests' stand-in for Core ML" if stand_in else "Core ML"
+        print_table(console, _coreml_table(record, coreml, f"{title}{native}"))
         _print_ratios(console, coreml)
     if hosts:
         print_table(console, _host_table(record, hosts))
@@ -277,7 +277,8 @@ def condense_warnings(texts: Sequence[str]) -> list[str]:
 
 
 def _is_same_package(one: Measurement, other: Measurement) -> bool:
-    return (one.model, one.variant, one.batch) == (other.model, other.variant, other.batch)
+    """Return whether two cells can be compared: they are of one package, timed by one runner."""
+    return (one.model, one.variant, one.batch, one.runner) == (other.model, other.variant, other.batch, other.runner)
 
 
 def _p50(row: Measurement, p50: float | None) -> str:

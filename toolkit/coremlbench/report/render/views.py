@@ -154,9 +154,11 @@ def plan_shares(cell: CellRow) -> dict[str, float]:
 
 
 def short_notes(cell: CellRow) -> list[str]:
-    """Return the notes that are shown with a cell's figures: random weights, quick look, failure, wrong outputs."""
+    """Return the notes that are shown with a cell's figures: weights, quick look, runner, failure, wrong outputs."""
     notes = ["random weights"] if cell.random_weights else []
     notes += ["quick look"] if cell.quick else []
+    if cell.runner == "native":
+        notes.append("native runner")
     if cell.failure:
         notes.append(failed_after(cell.rounds))
     if outputs_are_wrong(cell.output_error):
@@ -268,8 +270,8 @@ def unit_comparisons(report: Report) -> list[UnitComparison]:
             cells = [
                 cell
                 for cell in report.timing
-                if (cell.kind, cell.machine, cell.model, cell.variant)
-                == ("core-ml", answer.machine, answer.model, answer.variant)
+                if (cell.kind, cell.machine, cell.model, cell.variant, cell.runner)
+                == ("core-ml", answer.machine, answer.model, answer.variant, answer.runner)
                 and not cell.failure
             ]
             batch = min((cell.batch for cell in cells), default=1)

@@ -8,17 +8,18 @@ struct Job: Decodable {
     let title: String
     /// Jobs of one cell have the same number; a cell whose rounds failed twice is given up. nil: a job of no cell.
     let cell: Int?
-    let timeLimit: Double
+    /// Seconds without a sign of progress after which its process is ended.
+    let silenceLimit: Double
     var request: Request
 
-    private enum Keys: String, CodingKey { case id, title, cell, timeLimit }
+    private enum Keys: String, CodingKey { case id, title, cell, silenceLimit }
 
     init(from decoder: any Decoder) throws {
         let values = try decoder.container(keyedBy: Keys.self)
         id = try values.decode(String.self, forKey: .id)
         title = try values.decode(String.self, forKey: .title)
         cell = try values.decodeIfPresent(Int.self, forKey: .cell)
-        timeLimit = try values.decode(Double.self, forKey: .timeLimit)
+        silenceLimit = try values.decode(Double.self, forKey: .silenceLimit)
         request = try Request(from: decoder)
     }
 }
@@ -96,7 +97,7 @@ func words(_ outcome: Outcome) -> String {
         return "\(milliseconds(p50)) (p95 \(milliseconds(p95)), \(calls) calls)"
     case .error: return "failed: \(outcome.error?.message ?? "")"
     case .crash: return "crashed with signal \(outcome.signal ?? 0)"
-    case .limit: return "stopped at its limit of \(Int(outcome.limit)) s"
+    case .limit: return "stopped after \(Int(outcome.limit)) s without progress"
     case .skipped: return "left out: two rounds of it failed"
     }
 }
