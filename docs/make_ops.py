@@ -74,7 +74,7 @@ def _kind(name: str, count: dict[str, int]) -> str:
     return f"| {' | '.join(map(str, cells))} |"
 
 
-def _op(name: str, count: dict[str, int] | None) -> str:
+def _op(name: str, count: dict[str, Any] | None) -> str:
     if name in UNKNOWN:
         return f"| `{name}` | | | | | | not known: {UNKNOWN[name]} |"
     if count is None:
