@@ -37,15 +37,16 @@ def main() -> None:
             read_one(read, data)  # imports what is imported late
     for number, data in enumerate([*first, *reader.known_inputs()]):
         (corpus / f"seed-{number}").write_bytes(data)
-    guard = Guard(folder)
+    guard, before = Guard(folder), set(os.listdir(temporary))  # noqa: PTH208 - as below
 
     def test_one_input(data: bytes) -> None:
         with guard:
             read_one(read, data)
         if guard.seen:
             raise DefectError("; ".join(guard.seen))
-        if os.listdir(temporary):  # noqa: PTH208 - thousands of times a second
-            raise DefectError(f"left temporary files: {sorted(os.listdir(temporary))}")  # noqa: PTH208 - the same
+        left = set(os.listdir(temporary)) - before  # noqa: PTH208 - thousands of times a second
+        if left:
+            raise DefectError(f"left temporary files: {sorted(left)}")
 
     arguments = [sys.argv[0], str(corpus), *options]
     if reader.is_json:
