@@ -220,7 +220,7 @@ def _core_ml() -> SystemCheck:
 
 def _swift_compiler() -> SystemCheck:
     """Return the Swift compiler that compiles the program of ``--engine createml``, on a Mac."""
-    from coremlbench.createml.swift_program import INSTALL_TOOLS
+    from coremlbench.system.swift_programs import INSTALL_TOOLS
 
     name, version = "Swift compiler", macos.swift_version()
     if version:

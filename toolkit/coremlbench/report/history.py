@@ -11,7 +11,7 @@ from coremlbench.report.timing import figure_kind, finished_rounds
 from coremlbench.report.types import FigureKind
 from coremlbench.timing.history import MIN_RUNS, Step, find_steps
 from coremlbench.timing.statistics import Estimate, estimate
-from coremlbench.types.timing import Measurement, TimingRecord
+from coremlbench.types.timing import Measurement, RunnerName, TimingRecord
 
 
 class HistoryKey(NamedTuple):
@@ -25,6 +25,7 @@ class HistoryKey(NamedTuple):
     batch: int
     runtime: str
     unit: str
+    runner: RunnerName
 
 
 def history_rows(records: Sequence[TimingRecord]) -> tuple[HistoryRow, ...]:
@@ -44,6 +45,7 @@ def history_rows(records: Sequence[TimingRecord]) -> tuple[HistoryRow, ...]:
                     batch=cell.batch,
                     runtime=cell.runtime,
                     unit=cell.unit,
+                    runner=cell.runner,
                 )
                 histories.setdefault(key, []).append(_point(record, cell, figure))
     long = {key: points for key, points in histories.items() if len(points) >= MIN_RUNS}
@@ -78,6 +80,7 @@ def _row(key: HistoryKey, points: Sequence[HistoryPoint], histories: int) -> His
         batch=key.batch,
         runtime=key.runtime,
         unit=key.unit,
+        runner=key.runner,
         points=tuple(points),
     )
     return replace(row, steps=tuple(_describe(step, points) for step in steps))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from coremlbench.types.timing import RunnerName
+
 
 @dataclass(frozen=True)
 class HistoryPoint:
@@ -47,3 +49,4 @@ class HistoryRow:
     unit: str
     points: tuple[HistoryPoint, ...]
     steps: tuple[HistoryStep, ...] = ()
+    runner: RunnerName = "python"

@@ -53,4 +53,4 @@ def sweeps(cells: Sequence[CellRow]) -> tuple[Sweep, ...]:
 
 def _order(row: SweepRow) -> tuple[object, ...]:
     sizes = [int(number) for number in row.shape.split("x")] if row.shape else []
-    return row.cell.variant, row.cell.runtime, row.cell.unit, prod(sizes), row.shape, row.cell.batch
+    return row.cell.variant, row.cell.runtime, row.cell.unit, row.cell.runner, prod(sizes), row.shape, row.cell.batch

@@ -12,7 +12,7 @@ from coremlbench.system.advised_commands import advised_command
 from coremlbench.types.conversion import ConversionRecord, Variant
 from coremlbench.types.errors import InputError
 from coremlbench.types.records import Record
-from coremlbench.types.timing import Measurement, Round, TimingRecord
+from coremlbench.types.timing import Measurement, Round, RunnerName, TimingRecord
 
 
 class PackageName(NamedTuple):
@@ -35,6 +35,7 @@ class CellName(NamedTuple):
     package: PackageName
     runtime: str
     unit: str
+    runner: RunnerName
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def side_of_records(name: str, records: Iterable[Record]) -> Side:
             for cell in record.measurements:
                 if cell.runtime != "tensorflow":  # it runs the original, not a package
                     package = PackageName(cell.model, cell.variant, cell.batch)
-                    key = CellName(record.machine.id, cell.stand_in, package, cell.runtime, cell.unit)
+                    key = CellName(record.machine.id, cell.stand_in, package, cell.runtime, cell.unit, cell.runner)
                     cells[key] = (*cells.get(key, ()), TimedCell(record, cell))
     return Side(name, cells, packages)
 

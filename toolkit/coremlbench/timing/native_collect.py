@@ -14,7 +14,7 @@ from coremlbench.runs.lifecycle import Save, run_and_record
 from coremlbench.runs.stages import Stages
 from coremlbench.system import serialization
 from coremlbench.system.clocks import ClockReading, clock_gap
-from coremlbench.timing.mac_conditions import parse_power_source
+from coremlbench.system.mac_conditions import parse_power_source
 from coremlbench.timing.matrix import describe_run
 from coremlbench.timing.native_kit import compile_job_id, native_cells, plan_job_id, round_job_id
 from coremlbench.timing.native_results import compile_result, plan_result, timing_result
@@ -31,10 +31,11 @@ from coremlbench.timing.records import (
     settle_cell,
 )
 from coremlbench.timing.rounds import add_phases, add_statistics, clock_failure
+from coremlbench.types.conditions import Conditions
 from coremlbench.types.errors import InputError
 from coremlbench.types.failure import Failure
 from coremlbench.types.process import Exit, Progress
-from coremlbench.types.timing import ComputePlan, Conditions, Measurement, Round, SustainedPoint, Timed, TimingRecord
+from coremlbench.types.timing import ComputePlan, Measurement, Round, SustainedPoint, Timed, TimingRecord
 
 GO_ON = "Run `sh run.sh` in the kit's folder on that machine again, then collect its results again."
 

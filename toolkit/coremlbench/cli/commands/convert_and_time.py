@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from coremlbench.timing.convert_and_time import ConvertedAndTimed
     from coremlbench.timing.kit import Kit
     from coremlbench.timing.plan import TimingOptions
+    from coremlbench.types.conversion import ModelSource, UnopenedModel
     from coremlbench.types.timing import TimingRecord
 
 UNITS = ("CPU_ONLY", "CPU_AND_GPU", "CPU_AND_NE", "ALL", "host-cpu", "host-gpu")

@@ -51,4 +51,5 @@ def cell_name(row: HistoryRow) -> str:
     """Return the variant, the runtime and the unit of a history in words, and that its figures are a stand-in's."""
     stand_in = f" ({KIND_LABELS[row.kind]})" if row.kind == "stand-in" else ""
     runtime, unit = RUNTIME_LABELS.get(row.runtime, row.runtime), UNIT_LABELS.get(row.unit, row.unit)
-    return f"{row.variant}, {runtime}, {unit}{stand_in}"
+    runner = ", native runner" if row.runner == "native" else ""
+    return f"{row.variant}, {runtime}, {unit}{runner}{stand_in}"

@@ -48,7 +48,7 @@ def _columns(row: SweepRow, numbers: Numbers) -> list[str]:
 def sweep_cell_name(cell: CellRow) -> str:
     """Return the variant, the runtime and the unit of a cell in words."""
     runtime, unit = RUNTIME_LABELS.get(cell.runtime, cell.runtime), UNIT_LABELS.get(cell.unit, cell.unit)
-    return f"{cell.variant}, {runtime}, {unit}"
+    return f"{cell.variant}, {runtime}, {unit}{', native runner' if cell.runner == 'native' else ''}"
 
 
 def throughput(row: SweepRow) -> str:
