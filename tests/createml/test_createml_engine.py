@@ -109,7 +109,9 @@ def test_nothing_shows_a_figure_as_create_ml_s(trained: Trained) -> None:
     assert any("none of its features and figures is Apple's" in warning["text"] for warning in content["warnings"])
     code, out, err = cli(["compare", "--results", str(folder.parent)])
     assert code == 0, err
-    assert "trained by the tests' stand-in for Create ML: not compared" in " ".join(out.split())
+    (line,) = [line for line in out.splitlines() if "measured here" in line]
+    assert "trained by the tests' stand-in for Create ML: not" in " ".join(line.split())
+    assert " – " in line, "it has no ratio"
 
 
 def test_the_model_is_not_judged_here(trained: Trained, tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ def test_a_create_ml_run_is_planned_in_extractions_images_and_disk(folder: Path)
     assert row["disk_bytes"] == 88_375 * 1000 * 4 + 10_000 * 42_000
     assert row["seconds"] is None
     assert any("10,000 images are drawn first" in note for note in content["notes"])
-    assert "The engine is builtin: the requested one." in content["notes"]
+    assert "The engine is builtin: it was requested." in content["notes"]
     assert [path.name for path in folder.iterdir()] == []
 
 

@@ -176,6 +176,7 @@ def test_a_mac_without_a_compiler_is_told_what_to_install(
     simulated_mac: Callable[..., SimulatedMac], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mac = simulated_mac()
+    (mac.folder / "xcrun").unlink()
     monkeypatch.delenv(COMPILER_VARIABLE, raising=False)
     monkeypatch.setenv("PATH", str(mac.folder))
     with pytest.raises(

@@ -12,7 +12,7 @@ from coremlbench.report.labels import outcome_label
 from coremlbench.system.advised_commands import advised_command
 from coremlbench.system.formatting import format_bytes, format_seconds
 from coremlbench.system.proportions import format_accuracy
-from coremlbench.types.conversion import ConversionRecord, Converted
+from coremlbench.types.conversion import ConversionRecord
 from coremlbench.types.records import Record
 from coremlbench.types.timing import Timed
 from coremlbench.types.training_records import Trained, TrainingRecord
@@ -72,8 +72,6 @@ def _outcome(record: Record) -> str:
     if isinstance(outcome, Trained):
         data = record.dataset if isinstance(record, TrainingRecord) else None
         return f"accuracy {format_accuracy(outcome.test_accuracy, data.test if data else 0)}"
-    if isinstance(outcome, Converted):
-        return ", ".join(f"{count} {verdict}" for verdict, count in outcome.counts.items())
     if isinstance(outcome, Timed):
         return f"{outcome.cells} timed" + (f", {outcome.failed} failed" if outcome.failed else "")
     return outcome_label(record)
