@@ -21,7 +21,6 @@ from PIL import Image
 
 from coremlbench.supervision.fork_client import GROUPS, SERVER_VARIABLE
 from coremlbench.system.paths import cache_folder
-from tests.preloaded_pytest import PreloadedPytest
 from tests.simulated_mac import SimulatedMac, forget
 
 # No example is too slow: machines are shared, and no test asserts an absolute time. The examples are those of the run
@@ -97,23 +96,6 @@ def _start_fork_server(config: pytest.Config) -> None:
     def stop() -> None:
         del os.environ[SERVER_VARIABLE]
         server.communicate()
-        shutil.rmtree(folder)
-
-    config.add_cleanup(stop)
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_setupnodes(config: pytest.Config, specs: list[Any]) -> None:
-    """On Linux, start xdist's processes as forks of one that has imported TensorFlow, unless no test needs it."""
-    if not sys.platform.startswith("linux") or "not tensorflow" in config.option.markexpr:
-        return
-    folder = tempfile.mkdtemp(prefix="preloaded-")
-    preloaded = PreloadedPytest(Path(folder))
-    for spec in specs:
-        spec.python = preloaded.python
-
-    def stop() -> None:
-        preloaded.stop()
         shutil.rmtree(folder)
 
     config.add_cleanup(stop)

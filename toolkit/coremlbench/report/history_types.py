@@ -10,7 +10,10 @@ from coremlbench.types.timing import RunnerName
 
 @dataclass(frozen=True)
 class HistoryPoint:
-    """One run of a history: the seconds of a call with their 95% interval, and the software."""
+    """One run of a history: the seconds of a call, their interval over the rounds, and the software.
+
+    The interval is at the level of ``timing.statistics``.
+    """
 
     record: str
     started: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from coremlbench.report.labels import LEVEL_LABEL
 from coremlbench.report.render.markdown_text import escape, table_lines
 from coremlbench.system.formatting import format_bytes, format_count, format_percent, format_short
 from coremlbench.timing.gate_findings import Finding, GateResult, Quantity
@@ -33,7 +34,7 @@ def _lines(result: GateResult, unsure_fails: bool) -> Iterator[str]:
     yield f"From {escape(result.before)} to {escape(result.after)}: {', '.join(counts)}."
     yield ""
     yield from table_lines(
-        ["", "what", "before", "after", "change", "95% interval", "limit"],
+        ["", "what", "before", "after", "change", LEVEL_LABEL, "limit"],
         (
             [
                 f"**{finding.decision}**" if finding.decision != "passed" else "passed",
