@@ -68,3 +68,22 @@ def test_a_record_without_its_kind_does_not(printed: list[dict[str, Any]]) -> No
         record = {key: value for key, value in printed[0].items() if key != name}
         with pytest.raises(jsonschema.ValidationError):
             VALIDATOR.validate([record])
+
+
+def test_a_record_of_an_older_release_is_printed_as_it_was_written(tmp_path: Path) -> None:
+    """Fields that came later are not added to it, and its schema number is its own."""
+    record = samples.training(1)
+    folder = tmp_path / record.id
+    folder.mkdir()
+    store.save(record, folder)
+    written = json.loads((folder / store.RECORD_FILE).read_text())
+    for name in ("conditions_before", "conditions_after", "verification", "stand_in"):
+        del written[name]
+    written["epochs"][0]["loss"] = math.inf
+    (folder / store.RECORD_FILE).write_text(json.dumps(written))
+    written["epochs"][0]["loss"] = None
+    for arguments in (["results"], ["results", str(folder)], ["results", record.id[:8]]):
+        ended = CliRunner().invoke(cli, [*arguments, "--json", "--results", str(tmp_path)])
+        assert json.loads(ended.stdout) == [written], ended.output
+    shown = CliRunner().invoke(cli, ["show", record.id, "--json", "--results", str(tmp_path)])
+    assert json.loads(shown.stdout) == written

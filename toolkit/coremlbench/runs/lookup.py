@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from coremlbench.runs import store
+from coremlbench.system import serialization
 from coremlbench.system.advised_commands import advised_command
 from coremlbench.system.formatting import format_count
 from coremlbench.types.errors import InputError
@@ -48,6 +52,20 @@ def find_run(name: str, results: Path) -> tuple[Record, Path]:
         raise InputError(f"{runs} under {results} begin with {name}: {names}; give more of the id.")
     folder = results / (name if name in ids else ids[-1])
     return store.load(folder), folder
+
+
+def written_record(record: Record, folder: Path) -> Any:
+    """Return a record's JSON values as its file has them, also if an older release wrote it with other fields.
+
+    ``record`` is the one that was loaded from ``folder``. That of a run which is in progress or was killed has its
+    present outcome; numbers that JSON has not, such as infinity, are ``None``.
+    """
+    current = serialization.to_json(record)
+    with suppress(OSError, store.UnreadableRecordError):  # deleted or replaced since it was loaded
+        content = (folder / store.RECORD_FILE).read_bytes()
+        if serialization.to_json(store.from_bytes(content)) == current:
+            return json.loads(content, parse_constant=lambda _: None)
+    return current
 
 
 def find_ids(prefixes: Sequence[str], results: Path) -> list[str]:

@@ -114,6 +114,7 @@ def _list(arguments: tuple[str, ...], results: Path, *, redact: bool, as_json: b
     from coremlbench.cli.terminal.saved_run import print_saved_run
     from coremlbench.cli.terminal.tables import print_json
     from coremlbench.report.csv_rows import RUN_COLUMNS, run_rows
+    from coremlbench.runs.lookup import written_record
     from coremlbench.runs.record_paths import run_folders
 
     records, problems, places = load_records(arguments, results)
@@ -122,7 +123,7 @@ def _list(arguments: tuple[str, ...], results: Path, *, redact: bool, as_json: b
     if redact:
         records, results, folders = redacted(records), Path(), {}
     if as_json:
-        print_json(records)
+        print_json([written_record(record, folders.get(record.id, results / record.id)) for record in records])
     elif as_csv:
         print_csv(run_rows(records), RUN_COLUMNS)
     elif arguments and len(records) == 1:

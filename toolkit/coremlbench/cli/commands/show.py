@@ -28,12 +28,12 @@ def show(run: str, redact: bool, results: Path, as_json: bool) -> None:
     """  # noqa: D301 - \b tells click to keep the lines
     from coremlbench.cli.terminal.saved_run import print_saved_run
     from coremlbench.cli.terminal.tables import print_json
-    from coremlbench.runs.lookup import find_run
+    from coremlbench.runs.lookup import find_run, written_record
 
     record, folder = find_run(run, results)
     if redact:
         (record,), folder = redacted([record]), Path(folder.name)
     if as_json:
-        print_json(record)
+        print_json(written_record(record, folder))
     else:
         print_saved_run(record, folder)

@@ -53,7 +53,7 @@ def print_text(console: Console, text: str, style: str | None = None) -> None:
 
 
 def print_json(value: Any) -> None:
-    """Print a record, or a list of records, as JSON on standard output."""
+    """Print a record, a list of records, or values that are JSON already, on standard output."""
     import json
 
     import click
