@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from coremlbench.report.build import build_report
+from coremlbench.report.csv_rows import figure_rows
+from coremlbench.report.render.summary import summary
 from coremlbench.report.render.views import short_notes
 from coremlbench.report.types import Report, Source
 from coremlbench.types.timing import TimingRecord
@@ -47,3 +49,21 @@ def test_units_of_two_runners_have_no_ratio() -> None:
     report = report_of(by_native_runner(samples.timing(70, stand_in=False), "CPU_AND_NE"))
     assert len(report.answers) == 2
     assert all(answer.ratio is None for answer in report.answers)
+
+
+def test_the_first_table_takes_the_figures_of_one_runner() -> None:
+    """The native runner's calls do without Python, so the fastest cell of both would always be one of its."""
+    python, native = samples.timing(70, stand_in=False), by_native_runner(samples.timing(71, stand_in=False))
+    both, alone = summary(report_of(python, native)), summary(report_of(native))
+    of_python = summary(report_of(python)).rows
+    assert [row.cells[:3] for row in both.rows] == [row.cells[:3] for row in of_python], "unit, how sure, a call"
+    units = [row.cells[alone.columns.index("Best unit")] for row in alone.rows]
+    assert units
+    assert all(cell.note.endswith(", native runner") and cell.record == native.id for cell in units if cell.figure)
+
+
+def test_the_figures_for_spreadsheets_name_the_runner() -> None:
+    python, native = samples.timing(70, stand_in=False), by_native_runner(samples.timing(71, stand_in=False))
+    rows = [row for row in figure_rows(report_of(python, native)) if row["table"] == "timing"]
+    runners = {(row["record"], row["runner"]) for row in rows if row["runtime"] == "coreml"}
+    assert runners == {(python.id, "python"), (native.id, "native")}

@@ -21,8 +21,8 @@ RUN_COLUMNS = (
     *("accuracy_low", "accuracy_high", "test_images", "data", "peak_bytes", "deviations", "coremlbench"),
 )
 FIGURE_COLUMNS = (
-    *("table", "machine", "model", "variant", "batch", "runtime", "unit", "kind", "figure", "value", "low", "high"),
-    *("measure", "of", "data", "record"),
+    *("table", "machine", "model", "variant", "batch", "runtime", "unit", "runner", "kind", "figure", "value", "low"),
+    *("high", "measure", "of", "data", "record"),
 )
 """The columns of ``figure_rows``: ``of`` is the number of rounds, runs or images that a figure rests on."""
 
@@ -79,6 +79,7 @@ def _timing_rows(report: Report) -> Iterator[Row]:
             "batch": cell.batch,
             "runtime": cell.runtime,
             "unit": cell.unit,
+            "runner": cell.runner,
             "kind": cell.kind,
             "of": cell.rounds,
             "record": cell.record,

@@ -93,16 +93,23 @@ def _rows(report: Report, kind: FigureKind | None) -> list[SummaryRow]:
         if training.accuracy is not None and (training.experiment, training.machine) not in trainings:
             trainings[training.experiment, training.machine] = training
     unusable = {row.sha256 for row in report.variants if row.verdict in UNUSABLE}
-    answered = {(answer.model, answer.machine): answer.variant for answer in report.answers if answer.variant}
+    answered = {
+        (answer.model, answer.machine, answer.runner): answer.variant for answer in report.answers if answer.variant
+    }
     rows = []
     for key in dict.fromkeys([*timed, *packages, *trainings]):
-        cells = timed.get(key, [])
+        cells = _of_one_runner(timed.get(key, []))
         usable = [cell for cell in cells if cell.package_sha256 not in unusable] or cells
-        best = _best(usable, answered.get(key, ""))
+        best = _best(usable, answered.get((*key, usable[0].runner), "") if usable else "")
         package = _package(best, key, packages)
         row = (*_timing_cells(best, usable), *_package_cells(package), _energy(best))
         rows.append(SummaryRow(*key, (*row, *_training_cells(trainings.get(key)))))
     return rows
+
+
+def _of_one_runner(cells: Sequence[CellRow]) -> list[CellRow]:
+    """Return the cells of Python's runner if it timed any, else all: times of two runners are not compared."""
+    return [cell for cell in cells if cell.runner == "python"] or list(cells)
 
 
 def _best(cells: Sequence[CellRow], variant: str) -> CellRow | None:
@@ -135,6 +142,8 @@ def _timing_cells(best: CellRow | None, cells: Sequence[CellRow]) -> tuple[Cell,
         variant += f", batch {best.batch}"
     if best.random_weights:
         variant += ", random weights"
+    if best.runner == "native":
+        variant += ", native runner"
     unit = unit_label(best.unit, best.ran_on)
     runtime = "" if best.runtime == "coreml" else f", {RUNTIME_LABELS.get(best.runtime, best.runtime)}"
     interval = text.time_range(best.low, best.high) if best.low is not None else "one round: no interval"
