@@ -6,7 +6,7 @@ The decisions are those of ``timing.run_comparison``: what is tried is what is u
 
 It ends with 1 when one of these is broken by more than chance explains with so many pairs, two standard errors: of
 equal runs and of runs slower by exactly the limit at most 5 in 100 fail, of runs slower by 15% at least 95 fail, of
-runs slower by 10% at most 5 pass, and of those that cannot be told at least 95 fail when both are repeated with the
+runs slower by 10% at most 5 pass, and of those without a decision at least 95 fail when both are repeated with the
 advised rounds. This is promised for 10 rounds with every noise that the method promises to bear, and for 5 rounds with
 its first.
 """

@@ -201,7 +201,7 @@ def sample(options: argparse.Namespace) -> str:
 
 
 def summary(cases: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
-    """Return what is kept: the counts by kind of test, and for each op its forms and its cases."""
+    """Return what is saved: the counts by kind of test, and for each op its forms and its cases."""
     kinds = {}
     for kind, found in cases.items():
         count = Counter(case["outcome"] for case in found)

@@ -1,8 +1,8 @@
 """The plugin of pytest with which ``op_tests.py`` runs Apple's op tests against the reference runtime.
 
 It runs in a child, loaded with ``-p op_tests_plugin``. Apple's tests compare a prediction of Core ML with the expected
-values where Core ML runs. Here coremltools is told that it runs on a Mac, and its ``MLModel.predict`` is the reference
-runtime's. For each test that ran, the file that ``OP_TESTS_CASES`` names gains a line of JSON.
+values where Core ML runs. Here coremltools finds a Mac when it asks for the system, and its ``MLModel.predict`` is the
+reference runtime's. For each test that ran, the file that ``OP_TESTS_CASES`` names gains a line of JSON.
 """
 
 from __future__ import annotations

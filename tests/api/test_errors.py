@@ -1,4 +1,4 @@
-"""Wrong input to the public functions is one sentence, and what was pruned or changed is told."""
+"""Wrong input to the public functions is one sentence, and so is a record that was pruned or changed."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_a_record_that_cannot_be_read_is_a_warning_and_an_error(results: Path) -
 
 
 @pytest.mark.parametrize("text", ["[]", "{}", '{"kind": "report", "schema": 1}', "no JSON"])
-def test_what_is_no_report_is_told(text: str, tmp_path: Path) -> None:
+def test_what_is_no_report_is_an_input_error(text: str, tmp_path: Path) -> None:
     (tmp_path / "report.json").write_text(text)
     with pytest.raises(api.InputError, match="is no report that `coremlbench report` saved as JSON"):
         api.open_report(tmp_path / "report.json")

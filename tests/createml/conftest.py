@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from coremlbench.createml.swift_program import COMPILER_VARIABLE
-from tests.createml.create_ml_stand_in import Driver, build_compiler, check_swift, colour_pictures, compile_program
+from tests.createml.create_ml_stand_in import SOURCES, Driver, colour_pictures, compile_program
+from tests.swift_compilers import build_compiler, check_swift
 
 
 @pytest.fixture(scope="session")
@@ -21,8 +22,8 @@ def shared_folder(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> P
 @pytest.fixture(scope="session")
 def stand_in_compiler(shared_folder: Path) -> Path:
     """A Swift compiler that finds the stand-in for Create ML."""
-    check_swift()
-    return build_compiler(shared_folder)
+    check_swift("Create ML's program")
+    return build_compiler(SOURCES, shared_folder / "create-ml-stand-in")
 
 
 @pytest.fixture(scope="session")

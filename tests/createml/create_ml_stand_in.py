@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
-import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from filelock import FileLock
 from PIL import Image
 
 from coremlbench.createml.labelled_folders import link_images
@@ -29,33 +25,10 @@ from coremlbench.types.data import LabelledImage
 from coremlbench.types.process import Exit, Limits, Progress
 
 SOURCES = Path(__file__).with_name("swift_stand_in")
-REQUIRED = "COREMLBENCH_REQUIRE_SWIFT"
-"""Set where the machine should have a Swift compiler: then its absence is a failure, and no reason to skip tests."""
 BEHAVIOUR = "CREATEML_STAND_IN"
 CLASSES = ("grün", "red plates", "青い")
 TRAIN, TEST = 20, 6
 """Images of each class."""
-
-
-def check_swift() -> None:
-    """Skip the test where there is no Swift compiler, or fail it where there should be one."""
-    if shutil.which("swiftc") is None:
-        reason = (
-            "There is no Swift compiler on PATH (swiftc), which compiles Create ML's program; see swift.org/install."
-        )
-        pytest.fail(reason) if os.environ.get(REQUIRED) else pytest.skip(reason)
-
-
-def build_compiler(shared: Path) -> Path:
-    """Return a compiler that finds the stand-in's modules, made once in a folder that several processes share."""
-    with FileLock(shared / "create-ml-stand-in.lock"):
-        compiler = shared / "create-ml-stand-in" / "swiftc"
-        if not compiler.is_file():
-            made = subprocess.run(
-                [str(SOURCES / "build.sh"), str(compiler.parent)], capture_output=True, text=True, check=False
-            )
-            assert made.returncode == 0, made.stderr
-    return compiler
 
 
 def colour_pictures(folder: Path) -> Path:

@@ -4,7 +4,7 @@
     python -m tests.fuzz --seconds 1800 keras record    longer, and only these
 
 It needs atheris, which the dependency group ``fuzz`` has for Linux and Python 3.11 and later. An input that breaks a
-reader, takes longer than ``TIMEOUT`` seconds or more than ``MEGABYTES`` of memory is kept in the folder of findings;
+reader, takes longer than ``TIMEOUT`` seconds or more than ``MEGABYTES`` of memory is saved in the folder of findings;
 once the reader is mended, it belongs into ``tests/fuzz/seeds/READER``.
 """
 
@@ -31,7 +31,7 @@ FINDINGS = Path("fuzz-findings")
 
 @dataclass(frozen=True)
 class Result:
-    """What libFuzzer told of a reader: executions, edges covered at the start and at the end, and the peak memory."""
+    """libFuzzer's figures of a reader: executions, edges covered at the start and at the end, and peak memory."""
 
     reader: str
     executions: int
@@ -74,21 +74,21 @@ def main() -> int:
 
 def fuzz(name: str, seconds: int, seed: int, findings: Path) -> Result:
     """Fuzz one reader in a child and return what came of it."""
-    kept = findings / name
-    kept.mkdir(parents=True, exist_ok=True)
-    before = set(kept.iterdir())
+    artifacts = findings / name
+    artifacts.mkdir(parents=True, exist_ok=True)
+    before = set(artifacts.iterdir())
     with tempfile.TemporaryDirectory(dir=_memory()) as folder:
         command = [sys.executable, "-m", "tests.fuzz.child", name, folder, f"-max_total_time={seconds}"]
         command += [f"-seed={seed}", f"-timeout={TIMEOUT}", f"-rss_limit_mb={MEGABYTES}", f"-max_len={LENGTH}"]
-        command += ["-print_final_stats=1", f"-artifact_prefix={kept.resolve()}/"]
+        command += ["-print_final_stats=1", f"-artifact_prefix={artifacts.resolve()}/"]
         ended = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     text = ended.stdout.decode("utf-8", "replace")
     covered = [int(number) for number in re.findall(r"\bcov: (\d+)", text)] or [0]
     counted = re.findall(r"stat::number_of_executed_units:\s*(\d+)", text) or re.findall(r"^#(\d+)", text, re.MULTILINE)
     memory = re.findall(r"stat::peak_rss_mb:\s*(\d+)", text) or ["0"]
-    found = tuple(sorted(set(kept.iterdir()) - before))
-    if not found and not list(kept.iterdir()):
-        shutil.rmtree(kept)
+    found = tuple(sorted(set(artifacts.iterdir()) - before))
+    if not found and not list(artifacts.iterdir()):
+        shutil.rmtree(artifacts)
     return Result(
         name,
         int(counted[-1]) if counted else 0,

@@ -8,15 +8,17 @@ from pathlib import Path
 import pytest
 
 from coremlbench.timing.native_program import COMPILER_VARIABLE
-from tests.timing.native_stand_in import build_compiler, check_swift, compile_runner
+from tests.swift_compilers import build_compiler, check_swift
+from tests.timing.native_stand_in import SOURCES, compile_runner
 
 
 @pytest.fixture(scope="session")
 def native_compiler(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
     """A Swift compiler that finds the stand-in for Core ML, in a folder that xdist's processes share."""
-    check_swift()
+    check_swift("the native runner")
     own = tmp_path_factory.getbasetemp()
-    return build_compiler(own if worker_id == "master" else own.parent)
+    shared = own if worker_id == "master" else own.parent
+    return build_compiler(SOURCES, shared / "core-ml-stand-in")
 
 
 @pytest.fixture(scope="session")

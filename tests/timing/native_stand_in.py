@@ -7,9 +7,6 @@ how ``COREML_STAND_IN`` makes it fail, crash, hang, be slow or be wrong. A recor
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -17,35 +14,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from filelock import FileLock
 
 from coremlbench.timing.native_program import COMPILER_VARIABLE, NATIVE_RUNNER
 from coremlbench.timing.plan import TimingInput
 from tests.timed_packages import timing_input_of
 
 SOURCES = Path(__file__).with_name("swift_stand_in")
-REQUIRED = "COREMLBENCH_REQUIRE_SWIFT"
 BEHAVIOUR = "COREML_STAND_IN"
 ONLY = "COREML_STAND_IN_ONLY"
-
-
-def check_swift() -> None:
-    """Skip the test where there is no Swift compiler, or fail it where there should be one."""
-    if shutil.which("swiftc") is None:
-        reason = "There is no Swift compiler on PATH (swiftc), which compiles the native runner; see swift.org/install."
-        pytest.fail(reason) if os.environ.get(REQUIRED) else pytest.skip(reason)
-
-
-def build_compiler(shared: Path) -> Path:
-    """Return a compiler that finds the stand-in's modules, made once in a folder that several processes share."""
-    with FileLock(shared / "core-ml-stand-in.lock"):
-        compiler = shared / "core-ml-stand-in" / "swiftc"
-        if not compiler.is_file():
-            made = subprocess.run(
-                [str(SOURCES / "build.sh"), str(compiler.parent)], capture_output=True, text=True, check=False
-            )
-            assert made.returncode == 0, made.stderr
-    return compiler
 
 
 def compile_runner(compiler: Path, cache: Path) -> Path:

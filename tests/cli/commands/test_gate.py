@@ -94,7 +94,7 @@ def test_a_bare_number_is_refused_with_the_spelling_to_use(option: str, value: s
         (("--fail-if-slower", "5%"), "--fail-if-slower is for --gate"),
         (("--markdown", "summary.md"), "--markdown is for --gate"),
         (("--gate", "a", "b"), "--gate needs a limit"),
-        (("--gate", "a", "b", "--fail-if-slower", "0%"), "cannot be told from noise"),
+        (("--gate", "a", "b", "--fail-if-slower", "0%"), "cannot be distinguished from noise"),
         (("lenet", "--gate", "a", "b", "--fail-if-slower", "5%"), "leave out lenet"),
         (("--gate", "a", "b", "--fail-if-slower", "5%"), "There is no record and no package a"),
         (("--gate", BEFORE.id, BEFORE.id, "--fail-if-slower", "5%"), "is named twice"),

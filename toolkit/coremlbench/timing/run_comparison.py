@@ -125,8 +125,8 @@ def advised_rounds(comparison: Comparison, limit: float) -> int | None:
     """Return how many rounds each run should have, so that ``decide`` tells; ``None`` where rounds do not help.
 
     With so many, a time that grew by twice the limit is failed, and one that did not grow is passed, in 95 of 100
-    comparisons. A growth next to the limit itself cannot be told from it by any number of rounds; at least twice as
-    many as there were are advised.
+    comparisons. No number of rounds distinguishes a growth next to the limit from the limit; at least twice as many as
+    there were are advised.
     """
     if comparison.low is None:
         return max(FIRST_ADVICE, comparison.rounds + 1)

@@ -130,7 +130,9 @@ def _limits(settings: Mapping[str, Any]) -> GateLimits:
         command = advised_command("compare", "--gate", *settings["gate"], "--fail-if-slower", "5%")
         raise InputError(f"--gate needs a limit: `{command}`, --fail-if-larger or --fail-if-less-accurate.")
     if limits.slower == 0:
-        raise InputError("A slowdown of 0% cannot be told from noise by any number of rounds; allow some, such as 2%.")
+        raise InputError(
+            "A slowdown of 0% cannot be distinguished from noise by any number of rounds; allow some, such as 2%."
+        )
     return limits
 
 

@@ -53,7 +53,7 @@ def _lines(result: GateResult, unsure_fails: bool) -> Iterator[str]:
     for line in dict.fromkeys((*sentences, *(escape(note, 400) for note in result.notes))):
         yield f"- {line}"
     if result.decision == "cannot tell" and not unsure_fails:
-        yield "- What cannot be told does not fail the build; --fail-if-unsure would."
+        yield "- A row without a decision does not fail the build; --fail-if-unsure would."
     yield ""
 
 
