@@ -72,3 +72,15 @@ def test_wrong_values_are_one_sentence(arguments: str, sentence: str) -> None:
     assert ended.exit_code == 2
     assert sentence in ended.output
     assert ended.stdout == ""
+
+
+@pytest.mark.parametrize("width", ["48", "60", "80"])
+@pytest.mark.parametrize("command", [("cache",), ("createml", "--scale", "0.02", "--engine", "builtin", "--dry-run")])
+def test_words_are_whole_on_a_narrow_terminal(width: str, command: tuple[str, ...]) -> None:
+    wide, narrow = (
+        CliRunner(env={"COLUMNS": columns}).invoke(cli, command).stdout.split() for columns in ("200", width)
+    )
+    first_heading = {"part", "run"}  # left out where the table becomes a list
+    words = {word for word in wide if word.isalpha()} - first_heading
+    assert len(words) > 10
+    assert words <= set(narrow) | {word.removesuffix(":") for word in narrow}

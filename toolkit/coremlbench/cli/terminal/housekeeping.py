@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from coremlbench.cli.terminal.table_layout import print_table
 from coremlbench.cli.terminal.tables import NO_VALUE, new_table, plain_console, print_text
 from coremlbench.system.formatting import format_bytes, format_count
 
@@ -32,7 +33,7 @@ def print_cache(sizes: Sequence[PartSize], folder: Path) -> None:
         )
     table.add_section()
     table.add_row("all", format_bytes(sum(size.bytes for size in sizes)), f"{sum(s.entries for s in sizes):,}", "", "")
-    console.print(table)
+    print_table(console, table)
     print_text(console, f"folder: {folder}; all of it is made or fetched again when it is needed.")
     if any(size.entries for size in sizes):
         print_text(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from coremlbench.cli.terminal.table_layout import print_table
 from coremlbench.cli.terminal.tables import NO_VALUE, new_table, plain_console, print_text
 from coremlbench.plans.types import Plan
 from coremlbench.system.formatting import format_bytes, format_seconds
@@ -22,7 +23,7 @@ def print_plan(plan: Plan) -> None:
             format_bytes(run.disk_bytes) if run.disk_bytes else NO_VALUE,
             NO_VALUE if run.seconds is None else f"about {format_seconds(run.seconds)}",
         )
-    console.print(table)
+    print_table(console, table)
     for basis in dict.fromkeys(run.time_basis for run in plan.runs if run.time_basis):
         names = [run.name for run in plan.runs if run.time_basis == basis]
         print_text(console, f"time of {', '.join(names)}: {basis}" if len(names) < len(plan.runs) else f"time: {basis}")
