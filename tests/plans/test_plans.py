@@ -18,6 +18,7 @@ from coremlbench.system.machine import describe_machine
 from coremlbench.types.records import Record
 from tests import record_samples as samples
 from tests.small_datasets import picture_folder
+from tests.system.test_tensorflow_extra import write_keras_file
 
 BOX = samples.BOX.id
 
@@ -150,3 +151,12 @@ def test_what_is_wrong_is_told_as_without_it(arguments: str, sentence: str) -> N
     ended = run(*arguments.split(), "--dry-run")
     assert ended.exit_code == 2
     assert sentence in ended.output
+
+
+def test_each_of_several_shapes_has_its_cells(folder: Path) -> None:
+    write_keras_file(folder / "net.keras")
+    one = plan("convert-and-time", "net.keras", "--quick", "--input-shape", "32x32x3")
+    two = plan("convert-and-time", "net.keras", "--quick", "--input-shape", "32x32x3,48x48x3")
+    assert two["runs"][-1]["cells"] == 2 * one["runs"][-1]["cells"] > 0
+    assert [row["name"] for row in one["runs"]] == ["net.keras", "timing"]
+    assert [row["name"] for row in two["runs"]] == ["net.keras 32x32x3", "net.keras 48x48x3", "timing"]

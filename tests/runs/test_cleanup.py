@@ -95,6 +95,10 @@ def test_what_cannot_be_deleted_is_told_before_anything_is(results: Path) -> Non
     first, second = run_ids(results)[:2]
     with store.lock_run(results / second), pytest.raises(InputError, match=f"The run {second} is still running"):
         delete_runs([first, second], results)
+    with store.lock_run(results / second), pytest.raises(InputError, match=f"{second} is in progress .* may need what"):
+        delete_runs([first], results)
+    with pytest.raises(InputError, match=r"was given an empty one; `coremlbench results --results .*` lists the ids"):
+        delete_runs([first, ""], results)
     with pytest.raises(InputError, match="There is no run 2031"):
         delete_runs([first, "2031"], results)
     with pytest.raises(InputError, match=r"5 runs under .* begin with 2026"):

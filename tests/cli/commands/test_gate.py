@@ -112,3 +112,16 @@ def test_packages_have_no_accuracy(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
     ended = compare("--gate", "a.mlpackage", "b.mlpackage", "--fail-if-less-accurate", "1 point")
     assert (ended.exit_code, "A package alone has no accuracy" in ended.stderr) == (2, True)
+
+
+def test_a_run_is_named_by_the_beginning_of_its_id() -> None:
+    whole = compare("--gate", BEFORE.id, SLOW.id, "--fail-if-slower", "5%", "--json")
+    short = compare("--gate", BEFORE.id[:11], SLOW.id[:11], "--fail-if-slower", "5%", "--json")
+    assert short.exit_code == whole.exit_code == 4, short.output
+    figures = [[finding["change"] for finding in json.loads(ended.stdout)["findings"]] for ended in (short, whole)]
+    assert figures[0] == figures[1]
+    several = compare("--gate", BEFORE.id[:4], SLOW.id, "--fail-if-slower", "5%")
+    assert (several.exit_code, "give more of the id" in several.output) == (2, True)
+    for names in (("", SLOW.id), (BEFORE.id, ""), ("", "")):
+        empty = compare("--gate", *names, "--fail-if-slower", "5%")
+        assert (empty.exit_code, "the name of one is empty" in empty.output) == (2, True), empty.output

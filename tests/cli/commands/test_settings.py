@@ -102,7 +102,10 @@ def test_a_project_s_file_is_found_from_its_folders_only(folder: Path, monkeypat
         ("[zzz]\n", "results", "there is no command 'zzz'; choose from "),
         ("images", "results", "is not TOML: "),
         ("[convert]\nimages = 'x'", "convert x", "convert.images: 'x' is not a valid"),
-        ("[convert]\nimages = true", "convert x", "convert.images: 'True' is not a valid"),
+        ("[convert]\nimages = true", "convert x", "convert.images: it takes a value, not true."),
+        ("[convert]\nimages = [1, 2]", "convert x", "convert.images: it takes one value, not a list."),
+        ("seed = {a = 1}", "convert x", "there is no command 'seed'"),
+        ("[convert]\nvariants = 'fp17'", "convert lenet", "There is no variant 'fp17'"),
         ("[convert]\nvariants = ['fp16', '']\nbatch = 'one'", "convert x", "convert.batch: 'one' is no list of batch"),
         ("quiet = 'loud'", "convert x", "quiet: 'loud' is not a valid boolean"),
         ("[convert]\nallow-code = true", "convert x", "--allow-code is no setting; give it on the command line."),
@@ -127,6 +130,9 @@ def test_a_wrong_variable_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.delenv("COREMLBENCH_CONVERT_IMAGES")
     monkeypatch.setenv("COREMLBENCH_CONVERT_IMAGSE", "3")
     assert "COREMLBENCH_CONVERT_IMAGSE: coremlbench convert has no option 'imagse'" in run("convert", "x").output
+    monkeypatch.delenv("COREMLBENCH_CONVERT_IMAGSE")
+    monkeypatch.setenv("COREMLBENCH_IMAGSE", "3")
+    assert "COREMLBENCH_IMAGSE: coremlbench has no option 'imagse'; did you mean images?" in run("results").output
     monkeypatch.setenv("COREMLBENCH_CONFIG", "nowhere.toml")
     assert "COREMLBENCH_CONFIG names" in run("results").output
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from click.testing import CliRunner
 from coremlbench.cli.commands.run_ids import RUN_ID
 from coremlbench.cli.main import cli
 from coremlbench.runs import store
+from coremlbench.types.failure import Failure
 from coremlbench.types.records import Record
 from tests import record_samples as samples
 
@@ -68,3 +70,15 @@ def test_ids_are_completed_newest_first(results: Path, monkeypatch: pytest.Monke
     context = command.make_context("show", [], resilient_parsing=True)
     ids = [item.value for item in RUN_ID.shell_complete(context, command.params[0], "2026-00000")]
     assert ids == [record.id for record, _ in reversed(RECORDS)]
+
+
+def test_a_run_in_progress_has_not_failed(results: Path) -> None:
+    going = replace(
+        samples.training(7), outcome=Failure("running", "The run has not ended yet.", "Wait for it to end.")
+    )
+    (results / going.id).mkdir()
+    store.save(going, results / going.id)
+    with store.lock_run(results / going.id):
+        shown = CliRunner().invoke(cli, ["show", going.id, "--results", str(results)]).stdout
+    assert "not ended yet" in shown
+    assert "failed" not in shown

@@ -9,9 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from coremlbench.cli.terminal.listings import print_checks
 from coremlbench.cli.terminal.table_layout import fit_widths, print_table
 from coremlbench.cli.terminal.tables import new_table
 from coremlbench.cli.terminal.timing import condense_warnings
+from coremlbench.diagnostics.doctor import SystemCheck
 
 ROWS = (
     ("MacBook Air (Apple M1, 16 GiB), on CPU", "20261128-071059-lenet-f572", "0.695 s (0.606–0.783)", "this is 1"),
@@ -65,3 +67,13 @@ def test_notes_on_a_first_look_are_one_line_and_a_pointer() -> None:
     assert "9 notes on them stand under Conditions and warnings in the report." in second
     assert condense_warnings(["One."])[0].endswith("1 note on it stands under Conditions and warnings in the report.")
     assert condense_warnings([]) == []
+
+
+@pytest.mark.parametrize("width", ["30", "60", "200"])
+def test_brackets_and_colons_of_checks_are_no_markup(
+    width: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", width)
+    print_checks([SystemCheck("device", "no", "install coremlbench[cuda] :smile: [red]", "In r[cuda].")])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert all(text in shown for text in ("coremlbench[cuda]", ":smile:", "[red]", "In r[cuda]."))

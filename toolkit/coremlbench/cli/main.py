@@ -15,6 +15,7 @@ import click
 
 from coremlbench import __version__
 from coremlbench.cli.commands.parameters import RESULTS_META
+from coremlbench.cli.verbosity import SETTINGS_META
 from coremlbench.system.advised_commands import advised_command
 from coremlbench.types.errors import CoremlbenchError, InputError
 
@@ -103,7 +104,11 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except CoremlbenchError as error:
-            raise (UsageFailure if isinstance(error, InputError) else RunFailure)(str(error)) from error
+            if not isinstance(error, InputError):
+                raise RunFailure(str(error)) from error
+            settings = "; ".join(setting.label for setting in ctx.meta.get(SETTINGS_META, ()))
+            note = f" Settings in effect: {settings}." if settings else ""  # a wrong value may be from one
+            raise UsageFailure(f"{error}{note}") from error
         except KeyboardInterrupt:  # outside of a run, which records it itself
             command = advised_command("results", results=ctx.meta.get(RESULTS_META))
             raise Interrupted(f"Interrupted; `{command}` lists what was recorded before.") from None

@@ -19,6 +19,7 @@ from coremlbench.system.formatting import format_bytes, format_count, format_sec
 from coremlbench.timing.available_units import MachineCapabilities
 from coremlbench.timing.kit import Kit
 from coremlbench.timing.plan import TimedPackage, TimingOptions, plan_cells
+from coremlbench.timing.sweep import split_shape
 from coremlbench.types.conversion import ModelSource, UnopenedModel, Variant
 from coremlbench.types.records import Record
 
@@ -68,13 +69,19 @@ def _conversion(
         records, kind="conversion", experiment=experiment, machine=machine, size=max(1, len(variants)), unit="package"
     )
     return PlannedRun(
-        name=display_name(source),
+        name=_planned_name(source),
         work=f"{verb}, on {format_count(options.images, 'sample')}",
         images=sum(needed_images(options)) if options.data else 0,
         disk_bytes=_model_bytes(source) * max(1, len(variants)),
         seconds=time.seconds,
         time_basis=time.basis,
     )
+
+
+def _planned_name(source: ModelSource) -> str:
+    """Return the name of a model in a plan: that of its file, with the shape where it is one of several."""
+    _, shape = split_shape(source.name)
+    return f"{display_name(source)} {shape}".rstrip()
 
 
 def planned_variants(source: ModelSource, options: ConvertOptions) -> list[Variant]:
@@ -112,9 +119,9 @@ def plan_matrix(
     plan = plan_conversions(sources, conversion, results=results, cache=cache, records=records, machine=machine)
     packages = [
         TimedPackage(
-            display_name(source),
+            source.name,
             variant,
-            Path(f"{display_name(source)}-{variant.name}-{variant.batch}"),
+            Path(f"{source.name}-{variant.name}-{variant.batch}"),
             original=Path(source.path) if source.format in COMPARED_WITH_TENSORFLOW else None,
         )
         for source in sources

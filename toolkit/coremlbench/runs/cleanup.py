@@ -10,7 +10,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from coremlbench.runs import store
-from coremlbench.runs.lookup import find_run
+from coremlbench.runs.lookup import find_run, run_ids
+from coremlbench.system.advised_commands import advised_command
 from coremlbench.system.files import folder_bytes
 from coremlbench.system.formatting import format_count
 from coremlbench.types.conversion import ConversionRecord
@@ -41,16 +42,25 @@ def delete_runs(names: Sequence[str], results: Path, *, dry_run: bool = False) -
     ``dry_run`` nothing is deleted.
 
     Raises:
-        InputError: there is no such run, or it is running, or it cannot be deleted.
+        InputError: there is no such run, it or another one there is in progress, or it cannot be deleted.
     """
     folders: dict[str, Path] = {}
     for name in names:
+        if not name:  # find_run would take the newest run
+            command = advised_command("results", results=results)
+            raise InputError(f"--delete takes the id of a run, and was given an empty one; `{command}` lists the ids.")
         _, folder = find_run(name, results)
         if folder.parent.resolve() != results.resolve():
             raise InputError(f"{folder} is not in {results}; name its results folder with --results.")
         if store.is_running(folder):
             raise InputError(f"The run {folder.name} is still running; end it before it is deleted.")
         folders[folder.name] = folder
+    for run_id in run_ids(results):
+        if store.is_running(results / run_id):
+            raise InputError(
+                f"The run {run_id} is in progress in {results} and may need what others made; "
+                "delete runs when it has ended."
+            )
     records, _ = store.load_all(results)
     removed = [_describe_run(folder, records, folders) for folder in folders.values()]
     if not dry_run:

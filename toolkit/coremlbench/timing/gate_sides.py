@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from coremlbench.runs import store
+from coremlbench.runs.lookup import find_run, run_ids
 from coremlbench.system.advised_commands import advised_command
 from coremlbench.types.conversion import ConversionRecord, Variant
 from coremlbench.types.errors import InputError
@@ -126,12 +127,14 @@ def _package_names(side: Side) -> list[PackageName]:
 def read_records(name: str, results: Path) -> list[Record] | None:
     """Return the records that ``name`` means, or ``None`` if it is not the name of records.
 
-    It is a ``run.json``, the folder of a run, the id of a run below ``results``, or a folder of runs.
+    It is a ``run.json``, the folder of a run, the beginning of a run's id below ``results``, or a folder of runs.
 
     Raises:
         UnreadableRecordError: a record cannot be read.
-        InputError: ``name`` is a folder of runs, and none of them can be read.
+        InputError: ``name`` is empty, the beginning of several ids, or a folder of runs of which none can be read.
     """
+    if not name:
+        raise InputError("--gate compares two records or packages, and the name of one is empty.")
     for path in (Path(name).expanduser(), results / name):
         if path.name == store.RECORD_FILE or (path / store.RECORD_FILE).is_file():
             return [store.load(path)]
@@ -140,6 +143,8 @@ def read_records(name: str, results: Path) -> list[Record] | None:
             if not records:
                 raise InputError(f"No run in {path} can be read. {problems[0]}")
             return records
+    if any(run_id.startswith(name) for run_id in run_ids(results)):
+        return [find_run(name, results)[0]]
     return None
 
 

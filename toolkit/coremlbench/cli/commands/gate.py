@@ -142,7 +142,7 @@ def _compare(settings: Mapping[str, Any], results: Path) -> GateResult:
 
     limits = _limits(settings)
     before, after = settings["gate"]
-    if before == after:
+    if before == after and before:
         raise InputError(f"{before} is named twice; name what was before the change, and what came after it.")
     records = [read_records(name, results) for name in (before, after)]
     if records[0] is not None and records[1] is not None:

@@ -26,7 +26,10 @@ PREFIX = "COREMLBENCH_"
 FOLDERS = {"cache": "COREMLBENCH_CACHE", "results": "COREMLBENCH_RESULTS"}
 """Settings of folders, which all parts of the toolkit read from these variables."""
 OWN_VARIABLES = frozenset(
-    ("CACHE", "RESULTS", "CONFIG", "PYTHON", "SWIFTC", "FORK_SERVER", "CHROMIUM", "REQUIRE_SWIFT", "EXAMPLES", "KILLS")
+    (
+        *("CACHE", "RESULTS", "CONFIG", "PYTHON", "SWIFTC", "NATIVE_SWIFTC", "FORK_SERVER", "CHROMIUM"),
+        *("REQUIRE_SWIFT", "EXAMPLES", "KILLS", "CHILD", "TEST", "TEST_POINTS"),
+    )
 )
 """Variables that are no options, without the prefix."""
 COMMAND_LINE_ONLY = frozenset(
@@ -91,7 +94,7 @@ def apply(
     others = [
         setting
         for setting in settings
-        if not setting.command and setting.option not in {*options_of(command), *FOLDERS} and not setting.is_variable
+        if not setting.command and setting.option not in {*options_of(command), *FOLDERS}
     ]
     if others:
         every = {option for load in commands.values() for option in options_of(load())}
@@ -212,6 +215,11 @@ def checked_value(setting: Setting, option: click.Option, context: click.Context
         InputError: the option does not take it; the message names the file or variable.
     """
     value = setting.value
+    prefix = setting.source if setting.is_variable else f"{setting.source}: {setting.key}"
+    if isinstance(value, bool) and not option.is_flag:
+        raise InputError(f"{prefix}: it takes a value, not {json.dumps(value)}.")
+    if isinstance(value, list) and not (option.multiple or isinstance(option.type, CommaList)):
+        raise InputError(f"{prefix}: it takes one value, not a list.")
     if isinstance(value, list) and isinstance(option.type, CommaList):
         value = ",".join(map(str, value))
     if isinstance(value, str) and option.multiple:
@@ -222,7 +230,6 @@ def checked_value(setting: Setting, option: click.Option, context: click.Context
         option.type_cast_value(context, value)
     except (click.BadParameter, InputError) as error:
         message = error.message if isinstance(error, click.BadParameter) else str(error)
-        prefix = setting.source if setting.is_variable else f"{setting.source}: {setting.key}"
         raise InputError(f"{prefix}: {message}") from error
     return value
 

@@ -101,16 +101,15 @@ def _download(dataset: DatasetSummary) -> str:
 
 def print_checks(checks: Sequence[SystemCheck]) -> None:
     """Print the checks as a table, and the advice of those that are not ok below it."""
-    from rich.console import Console
-    from rich.markup import escape
+    from rich.text import Text
 
+    console = plain_console()
     table = new_table("", "works here?", "found")
     table.columns[1].justify = table.columns[2].justify = "left"
     for check in checks:
         label, colour = STATE_LABELS[check.state]
-        table.add_row(check.name, f"[{colour}]{label}[/]", escape(check.found))
-    print_table(Console(highlight=False), table)
-    console = plain_console()
+        table.add_row(check.name, Text(label, style=colour), check.found)
+    print_table(console, table)
     for check in checks:
         if check.advice and check.state != "ok":
             print_text(console, f"{check.name}: {check.advice}")

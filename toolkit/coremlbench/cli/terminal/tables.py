@@ -25,10 +25,10 @@ _UNBROKEN_SPACE = "\ue000"
 
 
 def plain_console() -> Console:
-    """Return a console for standard output that interprets no markup."""
+    """Return a console for standard output that interprets neither markup nor names of emoji."""
     from rich.console import Console
 
-    return Console(highlight=False, markup=False)
+    return Console(highlight=False, markup=False, emoji=False)
 
 
 def print_text(console: Console, text: str, style: str | None = None) -> None:
@@ -77,7 +77,9 @@ def print_failure(console: Console, title: str, failure: Failure) -> None:
     """Print a failed run's kind of failure and reason, the last lines of its log, and what to do."""
     progress = f" ({failure.evidence.progress})" if failure.evidence.progress else ""
     console.print()
-    print_text(console, f"{title}: failed – {failure.kind}{progress}", style="bold red")
+    running = failure.kind == "running"
+    outcome, style = ("not ended yet", "bold") if running else (f"failed – {failure.kind}", "bold red")
+    print_text(console, f"{title}: {outcome}{progress}", style=style)
     print_text(console, failure.reason)
     log = without_noise(failure.evidence.log_tail)  # records of older releases have it
     if log:
