@@ -147,7 +147,7 @@ def _place(op: Any, kind: str, unit: str, behaviour: Behaviour, cost: float) -> 
     if "NE" in devices and _gives_float32(op):
         devices.remove("NE")
     supported = tuple(device for device in ("CPU", "GPU", "NE") if device in devices)
-    return Planned(devices[0], supported, cost)
+    return Planned(devices[0] if devices else None, supported, cost)
 
 
 def _models(spec: Any) -> Iterator[Any]:

@@ -96,6 +96,11 @@ def test_a_fault_is_one_line_with_its_reason(
     assert exit_code(results) == 3
 
 
+def test_without_listed_devices_the_units_are_tried_all_the_same(mac: PlayedMac) -> None:
+    (result,) = mac.run(Behaviour(devices=()), "Core ML on the CPU")
+    assert (result.status, result.detail[:9]) == ("works", "loads in ")
+
+
 def test_a_hang_ends_with_its_time_and_the_others_go_on(mac: PlayedMac) -> None:
     behaviour = Behaviour(failing=(Failing("load", "hang", "CPU_AND_NE"),))
     by_name = {check.name: check for check in UNITS}
